@@ -1,0 +1,19 @@
+"""genrec: generative recommendation with semantic IDs. Importing it is instant; what is heavy loads when it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genrec.api import load, run
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("load", "run"):
+        import genrec.api
+
+        return getattr(genrec.api, name)
+    raise AttributeError(f"module 'genrec' has no attribute {name!r}")

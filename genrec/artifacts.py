@@ -1,0 +1,318 @@
+"""Artifacts and the store they live in: whole or absent, never half; made once however many runs want them.
+
+<store>/<kind>/<fingerprint>/            the artifact; its manifest.json was written last
+<store>/<kind>/<fingerprint>.tmp/        files of a build in progress
+<store>/<kind>/<fingerprint>.work/       checkpoints that survive a kill
+<store>/<kind>/<fingerprint>.lock        held (flock) while one process builds; the system releases it on any death
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from genrec import __version__
+from genrec.errors import ArtifactError
+from genrec.fingerprints import ContentHashes, sha256_file
+
+SCHEMA = 1  # of manifest.json
+MANIFEST = "manifest.json"
+_TOLD_VERSIONS = ("torch", "lightning", "transformers", "numpy", "scipy", "scikit-learn", "polars", "safetensors")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A whole artifact on disk. Opening one reads its manifest and checks that every file is there in its full size.
+
+    Args:
+        path: its folder.
+    """
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Kind, schema, genrec version, config, inputs, files, created, environment, facts."""
+        try:
+            manifest = json.loads((self.path / MANIFEST).read_text())
+        except FileNotFoundError:
+            raise ArtifactError(
+                self.path, expected="an artifact (a folder with manifest.json)", got="none", fix="run the stage that makes it"
+            ) from None
+        except ValueError:
+            raise self._damaged(MANIFEST, "json", "something else") from None
+        if manifest.get("schema") != SCHEMA:
+            raise ArtifactError(
+                self.path,
+                expected=f"an artifact of schema {SCHEMA}",
+                got=f"schema {manifest.get('schema')} by genrec {manifest.get('genrec')}",
+                fix="make it again with this version, or open it with that one",
+            )
+        return manifest
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def stage(self) -> str:
+        """The verb that makes it."""
+        return str(self.manifest["stage"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration subtree that its stage read."""
+        return dict(self.manifest["config"])
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Kind -> fingerprint of what it was made from."""
+        return dict(self.manifest["inputs"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its stage found out."""
+        return dict(self.manifest["facts"])
+
+    def check(self, *, hashes: bool = False) -> Artifact:
+        """Returns itself when it is undamaged: all files there in their sizes and, with ``hashes``, byte by byte.
+
+        Raises:
+            ArtifactError: naming the file, both hashes (or sizes) and the command that makes the artifact again.
+        """
+        for name, told in self.manifest["files"].items():
+            file = self.path / name
+            if not file.is_file():
+                raise self._damaged(name, f"{told['bytes']} bytes", "no file")
+            if (size := file.stat().st_size) != told["bytes"]:
+                raise self._damaged(name, f"{told['bytes']} bytes", f"{size} bytes")
+            if hashes and (sha := sha256_file(file)) != told["sha256"]:
+                raise self._damaged(name, f"sha256 {told['sha256']}", f"sha256 {sha}")
+        return self
+
+    def expect_inputs(self, inputs: Mapping[str, str]) -> None:
+        """Checks that it was made from the artifacts it is about to be used with.
+
+        Raises:
+            ArtifactError: with both fingerprints.
+        """
+        for kind, told in self.inputs.items():
+            if kind in inputs and inputs[kind] != told:
+                raise ArtifactError(
+                    self.path,
+                    expected=f"to be used with the {kind} it was made from ({told})",
+                    got=f"{kind} {inputs[kind]}",
+                    fix=f"run `genrec {self.stage}` again with this {kind}",
+                )
+
+    def _damaged(self, name: str, expected: str, got: str) -> ArtifactError:
+        verb = "run" if name == MANIFEST else self.stage
+        # The real folder: `self.path` may be a run's link, and removing that would leave the damage in the store.
+        fix = f"damaged; remove it (rm -r {self.path.resolve()}) and run `genrec {verb}` again"
+        return ArtifactError(self.path / name, expected=expected, got=got, fix=fix)
+
+
+class Store:
+    """All artifacts of a runs folder, by kind and fingerprint.
+
+    Args:
+        root: usually ``<paths.runs>/.store``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.hashes = ContentHashes(self.root / "content_hashes.json")
+        self._verified: set[Path] = set()
+
+    def folder(self, kind: str, fingerprint: str) -> Path:
+        """Where the artifact is, or would be."""
+        return self.root / kind / fingerprint
+
+    def find(self, kind: str, fingerprint: str) -> Artifact | None:
+        """The artifact, or None when nobody has made it.
+
+        Raises:
+            ArtifactError: when it is there but damaged.
+        """
+        artifact = Artifact(self.folder(kind, fingerprint))
+        return artifact.check() if (artifact.path / MANIFEST).exists() else None
+
+    def open(self, kind: str, fingerprint: str, *, wanted_by: str) -> Artifact:
+        """The artifact as another stage's input: its bytes are hashed, once per process.
+
+        Raises:
+            ArtifactError: when it is missing or damaged.
+        """
+        artifact = self.find(kind, fingerprint)
+        if artifact is None:
+            raise ArtifactError(
+                self.folder(kind, fingerprint),
+                expected=f"the {kind} of {wanted_by}",
+                got="nothing",
+                fix="run `genrec run` again",
+            )
+        if artifact.path not in self._verified:
+            artifact.check(hashes=True)
+            self._verified.add(artifact.path)
+        return artifact
+
+    def work(self, kind: str, fingerprint: str) -> Path:
+        """The folder that survives a kill."""
+        return self.folder(kind, fingerprint).with_name(f"{fingerprint}.work")
+
+    def make(
+        self,
+        kind: str,
+        fingerprint: str,
+        build: Callable[[Path, Path], Mapping[str, Any]],
+        *,
+        stage: str,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        external: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = print,
+    ) -> Artifact:
+        """Makes an artifact, unless another process has made it meanwhile.
+
+        Args:
+            build: called with (folder, work); writes the files into ``folder`` and returns the facts.
+            stage: the verb, for messages.
+            config: the subtree it reads.
+            inputs: kind -> fingerprint.
+            external: configuration key -> content hash of the files outside the store.
+        """
+        final = self.folder(kind, fingerprint)
+        draft, work = final.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)
+        with self.locked(kind, fingerprint, say=say):
+            if made := self.find(kind, fingerprint):
+                shutil.rmtree(work, ignore_errors=True)  # left by a process killed right after the rename
+                return made
+            for leftover in (draft, final):  # we hold the lock: whoever left them is dead
+                shutil.rmtree(leftover, ignore_errors=True)
+            draft.mkdir(parents=True)
+            work.mkdir(exist_ok=True)
+            facts = build(draft, work)
+            manifest = {
+                "kind": kind,
+                "fingerprint": fingerprint,
+                "stage": stage,
+                "schema": SCHEMA,
+                "genrec": __version__,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "config": dict(config),
+                "external": dict(external or {}),
+                "inputs": dict(inputs),
+                "files": {name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for name, file in _files(draft)},
+                "environment": _environment(),
+                "facts": dict(facts),
+            }
+            for path in draft.rglob("*"):
+                _sync(path)
+            (draft / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False))
+            _sync(draft / MANIFEST)
+            _sync(draft)
+            os.rename(draft, final)
+            _sync(final.parent)
+            shutil.rmtree(work, ignore_errors=True)
+        self._verified.add(final)
+        return Artifact(final)
+
+    @contextmanager
+    def locked(self, kind: str, fingerprint: str, *, say: Callable[[str], None] = print) -> Iterator[None]:
+        """Holds the lock of one fingerprint; waits for another holder and says so."""
+        path = self.folder(kind, fingerprint).with_name(f"{fingerprint}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+                    say(f"waiting: process {holder} is making {kind} {fingerprint}")
+                    start = time.monotonic()
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                    say(f"waited {time.monotonic() - start:.0f} s for {kind} {fingerprint}")
+                if not _is_same_file(handle, path):  # `gc` removed the file while we waited for it
+                    continue
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode(), 0)
+                yield
+                return
+            finally:
+                os.close(handle)
+
+    def remove(self, kind: str, fingerprint: str) -> bool:
+        """Deletes an artifact with all that belongs to it; False when a process is using it."""
+        path = self.folder(kind, fingerprint)
+        lock = path.with_name(f"{fingerprint}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (path / MANIFEST).unlink(missing_ok=True)  # first: a half-deleted artifact must not look whole
+            for folder in (path, path.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)):
+                shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+    def entries(self) -> list[tuple[str, str]]:
+        """(kind, fingerprint) of everything in the store, whole or not; locks alone do not count."""
+        return sorted(
+            {
+                (folder.parent.name, folder.name.split(".")[0])
+                for folder in self.root.glob("*/*")
+                if folder.is_dir() and not folder.name.startswith(".")
+            }
+        )
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    return [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_same_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _environment() -> dict[str, Any]:
+    versions = {name: _version(name) for name in _TOLD_VERSIONS}
+    return {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count(), **versions}

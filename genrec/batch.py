@@ -1,0 +1,68 @@
+"""A batch of histories as tensors, gathered without a Python loop per user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from genrec.dataset import Sequences
+from genrec.types import PAD
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded histories; state ``t`` of a generator has seen the start state and the first ``t`` items.
+
+    Args:
+        history: item_idx [batch, time], oldest first, ``PAD`` after the end.
+        lengths: number of items of each history, [batch] (0 is legal: the start state alone predicts).
+        targets: item_idx [batch, time + 1] or None; ``targets[b, t]`` is predicted from the first ``t`` items, ``PAD`` where
+            there is nothing to predict.
+    """
+
+    history: Int64[Tensor, "batch time"]
+    lengths: Int64[Tensor, " batch"]
+    targets: Int64[Tensor, "batch states"] | None = None
+
+    def __len__(self) -> int:
+        return self.history.shape[0]
+
+    @property
+    def num_targets(self) -> int:
+        return 0 if self.targets is None else int((self.targets != PAD).sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        targets = None if self.targets is None else self.targets.to(device)
+        return replace(self, history=self.history.to(device), lengths=self.lengths.to(device), targets=targets)
+
+    def split(self, size: int) -> list[Batch]:
+        """Consecutive parts of at most ``size`` rows."""
+        targets = [None] * len(self.history) if self.targets is None else self.targets.split(size)
+        return [Batch(h, n, t) for h, n, t in zip(self.history.split(size), self.lengths.split(size), targets, strict=False)]
+
+    @classmethod
+    def of_rows(cls, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Batch:
+        """Gathers ``flat[starts[i] : starts[i] + lengths[i]]`` into row ``i``."""
+        return cls(torch.from_numpy(padded_rows(flat, starts, lengths)), torch.from_numpy(np.asarray(lengths, np.int64)))
+
+    @classmethod
+    def of_histories(cls, sequences: Sequences, users: np.ndarray, max_history_len: int) -> Batch:
+        """The last ``max_history_len`` items of each of ``users``, for prediction (no targets)."""
+        ends = np.asarray(sequences.offsets[1:])[users]
+        lengths = np.minimum(ends - np.asarray(sequences.offsets[:-1])[users], max_history_len)
+        return cls.of_rows(sequences.item_idx, ends - lengths, lengths)
+
+
+def padded_rows(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, width: int | None = None) -> np.ndarray:
+    """int64 [rows, width]: row ``i`` is ``flat[starts[i] : starts[i] + lengths[i]]``, then ``PAD``."""
+    width = int(lengths.max(initial=0)) if width is None else width
+    column = np.arange(width)[None, :]
+    inside = column < np.asarray(lengths)[:, None]
+    index = np.where(inside, np.asarray(starts)[:, None] + column, 0)
+    if len(flat) == 0:
+        return np.full(inside.shape, PAD, dtype=np.int64)
+    return np.where(inside, flat[index], PAD).astype(np.int64)

@@ -1,0 +1,129 @@
+"""The command line: finds the command, keeps libraries quiet, turns errors into one line and an exit code.
+
+Exit codes: 0 done, 2 the user can fix it (one line says how), 1 a bug, 130 interrupted.
+``GENREC_TRACEBACK=1`` shows tracebacks. Nothing heavy is imported before the command is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from genrec import __version__
+from genrec.errors import GenRecError
+from genrec.stages.pipeline import STAGES
+
+_PACKAGE = Path(__file__).parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"genrec {__version__}")
+        return 0
+    _quiet_libraries()
+    try:
+        return _dispatch(words[0], words[1:])
+    except GenRecError as error:
+        if os.environ.get("GENREC_TRACEBACK") == "1":
+            raise
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(name: str, words: Sequence[str]) -> int:
+    known = [*STAGES, *_files("commands")]
+    if name not in known:
+        from genrec.errors import ConfigError, did_you_mean
+
+        raise ConfigError("command", expected="a command of genrec", got=name, fix=did_you_mean(name, known))
+    command = importlib.import_module(f"genrec.commands.{'run' if name in STAGES else name}")
+    parser = argparse.ArgumentParser(
+        prog=f"genrec {name}", description=_summary(name), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _add_arguments(command, parser, words)
+    options = parser.parse_intermixed_args(words)
+    if name in STAGES:
+        options.until = name
+    code: int = command.main(options)
+    return code
+
+
+def _add_arguments(command: ModuleType, parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    command.add_arguments(parser)
+    if {"-h", "--help"} & set(words) and hasattr(command, "epilog"):
+        parser.epilog = command.epilog()
+
+
+def _files(folder: str) -> list[str]:
+    return sorted(path.stem for path in (_PACKAGE / folder).glob("[!_]*.py"))
+
+
+def _summary(name: str) -> str:
+    """The first line of a verb's own file, read without importing it."""
+    for folder in ("stages", "commands"):
+        file = _PACKAGE / folder / f"{name}.py"
+        if file.exists():
+            return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+    return ""
+
+
+def _overview() -> str:
+    def table(names: Sequence[str]) -> list[str]:
+        return [f"  {name:<10} {_summary(name)}" for name in names]
+
+    commands = [name for name in _files("commands") if name != "run"]
+    return "\n".join(
+        [
+            "usage: genrec <command> [group=option] [key=value] ...",
+            "",
+            "Turn item content into semantic IDs, train a model that generates the next item's ID,",
+            "decode only items that exist.",
+            "",
+            *table(["run"]),
+            "",
+            "stages (each makes what it needs first):",
+            *table([stage for stage in STAGES if (_PACKAGE / "stages" / f"{stage}.py").exists()]),
+            "",
+            "looking and tidying:",
+            *table(commands),
+            "",
+            "start with:  genrec run experiment=demo          all settings:  genrec run --help",
+        ]
+    )
+
+
+def _quiet_libraries() -> None:
+    """Other libraries' advice stays off the screen; our own warnings, and any the user asks Python for, are shown."""
+    for key, value in {
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "WANDB_SILENT": "true",
+    }.items():
+        os.environ.setdefault(key, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("default", module=r"genrec(\.|$)")
+    import logging
+
+    for library in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed"):
+        logging.getLogger(library).setLevel(logging.ERROR)

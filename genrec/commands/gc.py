@@ -1,0 +1,63 @@
+"""Find, and with --yes delete, what the store holds and no run needs any more."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from genrec.artifacts import MANIFEST, Artifact, Store
+from genrec.errors import ArtifactError
+from genrec.runs import STORE, list_runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("runs", nargs="?", default="runs", metavar="DIR", help="the runs folder, as paths.runs (default: runs)")
+    parser.add_argument("--yes", action="store_true", help="really delete; without it they are only listed")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Lists or deletes; returns the exit code."""
+    root = Path(options.runs.removeprefix("paths.runs=")).expanduser()
+    store = Store(root / STORE)
+    needed = needed_entries(root, store)
+    total = 0
+    for kind, fingerprint in store.entries():
+        if (kind, fingerprint) in needed:
+            continue
+        folder = store.folder(kind, fingerprint)
+        size = sum(file.stat().st_size for part in folder.parent.glob(f"{fingerprint}*") for file in _files(part))
+        if not options.yes:
+            verdict = "not needed"
+        elif store.remove(kind, fingerprint):
+            verdict = "deleted"
+        else:
+            print(f"{kind:<16} {fingerprint}  in use, kept")
+            continue
+        total += size
+        print(f"{kind:<16} {fingerprint}  {size / 1e6:8.1f} MB  {verdict}")
+    hint = "" if options.yes or not total else "; delete with: genrec gc --yes" + (f" {root}" if str(root) != "runs" else "")
+    print(f"{total / 1e6:.1f} MB {'freed' if options.yes else 'can be freed'}{hint}")
+    return 0
+
+
+def needed_entries(root: Path, store: Store) -> set[tuple[str, str]]:
+    """(kind, fingerprint) of what runs link to or have begun to make, and of all that those were made from."""
+    needed: set[tuple[str, str]] = set()
+    waiting = [entry for run in list_runs(root) for entry in (*run.links.items(), *run.record.get("wanted", {}).items())]
+    while waiting:
+        entry = waiting.pop()
+        folder = store.folder(*entry)
+        if entry in needed:
+            continue
+        needed.add(entry)
+        if (folder / MANIFEST).exists():
+            try:
+                waiting.extend(Artifact(folder).inputs.items())
+            except ArtifactError:  # of another version: nothing is known of its inputs
+                continue
+    return needed
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in (folder.rglob("*") if folder.is_dir() else [folder]) if path.is_file()]

@@ -1,0 +1,47 @@
+"""List the runs: when they started, what they have, and their test figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from genrec.runs import Run, list_runs
+
+_FIGURES = ("test/recall@10", "test/ndcg@10")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("runs", nargs="?", default="runs", metavar="DIR", help="the runs folder, as paths.runs (default: runs)")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Prints a table; returns the exit code."""
+    root = Path(options.runs.removeprefix("paths.runs=")).expanduser()
+    rows = [_row(run) for run in list_runs(root)]
+    if not rows:
+        print(f"no runs in {root}/; start one with: genrec run experiment=demo")
+        return 0
+    header = ("run", "started (UTC)", *(figure.removeprefix("test/") for figure in _FIGURES), "has")
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    started = str(run.record.get("started", "")).removesuffix("+00:00").replace("T", " ")
+    figures = _model_figures(run.path / "evaluation" / "metrics.json")
+    return (run.name, started, *(_shown(figures.get(figure)) for figure in _FIGURES), " ".join(run.kinds))
+
+
+def _model_figures(file: Path) -> dict[str, float]:
+    try:
+        return dict(json.loads(file.read_text())["model"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _shown(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.4f}"

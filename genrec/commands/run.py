@@ -1,0 +1,51 @@
+"""Make everything that the chosen components need, and skip what is up to date."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from genrec.config import Config, compose, groups
+from genrec.stages.pipeline import LAST, Step, plan, run_of, unused_overrides
+from genrec.stages.sweep import Job, expand, run_jobs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("overrides", nargs="*", metavar="group=option | group=file.yaml | key=value")
+    parser.add_argument("--plan", action="store_true", help="say what would run, what is skipped and why; run nothing")
+    parser.add_argument("-m", "--multirun", action="store_true", help="run every combination of comma-separated values")
+    parser.set_defaults(until=LAST)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Plans or runs; returns the exit code."""
+    jobs = expand(options.overrides) if options.multirun else [Job(tuple(options.overrides))]
+    if options.plan:
+        for job in jobs:
+            config = compose(job.overrides)
+            print_plan(config, plan(config, until=options.until))
+        return 0
+    return run_jobs(jobs, until=options.until)
+
+
+def print_plan(config: Config, steps: Sequence[Step]) -> None:
+    """Prints a line per stage: its name, what would be done, and why."""
+    print(f"{run_of(config).path}:")
+    for step in steps:
+        print(f"  {step.stage.name:<10} {step.action:<7} {step.reason}")
+    for note in unused_overrides(config, steps):
+        print(f"  {note}")
+
+
+def epilog() -> str:
+    """The configuration groups with their options, each told by the first line of its file."""
+    lines = ["groups and their options:"]
+    for group, options in groups().items():
+        lines.append(f"\n  {group}")
+        for option, file in options.items():
+            first = file.read_text().partition("\n")[0]
+            lines.append(f"    {option:<24} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
+    lines.append("\n  name=NAME  seed=N  paths.runs=DIR  device=auto|cpu|cuda|mps  precision=auto|fp32|bf16  threads=N")
+    lines.append("  plugins=[PACKAGE]  GROUP=./FILE.yaml")
+    return "\n".join(lines)

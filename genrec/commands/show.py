@@ -1,0 +1,98 @@
+"""Show a run or one of its artifacts: what it is, what it was made from, with which settings, and what was found out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from genrec.artifacts import MANIFEST, Artifact, Store
+from genrec.errors import ArtifactError, did_you_mean
+from genrec.runs import Run, list_runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("path", help="runs/NAME, runs/NAME/KIND, or just NAME")
+    parser.add_argument("--verify", action="store_true", help="hash every file, of everything it was made from too")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Prints it; returns the exit code."""
+    path = _found(options.path)
+    if (path / MANIFEST).exists():
+        artifacts = [Artifact(path)]
+        store = Store(path.resolve().parent.parent)
+        _print_artifact(artifacts[0], store)
+    else:
+        run = Run(path)
+        artifacts = [Artifact(path / kind) for kind in run.kinds]
+        _print_run(run, artifacts)
+        store = run.store
+    if options.verify:
+        for artifact in {made.path.resolve(): made for root in artifacts for made in _lineage(root, store)}.values():
+            artifact.check(hashes=True)
+            print(f"verified {artifact.kind} {artifact.fingerprint}")
+    else:
+        for artifact in artifacts:
+            artifact.check()
+    return 0
+
+
+def _found(text: str) -> Path:
+    path = Path(text).expanduser()
+    candidates = [path] if path.is_absolute() else [path, Path("runs") / path]
+    for candidate in candidates:
+        if (candidate / MANIFEST).exists() or Run(candidate).record or Run(candidate).kinds:
+            return candidate
+    root = path.parent if len(path.parts) > 1 else Path("runs")
+    fix = did_you_mean(path.name, [run.name for run in list_runs(root)])
+    raise ArtifactError(text, expected="a run or an artifact", got="neither", fix=f"`genrec ls` lists the runs; {fix}")
+
+
+def _print_run(run: Run, artifacts: list[Artifact]) -> None:
+    record = run.record
+    print(f"{run.path}    started {record.get('started', '?')}")
+    print(f"  overrides: {' '.join(record.get('overrides', [])) or 'none'}")
+    missing = [kind for kind in record.get("wanted", {}) if kind not in run.kinds]
+    for artifact in artifacts:
+        made_from = " ".join(artifact.inputs) or "data"
+        print(f"  {artifact.kind:<16} {artifact.fingerprint}  {artifact.manifest['created']}  from {made_from}")
+    for kind in missing:
+        print(f"  {kind:<16} not made yet")
+
+
+def _print_artifact(artifact: Artifact, store: Store) -> None:
+    manifest = artifact.manifest
+    print(f"{artifact.path}    {artifact.kind} {artifact.fingerprint}")
+    print(f"  made by `genrec {artifact.stage}`, genrec {manifest['genrec']}, {manifest['created']}")
+    print("lineage:")
+    for line in _tree(artifact, store):
+        print(f"  {line}")
+    for title, content in (("config", artifact.config), ("facts", artifact.facts), ("files", manifest["files"])):
+        print(f"{title}:")
+        for line in json.dumps(content, indent=2, ensure_ascii=False).splitlines()[1:-1]:
+            print(line)
+
+
+def _tree(artifact: Artifact, store: Store, depth: int = 0) -> Iterator[str]:
+    yield f"{'  ' * depth}{artifact.kind} {artifact.fingerprint}{_outside(artifact.manifest['external'])}"
+    for kind, fingerprint in artifact.inputs.items():
+        made = store.find(kind, fingerprint)
+        if made is None:
+            yield f"{'  ' * (depth + 1)}{kind} {fingerprint} (no longer in the store)"
+        else:
+            yield from _tree(made, store, depth + 1)
+
+
+def _outside(external: Mapping[str, Any]) -> str:
+    return "".join(f"  {key}@{sha[:12]}" for key, sha in external.items())
+
+
+def _lineage(artifact: Artifact, store: Store) -> Iterator[Artifact]:
+    yield artifact
+    for kind, fingerprint in artifact.inputs.items():
+        if made := store.find(kind, fingerprint):
+            yield from _lineage(made, store)

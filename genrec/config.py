@@ -1,0 +1,282 @@
+"""One configuration tree, composed by Hydra from ``conf/``, plug-ins and overrides, and checked whole before anything runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from genrec.components import (
+    MISSING,
+    TARGET,
+    ConfigErrors,
+    UnknownKeyError,
+    allow_package,
+    component_class,
+    component_errors,
+    external_files,
+    instantiate,
+    is_component,
+    raise_all,
+    value_errors,
+)
+from genrec.errors import ConfigError, GenRecError, did_you_mean
+
+__all__ = ["Config", "ConfigErrors", "component_class", "compose", "conf_folder", "external_files", "groups", "instantiate"]
+
+# Keys of the tree that are no groups.
+TOP_LEVEL: dict[str, Any] = {
+    "name": str | None,
+    "seed": int,
+    "plugins": list[str],
+    "device": Literal["auto", "cpu", "cuda", "mps"],
+    "precision": Literal["auto", "fp32", "bf16"],
+    "threads": int | None,
+    "paths": dict[str, str],
+}
+OVERLAYS = ("experiment",)  # groups whose options are spread over the whole tree instead of standing under their own name
+_YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration.
+
+    Args:
+        tree: top-level key -> plain value; no interpolation is left.
+        choices: group -> chosen option.
+        overrides: what the user gave, as given.
+    """
+
+    tree: Mapping[str, Any]
+    choices: Mapping[str, str | None]
+    overrides: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The run's name: ``name=``, else the experiment's, else ``default``."""
+        return str(self.tree["name"] or self.choices.get("experiment") or "default")
+
+
+def conf_folder() -> Path:
+    """The shipped configuration: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def groups(folders: Sequence[Path] | None = None) -> dict[str, dict[str, Path]]:
+    """Group -> option -> file, over configuration folders (the shipped one by default); earlier folders win."""
+    found: dict[str, dict[str, Path]] = {}
+    for folder in filter(Path.is_dir, folders or [conf_folder()]):
+        for group in sorted(path for path in folder.iterdir() if path.is_dir()):
+            for file in sorted(group.glob("*.yaml")):
+                found.setdefault(group.name, {}).setdefault(file.stem, file)
+    return found
+
+
+def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Config:
+    """Composes and checks a configuration.
+
+    Args:
+        overrides: ``group=option``, ``group=path/to/file.yaml``, ``key=value``, as on the command line.
+        folder: another configuration folder instead of the shipped one.
+
+    Raises:
+        ConfigError: everything that is wrong, one line each (``ConfigErrors`` when there are several).
+    """
+    folder = folder or conf_folder()
+    with _user_files(overrides) as (user_folder, given):
+        plugins = _plugins(given, [folder, user_folder])
+        folders = [folder, user_folder, *(_plugin_conf(plugin) for plugin in plugins)]
+        options = groups(folders)
+        errors = _choice_errors(given, options)
+        raise_all(errors)
+        tree, choices = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options)
+    raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))
+    return Config(tree=tree, choices=choices, overrides=tuple(overrides))
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Any]:
+    """Hydra's parsed overrides.
+
+    Raises:
+        ConfigError: for one that is not ``key=value``.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser, parsed, errors = OverridesParser.create(), [], []
+    for override in overrides:
+        try:
+            parsed.append(parser.parse_override(override))
+        except HydraException:
+            where = override.partition("=")[0] or "override"
+            errors.append(
+                ConfigError(where, expected="key=value", got=repr(override), fix="quote special characters: key='\"value\"'")
+            )
+    raise_all(errors)
+    return parsed
+
+
+# --- the user's own files and packages ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _user_files(overrides: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Lets ``data=./my.yaml`` choose a file: it becomes an option of a temporary configuration folder."""
+    with tempfile.TemporaryDirectory(prefix="genrec-conf-") as temporary:
+        folder, given = Path(temporary), []
+        for override in overrides:
+            group, _, value = override.partition("=")
+            if value.endswith(_YAML) and re.fullmatch(r"\w+", group) and "," not in value:
+                source = Path(value).expanduser()
+                if not source.is_file():
+                    raise ConfigError(group, expected="an option's name or a yaml file", got=value, fix="no such file")
+                option = f"{source.stem}_file"  # never the name of a shipped option
+                (folder / group).mkdir(exist_ok=True)
+                shutil.copyfile(source, folder / group / f"{option}.yaml")
+                override = f"{group}={option}"
+            given.append(override)
+        yield folder, given
+
+
+def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """The packages named by ``plugins=[...]``, else by the chosen experiment's file, else by ``config.yaml``.
+
+    They are needed before Hydra composes anything: their folders are where it looks for options.
+    """
+    from omegaconf import OmegaConf
+
+    given = {override.key_or_group: override.value() for override in parse_overrides(overrides)}
+    if "plugins" in given:
+        return _as_list(given["plugins"])
+    experiments = groups(folders).get("experiment", {})
+    for file in (experiments.get(str(given.get("experiment"))), folders[0] / "config.yaml"):
+        try:
+            named = OmegaConf.select(OmegaConf.load(file), "plugins") if file else None
+        except Exception:  # a broken file is told about when it is composed
+            continue
+        if named is not None:
+            return _as_list(named)
+    return []
+
+
+def _as_list(value: Any) -> list[str]:
+    return [] if value is None else [str(part) for part in value] if isinstance(value, Sequence | Mapping) else [str(value)]
+
+
+def _plugin_conf(plugin: str) -> Path:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # the `genrec` script, unlike `python -m genrec`, does not look where the user stands
+    try:
+        spec = find_spec(plugin)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        fix = "install it, or start genrec in the folder that contains it"
+        raise ConfigError("plugins", expected="importable packages", got=plugin, fix=fix)
+    allow_package(plugin)
+    return Path(next(iter(spec.submodule_search_locations))) / "conf"
+
+
+# --- composing ------------------------------------------------------------------------------------------------------------
+
+
+def _choice_errors(overrides: Sequence[str], options: Mapping[str, Mapping[str, Path]]) -> list[GenRecError]:
+    errors: list[GenRecError] = []
+    for override in parse_overrides(overrides):
+        key = override.key_or_group
+        if override.is_sweep_override():
+            fix = "add -m to run all of them, or quote it to make it one value"
+            errors.append(ConfigError(key, expected="one value", got=override.input_line.partition("=")[2], fix=fix))
+        elif key.partition(".")[0] == "hydra":
+            errors.append(UnknownKeyError(key, [*TOP_LEVEL, *options]))
+        elif override.is_delete() or override.is_add():
+            fix = f"write {override.input_line.lstrip('+')}" if override.is_add() else f"choose another value for {key}"
+            errors.append(ConfigError(key, expected="key=value", got=override.input_line, fix=fix))
+        elif key in options and not isinstance(override.value(), dict):
+            value = override.value()
+            if value not in options[key] and not (value is None and key in OVERLAYS):
+                told = str(value)
+                errors.append(ConfigError(key, expected=f"an option of {key}", got=told, fix=did_you_mean(told, options[key])))
+    return errors
+
+
+def _composed(
+    folder: Path, more: Sequence[Path], overrides: Sequence[str], options: Mapping[str, Mapping[str, Path]]
+) -> tuple[dict[str, Any], dict[str, str | None]]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf, open_dict
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    # `++` lets unknown keys through; they are held against the signatures later, all at once and with the nearest right name.
+    given = [
+        override.input_line
+        if override.key_or_group in options and not isinstance(override.value(), dict)
+        else f"++{override.input_line}"
+        for override in parse_overrides(overrides)
+    ]
+    if more:
+        given.append(f"hydra.searchpath=[{','.join(f'file://{path}' for path in more)}]")
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+            composed = hydra_compose("config", overrides=given, return_hydra_config=True)
+        choices = {str(key): value for key, value in composed.hydra.runtime.choices.items() if not str(key).startswith("hydra")}
+        with open_dict(composed):
+            del composed["hydra"]
+        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{mark.name}, line {mark.line + 1}" if mark else getattr(error, "full_key", None) or "configuration"
+        got = getattr(error, "problem", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(where, expected="something that can be composed", got=got, fix="correct it") from error
+    assert isinstance(tree, dict)
+    if isinstance(tree.get("name"), int | float):  # name=2024 is a fine name
+        tree["name"] = str(tree["name"])
+    return {str(key): value for key, value in tree.items()}, choices
+
+
+# --- checking ----------------------------------------------------------------------------------------------------------------
+
+
+def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str]) -> list[GenRecError]:
+    errors: list[GenRecError] = []
+    for key in (*TOP_LEVEL, *group_names):
+        if tree.get(key, MISSING) == MISSING:
+            errors.append(ConfigError(key, expected="a value", got="nothing", fix=f"give {key}=..."))
+        elif key in TOP_LEVEL:
+            errors.extend(value_errors(tree[key], TOP_LEVEL[key], key))
+    errors = errors or _range_errors(tree)
+    told = {error.where for error in errors}  # `tokenizer.seed` is as wrong as the `seed` it repeats: told once
+    for key in (key for key in tree if key not in TOP_LEVEL and tree[key] != MISSING):
+        if key not in group_names:
+            errors.append(UnknownKeyError(key, [*TOP_LEVEL, *group_names]))
+        elif not is_component(tree[key]):
+            got = sorted(tree[key]) if isinstance(tree[key], Mapping) else tree[key]
+            errors.append(ConfigError(key, expected=f"a component with {TARGET}", got=got, fix=f"choose {key}=<option>"))
+        else:
+            errors.extend(error for error in component_errors(tree[key], key) if error.where.rpartition(".")[2] not in told)
+    return errors
+
+
+def _range_errors(tree: Mapping[str, Any]) -> list[GenRecError]:
+    errors: list[GenRecError] = [UnknownKeyError(f"paths.{key}", ["runs"]) for key in tree["paths"] if key != "runs"]
+    if tree["seed"] < 0:
+        errors.append(ConfigError("seed", expected="0 or more", got=tree["seed"], fix="choose another"))
+    if tree["threads"] is not None and tree["threads"] < 1:
+        errors.append(ConfigError("threads", expected="1 or more, or null", got=tree["threads"], fix="choose another"))
+    if not tree["paths"].get("runs"):
+        errors.append(ConfigError("paths.runs", expected="a folder", got="nothing", fix="give paths.runs=..."))
+    return errors

@@ -1,0 +1,50 @@
+"""Leave-one-out: each user's last event is the test target, the one before it the validation target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from genrec.errors import DataError
+from genrec.types import USER_ID
+
+MIN_EVENTS = 3  # one to train on, one to validate, one to test
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOneOut:
+    """The split of most published sequential-recommendation tables.
+
+    Args:
+        short_users: what to do with users that have fewer than three events: ``error``, ``drop`` them, or ``train`` (all
+            their events go to training and they have no targets).
+    """
+
+    short_users: Literal["error", "drop", "train"] = "error"
+
+    def keep(self, users: pl.DataFrame) -> np.ndarray:
+        """Who stays, bool [users]: everyone, or those with enough events.
+
+        Raises:
+            DataError: naming the first user that has too few, under ``error``.
+        """
+        short = (users["num_events"] < MIN_EVENTS).to_numpy()
+        if short.any() and self.short_users == "error":
+            first = users.row(int(short.argmax()), named=True)
+            raise DataError(
+                "split.short_users",
+                expected=f"at least {MIN_EVENTS} events of every user",
+                got=f"{first['num_events']} of user {first[USER_ID]!r} ({short.sum():,} such users)",
+                fix="set split.short_users=drop, or =train to only learn from them",
+            )
+        return ~short if self.short_users == "drop" else np.ones(len(short), bool)
+
+    def split(self, offsets: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """The last two events of every user with at least three; nothing of the others."""
+        ends = offsets[1:]
+        enough = np.diff(offsets) >= MIN_EVENTS
+        facts = {"rule": "leave_one_out", "short_users": self.short_users, "users_without_targets": int((~enough).sum())}
+        return ends - 2 * enough, ends - enough, facts

@@ -1,0 +1,1 @@
+"""From a generator's probabilities to catalogue items. Every strategy returns ``Decoded``, and only items that exist."""

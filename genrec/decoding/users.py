@@ -1,0 +1,84 @@
+"""Decodes many users, batch by batch, into the recommendations table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import torch
+
+from genrec.batch import Batch, padded_rows
+from genrec.dataset import Dataset, Sequences
+from genrec.protocols import DecodingRequest, DecodingStrategy, device_of
+from genrec.trie import PrefixTrie
+from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, TIE_SIZE, TIE_START, USER_ID, USER_IDX, Split
+
+
+def recommend_users(
+    generator: torch.nn.Module,
+    strategy: DecodingStrategy,
+    trie: PrefixTrie | None,
+    histories: Sequences,
+    users: np.ndarray,
+    *,
+    k: int,
+    exclude_seen: bool,
+    batch_size: int,
+    on_batch: Callable[[int], None] = lambda count: None,
+) -> pl.DataFrame:
+    """Recommends ``k`` items to each of ``users`` (rows of ``histories``).
+
+    Users are taken in order of history length, so that little is padded; the result is ordered by user and rank.
+
+    Args:
+        generator: in eval mode, on the device to use.
+        strategy: how to decode.
+        trie: on the same device, or None for item scorers.
+        histories: whole histories; the model reads their last ``max_history_len`` items, the seen-item rule all of them.
+        users: int64 [n] rows.
+        k: items per user.
+        exclude_seen: never recommend an item of the user's own history.
+        batch_size: users per batch.
+        on_batch: called with the number of users done after each batch.
+
+    Returns:
+        user_idx, item_idx, rank, score, tie_start, tie_size.
+    """
+    device = device_of(generator)
+    users = np.asarray(users)[np.argsort(histories.lengths[users], kind="stable")]
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in (USER_IDX, ITEM_IDX, RANK, SCORE, TIE_START, TIE_SIZE)}
+    for start in range(0, len(users), batch_size):
+        chunk = users[start : start + batch_size]
+        batch = Batch.of_histories(histories, chunk, generator.max_history_len).to(device)
+        seen = None
+        if exclude_seen:
+            rows = padded_rows(histories.item_idx, histories.offsets[:-1][chunk], histories.lengths[chunk])
+            seen = torch.from_numpy(rows).to(device)
+        decoded = strategy.decode(generator, trie, DecodingRequest(batch, k, seen))
+        items = decoded.items.cpu().numpy()
+        row, slot = np.nonzero(items != PAD)
+        columns[USER_IDX].append(chunk[row])
+        columns[ITEM_IDX].append(items[row, slot])
+        columns[RANK].append(slot + 1)
+        columns[SCORE].append(decoded.scores.cpu().numpy()[row, slot])
+        columns[TIE_START].append(decoded.tie_start.cpu().numpy()[row, slot])
+        columns[TIE_SIZE].append(decoded.tie_size.cpu().numpy()[row, slot])
+        on_batch(len(chunk))
+    types = {SCORE: np.float32}
+    data = {
+        name: np.concatenate(parts).astype(types.get(name, np.int64)) if parts else np.empty(0, types.get(name, np.int64))
+        for name, parts in columns.items()
+    }
+    return pl.DataFrame(data).sort(USER_IDX, RANK)
+
+
+def with_ids(table: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """The table with ``user_id`` and ``item_id`` in place of dense rows."""
+    users, items = dataset.user_ids.gather(table[USER_IDX]), dataset.item_ids.gather(table[ITEM_IDX])
+    return table.select(users.alias(USER_ID), items.alias(ITEM_ID), RANK, SCORE, TIE_START, TIE_SIZE)
+
+
+def users_with_targets(dataset: Dataset, split: Split) -> np.ndarray:
+    """Rows of the users who have something to predict in ``split``."""
+    return np.flatnonzero(dataset.targets(split).lengths)

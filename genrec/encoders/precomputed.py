@@ -1,0 +1,132 @@
+"""Vectors made elsewhere, matched to the catalogue by ``item_id``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from genrec.dataset import Sequences
+from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.types import ITEM_ID
+
+FORMATS = (".npy", ".safetensors", ".parquet")
+
+
+class Precomputed:
+    """Vectors from a file; the row order of file and catalogue never matters.
+
+    Args:
+        path: ``.parquet`` with ``item_id`` and a column of lists or arrays; ``.npy`` [rows, dim]; ``.safetensors`` with such a
+            tensor.
+        ids: for npy and safetensors: which item each row is: ``.txt`` (one id a line), ``.json`` (a list) or ``.parquet`` (column
+            ``item_id``).
+        column: the parquet's vector column, or the tensor's name.
+        missing: what to do about catalogue items without a vector: ``error``, or ``mean``: they get the mean of the known ones
+            and ``present`` says False (so that ``concat`` predicts them from other sources).
+    """
+
+    def __init__(
+        self, *, path: Path, ids: Path | None = None, column: str = "vector", missing: Literal["error", "mean"] = "error"
+    ) -> None:
+        self.path, self.ids, self.column, self.missing = Path(path), ids and Path(ids), column, missing
+        if self.path.suffix not in FORMATS:
+            raise ConfigError(
+                "encoder.path", expected=f"a file ending in {', '.join(FORMATS)}", got=self.path, fix="convert it"
+            )
+        if self.path.suffix != ".parquet" and self.ids is None:
+            raise ConfigError(
+                "encoder.ids",
+                expected=f"the item id of each row of {self.path.name}",
+                got="nothing",
+                fix="give encoder.ids=FILE",
+            )
+
+    def fit(self, items: pl.DataFrame, train: Sequences) -> None:
+        try:
+            ids, vectors = self._read()
+        except (OSError, ValueError, SafetensorError, pl.exceptions.PolarsError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise DataError(self.path, expected="a readable file of vectors", got=reason, fix="check encoder.path") from error
+        self._check(ids, vectors)
+        self._vectors, self._row_of = vectors.astype(np.float32), {item: row for row, item in enumerate(ids)}
+        self._mean = self._vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
+        rows = self._rows(items)
+        if self.missing == "error" and (rows < 0).any():
+            lost = items[ITEM_ID].filter(pl.Series(rows < 0))
+            raise DataError(
+                self.path,
+                expected="a vector for every item of the catalogue",
+                got=f"none for {len(lost)} items, {lost[0]} among them",
+                fix="add them, or set encoder.missing=mean",
+            )
+        return np.where(rows[:, None] >= 0, self._vectors[np.maximum(rows, 0)], self._mean)
+
+    def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
+        return self._rows(items) >= 0
+
+    def save(self, folder: Path) -> None:
+        pl.DataFrame({ITEM_ID: list(self._row_of)}).write_parquet(folder / "items.parquet")
+        save_file({"vectors": np.ascontiguousarray(self._vectors), "mean": self._mean}, folder / "vectors.safetensors")
+
+    def restore(self, folder: Path) -> None:
+        arrays = load_file(folder / "vectors.safetensors")
+        self._vectors, self._mean = arrays["vectors"], arrays["mean"]
+        self._row_of = {item: row for row, item in enumerate(pl.read_parquet(folder / "items.parquet")[ITEM_ID])}
+
+    def _rows(self, items: pl.DataFrame) -> np.ndarray:
+        return np.array([self._row_of.get(item, -1) for item in items[ITEM_ID]], dtype=np.int64)
+
+    def _read(self) -> tuple[list[str], np.ndarray]:
+        if self.path.suffix == ".parquet":
+            frame = pl.read_parquet(self.path)
+            for name in (ITEM_ID, self.column):
+                if name not in frame.columns:
+                    fix = did_you_mean(name, frame.columns)
+                    raise DataError(self.path, expected=f"a column {name}", got=", ".join(frame.columns), fix=fix)
+            vectors = frame[self.column].to_list()
+            if len({None if vector is None else len(vector) for vector in vectors}) > 1:
+                raise DataError(
+                    f"{self.path}: {self.column}",
+                    expected="vectors of one length",
+                    got="several lengths or nulls",
+                    fix="repair it",
+                )
+            return frame[ITEM_ID].cast(pl.String).to_list(), np.array(vectors, dtype=np.float64)
+        if self.path.suffix == ".npy":
+            return self._read_ids(), np.load(self.path, allow_pickle=False)
+        tensors = load_file(self.path)
+        if self.column not in tensors:
+            fix = f"give encoder.column; {did_you_mean(self.column, tensors)}"
+            raise DataError(self.path, expected=f"a tensor {self.column}", got=", ".join(tensors), fix=fix)
+        return self._read_ids(), tensors[self.column]
+
+    def _read_ids(self) -> list[str]:
+        assert self.ids is not None  # the constructor asked for it
+        if self.ids.suffix == ".parquet":
+            return pl.read_parquet(self.ids)[ITEM_ID].cast(pl.String).to_list()
+        if self.ids.suffix == ".json":
+            return [str(item) for item in json.loads(self.ids.read_text())]
+        return self.ids.read_text().splitlines()
+
+    def _check(self, ids: list[str], vectors: np.ndarray) -> None:
+        if vectors.ndim != 2 or len(vectors) != len(ids) or len(ids) == 0:
+            raise DataError(self.path, expected=f"[{len(ids)} ids, dim] vectors", got=vectors.shape, fix="one row per id")
+        if len(set(ids)) < len(ids):
+            twice = next(item for item, again in zip(sorted(ids), sorted(ids)[1:], strict=False) if item == again)
+            raise DataError(self.ids or self.path, expected="each item_id once", got=f"{twice} twice", fix="keep one row of it")
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            wrong = vectors[row][~np.isfinite(vectors[row])][0]
+            raise DataError(
+                f"{self.path}: item {ids[row]}", expected="finite numbers", got=float(wrong), fix="repair the vector"
+            )

@@ -1,0 +1,119 @@
+"""Item texts through a sentence-transformers model, each distinct text computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float
+from rich.console import Console
+from rich.progress import track
+
+from genrec.dataset import Sequences
+from genrec.encoders.text import COLUMNS, item_texts, usable_columns
+from genrec.encoders.vector_cache import VectorCache
+from genrec.errors import ConfigError, DataError
+
+STATE_FILE = "sentence_transformer.json"
+_SHARD = 8192  # texts per file of the cache: a killed run loses no more than that
+
+
+class SentenceTransformerEncoder:
+    """Unit-length sentence embeddings of item texts.
+
+    Args:
+        model: a local folder, or a model id of the Hugging Face hub.
+        revision: branch, tag or commit of a hub model; give a commit where the result must not change under you.
+        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``.
+        batch_size: texts per forward pass.
+        cache: folder for computed vectors, shared by all runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Path | str,
+        revision: str | None = None,
+        columns: Sequence[str] = COLUMNS,
+        batch_size: int = 64,
+        cache: str = "~/.cache/genrec/vectors",
+    ) -> None:
+        self.model, self.revision, self.columns, self.batch_size = str(model), revision, list(columns), batch_size
+        self.cache = Path(cache).expanduser()
+        self.notes: list[str] = []
+        self._loaded: Any = None
+
+    def fit(self, items: pl.DataFrame, train: Sequences) -> None:
+        self.columns, absent = usable_columns(items, self.columns)
+        self.notes = [f"text columns absent or empty: {', '.join(absent)}"] if absent else []
+
+    def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
+        texts = item_texts(items, self.columns)
+        cache = VectorCache(self.cache / self._identity())
+        missing = sorted({text for text in texts if text not in cache}, key=lambda text: (len(text), text))
+        console = Console(stderr=True)
+        shards = [missing[start : start + _SHARD] for start in range(0, len(missing), _SHARD)]
+        for shard in shards:
+            model = self._model()
+            batches = [shard[start : start + self.batch_size] for start in range(0, len(shard), self.batch_size)]
+            shown = track(batches, description=f"embed {len(shard):,} texts", console=console, disable=not console.is_terminal)
+            vectors = [
+                model.encode(batch, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False)
+                for batch in shown
+            ]
+            cache.add(shard, np.concatenate(vectors).astype(np.float32))
+        return cache.vectors(texts)
+
+    def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
+        return np.array([bool(text) for text in item_texts(items, self.columns)], dtype=bool)
+
+    def save(self, folder: Path) -> None:
+        state = {"model": self.model, "revision": self.revision, "identity": self._identity(), "columns": self.columns}
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+
+    def restore(self, folder: Path) -> None:
+        state = json.loads((folder / STATE_FILE).read_text())
+        self.columns = state["columns"]
+        if self._identity() != state["identity"]:
+            raise DataError(
+                "encoder.model",
+                expected=f"the model the vectors were made with ({state['model']})",
+                got=f"{self.model} with other content",
+                fix="give that model's folder, or embed again",
+            )
+
+    def _identity(self) -> str:
+        """Content hash of a local folder, else a hash of id and revision: names the model's folder in the cache."""
+        digest, folder = hashlib.sha256(), Path(self.model).expanduser()
+        if folder.is_dir():
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                digest.update(str(path.relative_to(folder)).encode())
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            digest.update(json.dumps([self.model, self.revision]).encode())
+        return digest.hexdigest()[:16]
+
+    def _model(self) -> Any:
+        if self._loaded is None:
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+            from sentence_transformers import SentenceTransformer
+
+            folder = Path(self.model).expanduser()
+            try:
+                self._loaded = SentenceTransformer(str(folder) if folder.is_dir() else self.model, revision=self.revision)
+            except Exception as error:  # the hub, the file system and the formats each have their own errors
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ConfigError(
+                    "encoder.model",
+                    expected="a local sentence-transformers folder, or a hub id and a network",
+                    got=f"{self.model} ({reason})",
+                    fix="download the model where there is a network and give its folder: encoder.model=/path/to/folder",
+                ) from error
+        return self._loaded

@@ -1,0 +1,81 @@
+"""Item texts as TF-IDF of words and word pairs, reduced by SVD (latent semantic analysis): no model, no network, seconds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from genrec.dataset import Sequences
+from genrec.encoders.spectral import truncated_svd
+from genrec.encoders.text import COLUMNS, item_texts, usable_columns
+from genrec.errors import DataError
+
+_WORD = re.compile(r"\w+")  # one-character words too: shades, sizes and model numbers tell products apart
+
+
+class TfidfSVD:
+    """TF-IDF + truncated SVD of item texts.
+
+    Vocabulary and weights come from all items of the catalogue, cold ones included: content is not a label. An item without
+    a single known word has the zero vector, and ``present`` says so.
+
+    Args:
+        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``.
+        dim: length of the vectors (fewer for a catalogue smaller than that).
+        max_features: size of the vocabulary: the most frequent words and word pairs.
+    """
+
+    def __init__(self, *, columns: Sequence[str] = COLUMNS, dim: int = 128, max_features: int = 20_000) -> None:
+        self.columns, self.dim, self.max_features = list(columns), dim, max_features
+        self.notes: list[str] = []
+
+    def fit(self, items: pl.DataFrame, train: Sequences) -> None:
+        self.columns, absent = usable_columns(items, self.columns)
+        self.notes = [f"text columns absent or empty: {', '.join(absent)}"] if absent else []
+        self._vectorizer = self._new_vectorizer(max_features=self.max_features)
+        try:
+            weights = self._vectorizer.fit_transform(item_texts(items, self.columns))
+        except ValueError as error:  # sklearn's "empty vocabulary"
+            raise DataError(
+                f"items: columns {', '.join(self.columns)}", expected="words", got=str(error), fix="name other encoder.columns"
+            ) from error
+        _, _, right = truncated_svd(sparse.csr_array(weights), self.dim)
+        self._components = right.astype(np.float32)
+
+    def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
+        return np.asarray(self._tfidf(items) @ self._components.T, dtype=np.float32)
+
+    def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
+        known = self._vectorizer.vocabulary_
+        texts = (text.lower() for text in item_texts(items, self.columns))
+        return np.array([any(word.group() in known for word in _WORD.finditer(text)) for text in texts], dtype=bool)
+
+    def save(self, folder: Path) -> None:
+        terms = self._vectorizer.get_feature_names_out().tolist()
+        (folder / "vocabulary.json").write_text(json.dumps({"columns": self.columns, "terms": terms}, ensure_ascii=False))
+        idf = self._vectorizer.idf_.astype(np.float64)
+        save_file({"idf": idf, "components": np.ascontiguousarray(self._components)}, folder / "svd.safetensors")
+
+    def restore(self, folder: Path) -> None:
+        state = json.loads((folder / "vocabulary.json").read_text())
+        arrays = load_file(folder / "svd.safetensors")
+        self.columns = state["columns"]
+        self._vectorizer = self._new_vectorizer(vocabulary=state["terms"])
+        self._vectorizer.idf_ = arrays["idf"]
+        self._components = arrays["components"]
+
+    def _tfidf(self, items: pl.DataFrame) -> sparse.csr_array:
+        return sparse.csr_array(self._vectorizer.transform(item_texts(items, self.columns)))
+
+    @staticmethod
+    def _new_vectorizer(**options: object) -> TfidfVectorizer:
+        return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD.pattern, dtype=np.float64, **options)

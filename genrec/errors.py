@@ -1,0 +1,51 @@
+"""The errors a user of genrec can cause, each told in one line.
+
+Every message has the same shape, so that it can be read, searched and tested:
+
+    <key or path>: expected <what>, got <value>; <what to do>
+
+The command line prints that line and exits with code 2. Anything that is not a ``GenRecError`` is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GenRecError(Exception):
+    """An error with a place, an expectation, the offending value and a remedy.
+
+    Args:
+        where: the configuration key, file or column the error is about.
+        expected: what would have been accepted there.
+        got: the value found there (shown with ``repr`` unless it is a string).
+        fix: what the user can do about it.
+    """
+
+    def __init__(self, where: object, *, expected: str, got: object, fix: str) -> None:
+        self.where, self.expected, self.got, self.fix = str(where), expected, got, fix
+        shown = got if isinstance(got, str) else repr(got)
+        line = f"{where}: expected {expected}, got {shown}; {fix}"
+        super().__init__(" ".join(line.split()))
+
+
+class ConfigError(GenRecError):
+    """A setting that cannot be used: unknown, of the wrong kind, out of range, or at odds with another."""
+
+
+class DataError(GenRecError):
+    """Input data that cannot be used; names the file and the row or column."""
+
+
+class ArtifactError(GenRecError):
+    """An artifact that is missing, damaged, or was made from other inputs."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns ``"did you mean <nearest>?"``, or the list of what is known when nothing is near."""
+    known = sorted(map(str, known))
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(known)}" if known else "nothing is known here"

@@ -1,0 +1,58 @@
+"""One vector per item: the sum of its code embeddings, plus an identity embedding that only well-known items have."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from genrec.sids import SIDTable
+
+
+class ItemEmbedding(nn.Module):
+    """Embeds items by their codes and, as an option, by who they are.
+
+    The identity embedding lets a model know a popular item beyond its codes (from the H2Rec and LIGER briefs in the design
+    notes). It is gated by ``n / (n + 5)`` for ``n`` training events, hence exactly zero for unseen items, and dropped as a
+    whole with ``identity_dropout`` so that codes alone must work too.
+
+    Args:
+        sids: the table.
+        dim: width.
+        identity: learn an identity embedding.
+        identity_dropout: probability of hiding an item's identity in training.
+        train_counts: [items] training events, needed with ``identity``.
+    """
+
+    GATE_EVENTS = 5.0
+
+    def __init__(
+        self, *, sids: SIDTable, dim: int, identity: bool, identity_dropout: float, train_counts: np.ndarray | None
+    ) -> None:
+        super().__init__()
+        self.codes = nn.Embedding(sids.num_tokens, dim)
+        nn.init.normal_(self.codes.weight, std=sids.num_levels**-0.5)
+        # Facts of the table, not weights: they follow the table when items are added.
+        self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
+        self.identity_dropout = identity_dropout
+        self.identity: nn.Embedding | None = None
+        if identity:
+            counts = np.zeros(sids.num_items) if train_counts is None else np.asarray(train_counts)
+            self.identity = nn.Embedding(sids.num_items, dim)
+            nn.init.zeros_(self.identity.weight)
+            gate = torch.from_numpy(counts / (counts + self.GATE_EVENTS)).float()
+            self.register_buffer("gate", gate.unsqueeze(-1), persistent=True)
+
+    def forward(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        x = self.codes(self.tokens[items]).sum(-2)
+        if self.identity is None:
+            return x
+        known = self.identity(items) * self.gate[items]
+        if self.training and self.identity_dropout:
+            known = known * (torch.rand_like(known[..., :1]) >= self.identity_dropout)
+        return x + known
+
+    def table(self) -> Float[Tensor, "items dim"]:
+        """The vectors of all items."""
+        return self(torch.arange(self.tokens.shape[0], device=self.tokens.device))

@@ -1,0 +1,44 @@
+"""What an evaluation says, in one or two sentences: does the model beat the floors, and how much of what is possible has it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def verdict(name: str, metrics: Mapping[str, Any]) -> str:
+    """The closing sentences of an evaluation.
+
+    Args:
+        name: of the run.
+        metrics: the content of metrics.json.
+    """
+    split = "test" if "test" in metrics["users"] else "validation"
+    short = "test" if split == "test" else "val"
+    key = f"{short}/ndcg@{metrics['rules']['headline_k']}"
+    label, value = f"{split} {metric_label(key)}", metrics["model"][key]
+    told = [_against_floor(name, label, value, metrics["best_floor"].get(short), metrics["floors"])]
+    if bayes := metrics["bounds"].get("bayes"):
+        told.append(
+            f"It reaches {value / bayes[key]:.0%} of the Bayes bound ({bayes[key]:.4f}), the best any model can do here."
+        )
+    return " ".join(told)
+
+
+def metric_label(key: str) -> str:
+    """``test/ndcg@10`` -> ``NDCG@10``."""
+    name, _, k = key.rpartition("/")[2].partition("@")
+    return f"{name.upper() if name in ('ndcg', 'mrr') else name.capitalize()}@{k}"
+
+
+def _against_floor(name: str, label: str, value: float, best: Mapping[str, Any] | None, floors: Mapping[str, Any]) -> str:
+    if best is None:
+        return f"{name}: {label} {value:.4f}; no floor was measured."
+    floor, (low, high) = floors[best["name"]][best["metric"]], best["interval"]
+    share = f", {best['lead'] / floor:+.0%}" if floor else ""
+    figures = f"on {label}: {value:.4f} against {floor:.4f}{share} (95 % of the lead: {low:+.4f} to {high:+.4f})."
+    if low > 0:
+        return f"{name} beats the best floor, {best['name']}, {figures}"
+    if high < 0:
+        return f"{name} does not beat the best floor, {best['name']}, {figures}"
+    return f"{name} cannot be told from the best floor, {best['name']}, {figures}"

@@ -1,0 +1,308 @@
+"""What a plug-in of each kind must offer. Structural: a class that has the methods fits, no base class needed.
+
+Every constructor takes flat keyword-only arguments. Those named in ``RUNTIME`` are filled in by genrec and never stand in yaml.
+Fitted components are made again from their configuration and then given their fitted state with ``restore(folder)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Bool, Float, Int, Int64
+from torch import Tensor
+
+from genrec.batch import Batch
+from genrec.dataset import Dataset, Sequences
+from genrec.sids import SIDTable
+from genrec.trie import PrefixTrie
+from genrec.types import RUNTIME as RUNTIME
+from genrec.types import Normalization
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a data source read, in canonical columns, before any filter, order or split.
+
+    Args:
+        interactions: ``user_id``, ``item_id``; optional ``timestamp`` and/or ``position``, ``rating``, ``event_type``,
+            ``weight``. Row order is the input order; row numbers in errors count from 1 here. Prepare casts and checks.
+        items: ``item_id`` and any other columns; None when there is no catalogue beside the interactions.
+        notes: (what, how many) of everything the source itself dropped or changed.
+        extra_files: file name -> writer, called with the path to write; kept beside the dataset (the demo world's parameters).
+        files: what errors about "interactions" and "items" call the two tables: their files.
+    """
+
+    interactions: pl.DataFrame
+    items: pl.DataFrame | None
+    notes: list[tuple[str, int]] = field(default_factory=list)
+    extra_files: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+class DataSource(Protocol):
+    def load(self) -> RawData: ...
+
+
+class Splitter(Protocol):
+    """Decides where each user's training and validation parts end (see ``Dataset``)."""
+
+    def keep(self, users: pl.DataFrame) -> np.ndarray:
+        """Tells who stays in the dataset, given ``user_id`` and ``num_events``: bool [users].
+
+        Raises:
+            DataError: when there are users it cannot split and its policy is to stop.
+        """
+        ...
+
+    def split(self, offsets: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Returns absolute train_ends [users], validation_ends [users], and facts (rule, counts)."""
+        ...
+
+
+# --- encoders --------------------------------------------------------------------------------------------------------
+
+
+class ItemEncoder(Protocol):
+    def fit(self, items: pl.DataFrame, train: Sequences) -> None:
+        """Learns vocabulary, projections, standardization. ``train`` holds training events only; rows of items = item_idx."""
+        ...
+
+    def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
+        """Finite float32 vectors, also for items that were not there at ``fit`` (matched by ``item_id``, never by row)."""
+        ...
+
+    def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
+        """Which items this source really knows something about (the others got its documented fallback)."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+    def restore(self, folder: Path) -> None: ...
+
+
+# --- tokenizers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TokenizerInputs:
+    """What tokenizers may look at.
+
+    Args:
+        embeddings: source name -> [items, dim] float32; ``"item"`` is the encoder's joint vector.
+        items: the catalogue rows that the embeddings belong to.
+        train: training sequences (item_idx of the FITTED catalogue), or None when only encoding.
+    """
+
+    embeddings: Mapping[str, np.ndarray]
+    items: pl.DataFrame
+    train: Sequences | None = None
+
+    @property
+    def num_items(self) -> int:
+        return self.items.height
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a tokenizer promises; contract tests apply where the trait is promised.
+
+    Args:
+        inductive: ``encode`` works for unseen items and row by row.
+        ordered: levels go from coarse to fine.
+        reconstructs: ``reconstruct`` gives vectors back, better with every level.
+    """
+
+    inductive: bool
+    ordered: bool
+    reconstructs: bool
+
+
+class ItemTokenizer(Protocol):
+    needs: ClassVar[frozenset[str]]  # of {"embeddings", "train"}
+    traits: ClassVar[Traits]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Codes per level."""
+        ...
+
+    def fit(self, inputs: TokenizerInputs) -> None: ...
+    def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]: ...
+    def save(self, folder: Path) -> None: ...
+    def restore(self, folder: Path) -> None: ...
+
+    # With traits.reconstructs:
+    #   reconstruct(codes [items, any number of leading levels]) -> [items, dim]
+    # Where collisions can be repaired by moving items within the last level:
+    #   last_level_costs(inputs, codes) -> [items, sizes[-1]], squared distance of each item's last residual to each code
+
+
+class CollisionPolicy(Protocol):
+    """Turns codes into a table whose items are unique (or, with ``keep``, says that groups exist)."""
+
+    def resolve(self, codes: np.ndarray, sizes: tuple[int, ...], context: CollisionContext) -> SIDTable: ...
+
+
+@dataclass(frozen=True)
+class CollisionContext:
+    """What a policy may use: training popularity for the order in a group, and the costs of moving items.
+
+    Args:
+        item_ids: [items] strings, the stable tie-breaker.
+        train_counts: int64 [items].
+        costs: callable (rows [n]) -> [n, sizes[-1]] squared distances, or None when the tokenizer has no codebook there.
+        codebooks: hash of the tokenizer's codebooks, passed on to the table.
+    """
+
+    item_ids: pl.Series
+    train_counts: np.ndarray
+    costs: Any = None
+    codebooks: str = ""
+
+
+# --- generators ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TargetLogits:
+    """Logits at every target of a batch, in the order of ``batch.targets[batch.targets != PAD]``.
+
+    Args:
+        items: [targets] item_idx of the targets.
+        levels: per level [targets, size], teacher-forced; empty for item scorers.
+        item_queries: [targets, dim] of a dense head or an item scorer: an item's logit is its product with that item's row of
+            ``generator.item_table()``. None without a head.
+    """
+
+    items: Int64[Tensor, " targets"]
+    levels: tuple[Tensor, ...] = ()
+    item_queries: Float[Tensor, "targets dim"] | None = None
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The loss to minimize and its parts for the log (detached), all means per target."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A torch module that predicts at every target of a batch in one pass."""
+
+    needs: ClassVar[frozenset[str]]  # artifact kinds besides the dataset: {"sids"}, {"encoder"}, ...
+    max_history_len: int
+
+    def target_logits(self, batch: Batch) -> TargetLogits: ...
+
+
+@runtime_checkable
+class AutoregressiveGenerator(Generator, Protocol):
+    """Generates codes level by level. The state is opaque; ``step`` number ``l`` gives the logits of level ``l``."""
+
+    normalization: Normalization
+    sids: SIDTable
+
+    def prefill(self, batch: Batch) -> Any:
+        """Encodes histories once per USER; one (empty) beam each."""
+        ...
+
+    def step(self, state: Any, codes: Int64[Tensor, "batch beams"] | None) -> tuple[Float[Tensor, "batch beams size"], Any]:
+        """Appends the last chosen code of each beam (None at level 0, where there is one beam) and predicts the next level."""
+        ...
+
+    def reorder(self, state: Any, index: Int64[Tensor, "batch beams"]) -> Any:
+        """Keeps (or repeats) beams; ``index`` may change their number. What belongs to the user is not copied."""
+        ...
+
+
+@runtime_checkable
+class ItemScorer(Generator, Protocol):
+    """Scores the whole catalogue at once."""
+
+    def item_table(self) -> Float[Tensor, "items dim"]:
+        """The vectors that queries are multiplied with."""
+        ...
+
+    def score(self, batch: Batch) -> Float[Tensor, "batch items"]: ...
+
+
+class Objective(Protocol):
+    def check(self, generator: Any) -> None:
+        """Raises ConfigError when the two do not fit; called before anything is trained."""
+        ...
+
+    def loss(self, generator: Any, batch: Batch, sampler: Any = None) -> LossTerms: ...
+
+
+# --- decoding --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Ranked items of each user; rows may end early (``PAD``, score -inf).
+
+    Args:
+        items: [batch, slots] item_idx, best first; a last tie group is listed whole, so slots >= k.
+        scores: [batch, slots], log-probabilities for autoregressive generators.
+        tie_start: [batch, slots] 1-based rank at which the entry's group of equal items starts.
+        tie_size: [batch, slots] listed size of that group; 1 wherever every item has its own ID.
+    """
+
+    items: Int64[Tensor, "batch slots"]
+    scores: Float[Tensor, "batch slots"]
+    tie_start: Int64[Tensor, "batch slots"]
+    tie_size: Int64[Tensor, "batch slots"]
+
+
+@dataclass(frozen=True)
+class DecodingRequest:
+    """What to decode.
+
+    Args:
+        batch: the histories.
+        k: how many items.
+        seen: [batch, any] item_idx never to return (``PAD`` padded), or None: the seen-item rule.
+        allowed: [items] takedown or filter shared by all users, or None.
+    """
+
+    batch: Batch
+    k: int
+    seen: Int64[Tensor, "batch seen"] | None = None
+    allowed: Bool[Tensor, " items"] | None = None
+
+
+class DecodingStrategy(Protocol):
+    kind: ClassVar[Literal["autoregressive", "item_scorer"]]  # which generators it fits
+
+    def check(self, k: int) -> None:
+        """Raises ConfigError when its settings cannot give ``k`` items."""
+        ...
+
+    def decode(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded: ...
+
+
+# --- baselines -------------------------------------------------------------------------------------------------------
+
+
+class Floor(Protocol):
+    """A recommender without training loops, fitted on the training part only."""
+
+    def fit(self, dataset: Dataset) -> None: ...
+
+    def score(self, histories: Sequences) -> Float[np.ndarray, "users items"]:
+        """Scores of all items for each history (whole histories, oldest first); higher is better."""
+        ...
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Where a module's parameters live."""
+    return next(module.parameters()).device

@@ -1,0 +1,132 @@
+"""A run: a named folder of links into the store, the configuration that made it, and what it wants."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from genrec.artifacts import MANIFEST, Artifact, Store
+from genrec.errors import ArtifactError, ConfigError, did_you_mean
+
+STORE = ".store"  # inside paths.runs
+RECORD = "run.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,199}")
+
+
+def check_name(name: str) -> str:
+    """Returns the name of a run when it can be a folder's name on any system.
+
+    Raises:
+        ConfigError: otherwise.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "name",
+            expected="letters, digits and any of . _ = , + @ -, starting with a letter or digit, at most 200",
+            got=repr(name),
+            fix="choose another name; a run is a folder directly under paths.runs",
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Args:
+        path: ``<paths.runs>/<name>``.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def store(self) -> Store:
+        return Store(self.path.parent / STORE)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """``config`` (resolved), ``overrides``, ``wanted`` (kind -> fingerprint), ``started``; empty before the first start."""
+        try:
+            return dict(json.loads((self.path / RECORD).read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration of the last start."""
+        return dict(self.record.get("config", {}))
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Kind -> fingerprint of what its links point to, whether that exists or not."""
+        found = {link.name: Path(os.readlink(link)).name for link in sorted(self.path.glob("[!.]*")) if link.is_symlink()}
+        order = list(self.record.get("wanted", {}))  # the pipeline's
+        return dict(sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of artifacts this run has."""
+        return tuple(kind for kind in self.links if (self.path / kind / MANIFEST).exists())
+
+    def artifact(self, kind: str) -> Artifact:
+        """One of its artifacts, checked for presence, sizes, and that the run's other artifacts are what it was made from.
+
+        Raises:
+            ArtifactError: when it is missing, damaged, or made from something else.
+        """
+        if kind not in self.kinds:
+            known = did_you_mean(kind, self.kinds)
+            raise ArtifactError(self.path / kind, expected="an artifact", got="nothing", fix=f"`genrec run` makes it; {known}")
+        artifact = Artifact(self.path / kind).check()
+        artifact.expect_inputs(self.links)
+        return artifact
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """``evaluation/metrics.json``: ``model``, ``floors``, ``intervals``, ..."""
+        return dict(json.loads((self.artifact("evaluation").path / "metrics.json").read_text()))
+
+    def start(self, config: Mapping[str, Any], overrides: Sequence[str], wanted: Mapping[str, str]) -> None:
+        """Writes the record; links to what this configuration no longer wants go away (the store keeps the artifacts)."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        record = {
+            "name": self.name,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "overrides": list(overrides),
+            "wanted": {**self.record.get("wanted", {}), **wanted},
+            "config": dict(config),
+        }
+        draft = self.path / f"{RECORD}.{os.getpid()}"
+        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False))
+        os.replace(draft, self.path / RECORD)
+        for kind, fingerprint in self.links.items():
+            if kind in wanted and fingerprint != wanted[kind]:
+                (self.path / kind).unlink()
+
+    def link(self, kind: str, fingerprint: str) -> None:
+        """Points ``<run>/<kind>`` at the store, replacing an older link in one step."""
+        link = self.path / kind
+        if link.exists() and not link.is_symlink():
+            raise ArtifactError(link, expected="a link into the store", got="a file or folder", fix="move it away")
+        draft = self.path / f".{kind}.{os.getpid()}"
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(Path("..") / STORE / kind / fingerprint, target_is_directory=True)
+        os.replace(draft, link)
+
+
+def list_runs(root: Path) -> Iterator[Run]:
+    """The runs under a runs folder, by name."""
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        run = Run(folder)
+        if folder.is_dir() and not folder.name.startswith(".") and (run.record or run.kinds):
+            yield run

@@ -1,0 +1,143 @@
+"""The semantic-ID table: the only owner of what a semantic ID is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Int
+
+from genrec.errors import ArtifactError, DataError
+from genrec.types import ITEM_ID, ITEM_IDX
+
+TABLE_FILE = "sids.parquet"
+LAYOUT_FILE = "layout.json"
+
+
+@dataclass(frozen=True)
+class SIDTable:
+    """item_idx <-> codes.
+
+    Args:
+        codes: [items, levels], row number == item_idx; ``codes[i, l]`` lies in ``[0, sizes[l])``.
+        sizes: number of codes of each level, the collision level included.
+        collision_level: the level that a collision policy appended, or None.
+        codebooks: hash of the tokenizer's codebooks ("" when it has none).
+
+    Raises:
+        DataError: when a code is out of its level's range.
+    """
+
+    codes: Int[np.ndarray, "items levels"]
+    sizes: tuple[int, ...]
+    collision_level: int | None = None
+    codebooks: str = ""
+
+    def __post_init__(self) -> None:
+        codes = np.ascontiguousarray(self.codes, dtype=np.int32)
+        object.__setattr__(self, "codes", codes)
+        object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
+        if codes.ndim != 2 or codes.shape[1] != len(self.sizes):
+            raise DataError("sids", expected=f"codes [items, {len(self.sizes)}]", got=codes.shape, fix="give one code a level")
+        wrong = np.argwhere((codes < 0) | (codes >= np.asarray(self.sizes)))
+        if len(wrong):
+            item, level = (int(x) for x in wrong[0])
+            raise DataError(
+                f"sids: item_idx {item}, level {level}",
+                expected=f"a code in [0, {self.sizes[level]})",
+                got=int(codes[item, level]),
+                fix="tokenize again",
+            )
+
+    @property
+    def num_items(self) -> int:
+        return self.codes.shape[0]
+
+    @property
+    def num_levels(self) -> int:
+        return self.codes.shape[1]
+
+    @cached_property
+    def level_offsets(self) -> np.ndarray:
+        """int64 [levels + 1]: token id = ``level_offsets[level] + code``; the last entry is the number of tokens."""
+        return np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.level_offsets[-1])
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """int64 [items, levels]: codes in one vocabulary shared by all levels."""
+        return self.codes + self.level_offsets[:-1]
+
+    @cached_property
+    def layout(self) -> str:
+        """Hash of levels, sizes and codebooks: what a trained generator depends on. Adding items keeps it."""
+        return _sha({"sizes": self.sizes, "collision_level": self.collision_level, "codebooks": self.codebooks})
+
+    @cached_property
+    def table(self) -> str:
+        """Hash of the layout and of every item's codes, in item_idx order."""
+        return _sha({"layout": self.layout, "codes": hashlib.sha256(self.codes.tobytes()).hexdigest()})
+
+    def unique_rate(self, num_levels: int | None = None) -> float:
+        """Share of items that have their first ``num_levels`` codes (all by default) to themselves."""
+        _, inverse, counts = np.unique(self.codes[:, :num_levels], axis=0, return_inverse=True, return_counts=True)
+        return float((counts[inverse.ravel()] == 1).mean()) if self.num_items else 1.0
+
+    def save(self, folder: Path, item_ids: Sequence[str] | pl.Series) -> None:
+        """Writes ``sids.parquet`` (item_idx, item_id, codes) and ``layout.json``."""
+        frame = pl.DataFrame(
+            {
+                ITEM_IDX: np.arange(self.num_items, dtype=np.int64),
+                ITEM_ID: pl.Series(item_ids, dtype=pl.String),
+                "codes": pl.Series(self.codes, dtype=pl.Array(pl.Int32, self.num_levels)),
+            }
+        )
+        frame.write_parquet(folder / TABLE_FILE)
+        (folder / LAYOUT_FILE).write_text(json.dumps(self.facts(), indent=2))
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest and the model card say of this table."""
+        return {
+            "num_items": self.num_items,
+            "sizes": list(self.sizes),
+            "collision_level": self.collision_level,
+            "codebooks": self.codebooks,
+            "layout": self.layout,
+            "table": self.table,
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> SIDTable:
+        """Reads a saved table.
+
+        Raises:
+            ArtifactError: when a file is missing or the codes do not match the recorded hash.
+        """
+        try:
+            facts = json.loads((folder / LAYOUT_FILE).read_text())
+            frame = pl.read_parquet(folder / TABLE_FILE).sort(ITEM_IDX)
+        except FileNotFoundError as error:
+            raise ArtifactError(
+                folder, expected="a SID table", got=f"no file {error.filename}", fix="run `genrec assign`"
+            ) from error
+        codes = np.asarray(frame["codes"].to_numpy()).reshape(frame.height, len(facts["sizes"]))
+        table = cls(codes, tuple(facts["sizes"]), facts["collision_level"], facts["codebooks"])
+        if table.table != facts["table"]:
+            raise ArtifactError(
+                folder / TABLE_FILE, expected=f"table {facts['table']}", got=table.table, fix="run `genrec assign` again"
+            )
+        return table
+
+
+def _sha(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

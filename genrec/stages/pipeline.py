@@ -1,0 +1,267 @@
+"""The pipeline: which stages a configuration needs, what is up to date, and running the rest.
+
+    prepare -> embed -> tokenize -> assign -> train -> recommend -> evaluate        and, when asked for: export
+
+Fingerprints follow from the configuration alone, so the whole plan is known before anything runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genrec.artifacts import Artifact, Store
+from genrec.components import completed
+from genrec.config import Config, component_class, external_files, instantiate
+from genrec.errors import ConfigError, DataError
+from genrec.fingerprints import digest
+from genrec.runs import Run, check_name
+from genrec.stages.stage import Runtime, Stage, StageRun
+
+STAGES = ("prepare", "embed", "tokenize", "assign", "train", "recommend", "evaluate", "export")
+LAST = "evaluate"  # of `genrec run`
+
+
+def load_stage(name: str) -> Stage:
+    """The stage of that name, imported now."""
+    stage: Stage = importlib.import_module(f"genrec.stages.{name}").STAGE
+    return stage
+
+
+def needed_stages(config: Mapping[str, Any], until: str) -> list[Stage]:
+    """The stages that the chosen components need to make what ``until`` makes, in order."""
+    by_kind = {stage.kind: stage for stage in map(load_stage, STAGES[: STAGES.index(until) + 1])}
+    wanted = {load_stage(until).kind}
+    for stage in reversed(by_kind.values()):
+        if stage.kind in wanted:
+            wanted.update(stage.inputs(config))
+    return [stage for kind, stage in by_kind.items() if kind in wanted]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage as planned.
+
+    Args:
+        stage: the stage.
+        config: the completed subtree that it reads.
+        external: configuration key -> content hash of files outside the store.
+        inputs: kind -> fingerprint.
+        fingerprint: of what it makes.
+        action: "skip", "run" or "resume".
+        reason: why.
+    """
+
+    stage: Stage
+    config: dict[str, Any]
+    external: dict[str, str]
+    inputs: dict[str, str]
+    fingerprint: str
+    action: str
+    reason: str
+
+
+def plan(config: Config, *, until: str = LAST) -> list[Step]:
+    """What running would do; runs nothing.
+
+    Raises:
+        ConfigError: when components do not fit each other.
+        DataError: when an external file is missing.
+        ArtifactError: when something it would reuse is damaged.
+    """
+    run, stages = run_of(config), needed_stages(config.tree, until)
+    if any("decoding" in stage.reads for stage in stages):
+        check_decoding(config.tree)
+    steps: list[Step] = []
+    fingerprints: dict[str, str] = {}
+    for stage in stages:
+        subtree = {key: completed(config.tree[key]) for key in stage.reads}
+        external = _external_hashes({key: config.tree[key] for key in stage.reads}, run.store)
+        inputs = {kind: fingerprints[kind] for kind in stage.inputs(config.tree)}
+        known = _without(subtree, external)
+        fingerprint = digest([stage.kind, stage.version, known, external, inputs])
+        fingerprints[stage.kind] = fingerprint
+        action, reason = _decide(run, stage, subtree, external, inputs, fingerprint)
+        steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason))
+    return steps
+
+
+def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = print) -> Run:
+    """Makes everything up to ``until`` that is not up to date.
+
+    Raises:
+        GenRecError: as ``plan`` does, and whatever a stage finds wrong.
+    """
+    steps, run = plan(config, until=until), run_of(config)
+    for note in unused_overrides(config, steps):
+        say(note)
+    run.start(config.tree, config.overrides, {step.stage.kind: step.fingerprint for step in steps})
+    store, start = run.store, time.perf_counter()
+    runtime = _runtime(config, run)
+    with _threads(config.tree["threads"]):
+        for step in steps:
+            made = _perform(step, run, store, runtime, say)
+            run.link(step.stage.kind, made.fingerprint)
+    say(f"{run.path}: done in {time.perf_counter() - start:.1f} s")
+    return run
+
+
+def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable[[str], None]) -> Artifact:
+    stage = step.stage
+    if step.action == "skip":
+        say(f"{stage.name}: {step.reason}")
+        return store.open(stage.kind, step.fingerprint, wanted_by=run.name)
+    say(f"{stage.name}: {'resuming' if step.action == 'resume' else 'running'} ({step.reason})")
+    start = time.perf_counter()
+
+    def build(folder: Path, work: Path) -> dict[str, Any]:
+        inputs = {kind: store.open(kind, fingerprint, wanted_by=run.name) for kind, fingerprint in step.inputs.items()}
+        return stage.build(StageRun(step.config, inputs, folder, work, lambda line: say(f"  {line}"), runtime))
+
+    made = store.make(
+        stage.kind,
+        step.fingerprint,
+        build,
+        stage=stage.name,
+        config=step.config,
+        inputs=step.inputs,
+        external=step.external,
+        say=say,
+    )
+    say(f"{stage.name}: {time.perf_counter() - start:.1f} s")
+    return made
+
+
+def run_of(config: Config) -> Run:
+    """The run folder that a configuration names."""
+    return Run(Path(config.tree["paths"]["runs"]).expanduser() / check_name(config.name))
+
+
+def check_decoding(config: Mapping[str, Any]) -> None:
+    """Tells before anything runs when the decoding strategy cannot decode the generator, or not as many items as asked for.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    generator, decoding = component_class(config["generator"], "generator"), component_class(config["decoding"], "decoding")
+    offers = {"autoregressive": hasattr(generator, "prefill"), "item_scorer": hasattr(generator, "score")}
+    kind = getattr(decoding, "kind", None)
+    if kind in offers and not offers[kind]:
+        told = " or ".join(name for name, offered in offers.items() if offered) or "nothing that can be decoded"
+        raise ConfigError(
+            "decoding",
+            expected=f"a strategy for {generator.__name__} ({told})",
+            got=f"{decoding.__name__} ({kind})",
+            fix="leave decoding to the generator's default, or choose another generator",
+        )
+    instantiate(config["decoding"], "decoding").check(instantiate(config["recommend"], "recommend").k)
+
+
+def unused_overrides(config: Config, steps: Sequence[Step]) -> Iterator[str]:
+    """A line for each setting given for a group that no needed stage reads, so that nothing is ignored in silence."""
+    read = {key for step in steps for key in step.stage.reads}
+    for override in config.overrides:
+        group = override.partition("=")[0].partition(".")[0]
+        if group in config.choices and group not in {*read, "experiment", "logger"}:
+            yield f"note: {override} has no effect here: no needed stage reads {group}"
+
+
+# --- why a stage runs -----------------------------------------------------------------------------------------------------
+
+
+def _external_hashes(subtree: Mapping[str, Any], store: Store) -> dict[str, str]:
+    hashes = {}
+    for key, node in subtree.items():
+        for place, path in external_files(node, key).items():
+            try:
+                hashes[place] = store.hashes.of(path.expanduser())
+            except FileNotFoundError:
+                fix = f"put it there, or give {place}=..."
+                raise DataError(place, expected="a file or folder", got=f"nothing at {path}", fix=fix) from None
+    return hashes
+
+
+def _without(subtree: Any, external: Mapping[str, str], where: str = "") -> Any:
+    """The subtree with external paths blanked: their content hashes stand for them."""
+    if where in external:
+        return None
+    if isinstance(subtree, Mapping):
+        return {key: _without(value, external, f"{where}.{key}" if where else key) for key, value in subtree.items()}
+    if isinstance(subtree, list):
+        return [_without(value, external, f"{where}[{i}]") for i, value in enumerate(subtree)]
+    return subtree
+
+
+def _decide(
+    run: Run, stage: Stage, config: Mapping[str, Any], external: Mapping[str, str], inputs: Mapping[str, str], fingerprint: str
+) -> tuple[str, str]:
+    before = run.links.get(stage.kind)
+    if run.store.find(stage.kind, fingerprint):
+        return "skip", "up to date" if before == fingerprint else "found in the store"
+    work = run.store.work(stage.kind, fingerprint)
+    if work.is_dir() and any(work.iterdir()):
+        return "resume", "was interrupted"
+    if before is None:
+        return "run", "never run"
+    try:
+        old = Artifact(run.path / stage.kind).manifest
+    except Exception:  # its manifest is gone or of another version: no comparison, but no obstacle either
+        return "run", "the artifact of the last run is gone"
+    changes = [f"config {line}" for line in _changes(old["config"], config)]
+    changes += [f"content of {key} changed" for key, sha in external.items() if old["external"].get(key, sha) != sha]
+    changes += [f"input {kind} changed" for kind, made in inputs.items() if old["inputs"].get(kind) != made]
+    changes += [f"input {kind} is no longer used" for kind in old["inputs"] if kind not in inputs]
+    return "run", "; ".join(changes) or "its stage's version changed"
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    was, now = dict(_leaves(old, "")), dict(_leaves(new, ""))
+    keys = [key for key in (*now, *was) if was.get(key, "absent") != now.get(key, "absent")]
+    lines = [f"{key} changed {was.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in dict.fromkeys(keys)]
+    return lines if len(lines) <= 3 else [*lines[:3], f"and {len(lines) - 3} more"]
+
+
+def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{where}.{key}" if where else str(key))
+    else:
+        yield where, node
+
+
+# --- where and how ----------------------------------------------------------------------------------------------------------
+
+
+def _runtime(config: Config, run: Run) -> Runtime:
+    tree = config.tree
+    return Runtime(
+        device=tree["device"],
+        threads=tree["threads"],
+        progress=sys.stderr.isatty(),
+        logger=tree.get("logger"),
+        name=run.name,
+        log_folder=run.path,
+    )
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    if number is None:
+        yield
+        return
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(limits=number):
+            yield
+    finally:
+        torch.set_num_threads(before)

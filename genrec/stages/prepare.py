@@ -1,0 +1,146 @@
+"""prepare: reads a data source, checks, orders, filters and splits its events -> ``dataset``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genrec.components import instantiate
+from genrec.data.canonical import canonical
+from genrec.data.events import Events
+from genrec.data.filters import Filters, Removed
+from genrec.data.order import Order
+from genrec.data.targets import target_facts
+from genrec.dataset import Dataset, Sequences
+from genrec.protocols import DataSource, RawData, Splitter
+from genrec.stages.stage import Stage, StageRun
+from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
+
+PART = "part"  # train, validation or test
+
+
+def build(run: StageRun) -> dict[str, Any]:
+    """Writes the dataset, and ``interactions.parquet``: every event with its part, in the order of the histories."""
+    source: DataSource = instantiate(run.config["data"], "data")
+    filters: Filters = instantiate(run.config["filters"], "filters")
+    order: Order = instantiate(run.config["order"], "order")
+    splitter: Splitter = instantiate(run.config["split"], "split")
+
+    raw = canonical(source.load())
+    _say_source(run, raw, type(source).__name__)
+    raw, removed = filters.known(raw)
+    events = order.sort(Events.of(raw), raw.files.get("interactions", "interactions"))
+    events, more = filters.apply(events)
+    events, short = _splittable(events, splitter)
+    removed += more + short
+    run.say("filters: none" if not removed else "filters, in this order:")
+    for line in removed:
+        run.say(f"  {line}")
+
+    dataset = _dataset(run, events, order, splitter, raw.notes, removed)
+    dataset.save(run.folder)
+    _interactions(events, dataset).write_parquet(run.folder / "interactions.parquet")
+    for name, write in raw.extra_files.items():
+        write(run.folder / name)
+    return dataset.facts
+
+
+def _splittable(events: Events, splitter: Splitter) -> tuple[Events, list[Removed]]:
+    """Events of the users that the split can use."""
+    users = events.users.with_columns(num_events=pl.Series(np.diff(events.offsets)))
+    kept = splitter.keep(users)
+    if kept.all():
+        return events.compact(), []
+    after = events.where(kept[events.user_idx]).compact()
+    gone = (events.table.height - after.table.height, int((~kept).sum()), events.items.height - after.items.height)
+    return after, [Removed("split (users with too few events)", *gone)]
+
+
+def _dataset(
+    run: StageRun, events: Events, order: Order, splitter: Splitter, notes: list[tuple[str, int]], removed: list[Removed]
+) -> Dataset:
+    offsets = events.offsets
+    timestamps = events.table[TIMESTAMP].to_numpy() if TIMESTAMP in events.table.columns else None
+    if timestamps is not None and (missing := events.table[TIMESTAMP].null_count()):
+        run.say(f"times: {missing:,} of {events.table.height:,} are missing, so histories go without times")
+        timestamps = None
+    train_ends, validation_ends, split = splitter.split(offsets, timestamps)
+    dataset = Dataset(
+        items=events.items,
+        users=events.users,
+        events=Sequences(events.item_idx.astype(np.int32), offsets),
+        train_ends=train_ends,
+        validation_ends=validation_ends,
+        timestamps=timestamps,
+    )
+    facts: dict[str, Any] = {
+        "num_users": dataset.num_users,
+        "num_items": dataset.num_items,
+        "num_interactions": events.table.height,
+        "cold_items": int((dataset.train_counts == 0).sum()),
+        "order": order.describe(events.table),
+        "split": split,
+        "targets": target_facts(dataset),
+        "removed": [entry.facts() for entry in removed],
+        "notes": [{"what": what, "count": count} for what, count in notes],
+    }
+    _say_dataset(run, facts, offsets, train_ends)
+    return replace(dataset, facts=facts)
+
+
+def _interactions(events: Events, dataset: Dataset) -> pl.DataFrame:
+    users = dataset.events.user_idx
+    place = np.arange(len(users))
+    part = (place >= dataset.train_ends[users]).astype(np.int8) + (place >= dataset.validation_ends[users])
+    optional = [name for name in (TIMESTAMP, POSITION, RATING, EVENT_TYPE, WEIGHT) if name in events.table.columns]
+    return pl.DataFrame(
+        [
+            events.users[USER_ID].gather(events.table[USER_IDX]),
+            events.items[ITEM_ID].gather(events.table[ITEM_IDX]),
+            events.table[ITEM_IDX].cast(pl.Int32),
+            *(events.table[name] for name in optional),
+            pl.Series(PART, ["train", "validation", "test"], dtype=pl.Categorical).gather(part),
+        ]
+    )
+
+
+def _say_source(run: StageRun, raw: RawData, source: str) -> None:
+    file = raw.files.get("interactions", source)
+    run.say(f"read {raw.interactions.height:,} interactions of {raw.interactions[USER_ID].n_unique():,} users from {file}")
+    if raw.items is None:
+        run.say("no catalogue: the items are those that occur")
+    else:
+        run.say(f"read {raw.items.height:,} items from {raw.files.get('items', source)}")
+    for what, count in raw.notes:
+        run.say(f"  {what}: {count:,}")
+
+
+def _say_dataset(run: StageRun, facts: dict[str, Any], offsets: np.ndarray, train_ends: np.ndarray) -> None:
+    order, split, lengths = facts["order"], facts["split"], np.diff(offsets)
+    run.say(f"order: by {order['by']}; equal keys by {order['ties']}; {order['tied_events']:,} events stand in ties")
+    told = ", ".join(f"{key} {value}" for key, value in split.items() if key != "rule")
+    run.say(f"split: {split['rule']}" + (f" ({told})" if told else ""))
+    run.say(
+        f"dataset: {facts['num_users']:,} users, {facts['num_items']:,} items ({facts['cold_items']:,} never in training), "
+        f"{facts['num_interactions']:,} interactions ({int((train_ends - offsets[:-1]).sum()):,} to train on), "
+        f"history length {lengths.min()} / {np.median(lengths):g} / {lengths.max()} (min / median / max)"
+    )
+    for name, count in facts["targets"].items():
+        if count["targets"]:
+            run.say(
+                f"{name}: {count['targets']:,} targets of {count['users']:,} users; {count['repeat_rate']:.1%} are repeats of "
+                f"their history; {count['unseen_items']:,} are of items never seen in training"
+            )
+
+
+STAGE = Stage(
+    name="prepare",
+    kind="dataset",
+    version=1,
+    reads=("data", "filters", "order", "split"),
+    inputs=lambda config: (),
+    build=build,
+)

@@ -1,0 +1,109 @@
+"""recommend: decodes the best items for every user with something to predict -> ``recommendations``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import polars as pl
+
+from genrec.components import instantiate
+from genrec.dataset import Dataset
+from genrec.decoding.users import recommend_users, users_with_targets, with_ids
+from genrec.errors import ConfigError
+from genrec.protocols import DecodingStrategy
+from genrec.sids import SIDTable
+from genrec.stages import train
+from genrec.stages.progress import user_progress
+from genrec.stages.stage import Stage, StageRun
+from genrec.trie import PrefixTrie
+from genrec.types import ITEM_ID, SPLIT, USER_ID
+
+TABLE_FILE = "recommendations.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendSettings:
+    """What to recommend: the ``recommend`` group.
+
+    Args:
+        k: items per user.
+        exclude_seen: never recommend an item of the user's own history. One rule for the whole table, and for the floors that
+            stand beside it.
+        splits: whose targets to predict.
+        batch_size: users per batch.
+    """
+
+    k: int = 50
+    exclude_seen: bool = True
+    splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        for key in ("k", "batch_size"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"recommend.{key}", expected="at least 1", got=getattr(self, key), fix="raise it")
+        if not self.splits or len(set(self.splits)) < len(self.splits):
+            raise ConfigError(
+                "recommend.splits", expected="validation, test or both", got=list(self.splits), fix="name each split once"
+            )
+
+
+def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the generator was trained on, and the generator."""
+    return (*train.inputs(config), "generator")
+
+
+def build(run: StageRun) -> dict[str, Any]:
+    """Writes the table: split, user_id, item_id, rank, score, tie_start, tie_size."""
+    from genrec.training.fit import resolve_device  # Lightning is slow to import
+
+    settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
+    strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")
+    dataset = Dataset.load(run.inputs["dataset"].path)
+    k = min(settings.k, dataset.num_items)
+    strategy.check(k)
+    device = resolve_device(run.runtime.device)
+    sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
+    trie = PrefixTrie.build(sids) if sids else None
+    generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
+    trie = trie.to(device) if trie else None
+
+    tables, facts = [], {"k": k, "exclude_seen": settings.exclude_seen, "splits": {}}
+    for split in settings.splits:
+        users = users_with_targets(dataset, split)
+        start = time.perf_counter()
+        with user_progress(f"{split}", len(users), run.runtime.progress) as advance:
+            table = recommend_users(
+                generator,
+                strategy,
+                trie,
+                dataset.histories(split),
+                users,
+                k=k,
+                exclude_seen=settings.exclude_seen,
+                batch_size=settings.batch_size,
+                on_batch=advance,
+            )
+        seconds = time.perf_counter() - start
+        table = with_ids(table, dataset).select(pl.lit(split).alias(SPLIT), pl.all())
+        legal = table[ITEM_ID].is_in(dataset.item_ids.implode()).sum()
+        facts["splits"][split] = {
+            "users": len(users),
+            "items": table.height,
+            "legal": int(legal),
+            "distinct": int(table.select(USER_ID, ITEM_ID).n_unique()),
+            "users_per_second": round(len(users) / max(seconds, 1e-9), 1),
+        }
+        speed = facts["splits"][split]["users_per_second"]
+        run.say(
+            f"{split}: {len(users):,} users at {speed:,.0f} users/s; {legal:,} of {table.height:,} items are in the catalogue"
+        )
+        tables.append(table)
+    pl.concat(tables).write_parquet(run.folder / TABLE_FILE)
+    return facts
+
+
+STAGE = Stage(name="recommend", kind="recommendations", version=1, reads=("decoding", "recommend"), inputs=inputs, build=build)

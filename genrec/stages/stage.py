@@ -1,0 +1,73 @@
+"""What a stage is: a function from artifacts to ONE artifact, and the settings it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genrec.artifacts import Artifact
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how to compute. Nothing here may change a result, so nothing here enters a fingerprint.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+        threads: CPU threads.
+        progress: show progress bars.
+        logger: the composed ``logger`` group.
+        name: the run's name, for trackers.
+        log_folder: where trackers write.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    progress: bool = True
+    logger: Mapping[str, Any] | None = None
+    name: str = "run"
+    log_folder: Path = Path("runs")
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """Everything one execution of a stage sees.
+
+    Args:
+        config: the resolved configuration as plain dicts; a stage touches only the keys its ``Stage.reads`` names.
+        inputs: artifact kind -> whole, verified artifact.
+        folder: the stage writes its artifact's files here; they become visible all at once when ``build`` returns.
+        work: a folder that survives a kill (checkpoints to resume from); removed once the artifact is whole.
+        say: prints one line to the user.
+        runtime: where and how to compute.
+    """
+
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Artifact]
+    folder: Path
+    work: Path
+    say: Callable[[str], None]
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline.
+
+    Args:
+        name: the verb (`genrec <name>`).
+        kind: the artifact it makes.
+        version: raised whenever the same config and inputs would give another result.
+        reads: top-level configuration keys that its result depends on (they enter the fingerprint).
+        inputs: which artifact kinds it needs, given the chosen components.
+        build: writes the files and returns the facts for the manifest.
+    """
+
+    name: str
+    kind: str
+    version: int
+    reads: tuple[str, ...]
+    inputs: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    build: Callable[[StageRun], dict[str, Any]]

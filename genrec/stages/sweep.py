@@ -1,0 +1,94 @@
+"""Several runs from one command: every combination of comma-separated values, sharing all artifacts they have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from genrec.config import compose, parse_overrides
+from genrec.errors import GenRecError
+from genrec.runs import Run
+from genrec.stages.pipeline import LAST, execute, plan
+
+
+@dataclass(frozen=True)
+class Job:
+    """One combination.
+
+    Args:
+        overrides: without commas.
+        suffix: the swept part, for the run's name.
+    """
+
+    overrides: tuple[str, ...]
+    suffix: str = ""
+
+
+def expand(overrides: Sequence[str]) -> list[Job]:
+    """Every combination of the swept overrides; each gets the base name and what is special about it.
+
+    A ``name=`` with an interpolation (``name=lr_${train.lr}``) is taken as it is.
+    """
+    parsed = parse_overrides(overrides)
+    swept = [override.key_or_group for override in parsed if override.is_sweep_override()]
+    choices = [
+        list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.input_line.partition("=")[2]]
+        for override in parsed
+    ]
+    named = next((o.input_line.partition("=")[2] for o in parsed if o.key_or_group == "name"), "")
+    jobs = []
+    for values in product(*choices):
+        given = tuple(
+            f"{override.input_line.partition('=')[0]}={value}" for override, value in zip(parsed, values, strict=True)
+        )
+        special = [f"{o.key_or_group}={value}" for o, value in zip(parsed, values, strict=True) if o.key_or_group in swept]
+        jobs.append(Job(given, suffix="" if "${" in named or not special else "," + _safe(",".join(special))))
+    return jobs
+
+
+def _safe(text: str) -> str:
+    """The text as part of a run's name; one that had to be changed, or cut, stays unique by a hash."""
+    safe = re.sub(r"[^A-Za-z0-9._=,+@-]", "-", text)[:120]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], None] = print) -> int:
+    """Checks all jobs, runs them one after the other, and compares them; returns the exit code.
+
+    A job that fails costs only itself; it is told about again at the end.
+    """
+    configs = []
+    for job in jobs:
+        config = compose(job.overrides)
+        if job.suffix:
+            config = compose([*job.overrides, f"name='{config.name}{job.suffix}'"])
+        plan(config, until=until)
+        configs.append(config)
+    runs: list[Run] = []
+    failures: list[tuple[str, Exception]] = []
+    for number, config in enumerate(configs, start=1):
+        if len(jobs) > 1:
+            say(f"job {number}/{len(jobs)}: {config.name}")
+        try:
+            runs.append(execute(config, until=until, say=say))
+        except Exception as error:
+            if len(jobs) == 1:
+                raise
+            failures.append((config.name, error))
+            if not isinstance(error, GenRecError) or os.environ.get("GENREC_TRACEBACK") == "1":
+                traceback.print_exception(error)
+            else:
+                print(error, file=sys.stderr)
+    if until == LAST and runs:
+        from genrec.stages.evaluate import print_comparison
+
+        print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
+    for name, failure in failures:
+        print(f"failed: {name}: {failure}", file=sys.stderr)
+    return max((2 if isinstance(failure, GenRecError) else 1 for _, failure in failures), default=0)

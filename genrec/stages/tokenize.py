@@ -1,0 +1,77 @@
+"""tokenize: fits the tokenizer on the item vectors, encodes every item, and says how healthy the codes are -> ``tokenizer``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrec.artifacts import Artifact
+from genrec.components import component_class, instantiate
+from genrec.dataset import Dataset
+from genrec.protocols import ItemTokenizer, TokenizerInputs
+from genrec.stages.embed import read_vectors
+from genrec.stages.stage import Stage, StageRun
+from genrec.tokenizers.health import health, table, warnings
+
+FITTED, CODES_FILE, HEALTH_FILE = "fitted", "codes.npy", "health.json"
+
+
+def build(run: StageRun) -> dict[str, Any]:
+    """Writes ``fitted/``, ``codes.npy`` int32 [items, levels] (row number == item_idx) and ``health.json``."""
+    inputs = tokenizer_inputs(run.inputs)
+    tokenizer: ItemTokenizer = instantiate(run.config["tokenizer"], "tokenizer")
+    tokenizer.fit(inputs)
+    (run.folder / FITTED).mkdir()
+    tokenizer.save(run.folder / FITTED)
+    codes = np.asarray(tokenizer.encode(inputs), dtype=np.int32)
+    np.save(run.folder / CODES_FILE, codes, allow_pickle=False)
+
+    known = inputs.embeddings.get(getattr(tokenizer, "source", "item")) if tokenizer.traits.reconstructs else None
+    figures = health(codes, tokenizer.sizes, known, getattr(tokenizer, "reconstruct", None))
+    (run.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2))
+    for line in (*table(figures), *warnings(figures)):
+        run.say(line)
+    return {
+        "sizes": list(tokenizer.sizes),
+        "codebooks": _folder_hash(run.folder / FITTED),
+        "perplexity": [round(level["perplexity"], 3) for level in figures["levels"]],
+        "collision_rate": figures["collision_rate"],
+        "unique_rate": figures["prefixes"][-1]["unique_rate"],
+    }
+
+
+def tokenizer_inputs(inputs: Mapping[str, Artifact]) -> TokenizerInputs:
+    """What a tokenizer may look at, from the artifacts of a stage that needs one."""
+    dataset = Dataset.load(inputs["dataset"].path)
+    embeddings = read_vectors(inputs["encoder"]) if "encoder" in inputs else {}
+    return TokenizerInputs(embeddings=embeddings, items=dataset.items, train=dataset.train)
+
+
+def encoder_if_needed(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """``("encoder",)`` when the chosen tokenizer looks at embeddings."""
+    tokenizer = component_class(config["tokenizer"], "tokenizer")
+    return ("encoder",) if "embeddings" in tokenizer.needs else ()  # type: ignore[attr-defined]
+
+
+def _folder_hash(folder: Path) -> str:
+    """Hash of the fitted state: codes of two tokenizers mean the same only when this is equal."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+STAGE = Stage(
+    name="tokenize",
+    kind="tokenizer",
+    version=1,
+    reads=("tokenizer",),
+    inputs=lambda config: ("dataset", *encoder_if_needed(config)),
+    build=build,
+)

@@ -1,0 +1,123 @@
+"""train: fits a generator on the training part and keeps its best weights on validation -> ``generator``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from genrec.artifacts import Artifact
+from genrec.components import component_class, instantiate
+from genrec.dataset import Dataset
+from genrec.errors import ArtifactError
+from genrec.sids import SIDTable
+from genrec.stages.stage import Stage, StageRun
+from genrec.trie import PrefixTrie
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+
+def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The dataset and whatever the generator's class says it needs."""
+    needs = component_class(config["generator"], "generator").needs  # type: ignore[attr-defined]
+    return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs))
+
+
+def build(run: StageRun) -> dict[str, Any]:
+    """Trains; a checkpoint in ``run.work`` is resumed from."""
+    from genrec.training.fit import fit, resolve_device  # Lightning is slow to import
+
+    settings = instantiate(run.config["train"], "train")
+    dataset = Dataset.load(run.inputs["dataset"].path)
+    sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
+    trie = PrefixTrie.build(sids) if sids else None
+    torch.manual_seed(settings.seed)
+    generator = new_generator(run.config["generator"], sids, trie, dataset=dataset, encoder=run.inputs.get("encoder"))
+    objective = instantiate(run.config["objective"], "objective", trie=trie)
+    objective.check(generator)
+    if settings.init_from is not None:
+        generator.load_state_dict(load_file(_weights_of(settings.init_from)))
+    logger = (
+        instantiate(run.runtime.logger, "logger").open(run.runtime.name, run.runtime.log_folder) if run.runtime.logger else None
+    )
+    fitted = fit(
+        generator,
+        objective,
+        dataset,
+        trie,
+        settings,
+        work=run.work,
+        device=resolve_device(run.runtime.device),
+        logger=logger,
+        progress=run.runtime.progress,
+        say=run.say,
+    )
+    facts = {
+        "normalization": getattr(generator, "normalization", None),
+        "sids_layout": sids.layout if sids else None,
+        "num_items": dataset.num_items,
+        "max_history_len": generator.max_history_len,
+        "num_weights": sum(p.numel() for p in generator.parameters()),
+        "targets_per_epoch": fitted.num_targets,
+        "best": fitted.best,
+    }
+    (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
+    (run.folder / "history.json").write_text(json.dumps(fitted.history, indent=2))
+    weights = {name: tensor.cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    save_file(weights, run.folder / WEIGHTS_FILE)
+    return facts
+
+
+def new_generator(
+    node: Mapping[str, Any],
+    sids: SIDTable | None,
+    trie: PrefixTrie | None,
+    *,
+    dataset: Dataset | None = None,
+    encoder: Artifact | None = None,
+    num_items: int | None = None,
+) -> Any:
+    """Builds a generator from its configuration and the facts of the artifacts it stands on."""
+    runtime: dict[str, Any] = {"sids": sids, "trie": trie, "num_items": num_items}
+    if dataset is not None:
+        runtime |= {"num_items": dataset.num_items, "train_counts": dataset.train_counts}
+    if encoder is not None:
+        runtime["item_vectors"] = load_file(encoder.path / "vectors" / "item.safetensors")["vectors"]
+    return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
+
+
+def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None) -> Any:
+    """A trained generator in eval mode, on the CPU.
+
+    Args:
+        folder: a ``generator`` artifact, or its files in a bundle.
+        sids: the table it generates; its layout must be the one the generator was trained with.
+        trie: built from ``sids``.
+
+    Raises:
+        ArtifactError: when the table has another layout.
+    """
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    if sids is not None and sids.layout != config["sids_layout"]:
+        raise ArtifactError(
+            folder, expected=f"sids of layout {config['sids_layout']}", got=sids.layout, fix="run `genrec train` on these sids"
+        )
+    generator = new_generator(config["generator"], sids, trie, num_items=config["num_items"])
+    generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return generator.eval()
+
+
+def _weights_of(path: Path) -> Path:
+    for candidate in (path / WEIGHTS_FILE, path / "generator" / WEIGHTS_FILE):
+        if candidate.exists():
+            return candidate
+    raise ArtifactError(
+        "train.init_from", expected=f"a folder with {WEIGHTS_FILE}", got=path, fix="give a run or its generator"
+    )
+
+
+STAGE = Stage(name="train", kind="generator", version=1, reads=("generator", "objective", "train"), inputs=inputs, build=build)

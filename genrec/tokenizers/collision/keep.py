@@ -1,0 +1,15 @@
+"""Collisions stay: an ID may stand for several items, which the metrics then count as a tie (DESIGN 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genrec.protocols import CollisionContext
+from genrec.sids import SIDTable
+
+
+class Keep:
+    """The tokenizer's codes as they are."""
+
+    def resolve(self, codes: np.ndarray, sizes: tuple[int, ...], context: CollisionContext) -> SIDTable:
+        return SIDTable(codes, sizes, codebooks=context.codebooks)

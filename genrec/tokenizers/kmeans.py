@@ -1,0 +1,69 @@
+"""Lloyd's k-means on dense float32 vectors: k-means++ start, no empty cluster while points differ, deterministic."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from genrec.tokenizers.residual import nearest
+
+_START_ROWS = 1 << 16  # k-means++ passes over its rows once a code: on large catalogues a sample does
+
+
+def kmeans(
+    vectors: Float[Tensor, "rows dim"], size: int, *, generator: torch.Generator, iterations: int = 25, starts: int = 2
+) -> Float[Tensor, "size dim"]:
+    """Centroids with the least inertia of ``starts`` runs.
+
+    With fewer distinct points than ``size`` the spare centroids are copies of others; ``nearest`` never chooses a copy.
+    """
+    best, least = vectors, float("inf")
+    for _ in range(starts):
+        centroids = lloyd(vectors, plus_plus(vectors, size, generator), iterations)
+        inertia = float(nearest(vectors, centroids)[1].double().sum())
+        if inertia < least:
+            best, least = centroids, inertia
+    return best
+
+
+def plus_plus(vectors: Float[Tensor, "rows dim"], size: int, generator: torch.Generator) -> Float[Tensor, "size dim"]:
+    """k-means++ (Arthur and Vassilvitskii): each next centre is drawn with probability proportional to its squared distance."""
+    limit = max(_START_ROWS, 16 * size)
+    if len(vectors) > limit:
+        vectors = vectors[torch.randperm(len(vectors), generator=generator)[:limit]]
+    chosen = [int(torch.randint(len(vectors), (), generator=generator))]
+    distance = (vectors - vectors[chosen[0]]).square().sum(1)
+    draws = torch.rand(size, generator=generator, dtype=torch.float64)
+    for step in range(1, size):
+        # Drawn through the cumulative sum: torch.multinomial stops at 2^24 rows.
+        cumulative = distance.double().cumsum(0)
+        row = int(torch.searchsorted(cumulative, draws[step] * cumulative[-1], right=True).clamp(max=len(vectors) - 1))
+        chosen.append(row)
+        distance = torch.minimum(distance, (vectors - vectors[row]).square().sum(1))
+    return vectors[chosen].clone()
+
+
+def lloyd(
+    vectors: Float[Tensor, "rows dim"], centroids: Float[Tensor, "size dim"], iterations: int
+) -> Float[Tensor, "size dim"]:
+    """Moves centroids to the mean of their points; an empty one is re-seeded at the point that is served worst."""
+    size, previous = len(centroids), None
+    for _ in range(iterations):
+        codes, distance = nearest(vectors, centroids)
+        if previous is not None and torch.equal(codes, previous):
+            break
+        previous = codes
+        counts = torch.bincount(codes, minlength=size)
+        centroids = torch.where(counts.unsqueeze(1) > 0, group_means(vectors, codes, size), centroids)
+        empty = torch.nonzero(counts == 0).squeeze(1)
+        farthest = distance.topk(min(len(empty), len(vectors))).indices
+        farthest = farthest[distance[farthest] > 0]
+        centroids[empty[: len(farthest)]] = vectors[farthest]
+    return centroids
+
+
+def group_means(vectors: Float[Tensor, "rows dim"], codes: Int64[Tensor, " rows"], size: int) -> Float[Tensor, "size dim"]:
+    """Mean of the rows of each code; zero for a code without rows."""
+    sums = torch.zeros(size, vectors.shape[1], dtype=torch.float64).index_add_(0, codes, vectors.double())
+    return (sums / torch.bincount(codes, minlength=size).clamp(min=1).unsqueeze(1)).to(vectors.dtype)

@@ -1,0 +1,118 @@
+"""The chain that all residual quantizers share: nearest code, subtract, next level. Float32, whatever the batch size.
+
+Codebooks are a list of [size, dim] tensors, one a level. Everything here treats rows independently, so that encoding a
+catalogue at once and item by item gives the same codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from genrec.errors import ConfigError, DataError
+from genrec.protocols import TokenizerInputs
+from genrec.types import ITEM_ID
+
+_CHUNK = 1 << 24  # distances in memory at once (64 MB)
+# Distances that differ by less than this share of the squared norms are equal: matrix products round differently in
+# different batch shapes, and an exact tie (duplicate codes) must still go to the same code, the first.
+_TIE = 2e-6
+_ROUNDING = 1e-5
+
+
+def checked_vectors(inputs: TokenizerInputs, source: str) -> Float[Tensor, "items dim"]:
+    """The embeddings of ``source`` as a float32 tensor.
+
+    Raises:
+        ConfigError: when the encoder made no such source.
+        DataError: when there are no items or a value is not finite.
+    """
+    if source not in inputs.embeddings:
+        raise ConfigError(
+            "tokenizer.source",
+            expected=f"one of {', '.join(sorted(inputs.embeddings))}",
+            got=source,
+            fix="name what embed made",
+        )
+    vectors = np.ascontiguousarray(inputs.embeddings[source], dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) == 0:
+        raise DataError(f"vectors {source}", expected="at least one row [items, dim]", got=vectors.shape, fix="embed again")
+    finite = np.isfinite(vectors)
+    if not finite.all():
+        row, column = (int(x) for x in np.argwhere(~finite)[0])
+        raise DataError(
+            f"vectors {source}: item {inputs.items[ITEM_ID][row]}, dimension {column}",
+            expected="a finite number",
+            got=float(vectors[row, column]),
+            fix="repair the encoder's input and embed again",
+        )
+    return torch.from_numpy(vectors.copy() if not vectors.flags.writeable else vectors)
+
+
+def squared_distances(vectors: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]) -> Float[Tensor, "rows size"]:
+    """``|x - c|^2`` by one matrix product; not negative."""
+    norms = vectors.square().sum(1, keepdim=True) + codebook.square().sum(1)
+    return norms.sub_(vectors @ codebook.T, alpha=2).clamp_(min=0)
+
+
+def nearest(
+    vectors: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]
+) -> tuple[Int64[Tensor, " rows"], Float[Tensor, " rows"]]:
+    """The nearest code of each row (the first of equally near ones) and its squared distance."""
+    scale = codebook.square().sum(1).max()
+    codes, distances = [], []
+    for chunk in vectors.split(max(_CHUNK // len(codebook), 1)):
+        distance = squared_distances(chunk, codebook)
+        smallest = distance.amin(1, keepdim=True)
+        tied = distance <= smallest + _TIE * (scale + chunk.square().sum(1, keepdim=True))
+        codes.append(tied.to(torch.uint8).argmax(1))  # argmax of a mask is its first entry
+        distances.append(smallest.squeeze(1))
+    return torch.cat(codes), torch.cat(distances)
+
+
+def rest(before: Float[Tensor, "rows dim"], chosen: Float[Tensor, "rows dim"], normalize: bool) -> Float[Tensor, "rows dim"]:
+    """What a level leaves for the next one; with ``normalize`` scaled to length one, so that only its direction counts.
+
+    What is only rounding beside the vector becomes zero: scaled up it would be a random direction.
+    """
+    residual = before - chosen
+    if not normalize:
+        return residual
+    length, whole = residual.norm(dim=1, keepdim=True), before.norm(dim=1, keepdim=True)
+    return torch.where(length > _ROUNDING * whole, residual / length.clamp(min=torch.finfo(length.dtype).tiny), 0.0)
+
+
+def residual_encode(
+    vectors: Float[Tensor, "rows dim"], codebooks: Sequence[Tensor], *, normalize: bool = False
+) -> Int64[Tensor, "rows levels"]:
+    """Greedy codes, level by level."""
+    residual, codes = vectors, []
+    for codebook in codebooks:
+        code, _ = nearest(residual, codebook)
+        codes.append(code)
+        residual = rest(residual, codebook[code], normalize)
+    return torch.stack(codes, dim=1)
+
+
+def residual_after(
+    vectors: Float[Tensor, "rows dim"],
+    prefix: Int64[Tensor, "rows depth"],
+    codebooks: Sequence[Tensor],
+    *,
+    normalize: bool = False,
+) -> Float[Tensor, "rows dim"]:
+    """What the next level has to quantize after the given codes."""
+    residual = vectors
+    for codebook, code in zip(codebooks, prefix.T, strict=False):
+        residual = rest(residual, codebook[code], normalize)
+    return residual
+
+
+def decode(codes: Int64[Tensor, "rows depth"], codebooks: Sequence[Tensor]) -> Float[Tensor, "rows dim"]:
+    """Sum of the chosen codes over the leading levels given."""
+    chosen = [codebook[code] for codebook, code in zip(codebooks, codes.T, strict=False)]
+    return torch.stack(chosen).sum(0) if chosen else codebooks[0].new_zeros(len(codes), codebooks[0].shape[1])

@@ -1,0 +1,113 @@
+"""Residual k-means: level by level, k-means on what the levels before left over.
+
+The quantizer that GRID (arXiv 2507.22224) calls RK-Means; ours runs full Lloyd iterations from k-means++ starts instead of
+mini-batches. Like GRID it scales residuals to length one; unlike GRID it can still tell vectors from codes: beside the
+codebooks that choose, it keeps the mean residual of each code in the input's own scale, and these add up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+
+from genrec.errors import ConfigError
+from genrec.protocols import TokenizerInputs, Traits
+from genrec.tokenizers.kmeans import group_means, kmeans
+from genrec.tokenizers.residual import (
+    checked_vectors,
+    decode,
+    nearest,
+    residual_after,
+    residual_encode,
+    rest,
+    squared_distances,
+)
+
+CODEBOOKS_FILE = "codebooks.safetensors"
+
+
+class RQKMeans:
+    """Residual k-means on all items' vectors, cold items included (content is not a label).
+
+    A catalogue with fewer items than codes works: the codes left over are never chosen.
+
+    Args:
+        num_levels: number of codes per item.
+        codebook_size: codes per level.
+        source: which embeddings to quantize; ``"item"`` is the encoder's joint vector.
+        iterations: most Lloyd iterations per level and start.
+        starts: k-means++ starts per level; the one with the least inertia is kept.
+        normalize_residuals: scale residuals to length one. Without it the later levels spend their codes on the few items
+            far from everything, and dense groups of similar items share all codes (Beauty, tfidf_svd + collaborative:
+            perplexity 236 and 242 of 256 at levels 1 and 2 instead of 134 and 93, 92.5 % of the items with an ID of their own
+            instead of 85.8 %, and a smaller error of the best additive decoder).
+        seed: of the starts.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=True)
+
+    def __init__(
+        self,
+        *,
+        num_levels: int = 3,
+        codebook_size: int = 256,
+        source: str = "item",
+        iterations: int = 25,
+        starts: int = 2,
+        normalize_residuals: bool = True,
+        seed: int = 0,
+    ) -> None:
+        for name, value in (("num_levels", num_levels), ("codebook_size", codebook_size), ("starts", starts)):
+            if value < 1:
+                raise ConfigError(f"tokenizer.{name}", expected="at least 1", got=value, fix="raise it")
+        self.num_levels, self.codebook_size, self.source = num_levels, codebook_size, source
+        self.iterations, self.starts, self.normalize_residuals, self.seed = iterations, starts, normalize_residuals, seed
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.codebook_size,) * self.num_levels
+
+    def fit(self, inputs: TokenizerInputs) -> None:
+        vectors = checked_vectors(inputs, self.source)
+        generator = torch.Generator().manual_seed(self.seed)
+        residual, unexplained = vectors, vectors
+        self.codebooks: list[torch.Tensor] = []
+        self.means: list[torch.Tensor] = []
+        for size in self.sizes:
+            codebook = kmeans(residual, size, generator=generator, iterations=self.iterations, starts=self.starts)
+            codes, _ = nearest(residual, codebook)
+            means = group_means(unexplained, codes, size)
+            residual, unexplained = rest(residual, codebook[codes], self.normalize_residuals), unexplained - means[codes]
+            self.codebooks.append(codebook)
+            self.means.append(means)
+
+    def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
+        vectors = checked_vectors(inputs, self.source)
+        return residual_encode(vectors, self.codebooks, normalize=self.normalize_residuals).numpy()
+
+    def reconstruct(self, codes: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items dim"]:
+        """The vectors that the leading levels stand for: the means of their items, level by level."""
+        return decode(torch.from_numpy(np.asarray(codes, np.int64)), self.means).numpy()
+
+    def level_costs(self, inputs: TokenizerInputs, prefix: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items size"]:
+        """Squared distance of what ``prefix`` leaves of each item to each code of the next level."""
+        vectors, codes = checked_vectors(inputs, self.source), torch.from_numpy(np.asarray(prefix, np.int64))
+        residual = residual_after(vectors, codes, self.codebooks, normalize=self.normalize_residuals)
+        return squared_distances(residual, self.codebooks[codes.shape[1]]).numpy()
+
+    def save(self, folder: Path) -> None:
+        levels = enumerate(zip(self.codebooks, self.means, strict=True))
+        named = {
+            f"{name}_{level}": table for level, pair in levels for name, table in zip(("codes", "means"), pair, strict=True)
+        }
+        save_file(named, folder / CODEBOOKS_FILE)
+
+    def restore(self, folder: Path) -> None:
+        tables = load_file(folder / CODEBOOKS_FILE)
+        self.codebooks, self.means = ([tables[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("codes", "means"))

@@ -1,0 +1,157 @@
+"""Fits a generator: the whole of training behind one function."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import nn
+
+from genrec.dataset import Dataset
+from genrec.decoding.full_ranking import FullRanking
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.errors import ConfigError
+from genrec.protocols import AutoregressiveGenerator, DecodingStrategy, Objective
+from genrec.training.keeper import LAST_FILE, RoundKeeper
+from genrec.training.module import TrainingModule
+from genrec.training.plan import BatchPlan
+from genrec.training.progress import StepProgress
+from genrec.training.settings import TrainSettings
+from genrec.training.validation import Validator
+from genrec.trie import PrefixTrie
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves besides the generator, which now holds its best weights.
+
+    Args:
+        best: the best round: step, targets, loss and validation metrics.
+        history: all rounds.
+        num_targets: training targets per epoch.
+    """
+
+    best: dict[str, float]
+    history: list[dict[str, float]]
+    num_targets: int
+
+
+def fit(
+    generator: nn.Module,
+    objective: Objective,
+    dataset: Dataset,
+    trie: PrefixTrie | None,
+    settings: TrainSettings,
+    *,
+    work: Path,
+    device: torch.device,
+    logger: Any = None,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> Fitted:
+    """Trains ``generator`` in place, resuming from ``work`` if an earlier process left a checkpoint there.
+
+    Raises:
+        ConfigError: when there is nothing to train on.
+    """
+    plan = BatchPlan(
+        dataset.train,
+        max_history_len=generator.max_history_len,
+        batch_states=settings.batch_states,
+        epochs=settings.epochs,
+        max_targets=settings.max_targets,
+        crop_rate=settings.crop_rate,
+        seed=settings.seed,
+    )
+    if not plan.num_batches:
+        raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
+    strategy: DecodingStrategy = FullRanking()
+    if isinstance(generator, AutoregressiveGenerator):
+        strategy = TrieBeam(num_beams=settings.validation_beams)
+    validator = Validator(dataset, strategy, trie, settings.validation_users)
+    module = TrainingModule(generator, objective, plan, settings)
+    keeper = RoundKeeper(validator, work, settings.patience, say)
+    callbacks: list[lightning.Callback] = [keeper]
+    if progress:
+        callbacks.append(StepProgress(plan.num_batches))
+    precision = resolve_precision(settings.precision, device)
+    checkpoint = work / LAST_FILE
+    say(
+        f"  {plan.num_targets:,} targets an epoch, {plan.num_batches:,} batches in all, {precision}, "
+        f"{sum(p.numel() for p in generator.parameters()):,} weights, validation on {len(validator.users):,} users"
+        + (", resuming" if checkpoint.exists() else "")
+    )
+    with _quiet_lightning():
+        trainer = lightning.Trainer(
+            accelerator=device.type,
+            devices=1,
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            max_epochs=module.num_rounds,
+            gradient_clip_val=settings.clip,
+            reload_dataloaders_every_n_epochs=1,
+            limit_val_batches=0,
+            logger=logger or False,
+            callbacks=callbacks,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=work,
+        )
+        generator.train()
+        trainer.fit(module, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    generator.to(device)
+    keeper.load_best(module)
+    generator.eval()
+    assert keeper.best is not None
+    return Fitted(keeper.best, keeper.history, plan.num_targets)
+
+
+def resolve_device(name: str) -> torch.device:
+    """What ``device=auto`` means here: CUDA, else MPS, else the CPU.
+
+    Raises:
+        ConfigError: for a device that this machine does not have.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, available in there.items() if available))
+    if not there.get(name, False):
+        available = ", ".join(device for device, available in there.items() if available)
+        raise ConfigError("device", expected=f"one of auto, {available}", got=name, fix="use device=auto")
+    return torch.device(name)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """What ``precision=auto`` means: bf16 where the device multiplies in it; elsewhere autocast doubles the time (measured)."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu":
+        return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+    return "fp32"
+
+
+class _quiet_lightning(warnings.catch_warnings):
+    """Lightning's advice on workers, loggers and progress bars is about choices made here on purpose."""
+
+    def __enter__(self) -> Any:
+        super().__enter__()
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        warnings.filterwarnings("ignore", message=r".*does not have many workers.*|.*smaller than the logging interval.*")
+        self._loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+        self._levels = [logger.level for logger in self._loggers]
+        for logger in self._loggers:
+            logger.setLevel(logging.ERROR)
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        for logger, level in zip(self._loggers, self._levels, strict=True):
+            logger.setLevel(level)
+        super().__exit__(*exc_info)

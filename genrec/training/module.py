@@ -1,0 +1,80 @@
+"""The Lightning module: one objective, one generator, a schedule that is a function of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from genrec.protocols import Objective
+from genrec.training.plan import BatchPlan, TrainingBatch
+from genrec.training.settings import TrainSettings
+
+
+class Round:
+    """The batches between two validations; a Lightning "epoch"."""
+
+    def __init__(self, plan: BatchPlan, first_step: int, last_step: int) -> None:
+        self.plan, self.first_step, self.last_step = plan, first_step, last_step
+
+    def __len__(self) -> int:
+        return self.last_step - self.first_step
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        return self.plan.batches(self.first_step, self.last_step)
+
+
+class TrainingModule(lightning.LightningModule):
+    """Trains ``generator`` on ``objective``.
+
+    Everything random in a step comes from (seed, step) and the learning rate from the step, so a run that was killed and
+    resumed from a checkpoint is the run that was not.
+    """
+
+    def __init__(self, generator: nn.Module, objective: Objective, plan: BatchPlan, settings: TrainSettings) -> None:
+        super().__init__()
+        self.generator = generator
+        self.objective, self.plan, self.settings = objective, plan, settings
+        self.num_rounds = min(settings.num_validations, plan.num_batches)
+        self.targets_seen = 0
+
+    def round_bounds(self, number: int) -> tuple[int, int]:
+        """First and last (exclusive) step of a round."""
+        total = self.plan.num_batches
+        return number * total // self.num_rounds, (number + 1) * total // self.num_rounds
+
+    def train_dataloader(self) -> Round:
+        return Round(self.plan, *self.round_bounds(self.current_epoch))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = [p for p in self.generator.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        # The fused step is one pass over the weights on every device; it also keeps its step counters as tensors.
+        return torch.optim.AdamW(groups, lr=self.settings.lr, betas=self.settings.betas, fused=True)
+
+    def transfer_batch_to_device(self, batch: TrainingBatch, device: torch.device, dataloader_idx: int) -> TrainingBatch:
+        return TrainingBatch(batch.batch.to(device), batch.step, batch.progress)
+
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        torch.manual_seed(self.settings.seed * 1_000_003 + batch.step)
+        lr = self.settings.lr_at(batch.step, batch.progress)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = lr
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        terms = self.objective.loss(self.generator, batch.batch)
+        self.targets_seen += batch.batch.num_targets
+        self.log_dict({"train/loss": terms.total.detach()} | {f"train/loss_{k}": v for k, v in terms.parts.items()})
+        return terms.total
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["targets_seen"] = self.targets_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.targets_seen = checkpoint["targets_seen"]

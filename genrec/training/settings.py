@@ -1,0 +1,71 @@
+"""How a generator is trained: the ``train`` group of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from genrec.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Budgets are counted in targets and steps, never in minutes.
+
+    Args:
+        epochs: passes over all training targets.
+        max_targets: stop the schedule after about this many targets, or None for all ``epochs``.
+        lr: peak learning rate of AdamW.
+        weight_decay: on matrices only.
+        betas: AdamW's.
+        warmup_steps: steps of linear warm-up.
+        decay: learning rate after the warm-up, for x = the share of steps left: "sqrt" (x ** 0.5), "linear" (x) or "constant".
+        clip: largest norm of the gradient.
+        batch_states: history positions per batch, about.
+        crop_rate: share of sequences cut in two at a random place, anew in each epoch.
+        num_validations: how often the model is validated and a checkpoint written; the best one on ``val/ndcg@10`` is kept.
+        patience: stop after so many validations without a better one; None never stops early.
+        validation_users: size of the fixed sample of users for validation.
+        validation_beams: beams of the decoder in validation.
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it.
+        init_from: generator artifact (folder) to start from; its content enters the fingerprint.
+        seed: of the initial weights, the order of batches and every random draw.
+    """
+
+    epochs: int = 30
+    max_targets: int | None = None
+    lr: float = 1.5e-3
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup_steps: int = 100
+    decay: Literal["sqrt", "linear", "constant"] = "sqrt"
+    clip: float = 1.0
+    batch_states: int = 3000
+    crop_rate: float = 0.0
+    num_validations: int = 15
+    patience: int | None = None
+    validation_users: int = 3000
+    validation_beams: int = 20
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    init_from: Path | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch_states", "num_validations", "validation_users"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"train.{key}", expected="at least 1", got=getattr(self, key), fix="raise it")
+        if self.validation_beams < 10:
+            raise ConfigError(
+                "train.validation_beams",
+                expected="at least 10 (ndcg@10 is measured)",
+                got=self.validation_beams,
+                fix="raise it",
+            )
+        if not 0 <= self.crop_rate <= 1:
+            raise ConfigError("train.crop_rate", expected="a share in [0, 1]", got=self.crop_rate, fix="choose one")
+
+    def lr_at(self, step: int, progress: float) -> float:
+        """Learning rate of a step; a function of the step alone."""
+        left = {"sqrt": (1 - progress) ** 0.5, "linear": 1 - progress, "constant": 1.0}[self.decay]
+        return self.lr * min(1.0, (step + 1) / max(self.warmup_steps, 1)) * left

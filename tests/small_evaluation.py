@@ -1,0 +1,99 @@
+"""A small dataset with recommendations of known quality, and the evaluate stage run on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genrec.artifacts import Artifact, Store
+from genrec.baselines.ranking import ranked_tables, scores_of
+from genrec.baselines.transitions import Transitions
+from genrec.dataset import Dataset, Sequences
+from genrec.stages.evaluate import STAGE
+from genrec.stages.stage import Runtime, StageRun
+
+FLOORS = {
+    "popularity": {"_target_": "genrec.baselines.popularity.Popularity"},
+    "transitions": {"_target_": "genrec.baselines.transitions.Transitions"},
+}
+
+
+def walks(*, users: int = 60, items: int = 30, seed: int = 0, repeats: bool = False) -> Dataset:
+    """Users who mostly go on to the next item; leave-one-out."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(5, 9, users)
+    rows = []
+    for length in lengths:
+        steps = np.where(rng.random(length) < 0.7, 1, rng.integers(0 if repeats else 1, 4, length))
+        rows.append((rng.integers(0, items) + np.cumsum(steps)) % items)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Dataset(
+        items=pl.DataFrame({"item_id": [f"i{i}" for i in range(items)], "title": [f"<Item & {i}> $5" for i in range(items)]}),
+        users=pl.DataFrame({"user_id": [f"u{u}" for u in range(users)]}),
+        events=Sequences(np.concatenate(rows).astype(np.int32), offsets),
+        train_ends=offsets[1:] - 2,
+        validation_ends=offsets[1:] - 1,
+        facts={"split": {"rule": "leave_one_out"}, "order": {"ties": "input_order"}},
+    )
+
+
+def recommended(dataset: Dataset, *, k: int = 10, exclude_seen: bool = True) -> pl.DataFrame:
+    """A model: the transition counts themselves."""
+    floor = Transitions()
+    floor.fit(dataset)
+    return pl.concat(
+        table
+        for split in ("validation", "test")
+        for table in ranked_tables(scores_of(floor), dataset, split, k=k, exclude_seen=exclude_seen)
+    )
+
+
+def evaluated(
+    root: Path,
+    dataset: Dataset,
+    table: pl.DataFrame,
+    *,
+    k: int = 10,
+    exclude_seen: bool = True,
+    ks: Sequence[int] = (1, 5, 10, 20),
+    floors: dict[str, Any] | None = None,
+    save: Callable[[Path], Any] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Artifact:
+    """Runs the stage in a store of its own.
+
+    Args:
+        save: writes the dataset's folder; ``dataset.save`` by default.
+    """
+    store = Store(root)
+
+    def save_dataset(folder: Path, work: Path) -> dict[str, Any]:
+        (save or dataset.save)(folder)
+        return dataset.facts
+
+    def save_table(folder: Path, work: Path) -> dict[str, Any]:
+        table.write_parquet(folder / "recommendations.parquet")
+        return {"k": k, "exclude_seen": exclude_seen}
+
+    inputs = {
+        "dataset": store.make("dataset", "d1", save_dataset, stage="prepare", config={}, inputs={}),
+        "recommendations": store.make("recommendations", "r1", save_table, stage="recommend", config={}, inputs={}),
+    }
+    node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200}
+    config = {"evaluate": node | {"floors": FLOORS if floors is None else floors}}
+
+    def build(folder: Path, work: Path) -> dict[str, Any]:
+        return STAGE.build(StageRun(config, inputs, folder, work, say, Runtime(name="walk")))
+
+    return store.make(
+        "evaluation", "e1", build, stage="evaluate", config=config, inputs={"dataset": "d1", "recommendations": "r1"}
+    )
+
+
+def metrics_of(artifact: Artifact) -> dict[str, Any]:
+    return json.loads((artifact.path / "metrics.json").read_text())

@@ -1,0 +1,99 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+from small_evaluation import evaluated, recommended, walks
+
+from genrec.pages.charts import Bars, bar_chart, curve_chart
+from genrec.pages.page import Markup, join, render, tag
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Balanced(HTMLParser):
+    """Fails at the first tag that closes something else, and collects what a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((name, dict(attributes)))
+        if name not in VOID:
+            self.open.append(name)
+
+    def handle_endtag(self, name: str) -> None:
+        assert self.open.pop() == name
+
+
+def parsed(html: str) -> Balanced:
+    page = Balanced()
+    page.feed(html)
+    page.close()
+    assert page.open == []
+    return page
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> str:
+    dataset = walks()
+    artifact = evaluated(tmp_path_factory.mktemp("walk"), dataset, recommended(dataset))
+    return (artifact.path / "report.html").read_text()
+
+
+def test_the_report_is_well_formed_and_self_contained(report):
+    page = parsed(report)
+    for name, attributes in page.tags:
+        assert name not in {"script", "link", "img", "iframe"}
+        assert not {"src", "href"} & set(attributes)
+    assert "url(" not in report
+    assert "@import" not in report
+
+
+def test_the_report_can_be_read_without_seeing_it(report):
+    tags = parsed(report).tags
+    assert ("html", {"lang": "en"}) in tags
+    assert [name for name, _ in tags].count("h1") == 1
+    assert any(name == "meta" and attributes.get("name") == "viewport" for name, attributes in tags)
+    charts = [attributes for name, attributes in tags if name == "svg" and "aria-hidden" not in attributes]
+    assert len(charts) == 3
+    assert all(chart["role"] == "img" and "walk" in str(chart["aria-label"]) for chart in charts)
+    assert all(attributes.get("scope") in {"col", "row", "colgroup"} for name, attributes in tags if name == "th")
+
+
+def test_the_report_shows_twenty_users_and_escapes_their_titles(report):
+    assert report.count('<article class="user">') == 20
+    assert "&lt;Item &amp; " in report
+    assert "<Item" not in report
+    assert "$5" in report
+    hits = re.findall(r'<li class="hit">', report)
+    assert len(hits) >= 10  # half of the users were drawn among those with a hit in the first ten
+
+
+def test_light_and_dark_colours_are_complete():
+    style = render("t", lead="", body=Markup(""))
+    light, dark = re.findall(r":root \{([^}]*)\}", style)
+    names = [set(re.findall(r"(--[a-z-]+):", part)) for part in (light, dark)]
+    assert names[0] == names[1]
+    assert set(re.findall(r"var\((--[a-z-]+)\)", style)) <= names[0]
+
+
+def test_text_is_escaped_and_markup_is_not():
+    assert tag("p", "<b>", tag("i", 'a"b'), data_x='"') == '<p data-x="&quot;">&lt;b&gt;<i>a&quot;b</i></p>'
+    assert join("&", None, Markup("&amp;")) == "&amp;&amp;"
+    assert "<title>&lt;x&gt; $y</title>" in render("<x> $y", lead="$z", body=Markup("$w"))
+
+
+def test_bars_are_as_long_as_their_values():
+    chart = bar_chart("NDCG@10", [Bars("floor", "floor", 0.1, 0.2), Bars("model", "model", 0.4, None, (0.3, 0.5))])
+    widths = [float(attributes["width"].rstrip("%")) for name, attributes in parsed(chart).tags if name == "rect"]
+    assert [width / widths[0] for width in widths] == pytest.approx([1, 2, 4], rel=1e-3)
+    whisker = next(attributes for name, attributes in parsed(chart).tags if name == "line")
+    assert float(whisker["x2"].rstrip("%")) / widths[0] == pytest.approx(5, rel=1e-3)
+    assert "model test 0.4000, validation not measured" in chart
+
+
+def test_charts_of_nothing_but_zeros_can_be_drawn():
+    parsed(bar_chart("x", [Bars("a", "model", 0.0, 0.0)]))
+    parsed(curve_chart("x", {"a": ("model", {1: 0.0, 10: 0.0})}))
