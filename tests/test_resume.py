@@ -57,20 +57,23 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[toy_pipelin
         yield built
 
 
-def test_twenty_kills_of_a_toy_run(toy: toy_pipeline.Built, tmp_path: Path) -> None:
+def test_kills_of_a_toy_run(toy: toy_pipeline.Built, tmp_path: Path) -> None:
     def config(name: str) -> Any:
         return compose([f"paths.runs={tmp_path / name}"])
 
+    execute(config("warm"), until="train", say=lambda line: None)
+    start = time.monotonic()
     expected = contents(execute(config("straight"), until="train", say=lambda line: None))
+    seconds = time.monotonic() - start
     moments, stopped_with = random.Random(0), set()
-    for attempt in range(20):
+    for attempt in range(12):
         settings = config(f"killed{attempt}")
         run = Run(tmp_path / f"killed{attempt}" / "default")
         child = os.fork()
         if child == 0:
             execute(settings, until="train", say=lambda line: None)
             os._exit(0)
-        time.sleep(moments.uniform(0.0, 0.25))
+        time.sleep(moments.uniform(0.0, seconds))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         before = finished(run)

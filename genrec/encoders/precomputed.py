@@ -25,8 +25,8 @@ class Precomputed:
     Args:
         path: ``.parquet`` with ``item_id`` and a column of lists or arrays; ``.npy`` [rows, dim]; ``.safetensors`` with such a
             tensor.
-        ids: for npy and safetensors: which item each row is: ``.txt`` (one id a line), ``.json`` (a list) or ``.parquet`` (column
-            ``item_id``).
+        ids: for npy and safetensors: which item each row is: ``.txt`` (one id a line), ``.json`` (a list) or ``.parquet``
+            (column ``item_id``).
         column: the parquet's vector column, or the tensor's name.
         missing: what to do about catalogue items without a vector: ``error``, or ``mean``: they get the mean of the known ones
             and ``present`` says False (so that ``concat`` predicts them from other sources).

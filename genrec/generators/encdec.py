@@ -87,7 +87,7 @@ class EncDec(nn.Module):
         self.item_embedding = ItemEmbedding(
             sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
         )
-        self.start = nn.Parameter(torch.randn(dim))  # the state before any item: empty histories work
+        self.start = nn.Parameter(torch.randn(dim) * dim**-0.5)  # the state before any item: empty histories work
         self.input_dropout = Dropout(dropout)
         self.input_norm, self.history_norm, self.code_norm = (
             nn.LayerNorm(dim, bias=False),
@@ -102,6 +102,7 @@ class EncDec(nn.Module):
         self.code_blocks = nn.ModuleList(CodeBlock(**block) for _ in range(num_decoder_layers))
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)
         self.item_query = nn.Linear(dim, dim, bias=False) if item_head else None
+        nn.init.normal_(self.code_embedding.weight, std=0.2)
         for head in self.heads:
             nn.init.zeros_(head.weight)
 

@@ -32,7 +32,8 @@ class ItemEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.codes = nn.Embedding(sids.num_tokens, dim)
-        nn.init.normal_(self.codes.weight, std=sids.num_levels**-0.5)
+        # Rows of about unit length: steps of AdamW then move them, and the identities beside them, within an epoch.
+        nn.init.normal_(self.codes.weight, std=(dim * sids.num_levels) ** -0.5)
         # Facts of the table, not weights: they follow the table when items are added.
         self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
         self.identity_dropout = identity_dropout

@@ -40,8 +40,8 @@ def build(run: StageRun) -> dict[str, Any]:
     before = float(artifact.facts["unique_rate"])
     moved = float((table.codes[:, : codes.shape[1]] != codes).any(axis=1).mean())
     run.say(
-        f"IDs of {table.num_levels} levels, sizes {' x '.join(map(str, table.sizes))}: {table.unique_rate():.1%} of the items have "
-        f"one of their own ({before:.1%} before), {moved:.1%} moved to other codes"
+        f"IDs of {table.num_levels} levels, sizes {' x '.join(map(str, table.sizes))}: {table.unique_rate():.1%} of the items "
+        f"have one of their own ({before:.1%} before), {moved:.1%} moved to other codes"
     )
     return {**table.facts(), "unique_rate_before": before, "unique_rate": table.unique_rate(), "moved_rate": moved}
 

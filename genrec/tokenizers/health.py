@@ -52,8 +52,8 @@ def warnings(figures: Mapping[str, Any]) -> Iterator[str]:
         usable = min(level["size"], figures["num_items"])
         if level["perplexity"] < WARN_BELOW * usable:
             yield (
-                f"WARNING: level {number} is used unevenly: perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}; "
-                "are the vectors centred and whitened (encoder concat), are there enough items for so many codes?"
+                f"WARNING: level {number} is used unevenly: perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}"
+                "; are the vectors centred and whitened (encoder concat), are there enough items for so many codes?"
             )
 
 

@@ -8,6 +8,7 @@ commitment are both MEANS over rows and dimensions: with a sum in one of them al
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -26,7 +27,7 @@ from genrec.tokenizers.residual import checked_vectors, decode, residual_after, 
 MODEL_FILE = "rqvae.safetensors"
 _INIT_ROWS = 1 << 15  # k-means start on the residuals of this many items, not of one batch
 _REVIVE_UNTIL = 0.9  # of the steps: a code revived later would be encoded with before it was trained
-_DEAD_BELOW = 0.05  # moving average of a code's share of its fair share of a batch
+_DEAD_BELOW = 0.2  # moving average of a code's share of its fair share of a batch
 
 
 class RQVAE:
@@ -180,7 +181,7 @@ class RQVAE:
 
 def _mlp(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -69,8 +69,10 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         terms = self.objective.loss(self.generator, batch.batch)
-        self.targets_seen += batch.batch.num_targets
-        self.log_dict({"train/loss": terms.total.detach()} | {f"train/loss_{k}": v for k, v in terms.parts.items()})
+        num_targets = batch.batch.num_targets
+        self.targets_seen += num_targets
+        figures = {"train/loss": terms.total.detach()} | {f"train/loss_{name}": part for name, part in terms.parts.items()}
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=num_targets)  # a round's mean per target
         return terms.total
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,0 +1,187 @@
+"""tiger: generative retrieval with a T5 over SID tokens (arXiv 2305.05065), on ``transformers``' T5.
+
+A bidirectional encoder reads the levels x items tokens of the history and a decoder writes the next item's codes; every prefix
+of a sequence is an example of its own. Departures from the paper: no user token (the better-tested recipe of 2412.08604 has
+none either, brief ``tiger`` in the design notes), a start token before the history so that empty ones work, the softmax of a
+level runs over that level's codes, and decoding is constrained to the catalogue's trie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from genrec.batch import Batch
+from genrec.protocols import TargetLogits
+from genrec.sids import SIDTable
+from genrec.types import PAD, Normalization
+
+
+@dataclass(frozen=True)
+class T5State:
+    """What a beam search carries: the history once per user, the codes so far per beam.
+
+    Args:
+        history: per decoder layer, keys and values [batch, heads, tokens, head_dim].
+        mask: [batch, 1, 1, tokens], 0 at tokens and -inf at padding.
+        codes: per decoder layer, keys and values [batch, beams, codes, heads, head_dim].
+        level: the level that the next step predicts.
+    """
+
+    history: tuple[tuple[Tensor, Tensor], ...]
+    mask: Tensor
+    codes: tuple[tuple[Tensor, Tensor], ...]
+    level: int = 0
+
+
+class Tiger(nn.Module):
+    """T5 encoder-decoder over semantic-ID tokens.
+
+    Args:
+        dim: model width.
+        num_heads: attention heads.
+        head_dim: width of a head (T5 does not tie it to ``dim``).
+        num_encoder_layers: encoder blocks.
+        num_decoder_layers: decoder blocks.
+        feedforward_dim: width of the feed-forward layers.
+        dropout: in [0, 1).
+        normalization: "codebook" as published, or "trie".
+        max_history_len: longest history, in items.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+
+    def __init__(
+        self,
+        *,
+        sids: SIDTable,
+        dim: int = 128,
+        num_heads: int = 6,
+        head_dim: int = 64,
+        num_encoder_layers: int = 4,
+        num_decoder_layers: int = 4,
+        feedforward_dim: int = 1024,
+        dropout: float = 0.1,
+        normalization: Normalization = "codebook",
+        max_history_len: int = 20,
+    ) -> None:
+        super().__init__()
+        from transformers import T5Config, T5Model  # slow to import: paid only by those who build a T5
+
+        self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
+        self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
+        self.pad_token, self.start_token = sids.num_tokens, sids.num_tokens + 1
+        self.t5 = T5Model(
+            T5Config(
+                vocab_size=sids.num_tokens + 2,
+                d_model=dim,
+                d_kv=head_dim,
+                d_ff=feedforward_dim,
+                num_layers=num_encoder_layers,
+                num_decoder_layers=num_decoder_layers,
+                num_heads=num_heads,
+                dropout_rate=dropout,
+                pad_token_id=self.pad_token,
+                decoder_start_token_id=self.start_token,
+                eos_token_id=None,
+            )
+        )
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        """Teacher-forced logits; each target is an example with its own history, as in the paper."""
+        if batch.targets is None:
+            raise ValueError("target_logits needs a batch with targets")
+        row, state = (batch.targets != PAD).nonzero(as_tuple=True)
+        items = batch.targets[row, state]
+        tokens, mask = self._history_tokens(batch.history, row, state)
+        encoded = self.t5.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
+        start = torch.full((len(items), 1), self.start_token, device=items.device)
+        written = torch.cat([start, self.tokens[items][:, :-1]], dim=1)
+        decoded = self.t5.decoder(
+            input_ids=written, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        return TargetLogits(items, tuple(self._logits(decoded[:, level], level) for level in range(self.sids.num_levels)))
+
+    def _history_tokens(
+        self, history: Int64[Tensor, "batch time"], row: Int64[Tensor, " examples"], length: Int64[Tensor, " examples"]
+    ) -> tuple[Int64[Tensor, "examples tokens"], Int64[Tensor, "examples tokens"]]:
+        """Start token, then the codes of each row's last items before ``length``; and which tokens are real."""
+        kept = length.clamp(max=self.max_history_len)
+        column = torch.arange(int(kept.max()) if len(kept) else 0, device=history.device)
+        inside = column < kept.unsqueeze(1)
+        index = torch.where(inside, (length - kept).unsqueeze(1) + column, 0)
+        items = history[row.unsqueeze(1), index] if history.shape[1] else index
+        tokens = torch.where(inside.unsqueeze(-1), self.tokens[items.clamp(min=0)], self.pad_token).flatten(1)
+        start = torch.full((len(row), 1), self.start_token, device=history.device)
+        tokens = torch.cat([start, tokens], dim=1)
+        return tokens, (tokens != self.pad_token).long()
+
+    def _logits(self, hidden: Float[Tensor, "*rows dim"], level: int) -> Float[Tensor, "*rows size"]:
+        """Tied output embedding of the level's codes, scaled as T5 scales a tied head."""
+        first, end = (int(x) for x in self.sids.level_offsets[level : level + 2])
+        return hidden * hidden.shape[-1] ** -0.5 @ self.t5.shared.weight[first:end].T
+
+    # --- decoding -----------------------------------------------------------------------------------------------------
+    # T5's own cache keeps a copy of the history per beam. Here its weights are run with the history once per user.
+
+    def prefill(self, batch: Batch) -> T5State:
+        """Encodes each history once, and projects it to every decoder layer's keys and values."""
+        row = torch.arange(len(batch), device=batch.history.device)
+        tokens, mask = self._history_tokens(batch.history, row, batch.lengths)
+        encoded = self.t5.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
+        cross = [block.layer[1].EncDecAttention for block in self.t5.decoder.block]
+        empty = encoded.new_zeros(len(batch), 1, 0, 0, 0)
+        return T5State(
+            history=tuple(
+                (_heads(layer.k(encoded), layer).transpose(1, 2), _heads(layer.v(encoded), layer).transpose(1, 2))
+                for layer in cross
+            ),
+            mask=encoded.new_zeros(mask.shape).masked_fill(mask == 0, float("-inf"))[:, None, None, :],
+            codes=tuple((empty, empty) for _ in cross),
+        )
+
+    def step(
+        self, state: T5State, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams size"], T5State]:
+        """Logits of level ``state.level`` for every beam, given the code each beam chose last."""
+        if codes is None:
+            token = torch.full((len(state.mask), 1), self.start_token, device=state.mask.device)
+        else:
+            token = codes + int(self.sids.level_offsets[state.level - 1])
+        decoder = self.t5.decoder
+        x = self.t5.shared(token)
+        first = decoder.block[0].layer[0].SelfAttention
+        bias = first.compute_bias(state.level + 1, state.level + 1)[0, :, -1]  # [heads, codes]
+        cache = []
+        for block, history, (keys, values) in zip(decoder.block, state.history, state.codes, strict=True):
+            own, cross, feedforward = block.layer[0], block.layer[1], block.layer[2]
+            y = own.layer_norm(x)
+            attention = own.SelfAttention
+            key, value = (_heads(project(y), attention).unsqueeze(2) for project in (attention.k, attention.v))
+            if state.level:
+                key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+            cache.append((key, value))
+            logits = (_heads(attention.q(y), attention).unsqueeze(2) * key).sum(-1) + bias.T  # [batch, beams, codes, heads]
+            x = x + attention.o((torch.softmax(logits, dim=2).unsqueeze(-1) * value).sum(2).flatten(2))
+
+            attention = cross.EncDecAttention
+            query = _heads(attention.q(cross.layer_norm(x)), attention).transpose(1, 2)
+            weights = torch.softmax(query @ history[0].transpose(2, 3) + state.mask, dim=-1)
+            x = x + attention.o((weights @ history[1]).transpose(1, 2).flatten(2))
+            x = feedforward(x)
+        return self._logits(decoder.final_layer_norm(x), state.level), replace(state, codes=tuple(cache), level=state.level + 1)
+
+    def reorder(self, state: T5State, index: Int64[Tensor, "batch beams"]) -> T5State:
+        """Beam ``j`` continues old beam ``index[:, j]``; the history is not copied."""
+        row = torch.arange(index.shape[0], device=index.device).unsqueeze(-1)
+        return replace(state, codes=tuple((keys[row, index], values[row, index]) for keys, values in state.codes))
+
+
+def _heads(x: Float[Tensor, "*rows inner"], attention: Any) -> Float[Tensor, "*rows heads head_dim"]:
+    return x.unflatten(-1, (attention.n_heads, attention.key_value_proj_dim))

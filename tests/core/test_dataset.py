@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_world import ring, sequences_of
+
+from genrec.dataset import Dataset
+from genrec.errors import ArtifactError
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> tuple[Dataset, list[tuple[list[int], list[int], list[int]]]]:
+    """A dataset, and each user's three parts."""
+    part = st.lists(st.integers(0, 6), max_size=4)
+    users = draw(st.lists(st.tuples(part, part, part), max_size=6))
+    events = sequences_of([[*a, *b, *c] for a, b, c in users])
+    starts = events.offsets[:-1]
+    train_ends = starts + [len(a) for a, _, _ in users] if users else starts
+    validation_ends = train_ends + [len(b) for _, b, _ in users] if users else starts
+    items = pl.DataFrame({"item_id": [f"i{item}" for item in range(7)]})
+    names = pl.DataFrame({"user_id": [f"u{user}" for user in range(len(users))]}, schema={"user_id": pl.String})
+    return Dataset(items, names, events, train_ends, validation_ends), users
+
+
+@given(datasets())
+def test_parts(made: tuple[Dataset, list[tuple[list[int], list[int], list[int]]]]) -> None:
+    dataset, users = made
+    assert len(dataset.train) == dataset.num_users == len(users)
+    for user, (train, validation, test) in enumerate(users):
+        assert dataset.train[user].tolist() == train
+        assert dataset.histories("validation")[user].tolist() == train
+        assert dataset.targets("validation")[user].tolist() == validation
+        assert dataset.histories("test")[user].tolist() == train + validation
+        assert dataset.targets("test")[user].tolist() == test
+    flat = [item for train, _, _ in users for item in train]
+    assert dataset.train_counts.tolist() == [flat.count(item) for item in range(dataset.num_items)]
+    owners = [user for user, (train, _, _) in enumerate(users) for _ in train]
+    assert dataset.train.user_idx.tolist() == owners
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_save_and_load(tmp_path: Path, timed: bool) -> None:
+    dataset = ring(num_items=7, num_users=5)
+    if timed:
+        object.__setattr__(dataset, "timestamps", np.arange(len(dataset.events.item_idx), dtype=np.float64))
+    dataset.facts["split"] = {"rule": "leave_one_out"}
+    dataset.save(tmp_path)
+    again = Dataset.load(tmp_path)
+    assert again.items.equals(dataset.items)
+    assert again.users.equals(dataset.users)
+    for name in ("train_ends", "validation_ends"):
+        assert np.array_equal(getattr(again, name), getattr(dataset, name))
+    assert np.array_equal(again.events.item_idx, dataset.events.item_idx)
+    assert np.array_equal(again.events.offsets, dataset.events.offsets)
+    assert (again.timestamps is not None) == timed
+    assert again.facts == dataset.facts
+    assert again.folder == tmp_path
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    ring().save(tmp_path)
+    (tmp_path / "offsets.npy").unlink()
+    with pytest.raises(ArtifactError, match=r"offsets\.npy"):
+        Dataset.load(tmp_path)

@@ -1,0 +1,193 @@
+"""Small catalogues, histories and generators, and a generator of arbitrary logits, shared by the tests of the model rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from genrec.batch import Batch
+from genrec.components import instantiate
+from genrec.config import compose, groups
+from genrec.dataset import Dataset, Sequences
+from genrec.protocols import Generator, Objective, TargetLogits
+from genrec.sids import SIDTable
+from genrec.trie import PrefixTrie
+from genrec.types import PAD, Normalization
+
+# Every key that a generator may have and that decides its cost; a new generator is tested the moment its yaml exists.
+SMALL = {
+    "dim": 16,
+    "num_heads": 2,
+    "head_dim": 8,
+    "num_layers": 2,
+    "num_history_layers": 2,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 2,
+    "feedforward_mult": 2,
+    "feedforward_dim": 32,
+    "dropout": 0.0,
+    "max_history_len": 6,
+}
+VARIANTS: dict[str, dict[str, Any]] = {"encdec": {"hybrid": {"identity": True, "item_head": True}}}
+
+
+def sids_of(num_items: int, sizes: Sequence[int] = (6, 7, 8), *, seed: int = 0, distinct: bool = True) -> SIDTable:
+    """Random codes; with ``distinct`` every item has its own."""
+    random = np.random.default_rng(seed)
+    number = random.choice(int(np.prod(sizes)), num_items, replace=not distinct)
+    return SIDTable(np.stack(np.unravel_index(number, tuple(sizes)), axis=1), tuple(sizes))
+
+
+def sequences_of(rows: Sequence[Sequence[int]]) -> Sequences:
+    """Flat sequences."""
+    lengths = [len(row) for row in rows]
+    flat = np.concatenate([np.asarray(row, np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
+    return Sequences(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def batch_of(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]] | None = None, *, width: int = 0) -> Batch:
+    """Histories, padded to the longest (or further); targets are padded to one state more."""
+    width = max(width, *(len(row) for row in rows))
+
+    def padded(values: Sequence[Sequence[int]], columns: int) -> Tensor:
+        return torch.tensor([[*row, *[PAD] * (columns - len(row))] for row in values], dtype=torch.long).view(-1, columns)
+
+    lengths = torch.tensor([len(row) for row in rows])
+    return Batch(padded(rows, width), lengths, None if targets is None else padded(targets, width + 1))
+
+
+def random_histories(num_items: int, lengths: Sequence[int], *, seed: int = 0) -> list[list[int]]:
+    random = np.random.default_rng(seed)
+    return [random.integers(0, num_items, length).tolist() for length in lengths]
+
+
+def all_targets(rows: Sequence[Sequence[int]], num_items: int) -> Batch:
+    """A batch where every state of every row predicts: the next item, and one of the catalogue after the last."""
+    return batch_of(rows, [[*row, (sum(row) + 1) % num_items] for row in rows])
+
+
+def ring(*, num_items: int = 30, num_users: int = 60, seed: int = 0, min_len: int = 4, max_len: int = 12) -> Dataset:
+    """A deterministic world: item i is always followed by item i + 1, the last one by the first. Leave-one-out."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(min_len, max_len + 1, num_users)
+    events = sequences_of([(random.integers(num_items) + np.arange(length)) % num_items for length in lengths])
+    return Dataset(
+        items=pl.DataFrame({"item_id": [f"i{item}" for item in range(num_items)]}),
+        users=pl.DataFrame({"user_id": [f"u{user}" for user in range(num_users)]}),
+        events=events,
+        train_ends=events.offsets[1:] - 2,
+        validation_ends=events.offsets[1:] - 1,
+    )
+
+
+# --- generators ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Option:
+    """A generator of the shipped configuration, perhaps with some arguments changed."""
+
+    name: str
+    changes: tuple[tuple[str, Any], ...] = ()
+    label: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}-{self.label}" if self.label else self.name
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        return _tree(self.name)
+
+    def node(self, **changes: Any) -> dict[str, Any]:
+        """The yaml, made small."""
+        node = dict(self.tree["generator"])
+        return node | {key: value for key, value in SMALL.items() if key in node} | dict(self.changes) | changes
+
+    def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, **changes: Any) -> Any:
+        """A new generator in eval mode, with its initial weights."""
+        torch.manual_seed(seed)
+        counts = np.ones(sids.num_items) if train_counts is None else train_counts
+        runtime = {"sids": sids, "trie": PrefixTrie.build(sids), "num_items": sids.num_items, "train_counts": counts}
+        return instantiate(self.node(**changes), "generator", **runtime).eval()
+
+    def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:
+        """The objective that its yaml chooses; an item head is trained too where there is one."""
+        node = dict(self.tree["objective"])
+        if getattr(generator, "has_item_head", False):
+            node["item_weight"] = 1.0
+        objective = instantiate(node, "objective", trie=trie)
+        objective.check(generator)
+        return objective
+
+
+@cache
+def _tree(name: str) -> dict[str, Any]:
+    return dict(compose([f"generator={name}"]).tree)
+
+
+OPTIONS = [
+    Option(name, tuple(changes.items()), label)
+    for name in groups()["generator"]
+    for label, changes in {"": {}, **VARIANTS.get(name, {})}.items()
+]
+
+
+def scrambled(generator: nn.Module, *, scale: float = 0.2, seed: int = 1) -> Any:
+    """Adds noise to every weight: projections that start at zero would hide what is wrong behind them."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter += scale * torch.randn(parameter.shape, generator=random)
+    return generator
+
+
+@dataclass(frozen=True)
+class ArbitraryState:
+    """A number per user and per beam that stands for all it has seen."""
+
+    user: Tensor
+    prefix: Tensor
+    level: int = 0
+
+
+class ArbitraryLogits(nn.Module):
+    """An autoregressive generator whose logits are a fixed, patternless function of history and prefix.
+
+    Args:
+        scale: of the logits; large values make peaked distributions.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+
+    def __init__(self, sids: SIDTable, *, normalization: Normalization = "trie", scale: float = 3.0, seed: int = 0) -> None:
+        super().__init__()
+        self.sids, self.normalization, self.max_history_len = sids, normalization, 50
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.seed = seed
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        raise NotImplementedError("nothing is trained here")
+
+    def prefill(self, batch: Batch) -> ArbitraryState:
+        position = torch.arange(1, batch.history.shape[1] + 1)
+        user = ((batch.history + 1) * position * 7919).sum(1) + self.seed * 104729  # padding counts nothing
+        return ArbitraryState(user, torch.zeros(len(batch), 1, dtype=torch.long))
+
+    def step(self, state: ArbitraryState, codes: Tensor | None) -> tuple[Tensor, ArbitraryState]:
+        prefix = state.prefix if codes is None else (state.prefix * 31 + codes + 1) % 1_000_003
+        place = (state.user.unsqueeze(1) + prefix * 613 + state.level * 17).unsqueeze(-1)
+        number = ((place + 1) * 2654435761 + torch.arange(self.sids.sizes[state.level]) * 40503) % 2_147_483_647
+        number = (number * 48271) % 2_147_483_647  # one step of a linear congruence breaks the ramp over codes
+        logits = (number.double() / 2_147_483_647 - 0.5).float() * 2 * self.scale
+        return logits, replace(state, prefix=prefix, level=state.level + 1)
+
+    def reorder(self, state: ArbitraryState, index: Tensor) -> ArbitraryState:
+        return replace(state, prefix=state.prefix.gather(1, index))
