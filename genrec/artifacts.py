@@ -201,7 +201,6 @@ class Store:
         draft, work = final.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)
         with self.locked(kind, fingerprint, say=say):
             if made := self.find(kind, fingerprint):
-                shutil.rmtree(work, ignore_errors=True)  # left by a process killed right after the rename
                 return made
             for leftover in (draft, final):  # we hold the lock: whoever left them is dead
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -229,9 +228,13 @@ class Store:
             _sync(draft)
             os.rename(draft, final)
             _sync(final.parent)
-            shutil.rmtree(work, ignore_errors=True)
+        self.tidy(kind, fingerprint)
         self._verified.add(final)
         return Artifact(final)
+
+    def tidy(self, kind: str, fingerprint: str) -> None:
+        """Removes the checkpoints of a whole artifact; a process killed right after finishing one may have left them."""
+        shutil.rmtree(self.work(kind, fingerprint), ignore_errors=True)
 
     @contextmanager
     def locked(self, kind: str, fingerprint: str, *, say: Callable[[str], None] = print) -> Iterator[None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ DEMO = [
     "generator.dim=32",
     "threads=1",
 ]
+PATH_METHODS = ("write_text", "mkdir", "unlink", "symlink_to", "stat")
 EXCLUDED = {"manifest.json", "report.html"}  # created, environment, timings; a page
 
 
@@ -52,38 +55,60 @@ def finished(run: Run) -> dict[str, Any]:
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[toy_pipeline.Built]:
     with toy_pipeline.importable(tmp_path):
-        built = toy_pipeline.install(monkeypatch, tmp_path)
-        built.seconds = 0.03
-        yield built
+        monkeypatch.setattr(os, "fsync", lambda handle: None)  # a killed process loses no page cache; power failures aside
+        yield toy_pipeline.install(monkeypatch, tmp_path)
 
 
-def test_kills_of_a_toy_run(toy: toy_pipeline.Built, tmp_path: Path) -> None:
+class Moments:
+    """Counts what touches the disk and, at one of those moments, kills the process: every state a kill can leave behind."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.count, self.deadly = 0, -1
+        for owner, names in ((os, ("open", "replace", "rename", "fsync")), (shutil, ("rmtree",)), (Path, PATH_METHODS)):
+            for name in names:
+                patch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, original: Any) -> Any:
+        def call(*args: Any, **more: Any) -> Any:
+            if self.count == self.deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.count += 1
+            return original(*args, **more)
+
+        return call
+
+
+def test_a_kill_at_any_moment_of_a_toy_run(toy: toy_pipeline.Built, tmp_path: Path) -> None:
     def config(name: str) -> Any:
-        return compose([f"paths.runs={tmp_path / name}"])
+        return replace(settings, tree={**settings.tree, "paths": {"runs": str(tmp_path / name)}})
 
-    execute(config("warm"), until="train", say=lambda line: None)
-    start = time.monotonic()
-    expected = contents(execute(config("straight"), until="train", say=lambda line: None))
-    seconds = time.monotonic() - start
-    moments, stopped_with = random.Random(0), set()
-    for attempt in range(12):
-        settings = config(f"killed{attempt}")
-        run = Run(tmp_path / f"killed{attempt}" / "default")
+    def run_to_the_end(name: str) -> Run:
+        return execute(config(name), until="train", say=lambda line: None)
+
+    settings = compose()
+    with pytest.MonkeyPatch.context() as patch:
+        moments = Moments(patch)
+        expected = contents(run_to_the_end("straight"))
+        total = moments.count
+    assert total > 60
+    stopped_with = set()
+    for deadly in range(0, total, 7):
+        run = Run(tmp_path / f"killed{deadly}" / "default")
         child = os.fork()
         if child == 0:
-            execute(settings, until="train", say=lambda line: None)
+            with pytest.MonkeyPatch.context() as patch:
+                Moments(patch).deadly = deadly
+                run_to_the_end(f"killed{deadly}")
             os._exit(0)
-        time.sleep(moments.uniform(0.0, seconds))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
         before = finished(run)
         stopped_with.add(len(before))
-        execute(settings, until="train", say=lambda line: None)
+        run_to_the_end(f"killed{deadly}")
         assert contents(run) == expected
         assert finished(run).items() >= before.items()
-        assert not list((tmp_path / f"killed{attempt}" / ".store").glob("*/*.tmp"))
-        assert not list((tmp_path / f"killed{attempt}" / ".store").glob("*/*.work"))
-    assert len(stopped_with) >= 3, "the kills hit several stages"
+        assert not list((tmp_path / f"killed{deadly}" / ".store").glob("*/*.tmp"))
+        assert not list((tmp_path / f"killed{deadly}" / ".store").glob("*/*.work"))
+    assert stopped_with == {0, 1, 2, 3, 4}
 
 
 def command(runs: Path) -> subprocess.Popen[bytes]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,10 +174,9 @@ def importable(root: Path) -> Iterator[None]:
 
 
 class Built(list[str]):
-    """The stages that really ran, in order; ``fail_in`` raises there, ``seconds`` is how long each takes."""
+    """The stages that really ran, in order; ``fail_in`` raises there."""
 
     fail_in: str | None = None
-    seconds: float = 0.0
 
 
 def stages(built: Built) -> dict[str, Stage]:
@@ -205,7 +203,6 @@ def stages(built: Built) -> dict[str, Stage]:
             parts = [text, *((made.path / "out.txt").read_text() for made in run.inputs.values())]
             (run.folder / "out.txt").write_text(" + ".join(parts))
             (run.work / "checkpoint").write_text("half way")
-            time.sleep(built.seconds)
             (run.folder / "late.txt").write_text(name)
             run.say(f"wrote {len(parts)} parts")
             return {"parts": len(parts)}

@@ -36,25 +36,25 @@ class Evaluator:
     """What is counted and compared.
 
     Args:
+        floors: name -> what the model has to beat.
         ks: list lengths to measure at, each >= 1.
         draws: bootstrap resamples of the users, >= 1.
         seed: of the bootstrap.
-        floors: name -> what the model has to beat.
     """
 
     def __init__(
         self,
         *,
+        floors: Mapping[str, Floor],
         ks: tuple[int, ...] = (1, 5, 10, 20, 50),
         draws: int = 1000,
         seed: int = 0,
-        floors: Mapping[str, Floor] | None = None,
     ) -> None:
         if not ks or min(ks) < 1:
             raise ConfigError("ks", expected="list lengths of 1 or more", got=ks, fix="give evaluate.ks=[5,10]")
         if draws < 1:
             raise ConfigError("draws", expected="1 or more", got=draws, fix="give evaluate.draws=1000")
-        self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors or {})
+        self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors)
 
 
 def measure(table: pl.DataFrame, targets: pl.DataFrame, ks: Iterable[int]) -> pl.DataFrame:

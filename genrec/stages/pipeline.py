@@ -114,9 +114,10 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
 
 def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable[[str], None]) -> Artifact:
     stage = step.stage
-    if step.action == "skip":
+    if step.action == "skip" and (made := store.find(stage.kind, step.fingerprint)):
         say(f"{stage.name}: {step.reason}")
-        return store.open(stage.kind, step.fingerprint, wanted_by=run.name)
+        store.tidy(stage.kind, step.fingerprint)
+        return made
     say(f"{stage.name}: {'resuming' if step.action == 'resume' else 'running'} ({step.reason})")
     start = time.perf_counter()
 

@@ -9,7 +9,7 @@ import pytest
 
 from genrec.dataset import Sequences
 
-WORDS = "red blue green soap cream brush nail hair skin lotion oil gel spray mask wax kit".split()
+WORDS = ["red", "blue", "green", "soap", "cream", "brush", "nail", "hair", "skin", "lotion", "oil", "gel", "spray", "mask", "wax", "kit"]
 
 
 def make_items(num_items: int, seed: int = 0) -> pl.DataFrame:
@@ -48,7 +48,7 @@ def train() -> Sequences:
 def sentence_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny sentence-transformers folder made here: no network."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import StaticEmbedding
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace

@@ -98,7 +98,9 @@ def test_collaborative_without_pairs_or_with_unseen_items(items: pl.DataFrame, t
     seen = np.isin(np.arange(60), train.item_idx)
     np.testing.assert_array_equal(encoder.present(items), seen)
     assert not encoder.encode(items)[~seen].any()
-    np.testing.assert_allclose(encoder.confidence(items)[seen], [n / (n + 5) for n in np.bincount(train.item_idx)[seen[:60]] if n])
+    np.testing.assert_allclose(
+        encoder.confidence(items)[seen], [n / (n + 5) for n in np.bincount(train.item_idx)[seen[:60]] if n]
+    )
     encoder.fit(items[:1], EMPTY)
     assert encoder.encode(items[:1]).tolist() == [[0.0]]
 

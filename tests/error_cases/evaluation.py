@@ -41,8 +41,8 @@ CASES = [
     Case("negative shrinkage", ConfigError, "-2.0", lambda scene: ItemKNN(shrinkage=-2.0)),
     Case("no window", ConfigError, "got 0", lambda scene: Transitions(window=0)),
     Case("no decay", ConfigError, "got 0.0", lambda scene: Transitions(gap_decay=0.0)),
-    Case("a k of nothing", ConfigError, "(5, 0)", lambda scene: Evaluator(ks=(5, 0))),
-    Case("no draws", ConfigError, "got 0", lambda scene: Evaluator(draws=0)),
+    Case("a k of nothing", ConfigError, "(5, 0)", lambda scene: Evaluator(floors={}, ks=(5, 0))),
+    Case("no draws", ConfigError, "got 0", lambda scene: Evaluator(floors={}, draws=0)),
     Case("lists shorter than every k", ConfigError, "[20, 50]", evaluation(ks=[50, 20])),
     Case("nobody to evaluate", DataError, "leave_one_out", evaluation(split="nothing")),
 ]

@@ -1,0 +1,44 @@
+# Every target works alone on a bare machine: it makes the virtual environment first, unless it is up to date.
+# ARGS goes to the command:  make demo ARGS="seed=1"    make test ARGS="-k trie"
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python that is new enough and can make virtual environments; looked for only when one has to be made.
+FIND_PYTHON = for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; done; \
+	[ -n "$$python" ] || { echo 'No Python 3.11 or newer with the venv module; name one: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench docs
+
+help: ## print this
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+
+setup: $(STAMP) ## make .venv and install genrec with everything for development
+	@echo '$(VENV) is ready: . $(BIN)/activate'
+
+demo: $(STAMP) ## a generated shop through the whole pipeline; about two minutes once installed, no network
+	$(BIN)/genrec run experiment=demo $(ARGS)
+
+test: $(STAMP) ## the test suite (the slow rest: make test ARGS="-m slow")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP) ## training and decoding speed on the demo shop, median of three runs
+	$(BIN)/python scripts/bench.py $(ARGS)
+
+docs: $(STAMP) ## docs/configuration.md from conf/, RESULTS.md from results/
+	$(BIN)/python scripts/configuration_page.py
+	$(BIN)/python scripts/results.py page
+
+# torch first: whichever build of that version pip finds at hand (CPU, CUDA) is what the rest is then resolved against.
+$(STAMP): pyproject.toml constraints.txt
+	@$(FIND_PYTHON); [ -x $(BIN)/python ] || { echo "$$python -m venv $(VENV)"; $$python -m venv $(VENV); }
+	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
