@@ -45,11 +45,12 @@ def _override_value(value: Any) -> str:
     return json.dumps(value)
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, *, plugins: Sequence[str] = ()) -> Any:
     """Opens what a run left behind.
 
     Args:
-        path: a run's folder (gives a ``Run``), one artifact's folder (an ``Artifact``), or a bundle (a recommender).
+        path: a run's folder (gives a ``Run``), one artifact's folder (an ``Artifact``), or a bundle (a ``Recommender``).
+        plugins: your own packages whose classes a bundle may name; trust them as you trust code.
 
     Raises:
         ArtifactError: when it is neither, or damaged.
@@ -59,9 +60,9 @@ def load(path: str | Path) -> Any:
         artifact = Artifact(path).check()
         if artifact.kind != "bundle":
             return artifact
-        from genrec.stages.export import open_bundle
+        from genrec.serving.recommender import open_bundle
 
-        return open_bundle(path)
+        return open_bundle(path, plugins=plugins)
     if (path / RECORD).exists():
         return Run(path)
     raise ArtifactError(path, expected="a run, an artifact or a bundle", got="neither", fix="`genrec ls` lists the runs")

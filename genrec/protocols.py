@@ -19,6 +19,7 @@ from torch import Tensor
 
 from genrec.batch import Batch
 from genrec.dataset import Dataset, Sequences
+from genrec.errors import ConfigError
 from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
 from genrec.types import RUNTIME as RUNTIME
@@ -272,6 +273,9 @@ class DecodingRequest:
         k: how many items.
         seen: [batch, any] item_idx never to return (``PAD`` padded), or None: the seen-item rule.
         allowed: [items] takedown or filter shared by all users, or None.
+
+    Raises:
+        ConfigError: when nothing is allowed; no strategy falls back to the whole catalogue.
     """
 
     batch: Batch
@@ -279,7 +283,13 @@ class DecodingRequest:
     seen: Int64[Tensor, "batch seen"] | None = None
     allowed: Bool[Tensor, " items"] | None = None
 
+    def __post_init__(self) -> None:
+        if self.allowed is not None and not self.allowed.any():
+            got = f"none of {len(self.allowed)}"
+            raise ConfigError("filter", expected="at least one allowed item", got=got, fix="loosen the filter")
 
+
+@runtime_checkable
 class DecodingStrategy(Protocol):
     kind: ClassVar[Literal["autoregressive", "item_scorer"]]  # which generators it fits
 

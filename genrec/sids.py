@@ -41,8 +41,7 @@ class SIDTable:
     codebooks: str = ""
 
     def __post_init__(self) -> None:
-        codes = np.ascontiguousarray(self.codes, dtype=np.int32)
-        object.__setattr__(self, "codes", codes)
+        codes = np.asarray(self.codes)
         object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
         if codes.ndim != 2 or codes.shape[1] != len(self.sizes):
             raise DataError("sids", expected=f"codes [items, {len(self.sizes)}]", got=codes.shape, fix="give one code a level")
@@ -55,6 +54,7 @@ class SIDTable:
                 got=int(codes[item, level]),
                 fix="tokenize again",
             )
+        object.__setattr__(self, "codes", np.ascontiguousarray(codes, dtype=np.int32))
 
     @property
     def num_items(self) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,12 +48,13 @@ def test_nothing_heavy_is_imported(words: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["--help", "ls"])
 def test_answers_in_under_a_second(word: str, tmp_path: Path) -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
+    def cpu_seconds() -> float:  # not wall time: other processes are no fault of ours
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "genrec", word], capture_output=True, env=ENVIRONMENT, cwd=tmp_path, check=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(3)) < 1.0
+    assert min(cpu_seconds() for _ in range(3)) < 1.0
 
 
 def test_help_lists_commands_and_groups(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ def items_of_leaves(
     slot = (start.unsqueeze(-1) + listed.cumsum(-1) - 1).clamp(0, width - 1)
     slot = torch.where(keep, slot, width).flatten(1)  # entries that are not listed land in a column that is cut off
 
-    def place(values: Tensor, empty: float) -> Tensor:
+    def place(values: Tensor, empty: int | float) -> Tensor:
         out = torch.full((len(leaves), width + 1), empty, dtype=values.dtype, device=values.device)
         return out.scatter_(1, slot, values.expand_as(items).flatten(1))[:, :width]
 

@@ -38,8 +38,9 @@ class Collaborative:
     def fit(self, items: pl.DataFrame, train: Sequences) -> None:
         pairs = cooccurrence(train, items.height, self.window)
         left, values, _ = truncated_svd(shifted_ppmi(pairs, self.shift), self.dim)
-        self._vectors = (left * np.sqrt(values)).astype(np.float32)
         self._counts = np.bincount(train.item_idx, minlength=items.height).astype(np.int64)
+        self._vectors = (left * np.sqrt(values)).astype(np.float32)
+        self._vectors[self._counts == 0] = 0.0  # exactly, whatever the iteration left there
         self._row_of = {item: row for row, item in enumerate(items[ITEM_ID])}
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:

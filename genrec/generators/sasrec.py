@@ -2,7 +2,7 @@
 
 The reference that published tables undertrain: every position is a target and the loss is cross-entropy over ALL items, which
 the brief in the design notes names as what makes it strong. Departures: relative distance bias instead of absolute positions,
-RMSNorm, a start state, dropout on the input only once.
+LayerNorm without bias, a start state, dropout on the input only once.
 """
 
 from __future__ import annotations

@@ -20,10 +20,20 @@ class ItemCrossEntropy:
 
     Args:
         num_negatives: items in the softmax beside the target, drawn uniformly and shared by a batch; None for all items.
-        label_smoothing: mass spread over the items of the softmax, in [0, 1).
+        label_smoothing: mass spread over all items, in [0, 1); 0 with a sample, which does not hold them.
+
+    Raises:
+        ConfigError: for label smoothing over a sample.
     """
 
     def __init__(self, *, num_negatives: int | None = None, label_smoothing: float = 0.0) -> None:
+        if num_negatives is not None and label_smoothing:
+            raise ConfigError(
+                "objective.label_smoothing",
+                expected="0 with sampled negatives",
+                got=f"{label_smoothing} with num_negatives: {num_negatives}",
+                fix="choose one of the two",
+            )
         self.num_negatives, self.label_smoothing = num_negatives, label_smoothing
 
     def check(self, generator: Any) -> None:
@@ -55,7 +65,7 @@ def item_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of ``items`` under softmax(queries @ table.T).
 
-    With ``num_negatives`` the other items are represented by a uniform sample, each standing for (items - 1) / sample of them
+    With ``num_negatives`` the other items are represented by a uniform sample, each standing for items / sample of them
     (the logQ correction for a uniform proposal; brief ``sampled_softmax`` in the design notes); a sampled target is masked.
     """
     num_items = len(table)
@@ -63,7 +73,7 @@ def item_cross_entropy(
         return F.cross_entropy((queries @ table.T).float(), items, label_smoothing=label_smoothing)
     sample = torch.randint(num_items, (num_negatives,), device=items.device)
     positive = (queries * table[items]).sum(-1, keepdim=True).float()
-    negative = (queries @ table[sample].T).float() + math.log((num_items - 1) / num_negatives)
+    negative = (queries @ table[sample].T).float() + math.log(num_items / num_negatives)
     negative = negative.masked_fill(sample == items.unsqueeze(1), float("-inf"))
     logits = torch.cat([positive, negative], dim=1)
-    return F.cross_entropy(logits, torch.zeros_like(items), label_smoothing=label_smoothing)
+    return F.cross_entropy(logits, torch.zeros_like(items))

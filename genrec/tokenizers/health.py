@@ -51,9 +51,10 @@ def warnings(figures: Mapping[str, Any]) -> Iterator[str]:
     for number, level in enumerate(figures["levels"]):
         usable = min(level["size"], figures["num_items"])
         if level["perplexity"] < WARN_BELOW * usable:
+            found = f"perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}"
             yield (
-                f"WARNING: level {number} is used unevenly: perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}"
-                "; are the vectors centred and whitened (encoder concat), are there enough items for so many codes?"
+                f"WARNING: level {number} is used unevenly: {found}; "
+                "are the vectors centred and whitened (encoder concat), are there enough items for so many codes?"
             )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.tokenizers.residual import nearest
+from genrec.tokenizers.residual import nearest, squared_distances
 
 _START_ROWS = 1 << 16  # k-means++ passes over its rows once a code: on large catalogues a sample does
 
@@ -28,19 +30,22 @@ def kmeans(
 
 
 def plus_plus(vectors: Float[Tensor, "rows dim"], size: int, generator: torch.Generator) -> Float[Tensor, "size dim"]:
-    """k-means++ (Arthur and Vassilvitskii): each next centre is drawn with probability proportional to its squared distance."""
+    """Greedy k-means++ (Arthur and Vassilvitskii): of a few candidates drawn by squared distance, the one that saves most."""
     limit = max(_START_ROWS, 16 * size)
     if len(vectors) > limit:
         vectors = vectors[torch.randperm(len(vectors), generator=generator)[:limit]]
+    num_candidates = 2 + int(math.log(size))
+    draws = torch.rand(size, num_candidates, generator=generator, dtype=torch.float64)
     chosen = [int(torch.randint(len(vectors), (), generator=generator))]
-    distance = (vectors - vectors[chosen[0]]).square().sum(1)
-    draws = torch.rand(size, generator=generator, dtype=torch.float64)
+    distance = squared_distances(vectors[chosen], vectors).squeeze(0)
     for step in range(1, size):
         # Drawn through the cumulative sum: torch.multinomial stops at 2^24 rows.
         cumulative = distance.double().cumsum(0)
-        row = int(torch.searchsorted(cumulative, draws[step] * cumulative[-1], right=True).clamp(max=len(vectors) - 1))
-        chosen.append(row)
-        distance = torch.minimum(distance, (vectors - vectors[row]).square().sum(1))
+        candidates = torch.searchsorted(cumulative, draws[step] * cumulative[-1], right=True).clamp(max=len(vectors) - 1)
+        remaining = torch.minimum(distance, squared_distances(vectors[candidates], vectors))
+        best = int(remaining.double().sum(1).argmin())
+        chosen.append(int(candidates[best]))
+        distance = remaining[best]
     return vectors[chosen].clone()
 
 

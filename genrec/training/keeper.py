@@ -12,6 +12,7 @@ from typing import Any
 import lightning
 from safetensors.torch import load_file, save_file
 
+from genrec.errors import ConfigError
 from genrec.training.module import TrainingModule
 from genrec.training.validation import Validator
 
@@ -45,6 +46,10 @@ class RoundKeeper(lightning.Callback):
             return None
         return max(self.history, key=lambda row: row.get(METRIC, row["round"]))
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self._out_of_patience():  # killed between the checkpoint and the stop
+            trainer.should_stop = True
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._round_started = time.perf_counter()
         self._targets_before = pl_module.targets_seen  # type: ignore[assignment]
@@ -54,7 +59,8 @@ class RoundKeeper(lightning.Callback):
         seconds = time.perf_counter() - self._round_started
         loss = float(trainer.callback_metrics["train/loss"])
         if not math.isfinite(loss):
-            raise FloatingPointError(f"train/loss is {loss} at step {trainer.global_step}")
+            got = f"{loss} at step {trainer.global_step}"
+            raise ConfigError("train/loss", expected="a finite number", got=got, fix="lower train.lr or use precision=fp32")
         row = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
         row |= {"train/loss": loss} | self.validator.measure(pl_module.generator)
         self.history.append(row)
@@ -67,7 +73,7 @@ class RoundKeeper(lightning.Callback):
         trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
         os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
         self._tell(row, seconds, pl_module)
-        if self.patience is not None and self.best and row["round"] - self.best["round"] >= self.patience:
+        if self._out_of_patience():
             self.say(f"no better {METRIC} for {self.patience} rounds: stopping")
             trainer.should_stop = True
 
@@ -80,6 +86,11 @@ class RoundKeeper(lightning.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = list(state_dict["history"])
+
+    def _out_of_patience(self) -> bool:
+        if self.patience is None or self.best is None:
+            return False
+        return self.history[-1]["round"] - self.best["round"] >= self.patience
 
     def _tell(self, row: dict[str, float], seconds: float, module: TrainingModule) -> None:
         self._rounds_here += 1

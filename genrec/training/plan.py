@@ -89,7 +89,8 @@ class BatchPlan:
     @property
     def num_batches(self) -> int:
         """Batches of all epochs, or as many as hold about ``max_targets``."""
-        return round(sum(self._counts) * self._share)
+        total = sum(self._counts)
+        return min(total, max(1, round(total * self._share)))
 
     def batches(self, first_step: int = 0, last_step: int | None = None) -> Iterator[TrainingBatch]:
         """Batches ``first_step`` up to (not including) ``last_step``."""
@@ -137,7 +138,7 @@ class BatchPlan:
         """Where batches begin in the rows sorted by length: each holds about ``batch_states`` states."""
         total = np.cumsum(np.sort(lengths))
         number = (total - 1) // self.batch_states
-        return np.concatenate([[0], np.flatnonzero(np.diff(number)) + 1, [len(lengths)]])
+        return np.union1d([0, len(lengths)], np.flatnonzero(np.diff(number)) + 1)
 
     def _batch(self, windows: Windows, rows: np.ndarray) -> Batch:
         starts, firsts, ends = windows.starts[rows], windows.firsts[rows], windows.ends[rows]

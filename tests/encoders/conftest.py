@@ -9,7 +9,23 @@ import pytest
 
 from genrec.dataset import Sequences
 
-WORDS = ["red", "blue", "green", "soap", "cream", "brush", "nail", "hair", "skin", "lotion", "oil", "gel", "spray", "mask", "wax", "kit"]
+WORDS = [
+    "red",
+    "blue",
+    "green",
+    "soap",
+    "cream",
+    "brush",
+    "nail",
+    "hair",
+    "skin",
+    "lotion",
+    "oil",
+    "gel",
+    "spray",
+    "mask",
+    "wax",
+]
 
 
 def make_items(num_items: int, seed: int = 0) -> pl.DataFrame:

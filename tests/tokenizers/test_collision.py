@@ -128,7 +128,7 @@ def test_reassign_sends_the_items_that_lose_least_to_their_next_code() -> None:
 
 
 def test_reassign_without_room_names_the_group() -> None:
-    with pytest.raises(DataError, match="at most 4.*5 items, item-0000"):
+    with pytest.raises(DataError, match=r"at most 4.*5 items, item-0000"):
         ReassignLast().resolve(np.zeros((5, 2), int), (2, 2), make_context(5))
-    with pytest.raises(DataError, match="at most 2.*3 items"):
+    with pytest.raises(DataError, match=r"at most 2.*3 items"):
         ReassignLast().resolve(np.zeros((3, 1), int), (2,), make_context(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_codes_are_in_range_and_the_seed_decides(node: dict[str, Any]) -> None:
     assert codes.shape == (300, len(tokenizer.sizes))
     assert (codes >= 0).all()
     assert (codes < np.array(tokenizer.sizes)).all()
-    assert len(np.unique(codes, axis=0)) > 150  # not collapsed
+    assert len(np.unique(codes, axis=0)) > 100  # not collapsed
     np.testing.assert_array_equal(codes, fitted(node, inputs).encode(inputs))
 
 
@@ -78,7 +79,7 @@ def test_reconstruction_improves_with_every_level(node: dict[str, Any]) -> None:
         np.square(vectors - tokenizer.reconstruct(codes[:, :depth])).sum()  # type: ignore[attr-defined]
         for depth in range(1, len(tokenizer.sizes) + 1)
     ]
-    assert all(later < earlier for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(errors))
     assert errors[0] < np.square(vectors - vectors.mean(axis=0)).sum()
 
 

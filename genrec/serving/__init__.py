@@ -1,0 +1,1 @@
+"""What answers other programs: the recommender that a bundle opens to."""

@@ -1,0 +1,171 @@
+"""A trained recommender, ready to answer. Opening one loads no training code and reads nothing outside its bundle."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from genrec.artifacts import Artifact
+from genrec.components import allow_package, instantiate
+from genrec.dataset import Sequences
+from genrec.decoding.users import recommend_users
+from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.protocols import DecodingStrategy
+from genrec.sids import SIDTable
+from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SCHEMA, sid_frame
+from genrec.stages.train import open_generator
+from genrec.trie import PrefixTrie
+from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_IDX
+
+HISTORY = "history"  # column: which of the given histories
+_SHOWN = 5  # unknown ids named in a warning
+
+
+class Recommender:
+    """Ranks the items of a catalogue for histories of item ids.
+
+    Args:
+        generator: in eval mode.
+        strategy: how it is decoded.
+        items: the catalogue; row number == item_idx, column ``item_id`` and any others.
+        sids: the semantic IDs, or None for an item scorer.
+        trie: of ``sids``.
+        exclude_seen: the seen-item rule where ``recommend`` is told no other.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: torch.nn.Module,
+        strategy: DecodingStrategy,
+        items: pl.DataFrame,
+        sids: SIDTable | None = None,
+        trie: PrefixTrie | None = None,
+        exclude_seen: bool = True,
+    ) -> None:
+        self.generator, self.strategy, self.items, self.exclude_seen = generator, strategy, items, exclude_seen
+        self._sids, self._trie = sids, trie
+
+    def __repr__(self) -> str:
+        ids = "" if self._sids is None else f", IDs of {' x '.join(map(str, self._sids.sizes))} codes"
+        return f"Recommender({type(self.generator).__name__}, {self.items.height:,} items{ids})"
+
+    @cached_property
+    def sids(self) -> pl.DataFrame | None:
+        """``item_id`` and ``code_0``, ``code_1``, ... of every item; None for an item scorer."""
+        return None if self._sids is None else sid_frame(self._sids, self.items[ITEM_ID])
+
+    def recommend(
+        self,
+        histories: Sequence[str] | Iterable[Iterable[str]],
+        k: int = 10,
+        *,
+        exclude_seen: bool | None = None,
+        batch_size: int = 128,
+    ) -> pl.DataFrame:
+        """The ``k`` most likely next items of each history.
+
+        Args:
+            histories: item ids, oldest first: one list, or a list of lists. A history may be empty. The model reads its last
+                ``generator.max_history_len`` items, the seen-item rule all of them. Ids that are not in the catalogue are left
+                out with a warning.
+            k: how many items, at most the catalogue.
+            exclude_seen: never return an item of the history itself; None: the rule that the run was evaluated by.
+            batch_size: histories decoded at once.
+
+        Returns:
+            ``history`` (0, 1, ... as given), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability), by history
+            and rank. A history has fewer than ``k`` rows only when no more items are left.
+
+        Raises:
+            ConfigError: when ``k`` is below 1, or more than the decoding strategy finds.
+            DataError: when something else than strings stands in a history.
+        """
+        if k < 1:
+            raise ConfigError("recommend: k", expected="at least 1", got=k, fix="ask for an item")
+        sequences = self._sequences(histories)
+        table = recommend_users(
+            self.generator,
+            self.strategy,
+            self._trie,
+            sequences,
+            np.arange(len(sequences)),
+            k=min(k, self.items.height),
+            exclude_seen=self.exclude_seen if exclude_seen is None else exclude_seen,
+            batch_size=batch_size,
+        )
+        table = table.filter(pl.col(RANK) <= k)  # a last group of items that share an ID is listed whole
+        return table.select(
+            pl.col(USER_IDX).alias(HISTORY), RANK, self.items[ITEM_ID].gather(table[ITEM_IDX]).alias(ITEM_ID), SCORE
+        )
+
+    @cached_property
+    def _item_idx(self) -> dict[str, int]:
+        return {item_id: idx for idx, item_id in enumerate(self.items[ITEM_ID].to_list())}
+
+    def _sequences(self, histories: Iterable[Any]) -> Sequences:
+        """The histories as rows of the catalogue; warns of ids that are not in it."""
+        entries = _listed(histories)
+        one = all(isinstance(entry, str) for entry in entries)
+        rows, unknown = [], []
+        for history in [entries] if one else map(_listed, entries):
+            for item_id in history:
+                if not isinstance(item_id, str):
+                    raise DataError("histories", expected="item ids as strings", got=repr(item_id), fix="convert them")
+            rows.append([self._item_idx[item_id] for item_id in history if item_id in self._item_idx])
+            unknown += [item_id for item_id in history if item_id not in self._item_idx]
+        if unknown:
+            names = list(dict.fromkeys(unknown))
+            more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+            told = ", ".join(map(repr, names[:_SHOWN])) + more
+            warnings.warn(f"histories: not in the catalogue, left out: {told}", stacklevel=3)
+        flat = np.array([item for row in rows for item in row], dtype=np.int32)
+        return Sequences(flat, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise DataError("histories", expected="a list of item ids", got=repr(value), fix="give one list, or a list of lists")
+    return list(value)
+
+
+def open_bundle(path: Path, *, plugins: Sequence[str] = ()) -> Recommender:
+    """Opens a bundle, on the CPU.
+
+    Args:
+        path: its folder.
+        plugins: packages beside genrec whose classes its configuration may name.
+
+    Raises:
+        ArtifactError: when a file is missing or damaged, or the bundle is of another schema.
+        ConfigError: when it names classes of a package that is not allowed.
+    """
+    Artifact(path).check(hashes=True)
+    bundle = json.loads((path / BUNDLE_FILE).read_text())
+    if bundle["schema"] != SCHEMA:
+        raise ArtifactError(
+            path / BUNDLE_FILE,
+            expected=f"a bundle of schema {SCHEMA}",
+            got=f"schema {bundle['schema']} by genrec {bundle['genrec']}",
+            fix="export it again with this version, or open it with that one",
+        )
+    for package in plugins:
+        allow_package(package)
+    sids = SIDTable.load(path / "sids") if (path / "sids").is_dir() else None
+    trie = PrefixTrie.build(sids) if sids else None
+    return Recommender(
+        generator=open_generator(path / "generator", sids, trie),
+        strategy=instantiate(bundle["config"]["decoding"], "decoding"),
+        items=pl.read_parquet(path / ITEMS_FILE),
+        sids=sids,
+        trie=trie,
+        exclude_seen=bundle["exclude_seen"],
+    )

@@ -1,0 +1,122 @@
+"""export: puts all that serving and adding items need into one folder, with tables of the IDs and a model card -> ``bundle``.
+
+A bundle needs nothing outside itself (a text encoder's base model aside), so it can be copied anywhere:
+
+    bundle.json                                what it is: versions, components, counts, the seen-item rule
+    items.parquet                              the catalogue, row number == item_idx
+    generator/  sids/  encoder/  tokenizer/    the artifacts of these names as they are; the last three where needed
+    sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
+    README.md                                  the model card
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genrec import __version__
+from genrec.artifacts import MANIFEST, Artifact
+from genrec.components import TARGET, instantiate
+from genrec.dataset import Dataset
+from genrec.errors import ConfigError, did_you_mean
+from genrec.sids import SIDTable
+from genrec.stages import recommend
+from genrec.stages.model_card import model_card
+from genrec.stages.stage import Stage, StageRun
+from genrec.stages.tokenize import encoder_if_needed
+from genrec.types import ITEM_ID
+
+SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
+BUNDLE_FILE, ITEMS_FILE, CARD_FILE = "bundle.json", "items.parquet", "README.md"
+PARTS = ("generator", "sids", "encoder", "tokenizer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What a bundle says and carries besides the model: the ``export`` group.
+
+    Args:
+        title: of the model card.
+        license: of the model, as an SPDX id for the model card, or None: not stated.
+        columns: of the items to carry (``item_id`` always is), or None for all.
+    """
+
+    title: str = "A genrec recommender"
+    license: str | None = None
+    columns: tuple[str, ...] | None = None
+
+    def of(self, items: pl.DataFrame) -> pl.DataFrame:
+        """The catalogue as the bundle carries it."""
+        if self.columns is None:
+            return items
+        for column in self.columns:
+            if column not in items.columns:
+                raise ConfigError(
+                    "export.columns", expected="columns of the items", got=column, fix=did_you_mean(column, items.columns)
+                )
+        return items.select(list(dict.fromkeys((ITEM_ID, *self.columns))))
+
+
+def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The generator with what it stands on, and what gives new items their IDs."""
+    needed = recommend.inputs(config)
+    more = ("tokenizer", *encoder_if_needed(config)) if "sids" in needed else ()
+    return tuple(dict.fromkeys((*needed, *more)))
+
+
+def build(run: StageRun) -> dict[str, Any]:
+    """Writes the bundle."""
+    settings: ExportSettings = instantiate(run.config["export"], "export")
+    rule: recommend.RecommendSettings = instantiate(run.config["recommend"], "recommend")
+    dataset = Dataset.load(run.inputs["dataset"].path)
+    parts = {kind: run.inputs[kind] for kind in PARTS if kind in run.inputs}
+    for kind, artifact in parts.items():
+        shutil.copytree(artifact.path, run.folder / kind, ignore=shutil.ignore_patterns(MANIFEST))
+    settings.of(dataset.items).write_parquet(run.folder / ITEMS_FILE)
+    if "sids" in parts:
+        _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, run.folder / "sids")
+
+    config = {"decoding": run.config["decoding"]}
+    for artifact in parts.values():
+        config |= artifact.config
+    bundle = {
+        "schema": SCHEMA,
+        "genrec": __version__,
+        "exclude_seen": rule.exclude_seen,
+        "config": config,
+        "facts": {kind: run.inputs[kind].facts for kind in ("dataset", *parts)},
+        "source": _source(run.inputs["dataset"]),
+    }
+    (run.folder / BUNDLE_FILE).write_text(json.dumps(bundle, indent=2, ensure_ascii=False))
+    (run.folder / CARD_FILE).write_text(model_card(bundle, title=settings.title, license=settings.license))
+
+    size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    run.say(f"{', '.join(parts)} and {dataset.num_items:,} items in {size / 1e6:,.1f} MB; open it with genrec.load")
+    return {"schema": SCHEMA, "num_items": dataset.num_items, "parts": list(parts), "bytes": size}
+
+
+def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:
+    """``item_id`` and a column ``code_<level>`` for each level, in the order of the catalogue."""
+    return pl.DataFrame([item_ids.alias(ITEM_ID), *(pl.Series(f"code_{i}", codes) for i, codes in enumerate(sids.codes.T))])
+
+
+def _write_sids(sids: SIDTable, item_ids: pl.Series, folder: Path) -> None:
+    sid_frame(sids, item_ids).write_csv(folder / "sids.csv")
+    pl.DataFrame({ITEM_ID: item_ids, "codes": sids.codes.tolist()}).write_ndjson(folder / "sids.jsonl")
+
+
+def _source(dataset: Artifact) -> dict[str, Any]:
+    """The data source and its settings, without the paths on the machine that prepared it."""
+    node = dataset.config["data"]
+    external = {key.removeprefix("data.") for key in dataset.manifest["external"]}
+    told = {key: value for key, value in node.items() if key not in {TARGET, *external} and value is not None}
+    return {"source": node[TARGET], **told}
+
+
+STAGE = Stage(name="export", kind="bundle", version=1, reads=("decoding", "recommend", "export"), inputs=inputs, build=build)

@@ -1,0 +1,189 @@
+"""Keeps measured figures: ``add`` appends a finished run to results/<data>.jsonl, ``page`` writes RESULTS.md from all rows.
+
+README's table of the demo is the last row of results/demo.jsonl.
+
+python scripts/results.py add runs/NAME --data amazon14_beauty --note "what it shows"
+python scripts/results.py page
+
+A row holds the run's configuration, seed, commit, figures and machine. A published figure is a row of
+``{"source": "paper, table", "note": ..., "model": {"test/recall@10": ..., "test/ndcg@10": ...}}``. Rows are never edited.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
+BLOCK = re.compile(r"(<!-- demo: begin -->\n).*?(<!-- demo: end -->)", re.DOTALL)
+COLUMNS = ("val/recall@10", "val/ndcg@10", "test/recall@10", "test/ndcg@10")
+INTRODUCTION = """\
+# Results
+
+Made by `python scripts/results.py page` from the rows under `results/`. Do not edit: add a row with `results.py add`.
+
+R@10 and N@10 are Recall and NDCG at 10 over the whole catalogue; nothing is sampled. Choices are made on validation; test is
+read once. "Seen" says whether items of the user's history may be recommended: one rule for a row and the floors beside it.
+Several seeds of one configuration share a line: mean ± standard deviation. Floors are fitted on the training part only;
+bounds exist where the data are generated and the true probabilities are known. Published figures follow rules of their own.
+"""
+
+Row = Mapping[str, Any]
+
+
+def row_of(folder: Path, *, note: str, minutes: float | None) -> dict[str, Any]:
+    """The row of a finished run."""
+    from genrec.runs import Run
+
+    run = Run(folder)
+    metrics, artifacts = run.metrics, {kind: run.artifact(kind) for kind in run.kinds}
+    config = {key: value for key, value in run.config.items() if key not in ("paths", "name", "logger")}
+    facts = {kind: artifact.facts for kind, artifact in artifacts.items() if kind in ("tokenizer", "sids", "recommendations")}
+    return {
+        "run": run.name,
+        "note": note,
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": _commit(),
+        "seed": config["seed"],
+        "overrides": [override for override in run.record["overrides"] if not override.startswith(("paths.", "name="))],
+        "config": config,
+        "data": {"external": artifacts["dataset"].manifest["external"], **metrics["dataset"]},
+        "rules": metrics["rules"],
+        **{key: metrics[key] for key in ("model", "intervals", "floors", "bounds", "users")},
+        "facts": facts,
+        "minutes": minutes,
+        "machine": {"cpus": os.cpu_count(), "processor": platform.machine(), "threads": config["threads"]},
+    }
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "genrec", "conf") else "")
+
+
+# --- the page ------------------------------------------------------------------------------------------------------------
+
+
+def page(rows: Mapping[str, Sequence[Row]]) -> str:
+    """RESULTS.md.
+
+    Args:
+        rows: data -> its rows, in the order in which they were added.
+    """
+    return "\n".join([INTRODUCTION, *(_section(data, known) for data, known in rows.items())]).rstrip() + "\n"
+
+
+def _section(data: str, rows: Sequence[Row]) -> str:
+    measured, published = [row for row in rows if "source" not in row], [row for row in rows if "source" in row]
+    lines = [f"## {data}\n", f"| | seen | seeds | {' | '.join(map(_heading, COLUMNS))} | min | commit | |"]
+    lines.append("|---|---|---|" + "---:|" * len(COLUMNS) + "---:|---|---|")
+    for group in _groups(measured, _configuration):
+        first = group[0]
+        seeds = ", ".join(str(row["seed"]) for row in group)
+        figures = [_spread([row["model"].get(column) for row in group]) for column in COLUMNS]
+        minutes = _spread([row["minutes"] for row in group], digits=0)
+        commits = ", ".join(dict.fromkeys(row["commit"] for row in group))
+        lines.append(_line(f"**{first['run']}**", _seen(first), seeds, *figures, minutes, commits, first["note"]))
+    for group in _groups(measured, lambda row: (row["data"]["fingerprint"], row["rules"]["exclude_seen"])):
+        for kind in ("floors", "bounds"):
+            for name, row in group[-1][kind].items():
+                label = f"{name} ({'floor' if kind == 'floors' else 'bound'})"
+                lines.append(_line(label, _seen(group[-1]), "", *(_figure(row.get(column)) for column in COLUMNS), "", "", ""))
+    for row in published:
+        lines.append(_line(row["source"], "", "", *(_figure(row["model"].get(c)) for c in COLUMNS), "", "", row["note"]))
+    return "\n".join([*lines, ""])
+
+
+def readme(text: str, rows: Mapping[str, Sequence[Row]]) -> str:
+    """README with the table of the demo's last row; as it was when there is none."""
+    if not rows.get("demo"):
+        return text
+    row, columns = rows["demo"][-1], ("test/recall@10", "test/ndcg@10")
+    lines = ["| | test Recall@10 | test NDCG@10 |", "|---|---:|---:|"]
+    for name, figures in (*row["floors"].items(), ("**genrec demo**", row["model"]), *row["bounds"].items()):
+        label = f"{name} bound" if name in row["bounds"] else name
+        lines.append(_line(label, *(_figure(figures[column]) for column in columns)))
+    lines.append(f"\nSeed {row['seed']}, {row['users']['test']:,} users, commit {row['commit']}, {row['date']}.\n")
+    return BLOCK.sub(lambda block: block[1] + "\n".join(lines) + block[2], text)
+
+
+def _groups(rows: Iterable[Row], key: Any) -> list[list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(json.dumps(key(row), sort_keys=True), []).append(row)
+    return list(groups.values())
+
+
+def _configuration(row: Row) -> Any:
+    """What seeds of one experiment share. The data's own seed is another world."""
+
+    def seedless(node: Any) -> Any:
+        return {key: seedless(value) for key, value in node.items() if key != "seed"} if isinstance(node, Mapping) else node
+
+    config = {key: value if key == "data" else seedless(value) for key, value in row["config"].items() if key != "seed"}
+    return [config, row["data"]["fingerprint"], row["rules"]["exclude_seen"]]
+
+
+def _spread(values: Sequence[float | None], digits: int = 4) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return _figure(known[0] if known else None, digits)
+    return f"{_figure(statistics.mean(known), digits)} ± {_figure(statistics.stdev(known), digits)}"
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _heading(column: str) -> str:
+    split, _, metric = column.partition("/")
+    return f"{split} {metric[0].upper()}{metric[metric.index('@') :]}"
+
+
+def _seen(row: Row) -> str:
+    return "out" if row["rules"]["exclude_seen"] else "in"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def read_rows(folder: Path = ROWS) -> dict[str, list[Row]]:
+    """Data -> rows, by file name."""
+    return {file.stem: [json.loads(line) for line in file.read_text().splitlines()] for file in sorted(folder.glob("*.jsonl"))}
+
+
+def main() -> None:
+    """The two commands."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("add", help="append a finished run, then write the page")
+    add.add_argument("run", type=Path, help="runs/NAME")
+    add.add_argument("--data", required=True, help="what the data are called; names the file under results/")
+    add.add_argument("--note", default="", help="what the row shows, also when it is that something did not work")
+    add.add_argument("--minutes", type=float, help="training time, if it was measured on a quiet machine")
+    commands.add_parser("page", help="write RESULTS.md and the demo's table in README.md")
+    options = parser.parse_args()
+    if options.command == "add":
+        ROWS.mkdir(exist_ok=True)
+        with (ROWS / f"{options.data}.jsonl").open("a") as file:
+            file.write(json.dumps(row_of(options.run, note=options.note, minutes=options.minutes), ensure_ascii=False) + "\n")
+    rows = read_rows()
+    PAGE.write_text(page(rows), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

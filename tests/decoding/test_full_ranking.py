@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_world import batch_of
+from torch import Tensor, nn
+
+from genrec.batch import Batch
+from genrec.decoding.full_ranking import FullRanking
+from genrec.protocols import DecodingRequest, TargetLogits
+from genrec.types import PAD
+
+
+class FixedScores(nn.Module):
+    """An item scorer whose scores are given."""
+
+    needs = frozenset[str]()
+    max_history_len = 50
+
+    def __init__(self, scores: Tensor) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(scores)
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        raise NotImplementedError
+
+    def item_table(self) -> Tensor:
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> Tensor:
+        return self.scores
+
+
+@given(st.data(), st.integers(1, 12), st.integers(1, 15), st.booleans())
+def test_is_a_sort(data: st.DataObject, num_items: int, k: int, excluding: bool) -> None:
+    scores = np.random.default_rng(num_items * 100 + k).permutation(2 * num_items).reshape(2, num_items).astype(np.float32)
+    history = st.lists(st.integers(0, num_items - 1), max_size=4)
+    batch = batch_of([data.draw(history), data.draw(history)])
+    allowed = data.draw(st.none() | st.lists(st.booleans(), min_size=num_items, max_size=num_items).filter(any))
+    request = DecodingRequest(
+        batch, k, batch.history if excluding else None, None if allowed is None else torch.tensor(allowed)
+    )
+    decoded = FullRanking().decode(FixedScores(torch.from_numpy(scores)), None, request)
+    for row in range(2):
+        expected = [
+            item
+            for item in np.argsort(-scores[row]).tolist()
+            if (allowed is None or allowed[item]) and not (excluding and item in batch.history[row].tolist())
+        ][:k]
+        n = len(expected)
+        assert decoded.items[row].tolist() == expected + [PAD] * (min(k, num_items) - n)
+        assert decoded.scores[row, :n].tolist() == scores[row, expected].tolist()
+        assert decoded.tie_start[row, :n].tolist() == list(range(1, n + 1))
+        assert set(decoded.tie_size[row, :n].tolist()) <= {1}

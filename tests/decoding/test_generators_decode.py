@@ -1,0 +1,53 @@
+"""The shipped generators through the searches: the fast one and the oracle agree on 200 items."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from slow_decoding import Entry, assert_same, entries
+from small_world import OPTIONS, Option, batch_of, random_histories, scrambled, sids_of
+
+from genrec.decoding.exhaustive import Exhaustive, leaf_log_probs
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.protocols import DecodingRequest
+from genrec.trie import PrefixTrie
+
+AUTOREGRESSIVE = [option for option in OPTIONS if "normalization" in option.node()]
+SIDS = sids_of(200, (6, 7, 9))
+TRIE = PrefixTrie.build(SIDS)
+BATCH = batch_of(random_histories(200, [0, 1, 3, 6]))
+
+
+def exact(rows: list[Entry]) -> dict[int, float]:
+    return {entry.item: entry.score for entry in rows}
+
+
+@pytest.mark.parametrize("normalization", ["trie", "codebook"])
+@pytest.mark.parametrize("option", AUTOREGRESSIVE, ids=lambda option: option.id)
+def test_wide_beam_equals_exhaustive(option: Option, normalization: str) -> None:
+    generator = scrambled(option.build(SIDS, normalization=normalization))
+    allowed = torch.arange(200) % 5 > 0
+    for request in (DecodingRequest(BATCH, 200), DecodingRequest(BATCH, 50, BATCH.history, allowed)):
+        beam = TrieBeam(num_beams=200).decode(generator, TRIE, request)
+        oracle = Exhaustive(batch_size=3).decode(generator, TRIE, request)
+        for row in range(len(BATCH)):
+            assert_same(entries(beam, row), entries(oracle, row))
+            scores = [entry.score for entry in entries(oracle, row)]
+            assert max(scores) - min(scores) > 1, "logits that differ"
+
+
+@pytest.mark.parametrize("option", AUTOREGRESSIVE, ids=lambda option: option.id)
+def test_probabilities_sum_to_one(option: Option) -> None:
+    generator = scrambled(option.build(SIDS, normalization="trie"))
+    total = leaf_log_probs(generator, TRIE, BATCH).exp().sum(1)
+    assert torch.allclose(total, torch.ones(len(BATCH)), atol=1e-4)
+
+
+@pytest.mark.parametrize("option", AUTOREGRESSIVE, ids=lambda option: option.id)
+def test_batch_and_padding_change_no_score(option: Option) -> None:
+    generator = scrambled(option.build(SIDS))
+    together = TrieBeam(num_beams=30).decode(generator, TRIE, DecodingRequest(BATCH, 20))
+    for row, length in enumerate(BATCH.lengths.tolist()):
+        alone = batch_of([BATCH.history[row, :length].tolist()], width=length + 4)
+        single = TrieBeam(num_beams=30).decode(generator, TRIE, DecodingRequest(alone, 20))
+        assert_same(entries(single, 0), entries(together, row))

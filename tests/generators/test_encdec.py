@@ -1,0 +1,45 @@
+"""What only encdec has: identities, an item head, and a beam state that stays small."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from small_world import OPTIONS, all_targets, batch_of, random_histories, scrambled, sids_of
+
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.protocols import DecodingRequest
+from genrec.trie import PrefixTrie
+
+HYBRID = next(option for option in OPTIONS if option.id == "encdec-hybrid")
+SIDS = sids_of(40, (4, 5, 6))
+HISTORIES = random_histories(40, [0, 2, 6, 6])
+
+
+def test_identities_of_unseen_items_change_no_score() -> None:
+    counts = np.where(np.arange(40) < 20, 0, 4)
+    generator = scrambled(HYBRID.build(SIDS, train_counts=counts))
+    request = DecodingRequest(batch_of(HISTORIES), 40)
+
+    def scores() -> tuple[torch.Tensor, torch.Tensor]:
+        logits = generator.target_logits(all_targets(HISTORIES, 40))
+        dense = logits.item_queries @ generator.item_table().T
+        return TrieBeam(num_beams=40).decode(generator, PrefixTrie.build(SIDS), request).scores, dense.detach()
+
+    before = scores()
+    with torch.no_grad():
+        rows = generator.item_embedding.identity.weight
+        rows[:20] = rows[torch.randperm(20)] * 100
+    assert all(torch.equal(*pair) for pair in zip(before, scores(), strict=True))
+    with torch.no_grad():
+        rows[20:] = rows[20 + torch.randperm(20)]
+    assert not any(torch.allclose(*pair) for pair in zip(before, scores(), strict=True)), "known items have identities"
+
+
+def test_the_history_is_stored_once_per_user() -> None:
+    generator = HYBRID.build(SIDS)
+    batch = batch_of(HISTORIES)
+    _, state = generator.step(generator.prefill(batch), None)
+    wide = generator.reorder(state, torch.zeros(len(HISTORIES), 50, dtype=torch.long))
+    assert all(ours[0] is theirs[0] for ours, theirs in zip(wide.history, state.history, strict=True))
+    assert wide.state is state.state
+    assert {keys.shape[1] for keys, _ in wide.codes} == {50}

@@ -1,0 +1,140 @@
+"""Losses against loops over examples."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_world import OPTIONS, ArbitraryLogits, batch_of, sids_of
+from torch import Tensor
+
+from genrec.errors import ConfigError
+from genrec.losses.item_cross_entropy import ItemCrossEntropy, item_cross_entropy
+from genrec.losses.sid_cross_entropy import SIDCrossEntropy
+from genrec.protocols import TargetLogits
+from genrec.sids import SIDTable
+from genrec.trie import PrefixTrie
+
+BATCH = batch_of([[0]])
+
+
+def given(table: SIDTable, items: list[int], *, normalization: str = "trie", dim: int = 0, seed: int = 0) -> Any:
+    """Stands in for a generator: fixed logits for the given targets."""
+    random = torch.Generator().manual_seed(seed)
+    levels = tuple(torch.randn(len(items), size, generator=random, requires_grad=True) for size in table.sizes)
+    queries = torch.randn(len(items), dim, generator=random) if dim else None
+    vectors = torch.randn(table.num_items, max(dim, 1), generator=random)
+    logits = TargetLogits(torch.tensor(items), levels, queries)
+    return SimpleNamespace(normalization=normalization, target_logits=lambda batch: logits, item_table=lambda: vectors)
+
+
+def slow_terms(table: SIDTable, items: list[int], levels: tuple[Tensor, ...], share: float, normalization: str) -> list[float]:
+    """Mean loss of each level, example by example."""
+    families = defaultdict(set)
+    for row in table.codes.tolist():
+        for depth, code in enumerate(row):
+            families[tuple(row[:depth])].add(code)
+    terms = []
+    for level, logits in enumerate(levels):
+        total = 0.0
+        for example, item in enumerate(items):
+            values, row = logits[example].tolist(), table.codes[item].tolist()
+            family = families[tuple(row[:level])]
+            trie = math.log(sum(math.exp(values[code]) for code in family)) - values[row[level]]
+            codebook = math.log(sum(map(math.exp, values))) - values[row[level]]
+            total += codebook if normalization == "codebook" else (1 - share) * trie + share * codebook
+        terms.append(total / len(items))
+    return terms
+
+
+@pytest.mark.parametrize("normalization", ["trie", "codebook"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("distinct", [True, False])
+def test_sid_cross_entropy_is_the_slow_one(share: float, normalization: str, distinct: bool) -> None:
+    table = sids_of(60, (3, 5, 6), distinct=distinct)
+    items = np.random.default_rng(1).integers(0, 60, 12).tolist()
+    generator = given(table, items, normalization=normalization)
+    terms = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=share).loss(generator, BATCH)
+    expected = slow_terms(table, items, generator.target_logits(None).levels, share, normalization)
+    assert [float(terms.parts[f"level_{level}"]) for level in range(3)] == pytest.approx(expected, abs=1e-5)
+    assert float(terms.total.detach()) == pytest.approx(sum(expected) / 3, abs=1e-5)
+
+
+def test_an_only_child_costs_nothing() -> None:
+    """Every prefix of one code has one child: level 1 is free, and gives no gradient, under trie normalization."""
+    table = SIDTable(np.array([[0, 2], [1, 0], [2, 1]]), (3, 3))
+    generator = given(table, [0, 1, 2])
+    terms = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=0.0).loss(generator, BATCH)
+    terms.total.backward()
+    assert float(terms.parts["level_1"]) == 0
+    assert float(terms.parts["level_0"]) > 0
+    level_0, level_1 = generator.target_logits(None).levels
+    assert level_0.grad.abs().sum() > 0
+    assert level_1.grad.abs().sum() == 0
+    mixed = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=0.2).loss(generator, BATCH)
+    assert float(mixed.parts["level_1"]) > 0
+
+
+def test_the_item_head_adds_its_loss() -> None:
+    table = sids_of(20)
+    generator = given(table, [3, 7], dim=4)
+    trie = PrefixTrie.build(table)
+    alone = SIDCrossEntropy(trie=trie).loss(generator, BATCH)
+    both = SIDCrossEntropy(trie=trie, item_weight=2.0).loss(generator, BATCH)
+    dense = item_cross_entropy(generator.target_logits(None).item_queries, generator.item_table(), torch.tensor([3, 7]))
+    assert float(both.parts["item"]) == pytest.approx(float(dense))
+    assert float(both.total) == pytest.approx(float(alone.total + 2 * dense), abs=1e-5)
+
+
+def test_full_item_cross_entropy() -> None:
+    queries, table = torch.randn(5, 3), torch.randn(7, 3)
+    items = torch.tensor([0, 6, 3, 3, 1])
+    slow = [
+        math.log(sum(math.exp(float(queries[row] @ vector)) for vector in table)) - float(queries[row] @ table[item])
+        for row, item in enumerate(items.tolist())
+    ]
+    assert float(item_cross_entropy(queries, table, items)) == pytest.approx(sum(slow) / 5, abs=1e-5)
+    assert float(item_cross_entropy(queries, table, items, num_negatives=7)) == pytest.approx(sum(slow) / 5, abs=1e-5)
+
+
+def test_sampled_item_cross_entropy_estimates_the_full_one() -> None:
+    """The sampled softmax's denominator is unbiased, so the loss converges to the full one as the sample grows."""
+    torch.manual_seed(0)
+    queries, table, items = torch.randn(1, 3), torch.randn(6, 3), torch.tensor([2])
+    full = float(item_cross_entropy(queries, table, items))
+    ratios = torch.stack([item_cross_entropy(queries, table, items, num_negatives=4) for _ in range(4000)]).exp() / math.exp(full)
+    error = float(ratios.std()) / len(ratios) ** 0.5
+    assert abs(float(ratios.mean()) - 1) < 4 * error < 0.1
+
+    many, targets = torch.randn(50, 3), torch.randint(3000, (50,))
+    large = torch.randn(3000, 3)
+    close = float(item_cross_entropy(many, large, targets, num_negatives=2500))
+    assert close == pytest.approx(float(item_cross_entropy(many, large, targets)), rel=0.02)
+
+
+def test_label_smoothing() -> None:
+    queries, table, items = torch.randn(4, 3), torch.randn(5, 3), torch.tensor([0, 1, 2, 4])
+    log_probs = torch.log_softmax(queries @ table.T, dim=1)
+    expected = -(0.9 * log_probs.gather(1, items.unsqueeze(1)).squeeze(1) + 0.1 * log_probs.mean(1)).mean()
+    assert torch.isclose(item_cross_entropy(queries, table, items, label_smoothing=0.1), expected)
+    with pytest.raises(ConfigError, match=r"got 0\.1 with num_negatives: 3"):
+        ItemCrossEntropy(num_negatives=3, label_smoothing=0.1)
+
+
+def test_objectives_refuse_what_does_not_fit() -> None:
+    table = sids_of(20)
+    trie = PrefixTrie.build(table)
+    scorer = next(option for option in OPTIONS if option.name == "sasrec").build(table)
+    with pytest.raises(ConfigError, match="sid_cross_entropy"):
+        SIDCrossEntropy(trie=trie).check(scorer)
+    with pytest.raises(ConfigError, match="item_cross_entropy"):
+        ItemCrossEntropy().check(ArbitraryLogits(table))
+    with pytest.raises(ConfigError, match=r"0\.5 with item_head: False"):
+        SIDCrossEntropy(trie=trie, item_weight=0.5).check(ArbitraryLogits(table))
+    SIDCrossEntropy(trie=trie).check(ArbitraryLogits(table))
+    ItemCrossEntropy().check(scorer)

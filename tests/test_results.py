@@ -1,0 +1,84 @@
+"""RESULTS.md says what the rows under results/ say, and counts seeds as repetitions of one configuration."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "scripts" / "results.py"
+spec = importlib.util.spec_from_file_location("results", SCRIPT)
+assert spec is not None
+assert spec.loader is not None
+results = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(results)
+
+
+def row(*, seed: int = 0, ndcg: float = 0.05, exclude_seen: bool = True, **config: Any) -> dict[str, Any]:
+    figures = dict.fromkeys(results.COLUMNS, ndcg)
+    return {
+        "run": "shop",
+        "note": "a | b",
+        "commit": "abc1234",
+        "seed": seed,
+        "config": {"seed": seed, "train": {"seed": seed, "lr": 1e-3}, "data": {"seed": 7}, **config},
+        "data": {"fingerprint": "f"},
+        "rules": {"exclude_seen": exclude_seen},
+        "model": figures,
+        "floors": {"popularity": dict.fromkeys(results.COLUMNS, 0.0123)},
+        "bounds": {},
+        "minutes": 3.0,
+    }
+
+
+def lines(*rows: dict[str, Any], start: str = "| **shop**") -> list[str]:
+    return [line for line in results.page({"a_shop": rows}).splitlines() if line.startswith(start)]
+
+
+def test_the_pages_are_up_to_date() -> None:
+    rows, readme = results.read_rows(), (ROOT / "README.md").read_text()
+    assert (ROOT / "RESULTS.md").read_text() == results.page(rows), "run `make docs`"
+    assert results.BLOCK.search(readme)
+    assert readme == results.readme(readme, rows), "run `make docs`"
+
+
+def test_seeds_share_a_line() -> None:
+    (line,) = lines(row(seed=0, ndcg=0.04), row(seed=1, ndcg=0.06))
+    assert "| 0, 1 |" in line
+    assert "| 0.0500 ± 0.0141 |" in line
+
+
+@pytest.mark.parametrize(
+    "other",
+    [row(seed=1, train={"seed": 1, "lr": 2e-3}), row(seed=1, exclude_seen=False), row(data={"seed": 8})],
+    ids=["config", "rule", "world"],
+)
+def test_what_differs_stands_apart(other: dict[str, Any]) -> None:
+    assert len(lines(row(), other)) == 2
+
+
+def test_floors_once_for_each_rule() -> None:
+    assert len(lines(row(), row(seed=1), row(seed=2), start="| popularity (floor) | out")) == 1
+    assert len(lines(row(), row(exclude_seen=False), start="| popularity (floor)")) == 2
+
+
+def test_the_demos_last_row_stands_in_the_readme() -> None:
+    more = {"users": {"test": 2000}, "date": "2026-01-02", "bounds": {"bayes": dict.fromkeys(results.COLUMNS, 0.4)}}
+    rows = {"demo": [row(ndcg=0.1) | more, row(ndcg=0.2) | more]}
+    text = results.readme("a\n<!-- demo: begin -->\nold\n<!-- demo: end -->\nb", rows)
+    assert text.startswith("a\n<!-- demo: begin -->\n| |")
+    assert text.endswith("<!-- demo: end -->\nb")
+    assert "old" not in text
+    assert "| **genrec demo** | 0.2000 | 0.2000 |" in text
+    assert "| bayes bound | 0.4000 | 0.4000 |" in text
+    assert results.readme(text, rows) == text
+
+
+def test_published_figures_and_notes() -> None:
+    published = {"source": "a paper", "note": "its own rules", "model": {"test/ndcg@10": 0.0384}}
+    (line,) = lines(row(), published, start="| a paper")
+    assert line == "| a paper |  |  |  |  |  | 0.0384 |  |  | its own rules |"
+    assert "a \\| b" in lines(row())[0]
