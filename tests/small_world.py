@@ -57,7 +57,9 @@ def batch_of(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]] | N
     width = max(width, *(len(row) for row in rows))
 
     def padded(values: Sequence[Sequence[int]], columns: int) -> Tensor:
-        return torch.tensor([[*row, *[PAD] * (columns - len(row))] for row in values], dtype=torch.long).view(-1, columns)
+        return torch.tensor([[*row, *[PAD] * (columns - len(row))] for row in values], dtype=torch.long).view(
+            len(values), columns
+        )
 
     lengths = torch.tensor([len(row) for row in rows])
     return Batch(padded(rows, width), lengths, None if targets is None else padded(targets, width + 1))

@@ -129,9 +129,10 @@ def test_empty_and_unknown(exported: dict[str, Exported], generator: str) -> Non
     assert nothing["rank"].to_list() == list(range(1, 11))
     with pytest.warns(UserWarning, match=r"left out: 'nobody', 'u0', 'u1', 'u2', 'u3' and 6 more$"):
         answers = recommender.recommend([["nobody"], [*history, "nobody"], [f"u{i}" for i in range(10)], history])
-    assert answers.filter(history=0).drop("history").equals(nothing.drop("history"))
-    assert answers.filter(history=1)["item_id"].to_list() == answers.filter(history=3)["item_id"].to_list()
-    assert answers.filter(history=2).height == 10
+    for one, other in ((answers.filter(history=0), nothing), (answers.filter(history=1), answers.filter(history=3))):
+        assert one["item_id"].to_list() == other["item_id"].to_list()
+        assert np.allclose(one["score"], other["score"], atol=1e-5)  # another batch, other roundings
+    assert answers.filter(history=2)["item_id"].to_list() == nothing["item_id"].to_list()
 
 
 def test_the_tables_of_ids_agree(encdec: Exported) -> None:
@@ -227,7 +228,7 @@ def test_classes_of_others_need_leave(encdec: Exported, tmp_path: Path, monkeypa
     with pytest.raises(ConfigError, match=r"a_shop\.Mine"):
         genrec.load(path)
     recommender = genrec.load(path, plugins=["a_shop"])
-    assert recommender.recommend([]).equals(encdec.recommender.recommend([]))
+    assert recommender.recommend([])["item_id"].to_list() == encdec.recommender.recommend([])["item_id"].to_list()
 
 
 OPENED_ALONE = """

@@ -82,8 +82,8 @@ class Recommender:
             batch_size: histories decoded at once.
 
         Returns:
-            ``history`` (0, 1, ... as given), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability), by history
-            and rank. A history has fewer than ``k`` rows only when no more items are left.
+            ``history`` (0, 1, ... as given), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability).
+            A history has fewer than ``k`` rows only when no more items are left.
 
         Raises:
             ConfigError: when ``k`` is below 1, or more than the decoding strategy finds.

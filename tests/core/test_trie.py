@@ -34,14 +34,16 @@ class SlowTrie:
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> SIDTable:
+def drawn(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Codes and sizes of a table, which is built in the test: beartype draws random numbers, a strategy must not."""
     sizes = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
     rows = draw(st.lists(st.tuples(*(st.integers(0, size - 1) for size in sizes)), min_size=1, max_size=25))
-    return SIDTable(np.asarray(rows), sizes)
+    return np.asarray(rows), sizes
 
 
-@given(tables())
-def test_structure(table: SIDTable) -> None:
+@given(drawn())
+def test_structure(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
+    table = SIDTable(*made)
     trie, slow = PrefixTrie.build(table), SlowTrie(table)
     leaves = [prefix for prefix in slow.prefixes if len(prefix) == table.num_levels]
     assert (trie.num_items, trie.num_nodes, trie.num_leaves) == (table.num_items, len(slow.prefixes), len(leaves))
@@ -56,8 +58,9 @@ def test_structure(table: SIDTable) -> None:
         assert path == [slow.node[row[:depth]] for depth in range(table.num_levels + 1)]
 
 
-@given(tables())
-def test_children_and_widths(table: SIDTable) -> None:
+@given(drawn())
+def test_children_and_widths(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
+    table = SIDTable(*made)
     trie, slow = PrefixTrie.build(table), SlowTrie(table)
     for level in range(table.num_levels):
         prefixes = [prefix for prefix in slow.prefixes if len(prefix) == level]
@@ -71,8 +74,9 @@ def test_children_and_widths(table: SIDTable) -> None:
             assert child[row][real[row]].tolist() == [slow.node[(*prefix, code)] for code in family]
 
 
-@given(tables())
-def test_advance_finds_every_child_and_no_other(table: SIDTable) -> None:
+@given(drawn())
+def test_advance_finds_every_child_and_no_other(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
+    table = SIDTable(*made)
     trie, slow = PrefixTrie.build(table), SlowTrie(table)
     for level, size in enumerate(table.sizes):
         prefixes = [prefix for prefix in slow.prefixes if len(prefix) == level]
@@ -81,8 +85,9 @@ def test_advance_finds_every_child_and_no_other(table: SIDTable) -> None:
         assert found.tolist() == [[slow.node.get((*prefix, code), PAD) for code in range(size)] for prefix in prefixes]
 
 
-@given(tables())
-def test_items_of_leaves(table: SIDTable) -> None:
+@given(drawn())
+def test_items_of_leaves(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
+    table = SIDTable(*made)
     trie, slow = PrefixTrie.build(table), SlowTrie(table)
     items, count = trie.items_of(torch.arange(trie.level_starts[-2], trie.level_starts[-1]))
     groups = [slow.items[prefix] for prefix in slow.prefixes if len(prefix) == table.num_levels]
@@ -90,8 +95,9 @@ def test_items_of_leaves(table: SIDTable) -> None:
     assert items.tolist() == [group + [PAD] * (trie.max_group - len(group)) for group in groups]
 
 
-@given(tables(), st.data())
-def test_open_nodes(table: SIDTable, data: st.DataObject) -> None:
+@given(drawn(), st.data())
+def test_open_nodes(made: tuple[np.ndarray, tuple[int, ...]], data: st.DataObject) -> None:
+    table = SIDTable(*made)
     trie, slow = PrefixTrie.build(table), SlowTrie(table)
     allowed = data.draw(st.lists(st.booleans(), min_size=table.num_items, max_size=table.num_items))
     open_nodes = trie.open_nodes(torch.tensor(allowed))

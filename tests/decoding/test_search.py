@@ -21,11 +21,15 @@ from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 EMPTY_TO_LONG = [0, 1, 4, 9]
+Made = tuple[np.ndarray, tuple[int, ...], DecodingRequest, int]
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> tuple[SIDTable, DecodingRequest, int]:
-    """A catalogue (groups that share an ID are likely), a request with seen items and perhaps a filter, and beams."""
+def requests(draw: st.DrawFn) -> Made:
+    """A catalogue (groups that share an ID are likely), a request with seen items and perhaps a filter, and beams.
+
+    The table is built in the test: beartype draws random numbers, which a strategy must not.
+    """
     sizes = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
     rows = draw(st.lists(st.tuples(*(st.integers(0, size - 1) for size in sizes)), min_size=1, max_size=14))
     histories = draw(st.lists(st.lists(st.integers(0, len(rows) - 1), max_size=5), min_size=1, max_size=3))
@@ -34,7 +38,7 @@ def requests(draw: st.DrawFn) -> tuple[SIDTable, DecodingRequest, int]:
     k = draw(st.integers(1, 6))
     seen = batch.history if draw(st.booleans()) else None
     request = DecodingRequest(batch, k, seen, None if allowed is None else torch.tensor(allowed))
-    return SIDTable(np.asarray(rows), sizes), request, draw(st.integers(k, 12))
+    return np.asarray(rows), sizes, request, draw(st.integers(k, 12))
 
 
 def excluded_items(request: DecodingRequest, row: int, num_items: int) -> set[int]:
@@ -43,8 +47,9 @@ def excluded_items(request: DecodingRequest, row: int, num_items: int) -> set[in
 
 
 @given(requests(), st.sampled_from(["trie", "codebook"]))
-def test_searches_are_the_slow_ones(made: tuple[SIDTable, DecodingRequest, int], normalization: str) -> None:
-    table, request, num_beams = made
+def test_searches_are_the_slow_ones(made: Made, normalization: str) -> None:
+    codes, sizes, request, num_beams = made
+    table = SIDTable(codes, sizes)
     trie, generator = PrefixTrie.build(table), ArbitraryLogits(table, normalization=normalization)  # type: ignore[arg-type]
     beam = TrieBeam(num_beams=num_beams).decode(generator, trie, request)
     exact = Exhaustive(batch_size=2).decode(generator, trie, request)
@@ -56,8 +61,9 @@ def test_searches_are_the_slow_ones(made: tuple[SIDTable, DecodingRequest, int],
 
 
 @given(requests())
-def test_only_distinct_existing_items_best_first_and_enough_of_them(made: tuple[SIDTable, DecodingRequest, int]) -> None:
-    table, request, num_beams = made
+def test_only_distinct_existing_items_best_first_and_enough_of_them(made: Made) -> None:
+    codes, sizes, request, num_beams = made
+    table = SIDTable(codes, sizes)
     decoded = TrieBeam(num_beams=num_beams).decode(ArbitraryLogits(table, scale=30.0), PrefixTrie.build(table), request)
     for row in range(len(request.batch)):
         found = entries(decoded, row)
@@ -108,12 +114,15 @@ def test_a_filter_changes_no_score(strategy: TrieBeam | Exhaustive) -> None:
     request = DecodingRequest(batch, 200)
     allowed = torch.from_numpy(np.random.default_rng(0).random(200) < 0.3)
     plain, filtered = (
-        strategy.decode(ArbitraryLogits(table), trie, r) for r in (request, replace(request, allowed=allowed, seen=batch.history))
+        strategy.decode(ArbitraryLogits(table), trie, r)
+        for r in (request, replace(request, allowed=allowed, seen=batch.history))
     )
     for row in range(len(batch)):
         scores = {entry.item: entry.score for entry in entries(plain, row)}
         left = [entry for entry in entries(filtered, row)]
-        assert len(left) == int(allowed.sum()) - len({item for item in batch.history[row].tolist() if item != PAD and allowed[item]})
+        assert len(left) == int(allowed.sum()) - len(
+            {item for item in batch.history[row].tolist() if item != PAD and allowed[item]}
+        )
         assert all(scores[entry.item] == pytest.approx(entry.score, abs=1e-6) for entry in left)
 
 

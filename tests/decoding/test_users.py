@@ -26,7 +26,7 @@ def recommend(rows: list[list[int]], users: list[int], *, exclude_seen: bool = T
         TrieBeam(num_beams=60),
         PrefixTrie.build(TABLE),
         sequences_of(rows),
-        np.asarray(users),
+        np.asarray(users, dtype=np.int64),
         k=10,
         exclude_seen=exclude_seen,
         batch_size=3,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,24 +11,34 @@ import torch
 from small_world import OPTIONS, ArbitraryLogits, batch_of, sids_of
 from torch import Tensor
 
+from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.item_cross_entropy import ItemCrossEntropy, item_cross_entropy
 from genrec.losses.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
+from genrec.types import Normalization
 
 BATCH = batch_of([[0]])
 
 
-def given(table: SIDTable, items: list[int], *, normalization: str = "trie", dim: int = 0, seed: int = 0) -> Any:
-    """Stands in for a generator: fixed logits for the given targets."""
-    random = torch.Generator().manual_seed(seed)
-    levels = tuple(torch.randn(len(items), size, generator=random, requires_grad=True) for size in table.sizes)
-    queries = torch.randn(len(items), dim, generator=random) if dim else None
-    vectors = torch.randn(table.num_items, max(dim, 1), generator=random)
-    logits = TargetLogits(torch.tensor(items), levels, queries)
-    return SimpleNamespace(normalization=normalization, target_logits=lambda batch: logits, item_table=lambda: vectors)
+class Given(ArbitraryLogits):
+    """A generator with fixed logits for the given targets."""
+
+    def __init__(self, table: SIDTable, items: list[int], *, normalization: Normalization = "trie", dim: int = 0) -> None:
+        super().__init__(table, normalization=normalization)
+        random = torch.Generator().manual_seed(0)
+        levels = tuple(torch.randn(len(items), size, generator=random, requires_grad=True) for size in table.sizes)
+        queries = torch.randn(len(items), dim, generator=random) if dim else None
+        self.logits = TargetLogits(torch.tensor(items), levels, queries)
+        self.vectors = torch.randn(table.num_items, max(dim, 1), generator=random)
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        return self.logits
+
+    def item_table(self) -> Tensor:
+        return self.vectors
 
 
 def slow_terms(table: SIDTable, items: list[int], levels: tuple[Tensor, ...], share: float, normalization: str) -> list[float]:
@@ -55,12 +63,12 @@ def slow_terms(table: SIDTable, items: list[int], levels: tuple[Tensor, ...], sh
 @pytest.mark.parametrize("normalization", ["trie", "codebook"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("distinct", [True, False])
-def test_sid_cross_entropy_is_the_slow_one(share: float, normalization: str, distinct: bool) -> None:
+def test_sid_cross_entropy_is_the_slow_one(share: float, normalization: Normalization, distinct: bool) -> None:
     table = sids_of(60, (3, 5, 6), distinct=distinct)
     items = np.random.default_rng(1).integers(0, 60, 12).tolist()
-    generator = given(table, items, normalization=normalization)
+    generator = Given(table, items, normalization=normalization)
     terms = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=share).loss(generator, BATCH)
-    expected = slow_terms(table, items, generator.target_logits(None).levels, share, normalization)
+    expected = slow_terms(table, items, generator.logits.levels, share, normalization)
     assert [float(terms.parts[f"level_{level}"]) for level in range(3)] == pytest.approx(expected, abs=1e-5)
     assert float(terms.total.detach()) == pytest.approx(sum(expected) / 3, abs=1e-5)
 
@@ -68,12 +76,12 @@ def test_sid_cross_entropy_is_the_slow_one(share: float, normalization: str, dis
 def test_an_only_child_costs_nothing() -> None:
     """Every prefix of one code has one child: level 1 is free, and gives no gradient, under trie normalization."""
     table = SIDTable(np.array([[0, 2], [1, 0], [2, 1]]), (3, 3))
-    generator = given(table, [0, 1, 2])
+    generator = Given(table, [0, 1, 2])
     terms = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=0.0).loss(generator, BATCH)
     terms.total.backward()
     assert float(terms.parts["level_1"]) == 0
     assert float(terms.parts["level_0"]) > 0
-    level_0, level_1 = generator.target_logits(None).levels
+    level_0, level_1 = generator.logits.levels
     assert level_0.grad.abs().sum() > 0
     assert level_1.grad.abs().sum() == 0
     mixed = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=0.2).loss(generator, BATCH)
@@ -82,11 +90,11 @@ def test_an_only_child_costs_nothing() -> None:
 
 def test_the_item_head_adds_its_loss() -> None:
     table = sids_of(20)
-    generator = given(table, [3, 7], dim=4)
+    generator = Given(table, [3, 7], dim=4)
     trie = PrefixTrie.build(table)
     alone = SIDCrossEntropy(trie=trie).loss(generator, BATCH)
     both = SIDCrossEntropy(trie=trie, item_weight=2.0).loss(generator, BATCH)
-    dense = item_cross_entropy(generator.target_logits(None).item_queries, generator.item_table(), torch.tensor([3, 7]))
+    dense = item_cross_entropy(generator.logits.item_queries, generator.item_table(), torch.tensor([3, 7]))
     assert float(both.parts["item"]) == pytest.approx(float(dense))
     assert float(both.total) == pytest.approx(float(alone.total + 2 * dense), abs=1e-5)
 
@@ -107,7 +115,9 @@ def test_sampled_item_cross_entropy_estimates_the_full_one() -> None:
     torch.manual_seed(0)
     queries, table, items = torch.randn(1, 3), torch.randn(6, 3), torch.tensor([2])
     full = float(item_cross_entropy(queries, table, items))
-    ratios = torch.stack([item_cross_entropy(queries, table, items, num_negatives=4) for _ in range(4000)]).exp() / math.exp(full)
+    ratios = torch.stack([item_cross_entropy(queries, table, items, num_negatives=4) for _ in range(4000)]).exp() / math.exp(
+        full
+    )
     error = float(ratios.std()) / len(ratios) ** 0.5
     assert abs(float(ratios.mean()) - 1) < 4 * error < 0.1
 

@@ -69,7 +69,9 @@ def test_epochs(lengths: list[int], settings: dict[str, Any], epochs: int) -> No
     assert plan.num_targets == sum(lengths)
     assert sum(batch.batch.num_targets for batch in batches) == epochs * sum(lengths)
     first = list(BatchPlan(events_by_number(lengths), epochs=1, **settings).batches())
-    assert all(torch.equal(a.batch.history, b.batch.history) for a, b in zip(first, batches, strict=False)), "epoch 0 is epoch 0"
+    assert all(torch.equal(a.batch.history, b.batch.history) for a, b in zip(first, batches, strict=False)), (
+        "epoch 0 is epoch 0"
+    )
 
 
 @given(lengths_of_users, plans, st.lists(st.integers(0, 60), max_size=3))
