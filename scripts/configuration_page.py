@@ -64,7 +64,7 @@ def _body(file: Path) -> str:
 
 
 def _component(node: Any) -> str:
-    plain = OmegaConf.to_container(node, resolve=False)
+    plain: Any = OmegaConf.to_container(node, resolve=False)
     rows = [f"| `{key}` | `{_told(value)}` | {text} |" for key, value, text in _rows(plain)]
     head = [f"`{plain[TARGET]}`\n"]
     return "\n".join([*head, *(["| key | value | |", "|---|---|---|", *rows] if rows else ["No settings."]), ""])

@@ -90,6 +90,8 @@ class Tiger(nn.Module):
                 eos_token_id=None,
             )
         )
+        # One table, under one name: safetensors refuses tensors that share memory.
+        self.t5.encoder.embed_tokens = self.t5.decoder.embed_tokens = None
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -100,11 +102,11 @@ class Tiger(nn.Module):
         row, state = (batch.targets != PAD).nonzero(as_tuple=True)
         items = batch.targets[row, state]
         tokens, mask = self._history_tokens(batch.history, row, state)
-        encoded = self.t5.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
+        encoded = self.t5.encoder(inputs_embeds=self.t5.shared(tokens), attention_mask=mask).last_hidden_state
         start = torch.full((len(items), 1), self.start_token, device=items.device)
         written = torch.cat([start, self.tokens[items][:, :-1]], dim=1)
         decoded = self.t5.decoder(
-            input_ids=written, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+            inputs_embeds=self.t5.shared(written), encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
         ).last_hidden_state
         return TargetLogits(items, tuple(self._logits(decoded[:, level], level) for level in range(self.sids.num_levels)))
 
@@ -134,7 +136,7 @@ class Tiger(nn.Module):
         """Encodes each history once, and projects it to every decoder layer's keys and values."""
         row = torch.arange(len(batch), device=batch.history.device)
         tokens, mask = self._history_tokens(batch.history, row, batch.lengths)
-        encoded = self.t5.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
+        encoded = self.t5.encoder(inputs_embeds=self.t5.shared(tokens), attention_mask=mask).last_hidden_state
         cross = [block.layer[1].EncDecAttention for block in self.t5.decoder.block]
         empty = encoded.new_zeros(len(batch), 1, 0, 0, 0)
         return T5State(

@@ -40,7 +40,15 @@ def build(run: StageRun) -> dict[str, Any]:
     objective = instantiate(run.config["objective"], "objective", trie=trie)
     objective.check(generator)
     if settings.init_from is not None:
-        generator.load_state_dict(load_file(_weights_of(settings.init_from)))
+        try:
+            generator.load_state_dict(load_file(_weights_of(settings.init_from)))
+        except RuntimeError as error:  # other names or shapes
+            raise ArtifactError(
+                "train.init_from",
+                expected=f"weights of {type(generator).__name__} in the sizes of this run",
+                got=settings.init_from,
+                fix="start from a run with the same generator and sids",
+            ) from error
     logger = (
         instantiate(run.runtime.logger, "logger").open(run.runtime.name, run.runtime.log_folder) if run.runtime.logger else None
     )

@@ -84,7 +84,7 @@ def test_only_distinct_existing_items_best_first_and_enough_of_them(made: Made) 
 def test_narrow_beams_never_run_dry(num_beams: int) -> None:
     """Peaked logits, most items seen or filtered: still exactly min(k, allowed) legal items for everybody."""
     table = sids_of(200, (5, 8, 9))
-    seen = torch.tensor([[*range(0, 190)], [*range(100, 200), *[PAD] * 90], [PAD] * 190, [7] * 190])
+    seen = torch.tensor([[*range(190)], [*range(100, 200), *[PAD] * 90], [PAD] * 190, [7] * 190])
     allowed = torch.arange(200) % 3 == 0
     request = DecodingRequest(batch_of(random_histories(200, EMPTY_TO_LONG)), 20, seen, allowed)
     decoded = TrieBeam(num_beams=num_beams).decode(ArbitraryLogits(table, scale=50.0), PrefixTrie.build(table), request)
@@ -119,7 +119,7 @@ def test_a_filter_changes_no_score(strategy: TrieBeam | Exhaustive) -> None:
     )
     for row in range(len(batch)):
         scores = {entry.item: entry.score for entry in entries(plain, row)}
-        left = [entry for entry in entries(filtered, row)]
+        left = entries(filtered, row)
         assert len(left) == int(allowed.sum()) - len(
             {item for item in batch.history[row].tolist() if item != PAD and allowed[item]}
         )

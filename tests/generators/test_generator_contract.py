@@ -151,7 +151,7 @@ def test_learns_a_deterministic_world(option: Option, tmp_path: Path) -> None:
     trie = PrefixTrie.build(sids)
     generator = option.build(sids, train_counts=world.train_counts, dim=32)
     settings = TrainSettings(
-        epochs=60, lr=1e-2, warmup_steps=10, batch_states=200, num_validations=2, validation_users=20, weight_decay=0.0
+        epochs=30, lr=1e-2, warmup_steps=5, batch_states=200, num_validations=1, validation_users=5, weight_decay=0.0
     )
     objective = option.objective(trie, generator)
     fit(

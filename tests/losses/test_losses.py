@@ -115,11 +115,11 @@ def test_sampled_item_cross_entropy_estimates_the_full_one() -> None:
     torch.manual_seed(0)
     queries, table, items = torch.randn(1, 3), torch.randn(6, 3), torch.tensor([2])
     full = float(item_cross_entropy(queries, table, items))
-    ratios = torch.stack([item_cross_entropy(queries, table, items, num_negatives=4) for _ in range(4000)]).exp() / math.exp(
+    ratios = torch.stack([item_cross_entropy(queries, table, items, num_negatives=4) for _ in range(1000)]).exp() / math.exp(
         full
     )
     error = float(ratios.std()) / len(ratios) ** 0.5
-    assert abs(float(ratios.mean()) - 1) < 4 * error < 0.1
+    assert abs(float(ratios.mean()) - 1) < 4 * error < 0.12
 
     many, targets = torch.randn(50, 3), torch.randint(3000, (50,))
     large = torch.randn(3000, 3)
