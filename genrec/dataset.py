@@ -119,7 +119,7 @@ class Dataset:
         """Writes items and users as parquet, the histories as npy (memory-mapped on load), the facts as json."""
         self.items.write_parquet(folder / "items.parquet")
         self.users.write_parquet(folder / "users.parquet")
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "item_idx": self.events.item_idx.astype(np.int32),
             "offsets": self.events.offsets.astype(np.int64),
             "train_ends": self.train_ends.astype(np.int64),

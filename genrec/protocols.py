@@ -21,7 +21,6 @@ from genrec.batch import Batch
 from genrec.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import RUNTIME as RUNTIME
 from genrec.types import Normalization
 
@@ -291,13 +290,18 @@ class DecodingRequest:
 
 @runtime_checkable
 class DecodingStrategy(Protocol):
-    kind: ClassVar[Literal["autoregressive", "item_scorer"]]  # which generators it fits
+    @property
+    def kind(self) -> Literal["autoregressive", "item_scorer"]:
+        """Which generators it fits; a class attribute."""
+        ...
 
     def check(self, k: int) -> None:
         """Raises ConfigError when its settings cannot give ``k`` items."""
         ...
 
-    def decode(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded: ...
+    def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
+        """``trie`` is a ``PrefixTrie`` for autoregressive generators and None for item scorers."""
+        ...
 
 
 # --- baselines -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ step does not depend on the size of the catalogue. The layout follows the idea o
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,8 +119,9 @@ class PrefixTrie:
 
     def to(self, device: torch.device | str) -> PrefixTrie:
         """The same trie with every tensor on ``device``."""
-        values = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return replace(self, **{name: value.to(device) for name, value in values if isinstance(value, Tensor)})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
     def children(
         self, nodes: Int[Tensor, "*shape"], level: int

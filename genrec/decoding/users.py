@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, TIE_SIZE, TIE_STAR
 
 
 def recommend_users(
-    generator: torch.nn.Module,
+    generator: Any,
     strategy: DecodingStrategy,
     trie: PrefixTrie | None,
     histories: Sequences,
@@ -32,7 +33,7 @@ def recommend_users(
     Users are taken in order of history length, so that little is padded; the result is ordered by user and rank.
 
     Args:
-        generator: in eval mode, on the device to use.
+        generator: a ``Generator``, in eval mode, on the device to use.
         strategy: how to decode.
         trie: on the same device, or None for item scorers.
         histories: whole histories; the model reads their last ``max_history_len`` items, the seen-item rule all of them.

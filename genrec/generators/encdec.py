@@ -8,8 +8,9 @@ briefs. Departures from those are this project's own and are measured in RESULTS
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -63,6 +64,8 @@ class EncDec(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    code_blocks: Sequence[CodeBlock]  # these two are nn.ModuleLists
+    heads: Sequence[nn.Linear]
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class EncDec(nn.Module):
     ) -> None:
         super().__init__()
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
-        block = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult, "dropout": dropout}
+        block: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult, "dropout": dropout}
         self.item_embedding = ItemEmbedding(
             sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
         )
@@ -99,12 +102,12 @@ class EncDec(nn.Module):
 
         self.level_embedding = nn.Parameter(torch.randn(sids.num_levels, dim) * 0.1)
         self.code_embedding = nn.Embedding(sids.num_tokens, dim)
-        self.code_blocks = nn.ModuleList(CodeBlock(**block) for _ in range(num_decoder_layers))
-        self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)
+        self.code_blocks = nn.ModuleList(CodeBlock(**block) for _ in range(num_decoder_layers))  # type: ignore[assignment]
+        self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
         self.item_query = nn.Linear(dim, dim, bias=False) if item_head else None
         nn.init.normal_(self.code_embedding.weight, std=0.2)
         for head in self.heads:
-            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.weight)  # every code starts equally likely
 
     @property
     def has_item_head(self) -> bool:

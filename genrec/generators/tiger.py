@@ -54,6 +54,7 @@ class Tiger(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    tokens: Tensor  # [items, levels], codes in one vocabulary
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Tiger(nn.Module):
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
         self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
         self.pad_token, self.start_token = sids.num_tokens, sids.num_tokens + 1
-        self.t5 = T5Model(
+        self.t5: Any = T5Model(
             T5Config(
                 vocab_size=sids.num_tokens + 2,
                 d_model=dim,
@@ -86,12 +87,11 @@ class Tiger(nn.Module):
                 num_heads=num_heads,
                 dropout_rate=dropout,
                 pad_token_id=self.pad_token,
-                decoder_start_token_id=self.start_token,
                 eos_token_id=None,
             )
         )
         # One table, under one name: safetensors refuses tensors that share memory.
-        self.t5.encoder.embed_tokens = self.t5.decoder.embed_tokens = None
+        self.t5.encoder.embed_tokens = self.t5.decoder.embed_tokens = None  # type: ignore[assignment]
 
     # --- training -----------------------------------------------------------------------------------------------------
 

@@ -66,5 +66,6 @@ class FeedForward(nn.Sequential):
     """Linear - GELU - Linear; the last projection starts at zero."""
 
     def __init__(self, *, dim: int, mult: int) -> None:
-        super().__init__(nn.Linear(dim, mult * dim, bias=False), nn.GELU(), nn.Linear(mult * dim, dim, bias=False))
-        nn.init.zeros_(self[2].weight)
+        out = nn.Linear(mult * dim, dim, bias=False)
+        nn.init.zeros_(out.weight)
+        super().__init__(nn.Linear(dim, mult * dim, bias=False), nn.GELU(), out)

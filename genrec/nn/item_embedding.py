@@ -26,6 +26,8 @@ class ItemEmbedding(nn.Module):
     """
 
     GATE_EVENTS = 5.0
+    tokens: Tensor  # [items, levels], codes in one vocabulary
+    gate: Tensor  # [items, 1]
 
     def __init__(
         self, *, sids: SIDTable, dim: int, identity: bool, identity_dropout: float, train_counts: np.ndarray | None

@@ -71,7 +71,7 @@ def build(run: StageRun) -> dict[str, Any]:
     generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
     trie = trie.to(device) if trie else None
 
-    tables, facts = [], {"k": k, "exclude_seen": settings.exclude_seen, "splits": {}}
+    tables, splits = [], {}
     for split in settings.splits:
         users = users_with_targets(dataset, split)
         start = time.perf_counter()
@@ -90,20 +90,20 @@ def build(run: StageRun) -> dict[str, Any]:
         seconds = time.perf_counter() - start
         table = with_ids(table, dataset).select(pl.lit(split).alias(SPLIT), pl.all())
         legal = table[ITEM_ID].is_in(dataset.item_ids.implode()).sum()
-        facts["splits"][split] = {
+        splits[split] = {
             "users": len(users),
             "items": table.height,
             "legal": int(legal),
             "distinct": int(table.select(USER_ID, ITEM_ID).n_unique()),
             "users_per_second": round(len(users) / max(seconds, 1e-9), 1),
         }
-        speed = facts["splits"][split]["users_per_second"]
+        speed = splits[split]["users_per_second"]
         run.say(
             f"{split}: {len(users):,} users at {speed:,.0f} users/s; {legal:,} of {table.height:,} items are in the catalogue"
         )
         tables.append(table)
     pl.concat(tables).write_parquet(run.folder / TABLE_FILE)
-    return facts
+    return {"k": k, "exclude_seen": settings.exclude_seen, "splits": splits}
 
 
 STAGE = Stage(name="recommend", kind="recommendations", version=1, reads=("decoding", "recommend"), inputs=inputs, build=build)

@@ -11,13 +11,12 @@ from typing import Any
 
 import lightning
 import torch
-from torch import nn
 
 from genrec.dataset import Dataset
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
-from genrec.protocols import AutoregressiveGenerator, DecodingStrategy, Objective
+from genrec.protocols import AutoregressiveGenerator, Objective
 from genrec.training.keeper import LAST_FILE, RoundKeeper
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
@@ -43,7 +42,7 @@ class Fitted:
 
 
 def fit(
-    generator: nn.Module,
+    generator: Any,
     objective: Objective,
     dataset: Dataset,
     trie: PrefixTrie | None,
@@ -55,7 +54,7 @@ def fit(
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Fitted:
-    """Trains ``generator`` in place, resuming from ``work`` if an earlier process left a checkpoint there.
+    """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
 
     Raises:
         ConfigError: when there is nothing to train on.
@@ -71,9 +70,8 @@ def fit(
     )
     if not plan.num_batches:
         raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
-    strategy: DecodingStrategy = FullRanking()
-    if isinstance(generator, AutoregressiveGenerator):
-        strategy = TrieBeam(num_beams=settings.validation_beams)
+    autoregressive = isinstance(generator, AutoregressiveGenerator)
+    strategy = TrieBeam(num_beams=settings.validation_beams) if autoregressive else FullRanking()
     validator = Validator(dataset, strategy, trie, settings.validation_users)
     module = TrainingModule(generator, objective, plan, settings)
     keeper = RoundKeeper(validator, work, settings.patience, say)

@@ -61,7 +61,7 @@ class RoundKeeper(lightning.Callback):
         if not math.isfinite(loss):
             got = f"{loss} at step {trainer.global_step}"
             raise ConfigError("train/loss", expected="a finite number", got=got, fix="lower train.lr or use precision=fp32")
-        row = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
+        row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
         row |= {"train/loss": loss} | self.validator.measure(pl_module.generator)
         self.history.append(row)
         if trainer.logger is not None:
