@@ -140,8 +140,9 @@ class ItemTokenizer(Protocol):
 
     # With traits.reconstructs:
     #   reconstruct(codes [items, any number of leading levels]) -> [items, dim]
-    # Where collisions can be repaired by moving items within the last level:
-    #   last_level_costs(inputs, codes) -> [items, sizes[-1]], squared distance of each item's last residual to each code
+    # Where collisions can be repaired by moving items within a level:
+    #   level_costs(inputs, prefix [items, depth]) -> [items, sizes[depth]], squared distance of what the prefix leaves over of
+    #   each item to every code of the next level
 
 
 class CollisionPolicy(Protocol):
@@ -157,7 +158,7 @@ class CollisionContext:
     Args:
         item_ids: [items] strings, the stable tie-breaker.
         train_counts: int64 [items].
-        costs: callable (rows [n]) -> [n, sizes[-1]] squared distances, or None when the tokenizer has no codebook there.
+        costs: callable (rows [n], prefix [n, depth]) -> [n, sizes[depth]] squared distances, or None without codebooks.
         codebooks: hash of the tokenizer's codebooks, passed on to the table.
     """
 
