@@ -9,5 +9,5 @@ CHECKED = ("trie", "sids", "batch", "decoding", "generators", "losses", "nn")
 jaxtyping.install_import_hook([f"genrec.{room}" for room in CHECKED], "beartype.beartype")
 
 # No deadline: a busy machine is no error. The same examples every time: a failure must not depend on the day.
-hypothesis.settings.register_profile("genrec", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("genrec", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.load_profile("genrec")

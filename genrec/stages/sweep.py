@@ -36,12 +36,14 @@ def expand(overrides: Sequence[str]) -> list[Job]:
     A ``name=`` with an interpolation (``name=lr_${train.lr}``) is taken as it is.
     """
     parsed = parse_overrides(overrides)
-    swept = [override.key_or_group for override in parsed if override.is_sweep_override()]
+    named = next((o.input_line.partition("=")[2] for o in parsed if o.key_or_group == "name"), "")
+    swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
+    if not named:
+        swept.discard("experiment")  # an experiment names its run
     choices = [
         list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.input_line.partition("=")[2]]
         for override in parsed
     ]
-    named = next((o.input_line.partition("=")[2] for o in parsed if o.key_or_group == "name"), "")
     jobs = []
     for values in product(*choices):
         given = tuple(
