@@ -81,7 +81,8 @@ def _summary(name: str) -> str:
     for folder in ("stages", "commands"):
         file = _PACKAGE / folder / f"{name}.py"
         if file.exists():
-            return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+            first = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+            return first.removeprefix(f"{name}: ").replace("``", "")
     return ""
 
 
