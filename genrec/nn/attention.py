@@ -66,6 +66,6 @@ class FeedForward(nn.Sequential):
     """Linear - GELU - Linear; the last projection starts at zero."""
 
     def __init__(self, *, dim: int, mult: int) -> None:
-        out = nn.Linear(mult * dim, dim, bias=False)
+        inner, out = nn.Linear(dim, mult * dim, bias=False), nn.Linear(mult * dim, dim, bias=False)
         nn.init.zeros_(out.weight)
-        super().__init__(nn.Linear(dim, mult * dim, bias=False), nn.GELU(), out)
+        super().__init__(inner, nn.GELU(), out)

@@ -52,9 +52,13 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch_states", "num_validations", "validation_users"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"train.{key}", expected="at least 1", got=getattr(self, key), fix="raise it")
+        for key in ("epochs", "batch_states", "num_validations", "validation_users", "max_targets", "patience"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"train.{key}", expected="at least 1", got=value, fix="raise it")
+        for key in ("lr", "clip"):
+            if getattr(self, key) <= 0:
+                raise ConfigError(f"train.{key}", expected="a number above 0", got=getattr(self, key), fix="raise it")
         if self.validation_beams < 10:
             raise ConfigError(
                 "train.validation_beams",
