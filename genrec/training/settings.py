@@ -56,9 +56,10 @@ class TrainSettings:
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ConfigError(f"train.{key}", expected="at least 1", got=value, fix="raise it")
-        for key in ("lr", "clip"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"train.{key}", expected="a number above 0", got=getattr(self, key), fix="raise it")
+        if self.lr < 0:
+            raise ConfigError("train.lr", expected="0 or more", got=self.lr, fix="raise it")
+        if self.clip <= 0:
+            raise ConfigError("train.clip", expected="a number above 0", got=self.clip, fix="raise it")
         if self.validation_beams < 10:
             raise ConfigError(
                 "train.validation_beams",
