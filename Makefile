@@ -10,7 +10,7 @@ FIND_PYTHON = for python in $(PYTHON) python3 python3.13 python3.12 python3.11; 
 	[ -n "$$python" ] || { echo 'No Python 3.11 or newer with the venv module; name one: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs
+.PHONY: help setup demo test check bench docs peers results
 
 help: ## print this
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -32,13 +32,25 @@ check: $(STAMP) ## formatting, lint and types
 bench: $(STAMP) ## training and decoding speed on the demo shop, median of three runs
 	$(BIN)/python scripts/bench.py $(ARGS)
 
-docs: $(STAMP) ## docs/configuration.md from conf/, RESULTS.md from results/
+docs: $(STAMP) results ## docs/configuration.md from conf/, RESULTS.md from results/
 	$(BIN)/python scripts/configuration_page.py
+
+results: $(STAMP) ## RESULTS.md, and README's table, from the rows under results/
 	$(BIN)/python scripts/results.py page
+
+peers: .venv-cornac/.installed .venv-rectools/.installed ## make the environments of peers/: other libraries' models
+	@echo 'ready: peers/README.md has the commands'
 
 # torch first: whichever build of that version pip finds at hand (CPU, CUDA) is what the rest is then resolved against.
 $(STAMP): pyproject.toml constraints.txt
 	@$(FIND_PYTHON); [ -x $(BIN)/python ] || { echo "$$python -m venv $(VENV)"; $$python -m venv $(VENV); }
 	$(BIN)/python -m pip install -c constraints.txt torch
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# RecTools needs an older numpy than constraints.txt names, so only its torch is held there.
+.venv-%/.installed: peers/%.txt constraints.txt
+	@$(FIND_PYTHON); [ -x $(@D)/bin/python ] || { echo "$$python -m venv $(@D)"; $$python -m venv $(@D); }
+	$(@D)/bin/python -m pip install -c constraints.txt torch
+	$(@D)/bin/python -m pip install $(if $(filter cornac,$*),-c constraints.txt) -r $<
 	@touch $@

@@ -186,6 +186,7 @@ class Store:
         config: Mapping[str, Any],
         inputs: Mapping[str, str],
         external: Mapping[str, str] | None = None,
+        machine: Callable[[], Mapping[str, Any]] = dict,
         say: Callable[[str], None] = print,
     ) -> Artifact:
         """Makes an artifact, unless another process has made it meanwhile.
@@ -196,6 +197,7 @@ class Store:
             config: the subtree it reads.
             inputs: kind -> fingerprint.
             external: configuration key -> content hash of the files outside the store.
+            machine: what it was made on (device, threads), asked when it is made.
         """
         final = self.folder(kind, fingerprint)
         draft, work = final.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)
@@ -206,7 +208,9 @@ class Store:
                 shutil.rmtree(leftover, ignore_errors=True)
             draft.mkdir(parents=True)
             work.mkdir(exist_ok=True)
+            start = time.perf_counter()
             facts = build(draft, work)
+            seconds = time.perf_counter() - start
             manifest = {
                 "kind": kind,
                 "fingerprint": fingerprint,
@@ -218,7 +222,8 @@ class Store:
                 "external": dict(external or {}),
                 "inputs": dict(inputs),
                 "files": {name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for name, file in _files(draft)},
-                "environment": _environment(),
+                "environment": {**_environment(), **machine()},
+                "seconds": round(seconds, 2),
                 "facts": dict(facts),
             }
             for path in draft.rglob("*"):
@@ -319,4 +324,19 @@ def _version(package: str) -> str | None:
 
 def _environment() -> dict[str, Any]:
     versions = {name: _version(name) for name in _TOLD_VERSIONS}
-    return {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count(), **versions}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        **versions,
+    }
+
+
+def _processor() -> str:
+    """The processor's name; ``platform.processor()`` is empty on most Linux systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

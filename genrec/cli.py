@@ -54,7 +54,7 @@ def _dispatch(name: str, words: Sequence[str]) -> int:
         from genrec.errors import ConfigError, did_you_mean
 
         raise ConfigError("command", expected="a command of genrec", got=name, fix=did_you_mean(name, known))
-    command = importlib.import_module(f"genrec.commands.{'run' if name in STAGES else name}")
+    command = importlib.import_module(f"genrec.commands.{'run' if name in STAGES else name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
         prog=f"genrec {name}", description=_summary(name), formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,13 +73,13 @@ def _add_arguments(command: ModuleType, parser: argparse.ArgumentParser, words: 
 
 
 def _files(folder: str) -> list[str]:
-    return sorted(path.stem for path in (_PACKAGE / folder).glob("[!_]*.py"))
+    return sorted(path.stem.replace("_", "-") for path in (_PACKAGE / folder).glob("[!_]*.py"))
 
 
 def _summary(name: str) -> str:
     """The first line of a verb's own file, read without importing it."""
     for folder in ("stages", "commands"):
-        file = _PACKAGE / folder / f"{name}.py"
+        file = _PACKAGE / folder / f"{name.replace('-', '_')}.py"
         if file.exists():
             first = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
             return first.removeprefix(f"{name}: ").replace("``", "")
@@ -88,7 +88,7 @@ def _summary(name: str) -> str:
 
 def _overview() -> str:
     def table(names: Sequence[str]) -> list[str]:
-        return [f"  {name:<10} {_summary(name)}" for name in names]
+        return [f"  {name:<11} {_summary(name)}" for name in names]
 
     commands = [name for name in _files("commands") if name != "run"]
     return "\n".join(

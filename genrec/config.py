@@ -30,7 +30,7 @@ from genrec.components import (
 )
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 
-__all__ = ["Config", "ConfigErrors", "component_class", "compose", "conf_folder", "external_files", "groups", "instantiate"]
+__all__ = ["Config", "ConfigErrors", "component_class", "compose", "conf_folder", "groups", "instantiate", "outside_files"]
 
 # Keys of the tree that are no groups.
 TOP_LEVEL: dict[str, Any] = {
@@ -41,6 +41,7 @@ TOP_LEVEL: dict[str, Any] = {
     "precision": Literal["auto", "fp32", "bf16"],
     "threads": int | None,
     "paths": dict[str, str],
+    "recommendations": Path | None,
 }
 OVERLAYS = ("experiment",)  # groups whose options are spread over the whole tree instead of standing under their own name
 _YAML = (".yaml", ".yml")
@@ -103,6 +104,20 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         tree, choices = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options)
     raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))
     return Config(tree=tree, choices=choices, overrides=tuple(overrides))
+
+
+def outside_files(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Path]:
+    """Configuration key -> path of everything outside the store that some top-level keys of a tree name.
+
+    Their contents count, not their names and places (see ``external_files``).
+    """
+    found: dict[str, Path] = {}
+    for key in keys:
+        if key not in TOP_LEVEL:
+            found |= external_files(tree[key], key)
+        elif tree[key] is not None and TOP_LEVEL[key] == Path | None:
+            found[key] = Path(tree[key])
+    return found
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Any]:

@@ -6,7 +6,7 @@ Fitted components are made again from their configuration and then given their f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -273,6 +273,7 @@ class DecodingRequest:
         k: how many items.
         seen: [batch, any] item_idx never to return (``PAD`` padded), or None: the seen-item rule.
         allowed: [items] takedown or filter shared by all users, or None.
+        observer: called by strategies that keep beams after each level: (level, nodes [batch, beams], scores [batch, beams]).
 
     Raises:
         ConfigError: when nothing is allowed; no strategy falls back to the whole catalogue.
@@ -282,6 +283,7 @@ class DecodingRequest:
     k: int
     seen: Int64[Tensor, "batch seen"] | None = None
     allowed: Bool[Tensor, " items"] | None = None
+    observer: Callable[[int, Tensor, Tensor], None] | None = None
 
     def __post_init__(self) -> None:
         if self.allowed is not None and not self.allowed.any():

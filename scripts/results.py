@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import re
 import statistics
 import subprocess
@@ -34,27 +32,46 @@ Made by `python scripts/results.py page` from the rows under `results/`. Do not 
 
 R@10 and N@10 are Recall and NDCG at 10 over the whole catalogue; nothing is sampled. Choices are made on validation; test is
 read once. "Seen" says whether items of the user's history may be recommended: one rule for a row and the floors beside it.
-Several seeds of one configuration share a line: mean ± standard deviation. Floors are fitted on the training part only;
-bounds exist where the data are generated and the true probabilities are known. Published figures follow rules of their own.
+Several seeds of one configuration share a line: mean ± standard deviation. Targets are training targets seen until the kept
+weights, in millions; minutes are those of training, with the machine and threads of the row. Floors are fitted on the training
+part only; bounds exist where the data are generated and the true probabilities are known. Published figures follow rules of
+their own.
 """
 
 Row = Mapping[str, Any]
 
 
-def row_of(folder: Path, *, note: str, minutes: float | None) -> dict[str, Any]:
-    """The row of a finished run."""
+def row_of(folder: Path, *, note: str, minutes: float | None, peer: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The row of a finished run.
+
+    Args:
+        folder: of the run.
+        note: what the row shows.
+        minutes: of training, where the generator's manifest does not know them.
+        peer: what another library's script says of the model whose table was evaluated (peers/README.md).
+    """
     from genrec.runs import Run
 
     run = Run(folder)
     metrics, artifacts = run.metrics, {kind: run.artifact(kind) for kind in run.kinds}
     config = {key: value for key, value in run.config.items() if key not in ("paths", "name", "logger")}
+    generator = artifacts.get("generator")
+    best = generator.facts["best"] if generator else {}
+    seconds = {kind: artifact.manifest["seconds"] for kind, artifact in artifacts.items() if "seconds" in artifact.manifest}
+    made_on = (generator or artifacts["evaluation"]).manifest["environment"]
+    if peer:
+        best, minutes = {"targets": peer["targets_seen"]}, peer["minutes"]
+    elif minutes is None and "generator" in seconds:
+        minutes = round(seconds["generator"] / 60, 1)
     facts = {kind: artifact.facts for kind, artifact in artifacts.items() if kind in ("tokenizer", "sids", "recommendations")}
     return {
         "run": run.name,
         "note": note,
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
-        "seed": config["seed"],
+        "command": " ".join(["genrec run", *run.record["overrides"]]),
+        "seed": (peer or config)["seed"],
+        "targets": best.get("targets"),
         "overrides": [override for override in run.record["overrides"] if not override.startswith(("paths.", "name="))],
         "config": config,
         "data": {"external": artifacts["dataset"].manifest["external"], **metrics["dataset"]},
@@ -62,7 +79,9 @@ def row_of(folder: Path, *, note: str, minutes: float | None) -> dict[str, Any]:
         **{key: metrics[key] for key in ("model", "intervals", "floors", "bounds", "users")},
         "facts": facts,
         "minutes": minutes,
-        "machine": {"cpus": os.cpu_count(), "processor": platform.machine(), "threads": config["threads"]},
+        "seconds": seconds,
+        "machine": {key: made_on.get(key) for key in ("device", "processor", "cpus", "threads", "torch")},
+        **({"peer": dict(peer)} if peer else {}),
     }
 
 
@@ -87,22 +106,26 @@ def page(rows: Mapping[str, Sequence[Row]]) -> str:
 
 def _section(data: str, rows: Sequence[Row]) -> str:
     measured, published = [row for row in rows if "source" not in row], [row for row in rows if "source" in row]
-    lines = [f"## {data}\n", f"| | seen | seeds | {' | '.join(map(_heading, COLUMNS))} | min | commit | |"]
-    lines.append("|---|---|---|" + "---:|" * len(COLUMNS) + "---:|---|---|")
+    lines = [f"## {data}\n", f"| | seen | seeds | {' | '.join(map(_heading, COLUMNS))} | targets | min | commit | |"]
+    lines.append("|---|---|---|" + "---:|" * len(COLUMNS) + "---:|---:|---|---|")
     for group in _groups(measured, _configuration):
         first = group[0]
         seeds = ", ".join(str(row["seed"]) for row in group)
         figures = [_spread([row["model"].get(column) for row in group]) for column in COLUMNS]
+        targets = _millions([row.get("targets") for row in group])
         minutes = _spread([row["minutes"] for row in group], digits=0)
         commits = ", ".join(dict.fromkeys(row["commit"] for row in group))
-        lines.append(_line(f"**{first['run']}**", _seen(first), seeds, *figures, minutes, commits, first["note"]))
+        lines.append(_line(f"**{first['run']}**", _seen(first), seeds, *figures, targets, minutes, commits, first["note"]))
     for group in _groups(measured, lambda row: (row["data"]["fingerprint"], row["rules"]["exclude_seen"])):
+        fullest = max(reversed(group), key=lambda row: sum(column in row["model"] for column in COLUMNS))  # the last of them
         for kind in ("floors", "bounds"):
-            for name, row in group[-1][kind].items():
+            for name, row in fullest[kind].items():
                 label = f"{name} ({'floor' if kind == 'floors' else 'bound'})"
-                lines.append(_line(label, _seen(group[-1]), "", *(_figure(row.get(column)) for column in COLUMNS), "", "", ""))
+                lines.append(
+                    _line(label, _seen(group[-1]), "", *(_figure(row.get(column)) for column in COLUMNS), "", "", "", "")
+                )
     for row in published:
-        lines.append(_line(row["source"], "", "", *(_figure(row["model"].get(c)) for c in COLUMNS), "", "", row["note"]))
+        lines.append(_line(row["source"], "", "", *(_figure(row["model"].get(c)) for c in COLUMNS), "", "", "", row["note"]))
     return "\n".join([*lines, ""])
 
 
@@ -147,6 +170,12 @@ def _figure(value: float | None, digits: int = 4) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
+def _millions(targets: Sequence[int | None]) -> str:
+    """Training targets seen until the kept weights."""
+    known = [count for count in targets if count is not None]
+    return f"{statistics.mean(known) / 1e6:.2f} M" if known else ""
+
+
 def _heading(column: str) -> str:
     split, _, metric = column.partition("/")
     return f"{split} {metric[0].upper()}{metric[metric.index('@') :]}"
@@ -173,13 +202,16 @@ def main() -> None:
     add.add_argument("run", type=Path, help="runs/NAME")
     add.add_argument("--data", required=True, help="what the data are called; names the file under results/")
     add.add_argument("--note", default="", help="what the row shows, also when it is that something did not work")
-    add.add_argument("--minutes", type=float, help="training time, if it was measured on a quiet machine")
+    add.add_argument("--minutes", type=float, help="of training, instead of what the generator's manifest says")
+    add.add_argument("--peer", type=Path, help="the json beside the table that a script of peers/ wrote")
     commands.add_parser("page", help="write RESULTS.md and the demo's table in README.md")
     options = parser.parse_args()
     if options.command == "add":
         ROWS.mkdir(exist_ok=True)
+        peer = json.loads(options.peer.read_text()) if options.peer else None
+        row = row_of(options.run, note=options.note, minutes=options.minutes, peer=peer)
         with (ROWS / f"{options.data}.jsonl").open("a") as file:
-            file.write(json.dumps(row_of(options.run, note=options.note, minutes=options.minutes), ensure_ascii=False) + "\n")
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
     rows = read_rows()
     PAGE.write_text(page(rows), encoding="utf-8")
     README.write_text(readme(README.read_text(encoding="utf-8"), rows), encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,18 @@ def evaluated(
     ks: Sequence[int] = (1, 5, 10, 20),
     floors: dict[str, Any] | None = None,
     save: Callable[[Path], Any] | None = None,
+    file: Path | None = None,
+    more: Mapping[str, Callable[[Path], Any]] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    **settings: Any,
 ) -> Artifact:
     """Runs the stage in a store of its own.
 
     Args:
         save: writes the dataset's folder; ``dataset.save`` by default.
+        file: evaluate this table instead of ``table``.
+        more: kind -> writer of an input's folder.
+        settings: of the evaluator.
     """
     store = Store(root)
 
@@ -80,18 +86,28 @@ def evaluated(
         table.write_parquet(folder / "recommendations.parquet")
         return {"k": k, "exclude_seen": exclude_seen}
 
-    inputs = {
-        "dataset": store.make("dataset", "d1", save_dataset, stage="prepare", config={}, inputs={}),
-        "recommendations": store.make("recommendations", "r1", save_table, stage="recommend", config={}, inputs={}),
-    }
-    node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200}
-    config = {"evaluate": node | {"floors": FLOORS if floors is None else floors}}
+    inputs = {"dataset": store.make("dataset", "d1", save_dataset, stage="prepare", config={}, inputs={})}
+    if file is None:
+        inputs["recommendations"] = store.make("recommendations", "r1", save_table, stage="recommend", config={}, inputs={})
+    for kind, write in (more or {}).items():
+        inputs[kind] = store.make(
+            kind, "m1", lambda folder, work, write=write: write(folder) or {}, stage="x", config={}, inputs={}
+        )
+    node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200, **settings}
+    recommend = {"_target_": "genrec.stages.recommend.RecommendSettings", "exclude_seen": exclude_seen}
+    config = {"evaluate": node | {"floors": FLOORS if floors is None else floors}, "recommend": recommend}
+    config |= {"recommendations": str(file) if file else None}
 
     def build(folder: Path, work: Path) -> dict[str, Any]:
         return STAGE.build(StageRun(config, inputs, folder, work, say, Runtime(name="walk")))
 
     return store.make(
-        "evaluation", "e1", build, stage="evaluate", config=config, inputs={"dataset": "d1", "recommendations": "r1"}
+        "evaluation",
+        "e1",
+        build,
+        stage="evaluate",
+        config=config,
+        inputs={kind: made.fingerprint for kind, made in inputs.items()},
     )
 
 

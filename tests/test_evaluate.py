@@ -5,11 +5,14 @@ import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from safetensors.numpy import save_file
 from small_evaluation import evaluated, metrics_of, recommended, walks
 
+from genrec.config import compose
 from genrec.data.demo_world import WORLD_FILE
 from genrec.dataset import Dataset
 from genrec.pages.verdict import verdict
+from genrec.sids import SIDTable
 from genrec.stages import evaluate, prepare
 from genrec.stages.stage import Runtime, StageRun
 
@@ -37,10 +40,15 @@ def test_a_floor_and_a_model_with_the_same_lists_get_the_same_figures(walk):
 
 def test_metrics_hold_every_key_with_an_interval_around_it(walk):
     metrics = metrics_of(walk)
-    names = {f"{split}/{name}@{k}" for split in ("val", "test") for name in ("recall", "ndcg", "mrr") for k in (1, 5, 10)}
-    assert set(metrics["model"]) == set(metrics["intervals"]) == names  # lists hold 10 items: nothing at 20
+    accuracy = ("recall", "ndcg", "mrr", "precision", "hit", "map")
+    names = {f"{split}/{name}@{k}" for split in ("val", "test") for name in accuracy for k in (1, 5, 10)}
+    names |= {f"{split}/{name}@10" for split in ("val", "test") for name in ("novelty", "repeat_rate", "serendipity")}
+    overall = {f"{split}/{name}@10" for split in ("val", "test") for name in ("coverage", "gini", "popularity_lift")}
+    assert set(metrics["intervals"]) == names  # lists hold 10 items: nothing at 20
+    assert set(metrics["model"]) == names | overall
+    assert set(metrics["left_out"]) == {"diversity", "prefix_diversity", "miscalibration"}
     for key, (low, high) in metrics["intervals"].items():
-        assert low <= metrics["model"][key] <= high
+        assert low - 1e-9 <= metrics["model"][key] <= high + 1e-9
     assert metrics["users"] == {"validation": 60, "test": 60}
     assert metrics["rules"]["exclude_seen"] is True
 
@@ -49,7 +57,7 @@ def test_per_user_figures_average_to_the_metrics(walk):
     per_user = pl.read_parquet(walk.path / "per_user.parquet")
     means = per_user.filter(pl.col("split") == "test").drop("split", "user_id").mean().row(0, named=True)
     assert {f"test/{key}": value for key, value in means.items()} == pytest.approx(
-        {key: value for key, value in metrics_of(walk)["model"].items() if key.startswith("test/")}
+        {key: metrics_of(walk)["model"][key] for key in metrics_of(walk)["intervals"] if key.startswith("test/")}
     )
 
 
@@ -138,8 +146,8 @@ def test_several_targets_have_no_exact_bound(tmp_path):
     (tmp_path / WORLD_FILE).write_bytes(b"")
     dataset = walks()
     object.__setattr__(dataset, "folder", tmp_path)
-    assert evaluate._exact_scores(dataset, facts, told.append) == {}
-    assert "several" in told[0]
+    assert evaluate._exact_scores(dataset, facts, evaluate.Evaluator(floors={}), told.append) == {}
+    assert "one target a user" in told[0]
 
 
 def test_the_same_inputs_give_the_same_bytes(walk, tmp_path):
@@ -155,3 +163,83 @@ def test_metrics_json_is_strict_json(walk):
 
     metrics = json.loads((walk.path / "metrics.json").read_text(), parse_constant=refuse)
     assert np.isfinite(list(metrics["model"].values())).all()
+
+
+def typed(dataset, folder):
+    """Saves the dataset with event types and weights: every third user's test item was only clicked."""
+    dataset.save(folder)
+    users, parts = dataset.events.user_idx, []
+    for length in dataset.events.lengths:
+        parts += ["train"] * (length - 2) + ["validation", "test"]
+    events = pl.DataFrame(
+        {
+            "user_id": dataset.user_ids.gather(users),
+            "item_id": dataset.item_ids.gather(dataset.events.item_idx),
+            "event_type": pl.select(
+                pl.when(pl.Series(users) % 3 == 0).then(pl.lit("click")).otherwise(pl.lit("buy"))
+            ).to_series(),
+            "weight": np.where(users % 3 == 0, 1.0, 4.0),
+            "part": pl.Series(parts, dtype=pl.Categorical),
+        }
+    )
+    events.write_parquet(folder / "interactions.parquet")
+
+
+def test_weights_of_zero_leave_targets_out(walk, tmp_path):
+    dataset, told = walks(), []
+    weights = {"click": 0, "buy": 2}
+    artifact = evaluated(
+        tmp_path,
+        dataset,
+        recommended(dataset),
+        save=lambda folder: typed(dataset, folder),
+        target_weights=weights,
+        say=told.append,
+    )
+    metrics, every = metrics_of(artifact), pl.read_parquet(walk.path / "per_user.parquet")
+    assert metrics["users"] == {"validation": 40, "test": 40}
+    assert metrics["rules"]["counted"]["test"] == 40
+    assert metrics["rules"]["target_weights"] == weights
+    assert any("20 more held-out items weigh 0" in line for line in told)
+    bought = every.filter(pl.col("split") == "test", ~pl.col("user_id").is_in([f"u{u}" for u in range(0, 60, 3)]))
+    assert metrics["model"]["test/ndcg@10"] == pytest.approx(bought["ndcg@10"].mean())  # one target: its weight cancels
+
+
+def test_vectors_codes_and_categories_give_the_rest(tmp_path):
+    dataset = walks()
+    rng = np.random.default_rng(0)
+    labelled = dataset.items.with_columns(category=pl.Series([f"All > {i % 3}" for i in range(30)]))
+    object.__setattr__(dataset, "items", labelled)
+
+    def vectors(folder):
+        (folder / "vectors").mkdir()
+        save_file({"vectors": rng.normal(size=(30, 4)).astype(np.float32)}, folder / "vectors" / "item.safetensors")
+
+    def sids(folder):
+        codes = np.stack([np.arange(30) % 5, np.arange(30) // 15, np.zeros(30, int)], axis=1)
+        SIDTable(codes, (5, 2, 1), collision_level=2).save(folder, dataset.item_ids)
+
+    artifact = evaluated(tmp_path, dataset, recommended(dataset), more={"encoder": vectors, "sids": sids})
+    metrics = metrics_of(artifact)
+    assert metrics["left_out"] == {}
+    for name in ("diversity", "prefix_diversity", "miscalibration"):
+        low, high = metrics["floor_intervals"]["popularity"][f"test/{name}@10"]
+        assert low <= metrics["floors"]["popularity"][f"test/{name}@10"] <= high
+    assert {entry["name"] for entry in metrics["slices"]["test"] if entry["slice"] == "category"} == {"0", "1", "2"}
+    shares = [entry["share"] for entry in metrics["slices"]["test"] if entry["slice"] == "item popularity"]
+    assert sum(shares) == pytest.approx(1.0)
+
+
+def test_popularity_finds_nothing_that_popularity_would_not(walk):
+    metrics = metrics_of(walk)
+    assert metrics["floors"]["popularity"]["test/serendipity@10"] == 0
+    assert 0 < metrics["model"]["test/serendipity@10"] <= metrics["model"]["test/recall@10"]
+
+
+def test_evaluate_asks_for_what_the_components_make():
+    def inputs(*overrides):
+        return evaluate.STAGE.inputs(compose(overrides).tree)
+
+    assert inputs("generator=encdec") == ("dataset", "recommendations", "encoder", "sids")
+    assert inputs("generator=sasrec") == ("dataset", "recommendations")
+    assert inputs("recommendations=somewhere.csv") == ("dataset",)

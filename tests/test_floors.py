@@ -16,7 +16,7 @@ FLOORS = {
     1: {"artifacts", "components", "config", "fingerprints", "runs"},
     2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},
-    4: {"training"},
+    4: {"training", "audits"},
     5: {"stages", "commands", "serving", "pages"},
     6: {"cli", "api", "__main__"},
 }

@@ -80,5 +80,5 @@ def test_the_demos_last_row_stands_in_the_readme() -> None:
 def test_published_figures_and_notes() -> None:
     published = {"source": "a paper", "note": "its own rules", "model": {"test/ndcg@10": 0.0384}}
     (line,) = lines(row(), published, start="| a paper")
-    assert line == "| a paper |  |  |  |  |  | 0.0384 |  |  | its own rules |"
+    assert line == "| a paper |  |  |  |  |  | 0.0384 |  |  |  | its own rules |"
     assert "a \\| b" in lines(row())[0]

@@ -115,6 +115,7 @@ plugins: [toy_shop]
 device: auto
 precision: auto
 threads: null
+recommendations: null
 paths: {runs: RUNS}
 """
 

@@ -24,7 +24,7 @@ def scores_of(floor: Floor) -> Score:
 
 
 def ranked_tables(
-    score: Score, dataset: Dataset, split: Split, *, k: int, exclude_seen: bool, hits_only: bool = False
+    score: Score, dataset: Dataset, split: Split, *, k: int, exclude_seen: bool, hits_only: bool = False, shown: int = 0
 ) -> Iterator[pl.DataFrame]:
     """The ``k`` best items of every user with a target, as recommendations tables of some users each, to bound the memory.
 
@@ -36,7 +36,8 @@ def ranked_tables(
         split: whose histories and users.
         k: list length, >= 1.
         exclude_seen: never list an item of the user's history.
-        hits_only: leave out the rows of items that are no target: all that metrics need, in a fraction of the memory.
+        hits_only: leave out the rows of items that are no target: all that accuracy needs, in a fraction of the memory.
+        shown: with ``hits_only``, the first ranks that stay all the same.
     """
     histories, targets = dataset.histories(split), dataset.targets(split)
     users = np.flatnonzero(targets.lengths)
@@ -51,7 +52,7 @@ def ranked_tables(
         if hits_only:
             wanted = _of_users(targets, chunk)
             size = dataset.num_items
-            kept = np.isin(row * size + item, wanted.user_idx * size + wanted.item_idx)
+            kept = (rank <= shown) | np.isin(row * size + item, wanted.user_idx * size + wanted.item_idx)
             row, item, rank, tie_start, tie_size = (column[kept] for column in (row, item, rank, tie_start, tie_size))
         yield pl.DataFrame(
             {

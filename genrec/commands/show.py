@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints it; returns the exit code."""
-    path = _found(options.path)
+    path = found(options.path)
     if (path / MANIFEST).exists():
         artifacts = [Artifact(path)]
         store = Store(path.resolve().parent.parent)
@@ -41,7 +41,12 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _found(text: str) -> Path:
+def found(text: str) -> Path:
+    """The folder of a run or an artifact: as given, or under ``runs/``.
+
+    Raises:
+        ArtifactError: when there is neither.
+    """
     path = Path(text).expanduser()
     candidates = [path] if path.is_absolute() else [path, Path("runs") / path]
     for candidate in candidates:

@@ -30,8 +30,8 @@ def canonical(raw: RawData) -> RawData:
     require_columns([USER_ID, ITEM_ID], table.columns, file)
     if table.height == 0:
         raise DataError(file, expected="at least one interaction", got="none (0 rows)", fix="check the file")
-    columns = [_ids(table[USER_ID], file), _ids(table[ITEM_ID], file)]
-    columns += [_numbers(table[name], dtype, file) for name, dtype in NUMBERS.items() if name in table.columns]
+    columns = [text_ids(table[USER_ID], file), text_ids(table[ITEM_ID], file)]
+    columns += [as_numbers(table[name], dtype, file) for name, dtype in NUMBERS.items() if name in table.columns]
     if EVENT_TYPE in table.columns:
         columns.append(table[EVENT_TYPE].cast(pl.String))
     items = None if raw.items is None else _catalogue(raw.items, raw.files.get("items", "items"))
@@ -40,7 +40,7 @@ def canonical(raw: RawData) -> RawData:
 
 def _catalogue(items: pl.DataFrame, file: str) -> pl.DataFrame:
     require_columns([ITEM_ID], items.columns, file)
-    ids = _ids(items[ITEM_ID], file)
+    ids = text_ids(items[ITEM_ID], file)
     repeated = ids.is_first_distinct().not_()
     if repeated.any():
         row = repeated.arg_max()
@@ -54,7 +54,12 @@ def _catalogue(items: pl.DataFrame, file: str) -> pl.DataFrame:
     return items.with_columns(ids)
 
 
-def _ids(column: pl.Series, file: str) -> pl.Series:
+def text_ids(column: pl.Series, file: str) -> pl.Series:
+    """Ids as text.
+
+    Raises:
+        DataError: when they are neither text nor integers, or missing; naming ``file``, row and value.
+    """
     if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Categorical, pl.Enum)):
         raise DataError(
             f"{file}, column {column.name}",
@@ -69,7 +74,12 @@ def _ids(column: pl.Series, file: str) -> pl.Series:
     return text
 
 
-def _numbers(column: pl.Series, dtype: pl.DataType, file: str) -> pl.Series:
+def as_numbers(column: pl.Series, dtype: pl.DataType, file: str) -> pl.Series:
+    """Numbers, or times in seconds, as ``dtype``; missing values stay missing.
+
+    Raises:
+        DataError: for the first that is no number or not finite; naming ``file``, row and value.
+    """
     if column.dtype.is_temporal():
         seconds = column.cast(pl.Datetime("us"), strict=False).dt.epoch("us") / 1e6
         numbers = seconds.cast(dtype)

@@ -61,6 +61,8 @@ class TrieBeam:
             # A dead beam (score -inf) stands on some node of its depth, so that look-ups stay in range.
             nodes = torch.where(scores > float("-inf"), child.flatten(1).gather(1, best), trie.level_starts[level + 1])
             codes = trie.code[nodes]
+            if request.observer is not None:
+                request.observer(level, nodes, scores)
             if level < trie.num_levels - 1:
                 state = generator.reorder(state, best // width)
         return items_of_leaves(trie, nodes, scores, request.k, exclusion)

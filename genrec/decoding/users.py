@@ -46,17 +46,12 @@ def recommend_users(
     Returns:
         user_idx, item_idx, rank, score, tie_start, tie_size.
     """
-    device = device_of(generator)
     users = np.asarray(users)[np.argsort(histories.lengths[users], kind="stable")]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in (USER_IDX, ITEM_IDX, RANK, SCORE, TIE_START, TIE_SIZE)}
     for start in range(0, len(users), batch_size):
         chunk = users[start : start + batch_size]
-        batch = Batch.of_histories(histories, chunk, generator.max_history_len).to(device)
-        seen = None
-        if exclude_seen:
-            rows = padded_rows(histories.item_idx, histories.offsets[:-1][chunk], histories.lengths[chunk])
-            seen = torch.from_numpy(rows).to(device)
-        decoded = strategy.decode(generator, trie, DecodingRequest(batch, k, seen))
+        request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen)
+        decoded = strategy.decode(generator, trie, request)
         items = decoded.items.cpu().numpy()
         row, slot = np.nonzero(items != PAD)
         columns[USER_IDX].append(chunk[row])
@@ -72,6 +67,24 @@ def recommend_users(
         for name, parts in columns.items()
     }
     return pl.DataFrame(data).sort(USER_IDX, RANK)
+
+
+def request_of(generator: Any, histories: Sequences, users: np.ndarray, *, k: int, exclude_seen: bool) -> DecodingRequest:
+    """What to decode for some users, on the generator's device.
+
+    Args:
+        generator: reads the last ``max_history_len`` items.
+        histories: whole histories.
+        users: int64 [batch] rows.
+        k: items per user.
+        exclude_seen: never recommend an item of the user's own history, however long ago.
+    """
+    device = device_of(generator)
+    batch = Batch.of_histories(histories, users, generator.max_history_len).to(device)
+    if not exclude_seen:
+        return DecodingRequest(batch, k)
+    rows = padded_rows(histories.item_idx, histories.offsets[:-1][users], histories.lengths[users])
+    return DecodingRequest(batch, k, torch.from_numpy(rows).to(device))
 
 
 def with_ids(table: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:

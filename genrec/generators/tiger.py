@@ -120,8 +120,7 @@ class Tiger(nn.Module):
         items: Int64[Tensor, " examples"],
     ) -> Float[Tensor, "examples levels dim"]:
         """Teacher-forced decoder states of ``items``, each given the first ``length`` items of its row."""
-        tokens, mask = self._history_tokens(history, row, length)
-        encoded = self.t5.encoder(inputs_embeds=self.t5.shared(tokens), attention_mask=mask).last_hidden_state
+        encoded, mask = self._encode(history, row, length)
         start = torch.full((len(items), 1), self.start_token, device=items.device)
         written = torch.cat([start, self.tokens[items][:, :-1]], dim=1)
         return self.t5.decoder(
@@ -131,10 +130,10 @@ class Tiger(nn.Module):
             use_cache=False,
         ).last_hidden_state
 
-    def _history_tokens(
+    def _encode(
         self, history: Int64[Tensor, "batch time"], row: Int64[Tensor, " examples"], length: Int64[Tensor, " examples"]
-    ) -> tuple[Int64[Tensor, "examples tokens"], Int64[Tensor, "examples tokens"]]:
-        """Start token, then the codes of each row's last items before ``length``; and which tokens are real."""
+    ) -> tuple[Float[Tensor, "examples tokens dim"], Int64[Tensor, "examples tokens"]]:
+        """States of a start token and the codes of each row's last items before ``length``; and which tokens are real."""
         kept = length.clamp(max=self.max_history_len)
         column = torch.arange(int(kept.max()) if len(kept) else 0, device=history.device)
         inside = column < kept.unsqueeze(1)
@@ -143,7 +142,8 @@ class Tiger(nn.Module):
         tokens = torch.where(inside.unsqueeze(-1), self.tokens[items.clamp(min=0)], self.pad_token).flatten(1)
         start = torch.full((len(row), 1), self.start_token, device=history.device)
         tokens = torch.cat([start, tokens], dim=1)
-        return tokens, (tokens != self.pad_token).long()
+        mask = (tokens != self.pad_token).long()
+        return self.t5.encoder(inputs_embeds=self.t5.shared(tokens), attention_mask=mask).last_hidden_state, mask
 
     def _logits(self, hidden: Float[Tensor, "*rows dim"], level: int) -> Float[Tensor, "*rows size"]:
         """Tied output embedding of the level's codes, scaled as T5 scales a tied head."""
@@ -156,8 +156,7 @@ class Tiger(nn.Module):
     def prefill(self, batch: Batch) -> T5State:
         """Encodes each history once, and projects it to every decoder layer's keys and values."""
         row = torch.arange(len(batch), device=batch.history.device)
-        tokens, mask = self._history_tokens(batch.history, row, batch.lengths)
-        encoded = self.t5.encoder(inputs_embeds=self.t5.shared(tokens), attention_mask=mask).last_hidden_state
+        encoded, mask = self._encode(batch.history, row, batch.lengths)
         cross = [block.layer[1].EncDecAttention for block in self.t5.decoder.block]
         empty = encoded.new_zeros(len(batch), 1, 0, 0, 0)
         return T5State(

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int64
 
 from genrec.dataset import Dataset
 from genrec.errors import DataError
-from genrec.types import ITEM_ID, RANK, TIE_SIZE, TIE_START, USER_ID, Split
+from genrec.metrics.ties import with_ties
+from genrec.types import ITEM_ID, TIE_SIZE, TIE_START, USER_ID, WEIGHT, Split
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,11 @@ class Hits:
         user_ids: [users], every user with at least one target; users without a target are not counted anywhere.
         num_targets: [users], different target items, at least 1; also of users whose list is missing (they score 0).
         user: [hits], row of the user in ``user_ids``, ascending.
-        tie_start: [hits], 1-based rank at which the target's group of equal items starts.
+        tie_start: [hits], 1-based rank at which the target's group of equal items starts; ascending within a user.
         tie_size: [hits], number of items in that group; 1 without ties.
+        weight: [hits], what each is worth, > 0; None: all the same. Only recall and ndcg look at weights.
+        target_weights: [targets] of all targets, listed or not, users in the order of ``user_ids``, each user's largest first;
+            None with ``weight``.
     """
 
     user_ids: pl.Series
@@ -31,6 +35,8 @@ class Hits:
     user: Int64[np.ndarray, " hits"]
     tie_start: Int64[np.ndarray, " hits"]
     tie_size: Int64[np.ndarray, " hits"]
+    weight: Float[np.ndarray, " hits"] | None = None
+    target_weights: Float[np.ndarray, " targets"] | None = None
 
     @property
     def num_users(self) -> int:
@@ -39,6 +45,26 @@ class Hits:
     def per_user(self, gains: Float[np.ndarray, " hits"]) -> Float[np.ndarray, " users"]:
         """Sums a figure of the hits over each user."""
         return np.bincount(self.user, weights=gains, minlength=self.num_users)
+
+    @property
+    def total_weight(self) -> Float[np.ndarray, " users"]:
+        """What all targets of each user are worth together; their number without weights."""
+        if self.target_weights is None:
+            return self.num_targets.astype(np.float64)
+        return np.add.reduceat(self.target_weights, self.first_target)
+
+    @property
+    def first_target(self) -> Int64[np.ndarray, " users"]:
+        """Where each user's part of ``target_weights`` starts."""
+        return np.cumsum(self.num_targets) - self.num_targets
+
+    def listed_until(self, k: int) -> Float[np.ndarray, " hits"]:
+        """The probability that each of them stands among the first ``k``."""
+        return np.clip((k - self.tie_start + 1) / self.tie_size, 0.0, 1.0)
+
+    def weighted(self, gains: Float[np.ndarray, " hits"]) -> Float[np.ndarray, " hits"]:
+        """A figure of the hits times what each is worth."""
+        return gains if self.weight is None else gains * self.weight
 
 
 def targets_of(dataset: Dataset, split: Split) -> pl.DataFrame:
@@ -54,27 +80,15 @@ def find_hits(table: pl.DataFrame, targets: pl.DataFrame) -> Hits:
     """Joins a recommendations table with the targets.
 
     Args:
-        table: ``user_id``, ``item_id``, ``rank`` (1-based); ``tie_start`` and ``tie_size`` where equal scores occur. One split.
-        targets: different (``user_id``, ``item_id``) pairs.
+        table: ``user_id``, ``item_id``, ``rank`` (1-based) or ``score``; ``tie_start`` and ``tie_size``, or they are made from
+            equal scores (see ``with_ties``). One split.
+        targets: different (``user_id``, ``item_id``) pairs, in user order; a column ``weight`` (> 0) where they are not worth
+            the same.
 
     Raises:
         DataError: when a column is missing, a rank lies outside its tie group, or a list names a target twice.
     """
-    for column in (USER_ID, ITEM_ID, RANK):
-        if column not in table.columns:
-            raise DataError(f"recommendations.{column}", expected="a column", got=table.columns, fix="write it")
-    if TIE_START not in table.columns:
-        table = table.with_columns(pl.col(RANK).alias(TIE_START), pl.lit(1).alias(TIE_SIZE))
-    outside = table.filter(
-        (pl.col(TIE_START) < 1) | (pl.col(RANK) < pl.col(TIE_START)) | (pl.col(RANK) >= pl.col(TIE_START) + pl.col(TIE_SIZE))
-    )
-    if outside.height:
-        raise DataError(
-            f"recommendations of user {outside[USER_ID][0]}",
-            expected="1 <= tie_start <= rank < tie_start + tie_size",
-            got=outside.select(RANK, TIE_START, TIE_SIZE).row(0, named=True),
-            fix="give each row the ranks of its own group of equal scores",
-        )
+    table = with_ties(table)
     users = targets.group_by(USER_ID, maintain_order=True).len().with_row_index("row")
     hits = targets.join(table, on=[USER_ID, ITEM_ID]).join(users, on=USER_ID).sort("row", TIE_START)
     twice = hits.filter(hits.select(USER_ID, ITEM_ID).is_duplicated())
@@ -85,13 +99,15 @@ def find_hits(table: pl.DataFrame, targets: pl.DataFrame) -> Hits:
             got=f"item {twice[ITEM_ID][0]} twice",
             fix="list an item once",
         )
-
+    weighted = WEIGHT in targets.columns
     return Hits(
         user_ids=users[USER_ID],
         num_targets=_int64(users["len"]),
         user=_int64(hits["row"]),
         tie_start=_int64(hits[TIE_START]),
         tie_size=_int64(hits[TIE_SIZE]),
+        weight=hits[WEIGHT].to_numpy() if weighted else None,
+        target_weights=targets.join(users, on=USER_ID).sort("row", -pl.col(WEIGHT))[WEIGHT].to_numpy() if weighted else None,
     )
 
 

@@ -11,10 +11,11 @@ from genrec.metrics.hits import Hits
 def recall(hits: Hits, k: int) -> Float[np.ndarray, " users"]:
     r"""The share of a user's targets among the first ``k`` items; with one target, the hit rate.
 
-    $$\text{recall@}k = \frac{1}{|T|} \sum_{t \in T} P(\text{rank}_t \le k), \qquad
+    $$\text{recall@}k = \frac{\sum_{t \in T} w_t P(\text{rank}_t \le k)}{\sum_{t \in T} w_t}, \qquad
     P = \text{clip}\Big(\frac{k - \text{tie\_start} + 1}{\text{tie\_size}}, 0, 1\Big)$$
 
-    The divisor is the number of targets, also where it exceeds ``k`` (some tools divide by ``min(k, targets)``).
+    With weights it is the share of the targets' total weight. The divisor is that of all targets, also where there are more
+    than ``k`` (some tools divide by ``min(k, targets)``).
 
     Examples:
         A target at rank 2, one in the middle of three equal items at ranks 3 to 5, and a user without a hit:
@@ -23,5 +24,11 @@ def recall(hits: Hits, k: int) -> Float[np.ndarray, " users"]:
         >>> hits = Hits(pl.Series(["a", "b", "c"]), np.array([1, 1, 1]), np.array([0, 1]), np.array([2, 3]), np.array([1, 3]))
         >>> recall(hits, 4).round(4).tolist()
         [1.0, 0.6667, 0.0]
+
+        A purchase (weight 3) that was listed and a click (weight 1) that was not:
+
+        >>> two, one = np.array([2]), np.array([1])
+        >>> recall(Hits(pl.Series(["a"]), two, np.array([0]), one, one, np.array([3.0]), np.array([3.0, 1.0])), 4).tolist()
+        [0.75]
     """
-    return hits.per_user(np.clip((k - hits.tie_start + 1) / hits.tie_size, 0.0, 1.0)) / hits.num_targets
+    return hits.per_user(hits.weighted(hits.listed_until(k))) / hits.total_weight

@@ -1,59 +1,120 @@
-"""The report of one evaluation."""
+"""The report of a run: what was measured beside what it has to beat, how it was made, and what it looks like to users."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
+from genrec.artifacts import Artifact
 from genrec.dataset import Dataset
+from genrec.pages.beyond import beyond_section
 from genrec.pages.charts import Bars, Kind, bar_chart, curve_chart
+from genrec.pages.codebooks import codebooks_section
+from genrec.pages.cost import cost_section
+from genrec.pages.curves import curves_section
+from genrec.pages.diagnosis import diagnosis_sections
+from genrec.pages.exposure import exposure_section
 from genrec.pages.page import Markup, facts_list, join, render, section, tag
+from genrec.pages.slices import slices_section
+from genrec.pages.users import users_sections
 from genrec.pages.verdict import metric_label, verdict
-from genrec.types import ITEM_ID, RANK, SPLIT, USER_ID, Split
+from genrec.runs import Run
+from genrec.types import Split
 
-SAMPLED_USERS = 20  # half of them drawn among the users with a hit, so that there is one to look at
-SHOWN_ITEMS = 10
+REPORT_FILE = "report.html"
 
 
-def report(
-    name: str,
-    metrics: Mapping[str, Any],
-    *,
-    dataset: Dataset,
-    table: pl.DataFrame,
-    per_user: pl.DataFrame,
-    lineage: Mapping[str, Mapping[str, Any]],
-) -> str:
+def write_report(run: Run, file: Path | None = None) -> Path:
+    """Writes the report of an evaluated run to ``file``, by default ``<run>/report.html``, and says where it is.
+
+    Raises:
+        ArtifactError: when the run has no evaluation.
+    """
+    artifacts = lineage(run, run.artifact("evaluation"))
+    file = file or run.path / REPORT_FILE
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(report(run.name, artifacts), encoding="utf-8")
+    os.replace(draft, file)
+    return file
+
+
+def lineage(run: Run, evaluation: Artifact) -> dict[str, Artifact]:
+    """Kind -> artifact: the evaluation, what it was made from as far as the store still has it, and the generator's diagnosis.
+
+    In the order in which they were made. A run's other artifacts may belong to another configuration of the same name.
+    """
+    found = {"evaluation": evaluation}
+    waiting = [evaluation]
+    while waiting:
+        for kind, fingerprint in waiting.pop().inputs.items():
+            if kind not in found and (made := run.store.find(kind, fingerprint)):
+                found[kind] = made
+                waiting.append(made)
+    if "diagnosis" in run.kinds and "generator" in found:
+        diagnosis = run.artifact("diagnosis")
+        if diagnosis.inputs["generator"] == found["generator"].fingerprint:
+            found["diagnosis"] = diagnosis
+    return dict(sorted(found.items(), key=lambda pair: pair[1].manifest["created"]))
+
+
+def report(name: str, artifacts: Mapping[str, Artifact]) -> str:
     """A self-contained page.
 
     Args:
         name: of the run.
-        metrics: the content of metrics.json.
-        dataset: for histories, targets and titles.
-        table: the model's recommendations.
-        per_user: split, user_id and metric columns of the model.
-        lineage: artifact kind -> its fingerprint, facts and settings.
+        artifacts: kind -> artifact; ``dataset`` and ``evaluation`` at least. What others know is told where they are there.
     """
+    evaluation, dataset = artifacts["evaluation"].path, Dataset.load(artifacts["dataset"].path)
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    per_user = pl.read_parquet(evaluation / "per_user.parquet")
+    lists = artifacts.get("recommendations", artifacts["evaluation"])  # another program's lists lie with the evaluation
+    table = pl.read_parquet(lists.path / "recommendations.parquet")
     split: Split = "test" if "test" in metrics["users"] else "validation"
     short = "test" if split == "test" else "val"
     k = metrics["rules"]["headline_k"]
-    warnings = [tag("p", f"Note: {warning}.", class_="warning") for warning in metrics["warnings"]]
     body = join(
         _tiles(metrics, short, k),
-        *warnings,
+        *(tag("p", f"Note: {warning}.", class_="warning") for warning in metrics["warnings"]),
         _figures(name, metrics, k),
         section(
             "Model, floors and bounds",
             tag("div", *_charts(name, metrics, short, k), class_="charts"),
             note="Solid bars: test, with its 95 % interval. Pale bars: validation. Floors know the training part only.",
         ),
-        _users(dataset, split, table, per_user, k),
-        _rules(metrics, lineage),
+        slices_section(metrics),
+        beyond_section(name, metrics, short),
+        exposure_section(dataset, split, table, k),
+        *_made(artifacts),
+        None if _traced(artifacts) else users_sections(dataset, split, table, per_user, k),
+        cost_section(artifacts),
+        _rules(metrics, artifacts),
     )
-    return render(f"Evaluation of {name}", lead=verdict(name, metrics), body=body)
+    return render(f"Report of {name}", lead=verdict(name, metrics), body=body)
+
+
+def _traced(artifacts: Mapping[str, Artifact]) -> bool:
+    """Whether the diagnosis shows users, with what their recommendations rest on."""
+    return "diagnosis" in artifacts and artifacts["diagnosis"].config["diagnose"]["because_of"] > 0
+
+
+def _made(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
+    """What the stages before evaluation know of themselves."""
+
+    def read(kind: str, file: str) -> Any:
+        return json.loads((artifacts[kind].path / file).read_text()) if kind in artifacts else None
+
+    health, history = read("tokenizer", "health.json"), read("generator", "history.json")
+    diagnosis = read("diagnosis", "diagnosis.json")
+    return [
+        codebooks_section(health) if health else None,
+        curves_section(history, artifacts["generator"].facts["best"]) if history else None,
+        diagnosis_sections(diagnosis) if diagnosis else None,
+    ]
 
 
 def _rows(name: str, metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]]:
@@ -151,70 +212,10 @@ def _charts(name: str, metrics: Mapping[str, Any], short: str, k: int) -> list[M
     return charts
 
 
-# --- sample users ----------------------------------------------------------------------------------------------------------
-
-
-def _users(dataset: Dataset, split: Split, table: pl.DataFrame, per_user: pl.DataFrame, k: int) -> Markup:
-    scores = per_user.filter(pl.col(SPLIT) == split)
-    rng = np.random.default_rng(0)
-    anyone = rng.permutation(scores[USER_ID].to_numpy())[: SAMPLED_USERS // 2]
-    lucky = scores.filter((pl.col(f"recall@{k}") > 0) & ~pl.col(USER_ID).is_in(anyone.tolist()))[USER_ID].to_numpy()
-    lucky = rng.permutation(lucky)[: SAMPLED_USERS // 2]
-    lists = table.filter((pl.col(SPLIT) == split) & pl.col(USER_ID).is_in([*anyone, *lucky])).sort(USER_ID, RANK)
-    rows = {str(key[0]): frame for key, frame in lists.group_by(USER_ID)}
-    row_of = {user: row for row, user in enumerate(dataset.user_ids)} if len(rows) else {}
-    titles = _titles(dataset)
-
-    def card(user: str) -> Markup:
-        row = row_of[user]
-        history = [titles[i] for i in dataset.histories(split)[row]][-5:]
-        targets = {dataset.item_ids[int(i)]: titles[int(i)] for i in dataset.targets(split)[row]}
-        listed = rows[user] if user in rows else lists.clear()
-        hits = [rank for item, rank in zip(listed[ITEM_ID], listed[RANK], strict=True) if item in targets]
-        pill = tag("span", f"hit at rank {hits[0]}", class_="pill good") if hits else tag("span", "no hit", class_="pill")
-        shown = listed.filter(pl.col(RANK) <= SHOWN_ITEMS)[ITEM_ID]
-        return tag(
-            "article",
-            tag("h3", f"User {user} ", pill),
-            tag("h4", f"History, the last {len(history)} of {len(dataset.histories(split)[row])}"),
-            _items(history, start=len(dataset.histories(split)[row]) - len(history) + 1),
-            tag("h4", "What came next"),
-            tag("p", "; ".join(targets.values()), class_="next"),
-            tag("h4", "Recommended"),
-            _items([title_of[item] for item in shown], hits=[item in targets for item in shown]),
-            class_="user",
-        )
-
-    title_of = dict(zip(dataset.item_ids, titles, strict=True))
-    groups = [("drawn at random", anyone), (f"drawn among those with a hit in the first {k}", lucky)]
-    return join(
-        *(
-            section(f"{len(users)} {split} users, {how}", tag("div", *map(card, users), class_="users"))
-            for how, users in groups
-            if len(users)
-        )
-    )
-
-
-def _items(titles: list[str], *, start: int = 1, hits: Sequence[bool] = ()) -> Markup:
-    marked = {i for i, hit in enumerate(hits) if hit}
-    entries = (
-        tag("li", tag("span", "✓ hit: " if i in marked else "", title, class_="item"), class_="hit" if i in marked else "miss")
-        for i, title in enumerate(titles)
-    )
-    return tag("ol", *entries, start=start)
-
-
-def _titles(dataset: Dataset) -> list[str]:
-    if "title" not in dataset.items.columns:
-        return dataset.item_ids.to_list()
-    return dataset.items.select(pl.coalesce(pl.col("title").cast(pl.String), ITEM_ID))["title"].to_list()
-
-
 # --- where it comes from ---------------------------------------------------------------------------------------------------
 
 
-def _rules(metrics: Mapping[str, Any], lineage: Mapping[str, Mapping[str, Any]]) -> Markup:
+def _rules(metrics: Mapping[str, Any], artifacts: Mapping[str, Artifact]) -> Markup:
     rules, bootstrap = metrics["rules"], metrics["rules"]["bootstrap"]
     counted: dict[str, object] = {
         "ranking": f"full, over {metrics['dataset']['num_items']:,} items; lists of {rules['list_length']}",
@@ -226,7 +227,15 @@ def _rules(metrics: Mapping[str, Any], lineage: Mapping[str, Mapping[str, Any]])
         "held out": "; ".join(f"{split}: {_told(counts)}" for split, counts in rules["targets"].items()),
         "intervals": f"{bootstrap['level']:.0%}, {bootstrap['draws']:,} bootstrap draws over users, seed {bootstrap['seed']}",
     }
-    inputs = (tag("details", tag("summary", kind), facts_list(_flat(facts))) for kind, facts in lineage.items())
+    inputs = (
+        tag(
+            "details",
+            tag("summary", kind),
+            facts_list(_flat({"fingerprint": artifact.fingerprint, **artifact.facts, "settings": artifact.config})),
+        )
+        for kind, artifact in artifacts.items()
+        if kind != "evaluation"
+    )
     return section("How it was counted, and from what", facts_list(counted), *inputs)
 
 

@@ -13,6 +13,14 @@ from rich.table import Table
 from genrec.artifacts import Artifact
 from genrec.pages.verdict import verdict
 
+BEYOND = {
+    "coverage": "{:.0%} of the catalogue shown",
+    "gini": "Gini {:.2f}",
+    "popularity_lift": "popularity {:+.0%}",
+    "novelty": "novelty {:.1f} bits",
+    "diversity": "diversity {:.2f}",
+}
+
 
 def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | None = None) -> None:
     """Prints the evaluations of one or more runs in one table, then a sentence on each.
@@ -33,6 +41,8 @@ def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | No
         console.print(_table(members))
     for name, metrics in told:
         console.print(verdict(name, metrics), highlight=False, soft_wrap=True)
+        if line := _beyond(name, metrics):
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def _title(metrics: Mapping[str, Any]) -> str:
@@ -41,6 +51,15 @@ def _title(metrics: Mapping[str, Any]) -> str:
     users = " / ".join(f"{count:,} {split}" for split, count in metrics["users"].items())
     seen = "seen items excluded" if rules["exclude_seen"] else "seen items kept"
     return f"{dataset['num_items']:,} items (dataset {dataset['fingerprint'][:8]}), {users} users, {seen}"
+
+
+def _beyond(name: str, metrics: Mapping[str, Any]) -> str:
+    """What accuracy does not say, as far as it was counted."""
+    model, k = metrics["model"], metrics["rules"]["headline_k"]
+    short = "test" if "test" in metrics["users"] else "val"
+    figures = {figure: model.get(f"{short}/{figure}@{k}") for figure in BEYOND}
+    told = ", ".join(BEYOND[figure].format(value) for figure, value in figures.items() if value is not None)
+    return f"{name}: {told} (first {k}, {short})" if told else ""
 
 
 def _table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:

@@ -28,7 +28,7 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
 def metric_label(key: str) -> str:
     """``test/ndcg@10`` -> ``NDCG@10``."""
     name, _, k = key.rpartition("/")[2].partition("@")
-    return f"{name.upper() if name in ('ndcg', 'mrr') else name.capitalize()}@{k}"
+    return f"{name.upper() if name in ('ndcg', 'mrr', 'map') else name.replace('_', ' ').capitalize()}@{k}"
 
 
 def _against_floor(name: str, label: str, value: float, best: Mapping[str, Any] | None, floors: Mapping[str, Any]) -> str:

@@ -1,35 +1,49 @@
-"""evaluate: counts the recommended items that came true, for the model, the floors and the exact bounds -> ``evaluation``."""
+"""evaluate: counts the recommended items that came true, for the model, the floors and the exact bounds -> ``evaluation``.
+
+The lists are those of the run's own model, or of ``recommendations=FILE``, whoever wrote it. metrics.json:
+
+    model             metric key (``test/recall@10``) -> figure: accuracy at every k, the rest at the headline k
+    floors, bounds    name -> the same; bounds know accuracy only
+    intervals         key -> [low, high] of every figure that is a mean over users; floor_intervals: name -> the same
+    best_floor        short split -> name of the floor with the best ndcg, metric key, the model's paired lead, its interval
+    slices            short split -> entries: slice, name, targets, users, share; rows and intervals: recommender ("model" or a
+                      floor) -> recall and ndcg at the headline k (see ``measure_slices``)
+    left_out          figure -> why it could not be counted here
+    rules             what was counted and how; ``source`` is "run" or "file", ``counted`` the number of targets by split
+    users, dataset, warnings
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
 
 import polars as pl
 
-from genrec.artifacts import Artifact
+from genrec.baselines.popularity import Popularity
 from genrec.baselines.ranking import Score, ranked_tables, scores_of
 from genrec.components import instantiate
 from genrec.data.demo_world import WORLD_FILE, World
 from genrec.data.targets import target_facts
 from genrec.dataset import Dataset
-from genrec.errors import ConfigError, DataError, GenRecError
-from genrec.metrics.bootstrap import bootstrap_intervals
-from genrec.metrics.hits import find_hits, targets_of
-from genrec.metrics.mrr import mrr
-from genrec.metrics.ndcg import ndcg
-from genrec.metrics.recall import recall
-from genrec.pages.report import report
+from genrec.errors import ConfigError, GenRecError
+from genrec.metrics.accuracy import accuracy
+from genrec.metrics.categories import AUTO
+from genrec.metrics.comparison import intervals_of, lead_over_best
+from genrec.metrics.measure import Measured, Ruler, by_key, measure
+from genrec.metrics.sliced import measure_slices
+from genrec.metrics.slices import slices
 from genrec.pages.terminal import print_comparison as print_comparison
 from genrec.protocols import Floor
+from genrec.stages import assign, recommend
+from genrec.stages.evaluated_lists import lists_of_run
+from genrec.stages.ruler import headline_k, held_out, item_facts, known_ks
 from genrec.stages.stage import Stage, StageRun
-from genrec.types import SHORT_SPLIT, SPLIT, SPLITS, USER_ID, Split
+from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
 
-METRICS = {"recall": recall, "ndcg": ndcg, "mrr": mrr}
-Say = Callable[[str], None]
-PerUser = dict[Split, pl.DataFrame]  # user_id and one column a metric, users with a target in the dataset's order
+Lists = Callable[[Split], pl.DataFrame]
 
 
 class Evaluator:
@@ -40,6 +54,10 @@ class Evaluator:
         ks: list lengths to measure at, each >= 1.
         draws: bootstrap resamples of the users, >= 1.
         seed: of the bootstrap.
+        target_weights: what held-out events are worth, by event type, or "weight" for the interactions' column of that name;
+            None: every held-out item is one target. Recall and ndcg weigh; the other metrics only see which targets are left.
+        category: column of the items with their categories, "auto" for ``category`` or ``categories``, or None.
+        slice_columns: columns of the items to slice the targets by, besides popularity, history length, category and time.
     """
 
     def __init__(
@@ -49,90 +67,106 @@ class Evaluator:
         ks: tuple[int, ...] = (1, 5, 10, 20, 50),
         draws: int = 1000,
         seed: int = 0,
+        target_weights: Mapping[str, float] | Literal["weight"] | None = None,
+        category: str | None = AUTO,
+        slice_columns: tuple[str, ...] = (),
     ) -> None:
         if not ks or min(ks) < 1:
             raise ConfigError("ks", expected="list lengths of 1 or more", got=ks, fix="give evaluate.ks=[5,10]")
         if draws < 1:
             raise ConfigError("draws", expected="1 or more", got=draws, fix="give evaluate.draws=1000")
+        for kind, weight in target_weights.items() if isinstance(target_weights, Mapping) else ():
+            if weight < 0:
+                raise ConfigError(f"target_weights.{kind}", expected="0 or more", got=weight, fix="0 makes it no target")
+        if "model" in floors:
+            raise ConfigError("floors", expected="names of floors", got="model", fix="call it otherwise: model is the model")
         self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors)
+        self.target_weights, self.category, self.slice_columns = target_weights, category, slice_columns
 
 
-def measure(table: pl.DataFrame, targets: pl.DataFrame, ks: Iterable[int]) -> pl.DataFrame:
-    """Every metric at every k for each user with a target: ``user_id``, ``recall@10``, ...
-
-    Args:
-        table: a recommendations table of one split (see ``find_hits``).
-        targets: (``user_id``, ``item_id``) pairs.
-        ks: list lengths.
-    """
-    hits = find_hits(table, targets)
-    return pl.DataFrame(
-        {USER_ID: hits.user_ids} | {f"{name}@{k}": metric(hits, k) for name, metric in METRICS.items() for k in ks}
-    )
+def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The lists, and what the run makes anyway that tells how alike items are; only the dataset where a file has the lists."""
+    if config.get("recommendations") is not None:
+        return ("dataset",)
+    made = set(recommend.inputs(config))
+    if "sids" in made:
+        made.update(assign.STAGE.inputs(config))
+    return ("dataset", "recommendations", *(kind for kind in ("encoder", "sids") if kind in made))
 
 
 def build(run: StageRun) -> dict[str, Any]:
-    """Writes metrics.json, per_user.parquet (of the model) and report.html."""
+    """Writes metrics.json and per_user.parquet (of the model); the lists too when they are not the run's own."""
     evaluator: Evaluator = instantiate(run.config["evaluate"], "evaluate")
-    recommendations = run.inputs["recommendations"]
     dataset = Dataset.load(run.inputs["dataset"].path)
-    table = pl.read_parquet(recommendations.path / "recommendations.parquet")
-    length, exclude_seen = int(recommendations.facts["k"]), bool(recommendations.facts["exclude_seen"])
-
-    ks = _known_ks(evaluator, length, run.say)
-    targets = {split: pairs for split in SPLITS if (pairs := targets_of(dataset, split)).height}
-    listed = {split: table.filter(pl.col(SPLIT) == split) for split in targets}
-    targets = {split: pairs for split, pairs in targets.items() if listed[split].height}
-    if not targets:
-        raise DataError(
-            recommendations.path,
-            expected="lists for users with validation or test targets",
-            got=f"none ({table.height:,} rows; split {dataset.facts.get('split')})",
-            fix="evaluate a run with a split that holds events out, such as split=leave_one_out",
-        )
-    repeats = target_facts(dataset)
-    warnings = [*_warnings(listed, targets, length, {split: repeats[split] for split in targets}, exclude_seen)]
+    lists, repeats = lists_of_run(run, dataset), target_facts(dataset)
+    ks = known_ks(evaluator.ks, lists, run.say)
+    facts, left_out = item_facts(run, dataset, evaluator.category)
+    targets = lists.listed_splits(held_out(run, dataset, evaluator.target_weights), dataset.facts.get("split"))
+    ruler = Ruler(targets, ks, headline_k(ks), facts)
+    warnings = [*_warnings(targets, repeats, lists.exclude_seen), *lists.warnings(targets, ks)]
     for warning in warnings:
         run.say(f"WARNING: {warning}")
 
-    def ranked(name: str, score: Score) -> PerUser:
+    def ranked(score: Score, shown: int = 0) -> Lists:
+        def of(split: Split) -> pl.DataFrame:
+            tables = ranked_tables(
+                score, dataset, split, k=max(ks), exclude_seen=lists.exclude_seen, hits_only=True, shown=shown
+            )
+            return pl.concat(tables)
+
+        return of
+
+    floors: dict[str, Measured] = {}
+    popularity = None
+    for name, floor in sorted(evaluator.floors.items(), key=lambda pair: not isinstance(pair[1], Popularity)):
         start = time.perf_counter()
-        found: PerUser = {}
-        for split, pairs in targets.items():
-            tables = ranked_tables(score, dataset, split, k=max(ks), exclude_seen=exclude_seen, hits_only=True)
-            found[split] = measure(pl.concat(tables), pairs, ks)
-        run.say(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
-        return found
-
-    model: PerUser = {split: measure(listed[split], pairs, ks) for split, pairs in targets.items()}
-    floors: dict[str, PerUser] = {}
-    for name, floor in evaluator.floors.items():
         floor.fit(dataset)
-        floors[name] = ranked(name, scores_of(floor))
-    bounds = {name: ranked(f"{name} bound", score) for name, score in _exact_scores(dataset, repeats, run.say).items()}
+        is_popularity = popularity is None and isinstance(floor, Popularity)
+        floors[name] = measure(ranked(scores_of(floor), ruler.headline_k), ruler, popularity, is_popularity=is_popularity)
+        popularity = floors[name] if is_popularity else popularity
+        run.say(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
+    floors = {name: floors[name] for name in evaluator.floors}
+    model = measure(lists.of, ruler, popularity)
+    if popularity is None:
+        left_out["serendipity"] = "there is no popularity floor to compare with"
+    for figure, why in left_out.items():
+        run.say(f"no {figure}: {why}")
+    bounds = {}
+    for name, score in _exact_scores(dataset, repeats, evaluator, run.say).items():
+        of = ranked(score)
+        bounds[name] = {
+            key: value
+            for split, pairs in targets.items()
+            for key, value in by_key(split, accuracy(of(split), pairs, ks).drop(USER_ID).mean().row(0, named=True)).items()
+        }
 
-    def intervals(rows: PerUser) -> dict[str, tuple[float, float]]:
-        return _by_key(rows, lambda values: bootstrap_intervals(values, draws=evaluator.draws, seed=evaluator.seed))
-
+    everybody = {"model": model} | floors
+    intervals = intervals_of(everybody, draws=evaluator.draws, seed=evaluator.seed)
     metrics: dict[str, Any] = {
-        "model": _means(model),
-        "floors": {name: _means(rows) for name, rows in floors.items()},
-        "bounds": {name: _means(rows) for name, rows in bounds.items()},
-        "intervals": intervals(model),
-        "floor_intervals": {name: intervals(rows) for name, rows in floors.items()},
-        "best_floor": _against_best_floor(model, floors, headline_k(ks), evaluator),
+        "model": model.means,
+        "floors": {name: floor.means for name, floor in floors.items()},
+        "bounds": bounds,
+        "intervals": intervals.pop("model"),
+        "floor_intervals": intervals,
+        "best_floor": lead_over_best(model, floors, f"ndcg@{ruler.headline_k}", draws=evaluator.draws, seed=evaluator.seed),
+        "slices": _slices(everybody, ruler, evaluator),
+        "left_out": left_out,
         "rules": {
+            "source": lists.source,
             "ks": ks,
-            "headline_k": headline_k(ks),
-            "exclude_seen": exclude_seen,
+            "headline_k": ruler.headline_k,
+            "exclude_seen": lists.exclude_seen,
             "split": dataset.facts.get("split"),
             "order": dataset.facts.get("order"),
             "ties": "expected rank",
-            "list_length": length,
+            "list_length": lists.length,
             "targets": {split: repeats[split] for split in targets},
+            "counted": {split: pairs.height for split, pairs in targets.items()},
+            "target_weights": evaluator.target_weights,
+            "category": facts.category,
             "bootstrap": {"draws": evaluator.draws, "seed": evaluator.seed, "level": 0.95},
         },
-        "users": {split: rows.height for split, rows in model.items()},
+        "users": {split: rows.height for split, rows in model.accuracy.items()},
         "dataset": {
             "fingerprint": run.inputs["dataset"].fingerprint,
             "num_users": dataset.num_users,
@@ -141,55 +175,32 @@ def build(run: StageRun) -> dict[str, Any]:
         "warnings": warnings,
     }
     (run.folder / "metrics.json").write_text(json.dumps(metrics, indent=2))
-    per_user = pl.concat([rows.select(pl.lit(split).alias(SPLIT), pl.all()) for split, rows in model.items()])
-    per_user.write_parquet(run.folder / "per_user.parquet")
-    lineage = {kind: _lineage(artifact) for kind, artifact in run.inputs.items()}
-    page = report(run.runtime.name, metrics, dataset=dataset, table=table, per_user=per_user, lineage=lineage)
-    (run.folder / "report.html").write_text(page, encoding="utf-8")
+    per_user = [rows.select(pl.lit(split).alias(SPLIT), pl.all()) for split, rows in model.per_user.items()]
+    pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
+    if lists.source == "file":
+        lists.table.write_parquet(run.folder / recommend.TABLE_FILE)
     return {"metrics": metrics["model"], "best_floor": metrics["best_floor"], "users": metrics["users"]}
 
 
-def headline_k(ks: Iterable[int]) -> int:
-    """The k of the sentence that says whether the model beats the floors: 10, or the nearest smaller one, or the smallest."""
-    return max((k for k in ks if k <= 10), default=min(ks))
-
-
-def _known_ks(evaluator: Evaluator, length: int, say: Say) -> list[int]:
-    known = [k for k in evaluator.ks if k <= length]
-    if not known:
-        raise ConfigError(
-            "evaluate.ks", expected=f"a k of at most {length} (recommend.k)", got=evaluator.ks, fix="ask for longer lists"
-        )
-    if known != evaluator.ks:
-        left_out = ", ".join(str(k) for k in evaluator.ks if k > length)
-        say(f"lists hold {length} items, so there is nothing at k = {left_out}")
-    return known
-
-
 def _warnings(
-    listed: Mapping[Split, pl.DataFrame],
-    targets: Mapping[Split, pl.DataFrame],
-    length: int,
-    facts: Mapping[Split, Mapping[str, float]],
-    exclude_seen: bool,
-) -> Iterable[str]:
-    for split, pairs in targets.items():
-        if exclude_seen and (repeats := facts[split]["repeats"]):
+    targets: Mapping[Split, pl.DataFrame], facts: Mapping[str, Mapping[str, float]], exclude_seen: bool
+) -> Iterator[str]:
+    for split in targets if exclude_seen else ():
+        if repeats := facts[split]["repeats"]:
             yield (
                 f"{repeats:,} of {facts[split]['targets']:,} {split} targets stand in their user's history and cannot be hit "
                 f"because seen items are excluded (recommend.exclude_seen=false keeps them)"
             )
-        lengths = pairs.select(USER_ID).unique().join(listed[split].group_by(USER_ID).len(), on=USER_ID, how="left")
-        if short := int((lengths["len"].fill_null(0) < length).sum()):
-            yield f"{short:,} of {lengths.height:,} {split} users have a list shorter than {length} items"
 
 
-def _exact_scores(dataset: Dataset, facts: Mapping[str, Mapping[str, float]], say: Say) -> dict[str, Score]:
+def _exact_scores(
+    dataset: Dataset, facts: Mapping[str, Mapping[str, float]], evaluator: Evaluator, say: Callable[[str], None]
+) -> dict[str, Score]:
     """The demo world's own probabilities: ``bayes`` sees the history, ``oracle`` the hidden state as well."""
     if dataset.folder is None or not (dataset.folder / WORLD_FILE).exists():
         return {}
-    if any(split["targets"] > split["users"] for split in facts.values()):
-        say("no bounds: they are exact for one target a user, and this split has several")
+    if evaluator.target_weights is not None or any(split["targets"] > split["users"] for split in facts.values()):
+        say("no bounds: they are exact for one target a user, all worth the same")
         return {}
     try:
         world = World.load(dataset.folder)
@@ -199,43 +210,26 @@ def _exact_scores(dataset: Dataset, facts: Mapping[str, Mapping[str, float]], sa
     return {"bayes": world.predict, "oracle": world.oracle}
 
 
-def _by_key(rows: PerUser, summary: Callable[[pl.DataFrame], Mapping[str, Any]]) -> dict[str, Any]:
-    """Metric key (``test/recall@10``) -> a figure of all users."""
+def _slices(everybody: Mapping[str, Measured], ruler: Ruler, evaluator: Evaluator) -> dict[str, list[dict[str, Any]]]:
+    category, columns = ruler.facts.category, evaluator.slice_columns
     return {
-        f"{SHORT_SPLIT[split]}/{column}": value
-        for split, values in rows.items()
-        for column, value in summary(values.drop(USER_ID)).items()
+        SHORT_SPLIT[split]: measure_slices(
+            slices(ruler.facts.dataset, split, targets, category=category, columns=columns),
+            targets,
+            {name: measured.hits[split] for name, measured in everybody.items()},
+            k=ruler.headline_k,
+            draws=evaluator.draws,
+            seed=evaluator.seed,
+        )
+        for split, targets in ruler.targets.items()
     }
-
-
-def _means(rows: PerUser) -> dict[str, float]:
-    return _by_key(rows, lambda values: values.mean().row(0, named=True))
-
-
-def _against_best_floor(model: PerUser, floors: Mapping[str, PerUser], k: int, evaluator: Evaluator) -> dict[str, Any]:
-    """Per split, the floor with the best ndcg and the model's paired lead over it, user by user."""
-    column, found = f"ndcg@{k}", {}
-    for split, rows in model.items() if floors else ():
-        name = max(floors, key=lambda floor: float(floors[floor][split][column].mean()))  # type: ignore[arg-type]
-        lead = pl.DataFrame({"lead": rows[column] - floors[name][split][column]})
-        found[SHORT_SPLIT[split]] = {
-            "name": name,
-            "metric": f"{SHORT_SPLIT[split]}/{column}",
-            "lead": lead["lead"].mean(),
-            "interval": bootstrap_intervals(lead, draws=evaluator.draws, seed=evaluator.seed)["lead"],
-        }
-    return found
-
-
-def _lineage(artifact: Artifact) -> dict[str, Any]:
-    return {"fingerprint": artifact.fingerprint, **artifact.facts, "settings": artifact.config}
 
 
 STAGE = Stage(
     name="evaluate",
     kind="evaluation",
-    version=1,
-    reads=("evaluate",),
-    inputs=lambda config: ("dataset", "recommendations"),
+    version=2,
+    reads=("evaluate", "recommend", "recommendations"),
+    inputs=inputs,
     build=build,
 )

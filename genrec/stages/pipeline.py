@@ -1,6 +1,6 @@
 """The pipeline: which stages a configuration needs, what is up to date, and running the rest.
 
-    prepare -> embed -> tokenize -> assign -> train -> recommend -> evaluate        and, when asked for: export
+    prepare -> embed -> tokenize -> assign -> train -> recommend -> diagnose -> evaluate        and, when asked for: export
 
 Fingerprints follow from the configuration alone, so the whole plan is known before anything runs.
 """
@@ -18,13 +18,14 @@ from typing import Any
 
 from genrec.artifacts import Artifact, Store
 from genrec.components import completed
-from genrec.config import Config, component_class, external_files, instantiate
+from genrec.config import Config, component_class, instantiate, outside_files
 from genrec.errors import ConfigError, DataError
 from genrec.fingerprints import digest
 from genrec.runs import Run, check_name
 from genrec.stages.stage import Runtime, Stage, StageRun
+from genrec.stages.track import Tracking, tracking
 
-STAGES = ("prepare", "embed", "tokenize", "assign", "train", "recommend", "evaluate", "export")
+STAGES = ("prepare", "embed", "tokenize", "assign", "train", "recommend", "diagnose", "evaluate", "export")
 LAST = "evaluate"  # of `genrec run`
 
 
@@ -39,8 +40,8 @@ def needed_stages(config: Mapping[str, Any], until: str) -> list[Stage]:
     by_kind = {stage.kind: stage for stage in map(load_stage, STAGES[: STAGES.index(until) + 1])}
     wanted = {load_stage(until).kind}
     for stage in reversed(by_kind.values()):
-        if stage.kind in wanted:
-            wanted.update(stage.inputs(config))
+        if stage.kind in wanted or (until == LAST and stage.beside in wanted):
+            wanted.update((stage.kind, *stage.inputs(config)))
     return [stage for kind, stage in by_kind.items() if kind in wanted]
 
 
@@ -82,7 +83,7 @@ def plan(config: Config, *, until: str = LAST) -> list[Step]:
     fingerprints: dict[str, str] = {}
     for stage in stages:
         subtree = {key: completed(config.tree[key]) for key in stage.reads}
-        external = _external_hashes({key: config.tree[key] for key in stage.reads}, run.store)
+        external = _external_hashes(outside_files(config.tree, stage.reads), run.store)
         inputs = {kind: fingerprints[kind] for kind in stage.inputs(config.tree)}
         known = _without(subtree, external)
         fingerprint = digest([stage.kind, stage.version, known, external, inputs])
@@ -103,11 +104,16 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
         say(note)
     run.start(config.tree, config.overrides, {step.stage.kind: step.fingerprint for step in steps})
     store, start = run.store, time.perf_counter()
-    runtime = _runtime(config, run)
-    with _threads(config.tree["threads"]):
+    with _threads(config.tree["threads"]), tracking(config, run, steps[0].fingerprint, say) as tracked:
+        runtime = _runtime(config, run, tracked)
         for step in steps:
             made = _perform(step, run, store, runtime, say)
             run.link(step.stage.kind, made.fingerprint)
+            tracked.stage(made, step.action != "skip")
+    if "evaluation" in {step.stage.kind for step in steps}:
+        from genrec.pages.report import write_report
+
+        say(f"report: {write_report(run)}")
     say(f"{run.path}: done in {time.perf_counter() - start:.1f} s")
     return run
 
@@ -133,6 +139,7 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable
         config=step.config,
         inputs=step.inputs,
         external=step.external,
+        machine=runtime.machine,
         say=say,
     )
     say(f"{stage.name}: {time.perf_counter() - start:.1f} s")
@@ -169,22 +176,22 @@ def unused_overrides(config: Config, steps: Sequence[Step]) -> Iterator[str]:
     read = {key for step in steps for key in step.stage.reads}
     for override in config.overrides:
         group = override.partition("=")[0].partition(".")[0]
-        if group in config.choices and group not in {*read, "experiment", "logger"}:
+        known = group in config.choices or group == "recommendations"
+        if known and group not in {*read, "experiment", "logger"}:
             yield f"note: {override} has no effect here: no needed stage reads {group}"
 
 
 # --- why a stage runs -----------------------------------------------------------------------------------------------------
 
 
-def _external_hashes(subtree: Mapping[str, Any], store: Store) -> dict[str, str]:
+def _external_hashes(files: Mapping[str, Path], store: Store) -> dict[str, str]:
     hashes = {}
-    for key, node in subtree.items():
-        for place, path in external_files(node, key).items():
-            try:
-                hashes[place] = store.hashes.of(path.expanduser())
-            except FileNotFoundError:
-                fix = f"put it there, or give {place}=..."
-                raise DataError(place, expected="a file or folder", got=f"nothing at {path}", fix=fix) from None
+    for place, path in files.items():
+        try:
+            hashes[place] = store.hashes.of(path.expanduser())
+        except FileNotFoundError:
+            fix = f"put it there, or give {place}=..."
+            raise DataError(place, expected="a file or folder", got=f"nothing at {path}", fix=fix) from None
     return hashes
 
 
@@ -239,15 +246,14 @@ def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any]]:
 # --- where and how ----------------------------------------------------------------------------------------------------------
 
 
-def _runtime(config: Config, run: Run) -> Runtime:
+def _runtime(config: Config, run: Run, tracked: Tracking) -> Runtime:
     tree = config.tree
     return Runtime(
         device=tree["device"],
         threads=tree["threads"],
         progress=sys.stderr.isatty(),
-        logger=tree.get("logger"),
         name=run.name,
-        log_folder=run.path,
+        track=tracked.round,
     )
 
 

@@ -19,6 +19,7 @@ from genrec.protocols import DataSource, RawData, Splitter
 from genrec.stages.stage import Stage, StageRun
 from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
 
+INTERACTIONS_FILE = "interactions.parquet"
 PART = "part"  # train, validation or test
 
 
@@ -42,7 +43,7 @@ def build(run: StageRun) -> dict[str, Any]:
 
     dataset = _dataset(run, events, order, splitter, raw.notes, removed)
     dataset.save(run.folder)
-    _interactions(events, dataset).write_parquet(run.folder / "interactions.parquet")
+    _interactions(events, dataset).write_parquet(run.folder / INTERACTIONS_FILE)
     for name, write in raw.extra_files.items():
         write(run.folder / name)
     return dataset.facts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +20,23 @@ class Runtime:
         device: "auto", "cpu", "cuda" or "mps".
         threads: CPU threads.
         progress: show progress bars.
-        logger: the composed ``logger`` group.
-        name: the run's name, for trackers.
-        log_folder: where trackers write.
+        name: the run's name.
+        track: told each round of training.
     """
 
     device: str = "auto"
     threads: int | None = None
     progress: bool = True
-    logger: Mapping[str, Any] | None = None
     name: str = "run"
-    log_folder: Path = Path("runs")
+    track: Callable[[Mapping[str, float]], None] = lambda row: None
+
+    def machine(self) -> dict[str, Any]:
+        """Device and threads that a stage used, for its manifest; a stage that left torch alone ran on the CPU."""
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return {"device": "cpu", "threads": self.threads or os.cpu_count()}
+        on_cuda = self.device in ("auto", "cuda") and torch.cuda.is_available()
+        return {"device": torch.cuda.get_device_name() if on_cuda else "cpu", "threads": torch.get_num_threads()}
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Stage:
         reads: top-level configuration keys that its result depends on (they enter the fingerprint).
         inputs: which artifact kinds it needs, given the chosen components.
         build: writes the files and returns the facts for the manifest.
+        beside: a kind: the whole pipeline makes this stage's artifact whenever it makes that one, though no stage reads it.
     """
 
     name: str
@@ -71,3 +80,4 @@ class Stage:
     reads: tuple[str, ...]
     inputs: Callable[[Mapping[str, Any]], tuple[str, ...]]
     build: Callable[[StageRun], dict[str, Any]]
+    beside: str | None = None

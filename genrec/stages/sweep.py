@@ -91,6 +91,21 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
         from genrec.stages.evaluate import print_comparison
 
         print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
+        if len(runs) > 1:
+            compare_runs(runs, say)
     for name, failure in failures:
         print(f"failed: {name}: {failure}", file=sys.stderr)
     return max((2 if isinstance(failure, GenRecError) else 1 for _, failure in failures), default=0)
+
+
+def compare_runs(runs: Sequence[Run], say: Callable[[str], None] = print) -> None:
+    """Writes ``<paths.runs>/<what the names begin with>.compare.html``: which differences between the runs are real."""
+    from genrec.stages.models import COMPARISON, find_runs
+    from genrec.stages.standings import write_comparison
+
+    file = runs[0].path.with_name(f"{runs[0].name.partition(',')[0]}{COMPARISON}")
+    try:
+        write_comparison(find_runs([str(run.path) for run in runs]), file)
+        say(f"which differences are real: {file}")
+    except GenRecError as error:  # of another dataset, by another rule: they may be run together, but not compared
+        say(f"no comparison: {error}")

@@ -49,9 +49,6 @@ def build(run: StageRun) -> dict[str, Any]:
                 got=settings.init_from,
                 fix="start from a run with the same generator and sids",
             ) from error
-    logger = (
-        instantiate(run.runtime.logger, "logger").open(run.runtime.name, run.runtime.log_folder) if run.runtime.logger else None
-    )
     fitted = fit(
         generator,
         objective,
@@ -60,7 +57,7 @@ def build(run: StageRun) -> dict[str, Any]:
         settings,
         work=run.work,
         device=resolve_device(run.runtime.device),
-        logger=logger,
+        track=run.runtime.track,
         progress=run.runtime.progress,
         say=run.say,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,13 @@ def fit(
     *,
     work: Path,
     device: torch.device,
-    logger: Any = None,
+    track: Callable[[Mapping[str, float]], None] = lambda row: None,
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Fitted:
     """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
+
+    ``track`` is told every round, those of the earlier process first.
 
     Raises:
         ConfigError: when there is nothing to train on.
@@ -74,7 +76,7 @@ def fit(
     strategy = TrieBeam(num_beams=settings.validation_beams) if autoregressive else FullRanking()
     validator = Validator(dataset, strategy, trie, settings.validation_users)
     module = TrainingModule(generator, objective, plan, settings)
-    keeper = RoundKeeper(validator, work, settings.patience, say)
+    keeper = RoundKeeper(validator, work, settings.patience, say, track)
     callbacks: list[lightning.Callback] = [keeper]
     if progress:
         callbacks.append(StepProgress(plan.num_batches))
@@ -94,7 +96,7 @@ def fit(
             gradient_clip_val=settings.clip,
             reload_dataloaders_every_n_epochs=1,
             limit_val_batches=0,
-            logger=logger or False,
+            logger=False,
             callbacks=callbacks,
             enable_checkpointing=False,
             enable_progress_bar=False,

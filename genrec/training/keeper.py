@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,18 @@ class RoundKeeper(lightning.Callback):
         work: folder that survives a kill.
         patience: rounds without a better score before training stops; None never stops early.
         say: prints a line.
+        track: told each round, also those before a kill.
     """
 
-    def __init__(self, validator: Validator, work: Path, patience: int | None, say: Callable[[str], None]) -> None:
-        self.validator, self.work, self.patience, self.say = validator, work, patience, say
+    def __init__(
+        self,
+        validator: Validator,
+        work: Path,
+        patience: int | None,
+        say: Callable[[str], None],
+        track: Callable[[Mapping[str, float]], None],
+    ) -> None:
+        self.validator, self.work, self.patience, self.say, self.track = validator, work, patience, say, track
         self.history: list[dict[str, float]] = []
         self._started = self._round_started = time.perf_counter()
         self._rounds_here = self._targets_before = 0
@@ -47,6 +55,8 @@ class RoundKeeper(lightning.Callback):
         return max(self.history, key=lambda row: row.get(METRIC, row["round"]))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        for row in self.history:
+            self.track(row)
         if self._out_of_patience():  # killed between the checkpoint and the stop
             trainer.should_stop = True
 
@@ -62,10 +72,10 @@ class RoundKeeper(lightning.Callback):
             got = f"{loss} at step {trainer.global_step}"
             raise ConfigError("train/loss", expected="a finite number", got=got, fix="lower train.lr or use precision=fp32")
         row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
-        row |= {"train/loss": loss} | self.validator.measure(pl_module.generator)
+        row |= {key: float(part) for key, part in trainer.callback_metrics.items() if key.startswith("train/")}
+        row |= self.validator.measure(pl_module.generator)
         self.history.append(row)
-        if trainer.logger is not None:
-            trainer.logger.log_metrics({k: v for k, v in row.items() if "/" in k}, step=trainer.global_step)
+        self.track(row)
         if self.best is row:
             tensors = {name: tensor.contiguous() for name, tensor in pl_module.generator.state_dict().items()}
             save_file(tensors, self.work / f"{BEST_FILE}.tmp")

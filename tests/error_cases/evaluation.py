@@ -12,9 +12,19 @@ from genrec.baselines.item_knn import ItemKNN
 from genrec.baselines.transitions import Transitions
 from genrec.errors import ConfigError, DataError
 from genrec.metrics.hits import find_hits
+from genrec.metrics.target_weights import check_event_types, weighted_targets
 from genrec.stages.evaluate import Evaluator
+from genrec.stages.outside_lists import read_lists
 
-ROOMS = ["metrics", "baselines", "pages", "stages/evaluate.py"]
+ROOMS = [
+    "metrics",
+    "baselines",
+    "pages",
+    "stages/evaluate.py",
+    "stages/ruler.py",
+    "stages/evaluated_lists.py",
+    "stages/outside_lists.py",
+]
 
 TARGETS = pl.DataFrame({"user_id": ["ann"], "item_id": ["a"]})
 
@@ -32,7 +42,48 @@ def evaluation(split: str = "test", **settings: Any) -> Any:
     return trigger
 
 
+EVENTS = pl.DataFrame(
+    {"user_id": ["ann", "ann"], "item_id": ["a", "b"], "event_type": ["click", "view"], "weight": [-1.5, None]}
+)
+
+
+def outside(exclude_seen: bool = True, *, drop: str = "", **columns: Any) -> Any:
+    """A table for the ring of ``walks``: user u0, whose history holds i0 and whose test target is i6, unless told otherwise."""
+
+    def trigger(scene: Scene) -> Any:
+        file = scene.path / "lists.parquet"
+        rows = {"user_id": ["u0"], "item_id": ["i29"], "rank": [1], "split": ["test"]} | columns
+        pl.DataFrame({name: values for name, values in rows.items() if name != drop}).write_parquet(file)
+        return read_lists(file, walks(users=5), exclude_seen=exclude_seen, say=lambda line: None)
+
+    return trigger
+
+
 CASES = [
+    Case("no order", DataError, "split, user_id, item_id", outside(drop="rank")),
+    Case(
+        "an empty rank",
+        DataError,
+        "got None",
+        outside(user_id=["u0", "u1"], item_id=["i0", "i1"], rank=[None, 1], split=["test"] * 2),
+    ),
+    Case("an unknown split", DataError, "got val", outside(split=["val"])),
+    Case(
+        "a rank twice",
+        DataError,
+        "rank 1 twice",
+        outside(user_id=["u0"] * 2, item_id=["i1", "i2"], rank=[1, 1], split=["test"] * 2),
+    ),
+    Case("nobody known", DataError, "'stranger'", outside(user_id=["stranger"])),
+    Case("a seen item", DataError, "item i", outside(item_id=[walks(users=5).item_ids[int(walks(users=5).train[0][0])]])),
+    Case("no event types", ConfigError, "user_id, item_id", lambda scene: weighted_targets(TARGETS, {"click": 1.0})),
+    Case("an event type without weight", ConfigError, "none for view", lambda scene: weighted_targets(EVENTS, {"click": 1.0})),
+    Case("a negative weight of an event", DataError, "weight -1.5", lambda scene: weighted_targets(EVENTS, "weight")),
+    Case("a weight of nothing", ConfigError, "got clik", lambda scene: check_event_types({"clik": 1.0}, EVENTS)),
+    Case("a negative weight", ConfigError, "got -1.0", lambda scene: Evaluator(floors={}, target_weights={"click": -1.0})),
+    Case("a floor called model", ConfigError, "got model", lambda scene: Evaluator(floors={"model": Transitions()})),
+    Case("an unknown category", ConfigError, "got genre", evaluation(category="genre")),
+    Case("an unknown slice", ConfigError, "got colour", evaluation(slice_columns=["colour"])),
     Case("missing column", DataError, "['user_id', 'item_id']", hits(("ann", "a"))),
     Case("rank outside its group", DataError, "'rank': 4", hits(("ann", "a", 4, 1, 2))),
     Case("an item twice", DataError, "item a twice", hits(("ann", "a", 1, 1, 1), ("ann", "a", 2, 2, 1))),

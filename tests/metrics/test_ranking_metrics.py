@@ -7,28 +7,41 @@ from statistics import mean
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.dataset import Dataset, Sequences
 from genrec.errors import DataError
+from genrec.metrics.accuracy import ACCURACY, accuracy
 from genrec.metrics.hits import find_hits, targets_of
 from genrec.metrics.mrr import mrr
 from genrec.metrics.ndcg import ndcg
 from genrec.metrics.recall import recall
+from genrec.metrics.ties import cut_ties, with_ties
 
 
-def naive(metric: str, ranking: tuple[int, ...], targets: set[int], k: int) -> float:
-    ranks = [rank for rank, item in enumerate(ranking[:k], start=1) if item in targets]
-    if metric == "recall":
-        return len(ranks) / len(targets)
-    if metric == "mrr":
-        return 1 / ranks[0] if ranks else 0.0
-    ideal = sum(1 / math.log2(1 + rank) for rank in range(1, min(len(targets), k) + 1))
-    return sum(1 / math.log2(1 + rank) for rank in ranks) / ideal
+def naive(metric: str, ranking: tuple[int, ...], targets: dict[int, float], k: int) -> float:
+    """The textbook formula for one order; ``targets``: item -> weight."""
+    found = [(rank, item) for rank, item in enumerate(ranking[:k], start=1) if item in targets]
+    match metric:
+        case "recall":
+            return sum(targets[item] for _, item in found) / sum(targets.values())
+        case "mrr":
+            return 1 / found[0][0] if found else 0.0
+        case "precision":
+            return len(found) / k
+        case "hit":
+            return float(bool(found))
+        case "map":
+            precisions = [number / rank for number, (rank, _) in enumerate(found, start=1)]
+            return sum(precisions) / min(len(targets), k)
+    best = sorted(targets.values(), reverse=True)[:k]
+    ideal = sum(weight / math.log2(1 + rank) for rank, weight in enumerate(best, start=1))
+    return sum(targets[item] / math.log2(1 + rank) for rank, item in found) / ideal
 
 
-def expected(metric: str, groups: list[list[int]], targets: set[int], k: int) -> float:
+def expected(metric: str, groups: list[list[int]], targets: dict[int, float], k: int) -> float:
     orders = product(*(permutations(group) for group in groups))
     return mean(naive(metric, tuple(item for group in order for item in group), targets, k) for order in orders)
 
@@ -46,22 +59,94 @@ def table_of(lists: dict[str, list[list[int]]]) -> pl.DataFrame:
 
 users = st.tuples(
     st.lists(st.integers(1, 3), max_size=4),  # sizes of the tie groups
-    st.sets(st.integers(0, 12), min_size=1, max_size=5),  # targets; items are numbered in list order, so some are not listed
+    # targets with their weights; items are numbered in list order, so some are not listed
+    st.dictionaries(st.integers(0, 12), st.integers(1, 40).map(lambda eighths: eighths / 8), min_size=1, max_size=5),
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(users, min_size=1, max_size=4), st.integers(1, 8))
-def test_metrics_equal_the_mean_over_all_orders_of_ties(cases, k):
+@given(st.lists(users, min_size=1, max_size=4), st.integers(1, 14), st.booleans())
+def test_metrics_equal_the_mean_over_all_orders_of_ties(cases, k, weighted):
     lists, wanted = {}, []
     for number, (sizes, targets) in enumerate(cases):
         items = iter(range(100))
         lists[f"u{number}"] = [[next(items) for _ in range(size)] for size in sizes]
-        wanted += [(f"u{number}", str(item)) for item in sorted(targets)]
-    hits = find_hits(table_of(lists), pl.DataFrame(wanted, schema=["user_id", "item_id"], orient="row"))
-    for name, metric in {"recall": recall, "ndcg": ndcg, "mrr": mrr}.items():
-        oracle = [expected(name, lists[f"u{n}"], targets, k) for n, (_, targets) in enumerate(cases)]
-        np.testing.assert_allclose(metric(hits, k), oracle, atol=1e-12, err_msg=name)
+        wanted += [(f"u{number}", str(item), weight) for item, weight in sorted(targets.items())]
+    pairs = pl.DataFrame(wanted, schema=["user_id", "item_id", "weight"], orient="row")
+    measured = accuracy(table_of(lists), pairs if weighted else pairs.drop("weight"), [k])
+    for name in ACCURACY:
+        worth = [targets if weighted else dict.fromkeys(targets, 1.0) for _, targets in cases]
+        oracle = [expected(name, lists[f"u{n}"], targets, k) for n, targets in enumerate(worth)]
+        np.testing.assert_allclose(measured[f"{name}@{k}"], oracle, rtol=0, atol=1e-12, err_msg=name)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 12), st.integers(1, 14), st.integers(0, 2**32 - 1))
+def test_metrics_agree_with_torchmetrics_where_they_define_the_same(length, k, seed):
+    from torchmetrics.functional import retrieval
+
+    rng = np.random.default_rng(seed)
+    wanted = rng.random(length) < 0.4
+    wanted[rng.integers(length)] = True
+    items = [str(i) for i in range(length)]
+    scores = {"distinct": rng.permutation(length) + 1.0, "tied": rng.integers(1, 4, length).astype(float)}
+    targets = pl.DataFrame({"user_id": "u", "item_id": [item for item, yes in zip(items, wanted, strict=True) if yes]})
+
+    def ours(kind, k):
+        table = pl.DataFrame({"user_id": "u", "item_id": items, "score": scores[kind]})
+        return accuracy(table, targets, [k]).drop("user_id").row(0, named=True)
+
+    def theirs(function, kind, **more):
+        return float(function(torch.tensor(scores[kind]), torch.tensor(wanted), **more))
+
+    top_k = min(k, length)  # their metrics stop at the end of the list, some with an error
+    same = {
+        "recall": retrieval.retrieval_recall,
+        "ndcg": retrieval.retrieval_normalized_dcg,
+        "mrr": retrieval.retrieval_reciprocal_rank,
+        "precision": retrieval.retrieval_precision,
+        "hit": retrieval.retrieval_hit_rate,
+    }
+    for name, function in same.items():
+        assert ours("distinct", top_k)[f"{name}@{top_k}"] == pytest.approx(theirs(function, "distinct", top_k=top_k), abs=1e-6)
+    # they divide by the hits, we by min(targets, k): the same over the whole list
+    assert ours("distinct", length)[f"map@{length}"] == pytest.approx(
+        theirs(retrieval.retrieval_average_precision, "distinct"), abs=1e-6
+    )
+    # only their ndcg knows ties, and only whole groups: over the whole list the two are the same
+    assert ours("tied", length)[f"ndcg@{length}"] == pytest.approx(theirs(same["ndcg"], "tied"), abs=1e-6)
+
+
+def test_scores_without_ranks_order_the_list_and_make_the_ties():
+    told = table_of({"u": [[5], [7, 8, 9], [6]]})
+    scores = pl.DataFrame({"user_id": "u", "item_id": list("56789"), "score": [0.9, 0.1, 0.5, 0.5, 0.5]})
+    targets = pl.DataFrame({"user_id": ["u", "u"], "item_id": ["8", "6"]})
+    assert accuracy(scores, targets, [1, 2, 3, 5]).equals(accuracy(told, targets, [1, 2, 3, 5]))
+    ranked = with_ties(scores.sample(fraction=1.0, shuffle=True, seed=1)).sort("rank")
+    assert ranked["tie_size"].to_list() == [1, 3, 3, 3, 1]
+    assert ranked["tie_start"].to_list() == [1, 2, 2, 2, 5]
+
+
+def test_ranks_win_over_scores_and_lists_stay_apart():
+    table = pl.DataFrame(
+        {
+            "split": ["test", "test", "validation", "test"],
+            "user_id": ["u", "u", "u", "v"],
+            "item_id": ["a", "b", "c", "d"],
+            "rank": [1, 2, 1, 1],
+            "score": [0.1, 0.7, 0.7, 0.7],
+        }
+    )
+    assert with_ties(table)["tie_size"].to_list() == [1, 1, 1, 1]
+    assert with_ties(table)["tie_start"].to_list() == [1, 2, 1, 1]
+
+
+def test_cuts_inside_ties_are_counted_where_they_matter():
+    rows = {"whole": [3, 2, 1], "cut at two": [3, 2, 2, 1], "open end": [3, 1, 1], "late": [9, 8, 7, 6, 5, 5]}
+    flat = [(user, str(i), score) for user, scores in rows.items() for i, score in enumerate(scores)]
+    table = with_ties(pl.DataFrame(flat, schema=["user_id", "item_id", "score"], orient="row"))
+    assert cut_ties(table, [1, 2]) == {2: 2, 3: 1}
+    assert cut_ties(table, [1, 2, 5]) == {2: 2, 3: 1, 5: 1, 6: 1}
 
 
 def test_a_user_without_a_list_counts_zero_and_one_without_a_target_does_not_count():

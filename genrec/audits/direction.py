@@ -1,0 +1,113 @@
+"""Direction: do item ids rise along the histories, and is a history read backward worth less than forward?
+
+Times by day leave ties, and ties that stand in id order tell a model which of two items is the "next" one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from genrec.audits.ranks import paired_gain, per_user, summary, target_hits
+from genrec.audits.steps import id_ranks
+from genrec.baselines.ranking import Score, scores_of
+from genrec.baselines.transitions import Transitions
+from genrec.dataset import Dataset, Sequences
+from genrec.protocols import Floor
+
+GAPS = (1, 2, 3, 4, 5)
+
+
+def ascending(dataset: Dataset, times: Float[np.ndarray, " events"] | None) -> dict[str, Any]:
+    """Share of pairs of events of one user in which the later item has the higher id; .5 where order and ids are unrelated.
+
+    Ids handed out at first appearance rise by construction, so ``settled`` counts only pairs in which neither item appears
+    for the first time. ``by_gap`` holds settled pairs at a distance of 1, 2, ... events: drift (newer items have higher
+    ids) grows with distance, sorted ties fade. ``tied`` and ``apart``: settled pairs with equal and with different times.
+
+    Returns:
+        Each as ``share``, ``pairs`` and ``z``, the distance from .5 in standard errors.
+    """
+    rank, item, user = id_ranks(dataset.item_ids), dataset.events.item_idx, dataset.events.user_idx
+    old = np.ones(len(item), dtype=bool)
+    old[np.unique(item, return_index=True)[1]] = False
+    ends = np.zeros(len(item), dtype=bool)
+    ends[dataset.events.offsets[1:][dataset.events.lengths > 0] - 1] = True
+
+    def pairs(gap: int) -> tuple[Bool[np.ndarray, " pairs"], Bool[np.ndarray, " pairs"], Bool[np.ndarray, " pairs"]]:
+        same = (user[:-gap] == user[gap:]) & (item[:-gap] != item[gap:])
+        return same, old[:-gap] & old[gap:], rank[item[gap:]] > rank[item[:-gap]]
+
+    same, settled, rises = pairs(1)
+    found: dict[str, Any] = {
+        "all": _share(rises[same]),
+        "settled": _share(rises[same & settled]),
+        "last_pair": _share(rises[same & ends[1:]]),
+        "settled_last_pair": _share(rises[same & settled & ends[1:]]),
+        "by_gap": {},
+    }
+    for gap in GAPS:
+        if gap < len(item):
+            near, known, up = pairs(gap)
+            found["by_gap"][str(gap)] = _share(up[near & known])
+    if times is not None:
+        tied, known = times[:-1] == times[1:], np.isfinite(times[:-1]) & np.isfinite(times[1:])
+        found["tied"] = _share(rises[same & settled & tied])
+        found["apart"] = _share(rises[same & settled & ~tied & known])
+    return found
+
+
+def id_prior(dataset: Dataset, neighbours: Floor) -> dict[str, Any]:
+    """What an order-blind floor, fitted item-kNN, gains from ids alone.
+
+    Scores of items with a higher id than the last item's are multiplied by ``p``, the others by ``1 - p``; ``p`` is the
+    ascending share of the training pairs. Neighbours know no order, so whatever they gain comes from the ids.
+    """
+    rank, train = id_ranks(dataset.item_ids), dataset.train
+    same = (train.user_idx[:-1] == train.user_idx[1:]) & (train.item_idx[:-1] != train.item_idx[1:])
+    p = float(np.mean(rank[train.item_idx[1:]][same] > rank[train.item_idx[:-1]][same])) if same.any() else 0.5
+    plain = scores_of(neighbours)
+
+    def with_prior(histories: Sequences, users: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows items"]:
+        has_last = histories.lengths[users] > 0
+        last = np.where(has_last, rank[histories.item_idx[np.maximum(histories.offsets[1:][users] - 1, 0)]], -1)
+        scores = plain(histories, users)
+        scores *= np.where(rank[None, :] > last[:, None], p, 1 - p)
+        return scores
+
+    def ndcg(score: Score) -> Float[np.ndarray, " users"]:
+        return per_user(target_hits(score, dataset, "test")[True], "test", (10,))["test/ndcg@10"].to_numpy()
+
+    without, told = ndcg(plain), ndcg(with_prior)
+    return {"p": p, "without": float(without.mean()), "with": float(told.mean()), "gain": paired_gain(without, told)}
+
+
+def both_ways(dataset: Dataset) -> dict[str, Any]:
+    """Test figures of transition counts, fitted on the training sequences and on the same sequences reversed."""
+    rows = {}
+    for name, data in (("forward", dataset), ("backward", _backward(dataset))):
+        floor = Transitions()
+        floor.fit(data)
+        rows[name] = per_user(target_hits(scores_of(floor), dataset, "test")[True], "test", (10,))
+    gain = paired_gain(rows["backward"]["test/ndcg@10"].to_numpy(), rows["forward"]["test/ndcg@10"].to_numpy())
+    return {name: summary(values) for name, values in rows.items()} | {"gain": gain}
+
+
+def _backward(dataset: Dataset) -> Dataset:
+    """Each user's training part turned around."""
+    items = np.array(dataset.events.item_idx)
+    starts, ends = dataset.events.offsets[:-1], dataset.train_ends
+    place = np.arange(len(items))
+    user = dataset.events.user_idx
+    trained = place < ends[user]
+    items[trained] = items[(starts[user] + ends[user] - 1 - place)[trained]]
+    return replace(dataset, events=Sequences(items, dataset.events.offsets))
+
+
+def _share(rises: Bool[np.ndarray, " pairs"]) -> dict[str, float]:
+    number = len(rises)
+    share = float(rises.mean()) if number else 0.5
+    return {"share": share, "pairs": number, "z": (share - 0.5) * 2 * number**0.5}

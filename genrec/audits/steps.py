@@ -1,0 +1,43 @@
+"""The step that a model is asked for: from the last item of a history to a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from jaxtyping import Int64
+
+from genrec.dataset import Dataset
+from genrec.types import Split
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Targets of users with a history.
+
+    Args:
+        user: [targets], user_idx.
+        last: [targets], the most recent item of the history.
+        target: [targets], the item held out.
+    """
+
+    user: Int64[np.ndarray, " targets"]
+    last: Int64[np.ndarray, " targets"]
+    target: Int64[np.ndarray, " targets"]
+
+
+def steps_of(dataset: Dataset, split: Split) -> Steps:
+    """Every held-out event of a split, with what came last before the split's first held-out event of that user."""
+    histories, targets = dataset.histories(split), dataset.targets(split)
+    user = targets.user_idx
+    known = histories.lengths[user] > 0
+    user = user[known]
+    last = histories.item_idx[histories.offsets[1:][user] - 1]
+    return Steps(user, last.astype(np.int64), targets.item_idx[known].astype(np.int64))
+
+
+def id_ranks(ids: pl.Series) -> Int64[np.ndarray, " ids"]:
+    """Place of each id in ascending order: by number where all are whole numbers, else by text."""
+    numbers = ids.cast(pl.Int64, strict=False)
+    return (ids if numbers.null_count() else numbers).rank("ordinal").to_numpy().astype(np.int64) - 1

@@ -1,0 +1,65 @@
+"""Compare finished runs: means and intervals over users and seeds, and which differences are real."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_ABOUT = """\
+Runs whose settings differ in seeds only are seeds of one model. All must have been measured on the same data by the same rules.
+
+  genrec compare runs/a runs/b                               two runs: randomization test and bootstrap over users
+  genrec compare runs/*,seed=*                               seeds of several models: users and seeds are drawn at random
+  genrec compare tiger=runs/t0 tiger=runs/t1 sasrec=runs/s   MODEL=RUN names a run's model: for lists made elsewhere
+  genrec compare runs/* --baseline sasrec --html table.html  each against one, as a page
+
+p: chance of a difference this large between equally good models; adjusted for the number of comparisons (Holm), so that at
+most one table in 20 holds any false claim. A difference is called real when its adjusted p is at most .05.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="runs/NAME, NAME, an evaluation folder, or MODEL=RUN")
+    parser.add_argument("--metric", help="such as recall@10 (default: ndcg at the evaluation's headline k)")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="of the users (default: test)")
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="compare with this model, or run, only (default: every pair; of more than 8 models, each with validation's best)",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    parser.add_argument("--draws", type=int, default=10_000, help="of each randomization test and bootstrap (default: 10000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+
+
+def epilog() -> str:
+    """What the options do not say."""
+    return _ABOUT
+
+
+def main(options: argparse.Namespace) -> int:
+    """Prints the tables; returns the exit code."""
+    from genrec.errors import ConfigError
+    from genrec.pages.comparison import comparison_page
+    from genrec.pages.standings import print_standings
+    from genrec.stages.models import find_runs
+    from genrec.stages.standings import standings
+
+    for name, value, least in (("--draws", options.draws, 1), ("--seed", options.seed, 0)):
+        if value < least:
+            raise ConfigError(name, expected=f"{least} or more", got=value, fix="leave it out for the default")
+    found = standings(
+        find_runs(options.runs),
+        split=options.split,
+        metric=options.metric,
+        baseline=options.baseline,
+        draws=options.draws,
+        seed=options.seed,
+    )
+    print_standings(found)
+    if options.html:
+        options.html.parent.mkdir(parents=True, exist_ok=True)
+        options.html.write_text(comparison_page(found), encoding="utf-8")
+        print(f"wrote {options.html}")
+    return 0

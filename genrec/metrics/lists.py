@@ -1,0 +1,74 @@
+"""What users are shown: the first k items of their lists as a matrix, which every figure beyond accuracy starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int64
+
+from genrec.dataset import Dataset, Sequences
+from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, USER_ID, USER_IDX, Split
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists of some users, and what those users had before.
+
+    Equal scores play no part here: a list is shown in the order of its ranks.
+
+    Args:
+        items: item_idx [users, k], best first; ``PAD`` after the end of a list and for items outside the catalogue.
+        histories: of the same users, in the same order.
+    """
+
+    items: Int64[np.ndarray, "users k"]
+    histories: Sequences
+
+    @property
+    def listed(self) -> Bool[np.ndarray, "users k"]:
+        """Where there is an item."""
+        return self.items != PAD
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " users"]:
+        """How many items each list holds."""
+        return self.listed.sum(axis=1)
+
+    @property
+    def exposure(self) -> Int64[np.ndarray, " listed"]:
+        """All listed items of all users, one after the other."""
+        return self.items[self.listed]
+
+    def mean(self, values: Float[np.ndarray, "users k"]) -> Float[np.ndarray, " users"]:
+        """Mean of a figure over the items of each list; NaN for an empty list."""
+        with np.errstate(invalid="ignore"):
+            return np.where(self.listed, values, 0.0).sum(axis=1) / self.lengths
+
+
+def first_items(table: pl.DataFrame, dataset: Dataset, split: Split, user_ids: pl.Series, k: int) -> Lists:
+    """The first ``k`` items of the lists of ``user_ids``.
+
+    Args:
+        table: ``user_id``, ``item_id``, ``rank`` (1-based); one split.
+        dataset: for the histories, and the numbers of users and items.
+        split: whose histories.
+        user_ids: whose lists; users without one get an empty row.
+        k: length, >= 1.
+    """
+    users = pl.DataFrame({USER_ID: user_ids}).with_row_index("row")
+    known = pl.DataFrame({ITEM_ID: dataset.item_ids}).with_row_index(ITEM_IDX)
+    shown = table.filter(pl.col(RANK) <= k).join(users, on=USER_ID).join(known, on=ITEM_ID)
+    items = np.full((len(user_ids), k), PAD, dtype=np.int64)
+    items[shown["row"].to_numpy(), shown[RANK].to_numpy().astype(np.int64) - 1] = shown[ITEM_IDX].to_numpy()
+
+    rows = users.join(pl.DataFrame({USER_ID: dataset.user_ids}).with_row_index(USER_IDX), on=USER_ID, maintain_order="left")
+    return Lists(items, _of_users(dataset.histories(split), rows[USER_IDX].to_numpy().astype(np.int64)))
+
+
+def _of_users(sequences: Sequences, users: Int64[np.ndarray, " users"]) -> Sequences:
+    lengths = sequences.lengths[users]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    flat = np.arange(offsets[-1]) + np.repeat(sequences.offsets[users] - offsets[:-1], lengths)
+    return Sequences(sequences.item_idx[flat], offsets)

@@ -1,0 +1,93 @@
+"""Everything that is counted of one recommender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from genrec.metrics.accuracy import accuracy
+from genrec.metrics.beyond import ItemFacts, beyond_accuracy
+from genrec.types import ITEM_ID, SHORT_SPLIT, USER_ID, Split
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """What is counted, for model and floors alike.
+
+    Args:
+        targets: (``user_id``, ``item_id``) pairs of each split, in user order, perhaps with a ``weight``.
+        ks: list lengths of the accuracy metrics.
+        headline_k: that of the figures beyond accuracy.
+        facts: of the items.
+    """
+
+    targets: Mapping[Split, pl.DataFrame]
+    ks: list[int]
+    headline_k: int
+    facts: ItemFacts
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one recommender, by split.
+
+    Args:
+        accuracy: ``user_id`` and a column per metric and k; users with a target, in the order of the targets.
+        beyond: the same users, figures beyond accuracy; null where one is not defined.
+        overall: figures of all lists together.
+        hits: the rows of the lists that are targets.
+    """
+
+    accuracy: dict[Split, pl.DataFrame] = field(default_factory=dict)
+    beyond: dict[Split, pl.DataFrame] = field(default_factory=dict)
+    overall: dict[Split, dict[str, float]] = field(default_factory=dict)
+    hits: dict[Split, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Metric key (``test/recall@10``) -> a figure of all users."""
+        found: dict[str, float] = {}
+        for split in self.accuracy:
+            columns = self.accuracy[split].drop(USER_ID), self.beyond[split].drop(USER_ID)
+            users = {name: value for frame in columns for name, value in frame.mean().row(0, named=True).items()}
+            found |= by_key(split, users | self.overall[split])
+        return found
+
+    @property
+    def per_user(self) -> dict[Split, pl.DataFrame]:
+        """All figures that users have of their own."""
+        return {split: rows.hstack(self.beyond[split].drop(USER_ID)) for split, rows in self.accuracy.items()}
+
+
+def measure(
+    lists: Callable[[Split], pl.DataFrame],
+    ruler: Ruler,
+    popularity: Measured | None = None,
+    *,
+    is_popularity: bool = False,
+) -> Measured:
+    """Counts; only one split's lists are in memory at a time.
+
+    Args:
+        lists: split -> recommendations table; at least ranks up to the headline k, and the rows of targets.
+        ruler: what to count.
+        popularity: the popularity floor as measured, for serendipity.
+        is_popularity: this is it.
+    """
+    found = Measured()
+    for split, targets in ruler.targets.items():
+        table = lists(split)
+        obvious = table if is_popularity else popularity.hits[split] if popularity else None
+        found.accuracy[split] = accuracy(table, targets, ruler.ks)
+        figures = beyond_accuracy(table, obvious, targets, ruler.facts, split, ruler.headline_k)
+        found.beyond[split], found.overall[split] = figures
+        found.hits[split] = table.join(targets, on=[USER_ID, ITEM_ID], how="semi", maintain_order="left")
+    return found
+
+
+def by_key(split: Split, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """``recall@10`` -> ``test/recall@10``."""
+    return {f"{SHORT_SPLIT[split]}/{name}": value for name, value in figures.items()}

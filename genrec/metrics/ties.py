@@ -1,0 +1,99 @@
+"""Groups of equally good items in a recommendations table: told by the table itself, or by equal scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from genrec.errors import DataError
+from genrec.types import ITEM_ID, RANK, SCORE, SPLIT, TIE_SIZE, TIE_START, USER_ID
+
+LAST = "last"  # rank of the last item of a tie group
+
+
+def with_ties(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with ``rank``, ``tie_start`` and ``tie_size``, as far as it lacks them.
+
+    Without ranks, a list is ordered by descending score; without tie columns, neighbours with equal scores of one list are
+    equally good. Ranks win over scores: a list that is not in the order of its scores (re-ranked, say) keeps its order. Without
+    scores every item stands alone.
+
+    Args:
+        table: ``user_id``, ``item_id`` and ``rank`` (1-based) or ``score``; lists differ in ``user_id`` and, if there is one,
+            ``split``. Columns beyond these stay.
+
+    Raises:
+        DataError: when a column is missing, or a rank lies outside its tie group.
+
+    Examples:
+        >>> table = pl.DataFrame({"user_id": list("aaa"), "item_id": list("xyz"), "score": [0.5, 0.9, 0.5]})
+        >>> with_ties(table).select("item_id", "rank", "tie_start", "tie_size").rows()
+        [('x', 2, 2, 2), ('y', 1, 1, 1), ('z', 3, 2, 2)]
+    """
+    needed = (USER_ID, ITEM_ID, SCORE if SCORE in table.columns and RANK not in table.columns else RANK)
+    for column in needed:
+        if column not in table.columns:
+            raise DataError(f"recommendations.{column}", expected="a column", got=table.columns, fix="write it")
+    own = [column for column in (SPLIT, USER_ID) if column in table.columns]
+    if RANK not in table.columns:
+        table = table.with_columns(pl.col(SCORE).rank("ordinal", descending=True).over(own).cast(pl.Int64).alias(RANK))
+    if has_ties(table):
+        return _checked(table)
+    if SCORE not in table.columns:
+        return _checked(table.with_columns(pl.col(RANK).alias(TIE_START), pl.lit(1).alias(TIE_SIZE)))
+    place, group = "place of the row", "group"
+    ordered = table.with_row_index(place).sort(*own, RANK)
+    new = (pl.col(SCORE) != pl.col(SCORE).shift()) | pl.any_horizontal(pl.col(c) != pl.col(c).shift() for c in own)
+    grouped = ordered.with_columns(new.fill_null(True).cum_sum().alias(group))
+    tied = grouped.with_columns(pl.col(RANK).first().over(group).alias(TIE_START), pl.len().over(group).alias(TIE_SIZE))
+    return _checked(tied.sort(place).drop(place, group))
+
+
+def has_ties(table: pl.DataFrame) -> bool:
+    """Whether the table says itself which items are equally good."""
+    return TIE_START in table.columns and TIE_SIZE in table.columns
+
+
+def cut_ties(table: pl.DataFrame, ks: Iterable[int]) -> dict[int, int]:
+    """How many lists are cut inside a group of equal scores, by the rank of the cut; without those where none is.
+
+    Metrics count such a group by expected rank, so nothing is wrong with them; but a list that ENDS with equal scores may have
+    lost some of their group, which nobody can see from the table. Such lists are counted under their own length, unless their
+    last group starts beyond every k.
+
+    Args:
+        table: as ``with_ties`` gives it.
+        ks: the list lengths that are evaluated.
+
+    Examples:
+        One list of four, the last three equal: cut at 2 and perhaps at its end:
+
+        >>> table = pl.DataFrame({"user_id": ["a"] * 4, "item_id": list("wxyz"), "score": [0.9, 0.5, 0.5, 0.5]})
+        >>> cut_ties(with_ties(table), [1, 2, 10])
+        {2: 1, 4: 1}
+    """
+    own = [column for column in (SPLIT, USER_ID) if column in table.columns]
+    ks = sorted(ks)
+    groups = table.filter((pl.col(TIE_SIZE) > 1) & (pl.col(RANK) == pl.col(TIE_START))).with_columns(
+        (pl.col(TIE_START) + pl.col(TIE_SIZE) - 1).alias(LAST)
+    )
+    found = {k: groups.filter((pl.col(TIE_START) <= k) & (pl.col(LAST) > k)).height for k in ks}
+    ends = table.group_by(own).agg(pl.col(RANK).max())
+    open_ends = groups.filter(pl.col(TIE_START) <= ks[-1]).join(ends, left_on=[*own, LAST], right_on=[*own, RANK])
+    for length, lists in open_ends.group_by(LAST).len().rows():
+        found[length] = found.get(length, 0) + lists
+    return {k: lists for k, lists in sorted(found.items()) if lists}
+
+
+def _checked(table: pl.DataFrame) -> pl.DataFrame:
+    start, size = pl.col(TIE_START), pl.col(TIE_SIZE)
+    outside = table.filter((start < 1) | (pl.col(RANK) < start) | (pl.col(RANK) >= start + size))
+    if outside.height:
+        raise DataError(
+            f"recommendations of user {outside[USER_ID][0]}",
+            expected="1 <= tie_start <= rank < tie_start + tie_size",
+            got=outside.select(RANK, TIE_START, TIE_SIZE).row(0, named=True),
+            fix="give each row the ranks of its own group of equal scores",
+        )
+    return table

@@ -1,0 +1,260 @@
+"""The comparison of several models, also the report of a sweep: figures beside floors, and which differences are real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from genrec.metrics.pairwise import POWER, Pair
+from genrec.pages.charts import Dots, Kind, dot_chart
+from genrec.pages.page import Markup, join, render, section, tag
+from genrec.pages.verdict import metric_label
+
+MOST_NAMED = 4  # differences that a sentence names
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model, a floor or a bound.
+
+    Args:
+        name: of it.
+        kind: "model", "floor" or "bound".
+        value: of the compared metric; of a model with several runs their mean.
+        interval: 95 %, over users and, with several runs, over seeds.
+        runs: run -> value; empty for floors and bounds.
+        others: further figures, by metric key.
+    """
+
+    name: str
+    kind: Kind
+    value: float
+    interval: tuple[float, float] | None = None
+    runs: Mapping[str, float] = field(default_factory=dict)
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the runs; None of fewer than two."""
+        if len(self.runs) < 2:
+            return None
+        return float((sum((run - self.value) ** 2 for run in self.runs.values()) / (len(self.runs) - 1)) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Everything the comparison found.
+
+    Args:
+        metric: key of the compared metric, ``test/ndcg@10``.
+        users: compared on.
+        num_items: ranked.
+        exclude_seen: the rule of all rows; None where unknown.
+        models, floors: rows; ``floors`` holds bounds too.
+        pairs: compared.
+        baseline: what all were compared with; None when every pair was.
+        differences: setting -> its value in each model, where they differ.
+    """
+
+    metric: str
+    users: int
+    num_items: int
+    exclude_seen: bool | None
+    models: Sequence[Row]
+    floors: Sequence[Row]
+    pairs: Sequence[Pair]
+    baseline: str | None = None
+    differences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """``test NDCG@10``."""
+        short = self.metric.partition("/")[0]
+        return f"{'validation' if short == 'val' else short} {metric_label(self.metric)}"
+
+    @property
+    def best(self) -> Row:
+        return max(self.models, key=lambda row: row.value)
+
+
+def verdict_of(pair: Pair) -> str:
+    """In words."""
+    return "real" if pair.real else "cannot be told apart"
+
+
+def p_text(p: float) -> str:
+    """``0.0312``; below what the draws can show, the bound."""
+    return f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
+
+
+def conclusion(found: Standings) -> str:
+    """What the comparison says, what it could have shown, and about what."""
+    told = []
+    if found.pairs:
+        real = sorted((pair for pair in found.pairs if pair.real), key=lambda pair: -abs(pair.comparison.difference))
+        alike = [pair for pair in found.pairs if not pair.real]
+        if real:
+            count = "The difference is" if len(found.pairs) == 1 else f"{len(real)} of {len(found.pairs)} differences are"
+            told.append(f"{count} real on {found.label}: {_listed([_lead(pair) for pair in real])}.")
+        if alike:
+            told.append(f"Cannot be told apart: {_listed([f'{pair.first} and {pair.second}' for pair in alike])}.")
+        told.append(_power(found))
+    else:
+        told.append(f"{found.best.name} alone: give another model to compare it with.")
+    single = [row.name for row in found.models if len(row.runs) == 1]
+    if len(single) == len(found.models):
+        told.append(
+            "One run each: this holds for these trained models; several seeds of each (-m seed=0,1,2) would show whether "
+            "it holds for their recipes."
+        )
+    elif single and found.pairs:
+        told.append(f"{_listed(single)}: one run only, whose seeds are taken to vary as those of the model beside it.")
+    return " ".join(told)
+
+
+def _lead(pair: Pair) -> str:
+    names = (pair.first, pair.second) if pair.comparison.difference > 0 else (pair.second, pair.first)
+    return f"{names[0]} beats {names[1]} by {abs(pair.comparison.difference):.4f}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    more = len(parts) - MOST_NAMED
+    return "; ".join(parts[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _power(found: Standings) -> str:
+    smallest, largest = (f"{pick(pair.detectable for pair in found.pairs):.4f}" for pick in (min, max))
+    told = f"{smallest} to {largest}, depending on the pair,"
+    if smallest == largest:
+        told = smallest + (f" ({float(largest) / found.best.value:.0%} of the best mean)" if found.best.value else "")
+    return f"With these {found.users:,} users a true difference of {told} is found {POWER:.0%} of the time."
+
+
+def comparison_page(found: Standings) -> str:
+    """A self-contained page."""
+    rows = [*found.floors, *sorted(found.models, key=lambda row: -row.value)]
+    seen = {True: "seen items excluded", False: "seen items may be recommended", None: "rule for seen items unknown"}
+    note = (
+        f"{found.users:,} users, {found.num_items:,} items, full ranking, {seen[found.exclude_seen]}. Intervals are 95 %: over "
+        "users, and over seeds where a model has several."
+    )
+    body = join(
+        section(f"Models and floors, {found.label}", _figures(rows), _dots(found, rows), _every_run(rows), note=note),
+        _pairs(found) if found.pairs else None,
+        _settings(found) if found.differences else None,
+    )
+    title = " against ".join(row.name for row in found.models) if len(found.models) < 3 else f"{len(found.models)} models"
+    return render(f"Comparison of {title}", lead=conclusion(found), body=body)
+
+
+def _dots(found: Standings, rows: Sequence[Row]) -> Markup:
+    dots = [
+        Dots(row.name, row.kind, row.value, row.interval, tuple(row.runs.values()) if row.spread else ())
+        for row in rows
+        if row.kind != "bound"  # so far away that the models would fall on one spot
+    ]
+    return tag("div", dot_chart(f"{found.label}: mean, 95 % interval and, as rings, each seed", dots), class_="charts")
+
+
+def _figures(rows: Sequence[Row]) -> Markup:
+    keys = list(dict.fromkeys(key for row in rows for key in row.others))
+    heads = ["runs", "mean", "sd over seeds", *(f"{_split(key)} {metric_label(key)}" for key in keys)]
+    head = tag("tr", tag("td"), *(tag("th", text, scope="col") for text in heads))
+    lines = []
+    for row in rows:
+        interval = tag("small", "{:.4f}–{:.4f}".format(*row.interval)) if row.interval else None
+        cells = [
+            str(len(row.runs) or ""),
+            join(f"{row.value:.4f}", interval),
+            "" if row.spread is None else f"{row.spread:.4f}",
+            *(f"{row.others[key]:.4f}" if key in row.others else "" for key in keys),
+        ]
+        lines.append(tag("tr", tag("th", row.name, scope="row"), *(tag("td", cell) for cell in cells), class_=row.kind))
+    return _table(head, lines, "Models and floors")
+
+
+def _every_run(rows: Sequence[Row]) -> Markup | None:
+    if all(row.spread is None for row in rows):
+        return None
+    head = tag("tr", *(tag("th", text, scope="col") for text in ("model", "run", "mean")))
+    lines = [
+        tag("tr", tag("th", row.name, scope="row"), tag("td", run), tag("td", f"{value:.4f}"))
+        for row in rows
+        for run, value in row.runs.items()
+    ]
+    return tag("details", tag("summary", "Every run"), _table(head, lines, "Every run"))
+
+
+def _pairs(found: Standings) -> Markup:
+    head = [
+        tag("th", text, scope="col") for text in ("difference", "95 % interval", "p", "adjusted p", "detectable", "verdict")
+    ]
+    lines = []
+    for pair in found.pairs:
+        low, high = pair.comparison.interval
+        cells = [
+            f"{pair.comparison.difference:+.4f}",
+            f"{low:+.4f} to {high:+.4f}",
+            p_text(pair.comparison.p),
+            p_text(pair.p),
+            f"{pair.detectable:.4f}",
+            tag("span", verdict_of(pair), class_="pill good" if pair.real else "pill"),
+        ]
+        name = tag("th", pair.first, tag("small", f"against {pair.second}"), scope="row", class_="against")
+        lines.append(tag("tr", name, *(tag("td", cell) for cell in cells)))
+    dots = [
+        Dots(
+            f"{pair.first} minus {pair.second}",
+            "model" if pair.real else "floor",
+            pair.comparison.difference,
+            pair.comparison.interval,
+        )
+        for pair in found.pairs
+    ]
+    against = f"each against {found.baseline}" if found.baseline else "every pair"
+    return section(
+        "Which differences are real",
+        _table(tag("tr", tag("td"), *head), lines, "Pairs"),
+        tag("div", dot_chart("Differences with 95 % intervals", dots, zero=True), class_="charts"),
+        _matrix(found) if not found.baseline and len(found.models) > 2 else None,
+        note=f"Paired over the same users, {against}. Adjusted p: for {len(found.pairs)} comparisons (Holm); a difference is "
+        "real when it is at most .05. Intervals are not adjusted. Detectable: the true difference found 4 times in 5. Choose "
+        "settings on validation; test is for the last word.",
+    )
+
+
+def _matrix(found: Standings) -> Markup:
+    cells = {}
+    for pair in found.pairs:
+        for sign, names in ((1, (pair.first, pair.second)), (-1, (pair.second, pair.first))):
+            difference = sign * pair.comparison.difference
+            word = ("better" if difference > 0 else "worse") if pair.real else "cannot tell"
+            style = "pill good" if pair.real and difference > 0 else "pill"
+            cells[names] = tag("td", f"{difference:+.4f} ", tag("span", word, class_=style))
+    order = sorted(found.models, key=lambda row: -row.value)
+    head = tag("tr", tag("td"), *(tag("th", row.name, scope="col") for row in order))
+    lines = [
+        tag("tr", tag("th", row.name, scope="row"), *(cells.get((row.name, other.name), tag("td", "·")) for other in order))
+        for row in order
+    ]
+    table = _table(head, lines, "Every model against every other")
+    return tag("details", tag("summary", "As a matrix: the row's model minus the column's"), table, open="open")
+
+
+def _settings(found: Standings) -> Markup:
+    head = tag("tr", tag("td"), *(tag("th", row.name, scope="col") for row in found.models))
+    lines = [
+        tag("tr", tag("th", key, scope="row"), *(tag("td", value) for value in values))
+        for key, values in found.differences.items()
+    ]
+    table = _table(head, lines, "Settings that differ")
+    return section("What differs", table, note="Settings that led to the recommendations; seeds aside. - is not used there.")
+
+
+def _split(key: str) -> str:
+    return "validation" if key.startswith("val/") else "test"
+
+
+def _table(head: Markup, lines: Sequence[Markup], label: str) -> Markup:
+    table = tag("table", tag("thead", head), tag("tbody", *lines))
+    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)

@@ -1,0 +1,61 @@
+"""What a run took: seconds per stage, and on which machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from genrec.artifacts import Artifact
+from genrec.pages.page import Markup, section, tag
+
+NOT_TOLD = "not recorded"
+
+
+def cost_section(artifacts: Mapping[str, Artifact]) -> Markup:
+    """A row per artifact, in the order in which they were made.
+
+    Args:
+        artifacts: kind -> artifact.
+    """
+    columns = ("stage", "time", "size", "made (UTC)", "on", "speed")
+    rows = [
+        (
+            artifact.stage,
+            _duration(artifact.manifest.get("seconds")),
+            _size(sum(file["bytes"] for file in artifact.manifest["files"].values())),
+            artifact.manifest["created"].removesuffix("+00:00").replace("T", " "),
+            machine_of(artifact),
+            _speed(artifact),
+        )
+        for artifact in artifacts.values()
+    ]
+    head = tag("thead", tag("tr", *(tag("th", column, scope="col") for column in columns)))
+    body = tag("tbody", *(tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows))
+    return section(
+        "Run time and hardware",
+        tag("div", tag("table", head, body), class_="scroll", tabindex="0", role="region", aria_label="Run time"),
+        note="Wall-clock time of the process that finished the stage; of one that was interrupted, the last part only. "
+        "Artifacts found in the store were made by an earlier run.",
+    )
+
+
+def machine_of(artifact: Artifact) -> str:
+    """Device, processor and threads that an artifact was made with."""
+    known = artifact.manifest["environment"]
+    threads = f"{known['threads']} threads" if known.get("threads") else f"{known.get('cpus', '?')} CPUs"
+    return ", ".join(str(part) for part in (known.get("device"), known.get("processor"), threads) if part)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return NOT_TOLD
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
+
+
+def _speed(artifact: Artifact) -> str:
+    splits = artifact.facts.get("splits", {}) if artifact.kind == "recommendations" else {}
+    return "; ".join(f"{split} {facts['users_per_second']:,.0f} users/s" for split, facts in splits.items())

@@ -1,0 +1,245 @@
+"""diagnose: where a generator loses the next item, whether its probabilities are honest, what it looks at -> ``diagnosis``.
+
+Everything is about a seeded sample of the users with a target, decoded as ``recommend`` does. Figures are about the FIRST
+target of each, the very next item, since that is what a generator predicts. diagnosis.json:
+
+    schema        1
+    split         the last of recommend.splits with targets; users: how many were drawn; seed
+    rules         list_length, exclude_seen, normalization ("trie", "codebook", or null for an item scorer)
+    levels        one entry per level, or null for an item scorer
+        accuracy        share of users whose next item's code is the most probable one, given the TRUE prefix
+        own_accuracy    share whose most probable beam stands on the next item's prefix after this level; null without beams
+        log_prob        mean log-probability of the true code given the true prefix, in nats
+        log_choices     mean log of the number of existing codes there: -log_choices is what guessing gets
+        forced          share of users for whom only one code exists there
+        mass            mean probability that existing codes get; below 1 only with normalization "codebook"
+    beams         null without beams; targets that the seen-item rule forbids are left out
+        users           how many targets are counted; excluded: how many are left out
+        lost            per level, the share whose prefix leaves the beam there
+        kept            the share kept to the end: recall at the number of beams
+        lists           per k: listed, search_errors (more probable than the k-th listed, yet not listed: an exact search would
+                        list at most these more), model_errors (the model itself thinks k items more probable); shares
+    calibration   of the first k recommended items, each a prediction that it is the next one
+        k, bins (predicted, observed, low, high, count; 95 % intervals), error (expected calibration error),
+        mass (mean predicted probability that the next item is among the k), hit_rate (how often it is), hit_rate_interval
+    because_of    one entry per chosen user: user_id, drawn ("random" or "hit"), history_length,
+                  history (the last items: item_id, title, first and target: weights of this item for the first recommendation
+                  and for the next item, in nats), targets (item_id, title, rank or null), target_probability (of the first),
+                  recommended (item_id, title, probability, hit)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from genrec.components import instantiate
+from genrec.dataset import Dataset
+from genrec.decoding.next_item import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
+from genrec.decoding.occlusion import history_weights
+from genrec.decoding.users import users_with_targets
+from genrec.errors import ConfigError, DataError
+from genrec.metrics.reliability import reliability, wilson_interval
+from genrec.pages.users import item_titles
+from genrec.protocols import DecodingStrategy, device_of
+from genrec.sids import SIDTable
+from genrec.stages import recommend, train
+from genrec.stages.progress import user_progress
+from genrec.stages.stage import Stage, StageRun
+from genrec.trie import PrefixTrie
+from genrec.types import PAD, Split
+
+DIAGNOSIS_FILE = "diagnosis.json"
+SCHEMA = 1
+LEFT_OUT = 10  # last history items that are traced
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseSettings:
+    """How closely to look: the ``diagnose`` group.
+
+    Args:
+        num_users: sampled among those with a target, at least 1.
+        because_of: users whose recommendations are traced to their histories, half of them among those with a hit.
+        bins: of predicted probability, at least 1.
+        seed: of the draws.
+    """
+
+    num_users: int = 1000
+    because_of: int = 20
+    bins: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for key, least in (("num_users", 1), ("because_of", 0), ("bins", 1)):
+            if getattr(self, key) < least:
+                raise ConfigError(f"diagnose.{key}", expected=f"at least {least}", got=getattr(self, key), fix="raise it")
+
+
+def build(run: StageRun) -> dict[str, Any]:
+    """Writes diagnosis.json."""
+    from genrec.training.fit import resolve_device  # Lightning is slow to import
+
+    settings: DiagnoseSettings = instantiate(run.config["diagnose"], "diagnose")
+    rule: recommend.RecommendSettings = instantiate(run.config["recommend"], "recommend")
+    strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")
+    dataset = Dataset.load(run.inputs["dataset"].path)
+    device = resolve_device(run.runtime.device)
+    sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
+    trie = PrefixTrie.build(sids) if sids else None
+    generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
+    trie = trie.to(device) if trie and strategy.kind == "autoregressive" else None
+    decoder = Decoder(generator, strategy, trie, min(rule.k, dataset.num_items), rule.exclude_seen)
+
+    split = sampled_split(dataset, rule)
+    rng = np.random.default_rng(settings.seed)
+    users = rng.permutation(users_with_targets(dataset, split))[: settings.num_users]
+    histories, targets = dataset.histories(split), dataset.targets(split)
+    users = users[np.argsort(histories.lengths[users], kind="stable")]  # so that little is padded
+    parts = []
+    with user_progress("users", len(users), run.runtime.progress) as advance:
+        for chunk in np.split(users, range(rule.batch_size, len(users), rule.batch_size)):
+            parts.append(observe(decoder, histories, chunk, targets.item_idx[targets.offsets[chunk]].astype(np.int64)))
+            advance(len(chunk))
+    seen = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    diagnosis: dict[str, Any] = {
+        "schema": SCHEMA,
+        "split": split,
+        "users": len(users),
+        "seed": settings.seed,
+        "rules": {
+            "list_length": decoder.k,
+            "exclude_seen": rule.exclude_seen,
+            "normalization": getattr(generator, "normalization", None) if trie else None,
+        },
+        "levels": level_accuracy(seen),
+        "beams": beam_losses(seen, decoder.k),
+        "calibration": _calibration(seen, min(TOP, decoder.k), settings.bins),
+        "because_of": _because_of(decoder, dataset, split, seen, settings.because_of, rng),
+    }
+    (run.folder / DIAGNOSIS_FILE).write_text(json.dumps(diagnosis, indent=1, ensure_ascii=False, allow_nan=False))
+    facts = _facts(diagnosis)
+    for line in _told(facts, diagnosis["calibration"]["k"]):
+        run.say(line)
+    return facts
+
+
+def sampled_split(dataset: Dataset, rule: recommend.RecommendSettings) -> Split:
+    """Test where it is recommended for: whoever keeps test out of sight by ``recommend.splits`` does not see it here either."""
+    for split in ("test", "validation"):
+        if split in rule.splits and len(users_with_targets(dataset, split)):
+            return split
+    raise DataError(
+        "recommend.splits",
+        expected="a split with something to predict",
+        got=f"{list(rule.splits)} of a dataset split by {dataset.facts.get('split')}",
+        fix="prepare with a split that holds events out, such as split=leave_one_out",
+    )
+
+
+def _calibration(seen: Observed, k: int, bins: int) -> dict[str, Any]:
+    listed = seen["items"][:, :k] != PAD
+    probabilities = np.where(listed, np.exp(seen["log_probs"][:, :k].astype(np.float64)), 0.0)
+    hit = listed & (seen["items"][:, :k] == seen["target"][:, None])
+    made = reliability(probabilities[listed], hit[listed], bins=bins)
+    low, high = wilson_interval(made.observed, made.count)
+    columns = {"predicted": made.predicted, "observed": made.observed, "low": low, "high": high}
+    rate = hit.any(axis=1).mean(keepdims=True)
+    return {
+        "k": k,
+        "bins": [
+            {name: float(values[i]) for name, values in columns.items()} | {"count": int(count)}
+            for i, count in enumerate(made.count)
+        ],
+        "error": made.error,
+        "mass": float(probabilities.sum(axis=1).mean()),
+        "hit_rate": float(rate[0]),
+        "hit_rate_interval": [float(end[0]) for end in wilson_interval(rate, np.array([len(hit)]))],
+    }
+
+
+# --- chosen users ------------------------------------------------------------------------------------------------------------
+
+
+def _because_of(
+    decoder: Decoder, dataset: Dataset, split: Split, seen: Observed, number: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Half of the users at random, half (or as many as there are) among those with a hit in the first ten."""
+    targets, histories, titles = dataset.targets(split), dataset.histories(split), item_titles(dataset)
+    ranked = [[int(item) for item in row if item != PAD] for row in seen["items"]]
+    hits = [not set(row[:TOP]).isdisjoint(targets[user].tolist()) for user, row in zip(seen["users"], ranked, strict=True)]
+    anyone = rng.permutation(np.flatnonzero([bool(row) for row in ranked]))[: (number + 1) // 2]
+    lucky = rng.permutation(np.setdiff1d(np.flatnonzero(hits), anyone))[: number - len(anyone)]
+    chosen = [*anyone, *lucky]
+    if not chosen:
+        return []
+    read = [np.asarray(histories[seen["users"][row]][-decoder.generator.max_history_len :]) for row in chosen]
+    traced = torch.tensor([[ranked[row][0], seen["target"][row]] for row in chosen]).to(device_of(decoder.generator))
+    weights = history_weights(decoder.generator, decoder.trie, read, traced, last=LEFT_OUT)
+
+    def told(item: int) -> dict[str, Any]:
+        return {"item_id": dataset.item_ids[item], "title": titles[item]}
+
+    def card(i: int, row: int) -> dict[str, Any]:
+        user, probability = int(seen["users"][row]), np.exp(seen["log_probs"][row].astype(np.float64))
+        items, wanted = ranked[row], targets[user].tolist()
+        traced_items = read[i][len(read[i]) - len(weights[i]) :].tolist()
+        return {
+            "user_id": dataset.user_ids[user],
+            "drawn": "random" if i < len(anyone) else "hit",
+            "history_length": len(histories[user]),
+            "history": [
+                told(item) | {"first": first, "target": target}
+                for item, (first, target) in zip(traced_items, weights[i].tolist(), strict=True)
+            ],
+            "targets": [told(item) | {"rank": items.index(item) + 1 if item in items else None} for item in wanted],
+            "target_probability": float(np.exp(seen["log_prob"][row])),
+            "recommended": [
+                told(item) | {"probability": float(probability[slot]), "hit": item in wanted}
+                for slot, item in enumerate(items[:TOP])
+            ],
+        }
+
+    return [card(i, int(row)) for i, row in enumerate(chosen)]
+
+
+# --- what is said ------------------------------------------------------------------------------------------------------------
+
+
+def _facts(diagnosis: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that the manifest carries."""
+    levels, beams, calibration = diagnosis["levels"], diagnosis["beams"], diagnosis["calibration"]
+    facts: dict[str, Any] = {"split": diagnosis["split"], "users": diagnosis["users"]}
+    if levels:
+        facts["accuracy"] = [level["accuracy"] for level in levels]
+    if beams:
+        facts["own_accuracy"] = [level["own_accuracy"] for level in levels]
+        facts |= {"lost": beams["lost"], "kept": beams["kept"], "search_errors": beams["lists"][0]["search_errors"]}
+    return facts | {"calibration_error": calibration["error"], "mass": calibration["mass"], "hit_rate": calibration["hit_rate"]}
+
+
+def _told(facts: Mapping[str, Any], k: int) -> list[str]:
+    lines = [f"{facts['users']:,} {facts['split']} users"]
+    if "accuracy" in facts:
+        lines.append(f"right code given the true prefix, level by level: {' / '.join(f'{x:.1%}' for x in facts['accuracy'])}")
+    if "lost" in facts:
+        lost = " / ".join(f"{share:.1%}" for share in facts["lost"])
+        lines.append(f"next item lost by the beam, level by level: {lost}; kept to the end {facts['kept']:.1%}")
+    lines.append(f"hits promised in the first {k}: {facts['mass']:.1%}; come true: {facts['hit_rate']:.1%}")
+    return lines
+
+
+STAGE = Stage(
+    name="diagnose",
+    kind="diagnosis",
+    version=1,
+    reads=("decoding", "recommend", "diagnose"),
+    inputs=recommend.inputs,
+    build=build,
+    beside="recommendations",
+)

@@ -1,0 +1,137 @@
+"""The comparison of finished runs: figures of every model and floor, and which differences between models are real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from genrec.errors import ConfigError, did_you_mean
+from genrec.metrics.bootstrap import bootstrap_intervals
+from genrec.metrics.pairwise import pairwise
+from genrec.metrics.seeds import estimate
+from genrec.pages.comparison import Row, Standings, comparison_page
+from genrec.stages.models import Finished, Model, differences, group
+from genrec.types import SHORT_SPLIT, SPLITS, Split
+
+MOST_PAIRED = 8  # models of which every pair is compared: 28
+
+
+def standings(
+    runs: Sequence[Finished],
+    *,
+    split: Split = "test",
+    metric: str | None = None,
+    baseline: str | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> Standings:
+    """Compares runs.
+
+    Args:
+        runs: evaluated on the same data by the same rules.
+        split: of the users.
+        metric: measured user by user, such as ``recall@10``; None: ndcg at the evaluation's headline k.
+        baseline: a model, or one of its runs: compare with this one only. None: every pair; of more than ``MOST_PAIRED`` models
+            each against the best on validation, because so many questions at once would be answered by none.
+        draws: of randomization tests and bootstraps.
+        seed: of both.
+
+    Raises:
+        ConfigError: when the runs cannot be compared, or the baseline is none of them.
+    """
+    metric = metric or f"ndcg@{runs[0].metrics['rules']['headline_k']}"
+    models = group(runs, split=split, metric=metric)
+    chosen = _baseline(models, baseline) if baseline else _best_on_validation(models, metric)
+    key = f"{SHORT_SPLIT[split]}/{metric}"
+    first = runs[0].metrics
+    return Standings(
+        metric=key,
+        users=len(models[0].scores),
+        num_items=first["dataset"]["num_items"],
+        exclude_seen=first["rules"]["exclude_seen"],
+        models=[_row(model, key, draws, seed) for model in models],
+        floors=_floors(runs, key),
+        pairs=pairwise({model.name: model.scores for model in models}, baseline=chosen, draws=draws, seed=seed),
+        baseline=chosen,
+        differences=differences(models),
+    )
+
+
+def _baseline(models: Sequence[Model], name: str) -> str:
+    for model in models:
+        if name in (model.name, *(run.name for run in model.runs), *(str(run.folder.parent) for run in model.runs)):
+            return model.name
+    known = [model.name for model in models]
+    raise ConfigError("--baseline", expected="one of the models", got=name, fix=did_you_mean(name, known))
+
+
+def _best_on_validation(models: Sequence[Model], metric: str) -> str | None:
+    if len(models) <= MOST_PAIRED:
+        return None
+    key = f"{SHORT_SPLIT['validation']}/{metric}"
+    if any(key not in run.metrics["model"] for model in models for run in model.runs):
+        return models[0].name
+    return max(models, key=lambda model: float(np.mean([run.metrics["model"][key] for run in model.runs]))).name
+
+
+def _row(model: Model, key: str, draws: int, seed: int) -> Row:
+    means = [float(mean) for mean in model.scores.mean(axis=0)]
+    return Row(
+        name=model.name,
+        kind="model",
+        value=float(np.mean(means)),
+        interval=_interval(model.scores, draws, seed),
+        runs=dict(zip((run.name for run in model.runs), means, strict=True)),
+        others={
+            other: float(np.mean([run.metrics["model"][other] for run in model.runs]))
+            for other in _other_keys(model.runs[0], key)
+            if all(other in run.metrics["model"] for run in model.runs)
+        },
+    )
+
+
+def _interval(scores: Float[np.ndarray, "users runs"], draws: int, seed: int) -> tuple[float, float]:
+    if scores.shape[1] > 1:
+        return estimate(scores).interval(0.95)
+    return bootstrap_intervals(pl.DataFrame({"mean": scores[:, 0]}), draws=draws, seed=seed)["mean"]
+
+
+def _floors(runs: Sequence[Finished], key: str) -> list[Row]:
+    """Each floor once; one that was measured with other settings in another run stands twice."""
+    found: dict[tuple[str, float], Row] = {}
+    for run in runs:
+        for kind, rows in (("floor", run.metrics["floors"]), ("bound", run.metrics["bounds"])):
+            for name, figures in rows.items():
+                if key in figures:
+                    interval = run.metrics["floor_intervals"].get(name, {}).get(key) if kind == "floor" else None
+                    others = {other: figures[other] for other in _other_keys(run, key) if other in figures}
+                    row = Row(
+                        name=f"{name} bound" if kind == "bound" else name,
+                        kind="bound" if kind == "bound" else "floor",
+                        value=figures[key],
+                        interval=(interval[0], interval[1]) if interval else None,
+                        others=others,
+                    )
+                    found.setdefault((name, figures[key]), row)
+    return list(found.values())
+
+
+def _other_keys(run: Finished, key: str) -> list[str]:
+    """The figures told beside the compared one: recall and ndcg at the headline k, on both splits."""
+    k = run.metrics["rules"]["headline_k"]
+    keys = [f"{SHORT_SPLIT[split]}/{metric}@{k}" for split in reversed(SPLITS) for metric in ("recall", "ndcg")]
+    return [other for other in keys if other != key and other in run.metrics["model"]]
+
+
+def write_comparison(runs: Sequence[Finished], file: Path) -> None:
+    """Compares runs and writes the page: on test, or on validation when that is all that was measured.
+
+    Raises:
+        ConfigError: when the runs cannot be compared.
+    """
+    split: Split = "test" if all("test" in run.metrics["users"] for run in runs) else "validation"
+    file.write_text(comparison_page(standings(runs, split=split)), encoding="utf-8")
