@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genrec.api import load, run
+    from genrec.api import audit, compare, load, run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "run"]
+__all__ = ["__version__", "audit", "compare", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "run"):
+    if name in __all__:
         import genrec.api
 
         return getattr(genrec.api, name)

@@ -1,15 +1,20 @@
-"""The Python API, equal to the command line: ``genrec.run`` and ``genrec.load``."""
+"""The Python API, equal to the command line: ``genrec.run``, ``load``, ``audit`` and ``compare``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genrec.artifacts import MANIFEST, Artifact
 from genrec.errors import ArtifactError
 from genrec.runs import RECORD, Run
+from genrec.types import Split
+
+if TYPE_CHECKING:  # composing and comparing are slow to import
+    from genrec.config import Config
+    from genrec.pages.comparison import Standings
 
 
 def run(*, overrides: Sequence[str] = (), until: str = "evaluate", quiet: bool = False, **settings: Any) -> Run:
@@ -27,11 +32,62 @@ def run(*, overrides: Sequence[str] = (), until: str = "evaluate", quiet: bool =
     Raises:
         GenRecError: what the command line tells in one line.
     """
-    from genrec.config import compose
     from genrec.stages.pipeline import execute
 
-    config = compose([*(f"{key}={_override_value(value)}" for key, value in settings.items()), *overrides])
-    return execute(config, until=until, say=(lambda line: None) if quiet else print)
+    return execute(_config(overrides, settings), until=until, say=_say(quiet))
+
+
+def audit(*, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
+    """What a score on some data can and cannot show, as ``genrec audit`` finds it.
+
+    Args:
+        overrides: as on the command line, ``["data.interactions=events.parquet"]``.
+        quiet: print nothing.
+        settings: as for ``run``, ``data="tables"``, ``name="my_shop"``.
+
+    Returns:
+        The content of audit.json: ``verdict``, ``findings``, ``figures``, ``dataset``, ``seconds``.
+
+    Raises:
+        GenRecError: what the command line tells in one line.
+    """
+    from genrec.commands.audit import audited
+
+    return audited(_config(overrides, settings), say=_say(quiet))[1]
+
+
+def compare(
+    *runs: Run | str | Path, metric: str | None = None, split: Split = "test", baseline: str | None = None
+) -> Standings:
+    """Finished runs against each other, as ``genrec compare`` does it; those that differ in seeds only are one model.
+
+    Args:
+        runs: runs, or what the command line accepts.
+        metric: such as ``recall@10``; None: ndcg at the evaluation's headline k.
+        split: of the users.
+        baseline: compare with this model only; None: every pair.
+
+    Returns:
+        ``.models`` and ``.floors`` with figures and intervals, ``.pairs`` with differences, p-values and ``.real``.
+
+    Raises:
+        GenRecError: when they were not measured on the same data by the same rules.
+    """
+    from genrec.stages.models import find_runs
+    from genrec.stages.standings import standings
+
+    found = find_runs([str(run.path) if isinstance(run, Run) else str(run) for run in runs])
+    return standings(found, metric=metric, split=split, baseline=baseline)
+
+
+def _config(overrides: Sequence[str], settings: Mapping[str, Any]) -> Config:
+    from genrec.config import compose
+
+    return compose([*(f"{key}={_override_value(value)}" for key, value in settings.items()), *overrides])
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    return (lambda line: None) if quiet else print
 
 
 def _override_value(value: Any) -> str:

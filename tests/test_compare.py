@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from small_runs import finished, scores
 
+import genrec
 from genrec.cli import main
 from genrec.runs import Run
 from genrec.stages.models import differences, find_runs, group
@@ -39,6 +40,13 @@ def test_runs_that_differ_in_seeds_only_are_one_model(runs: Path) -> None:
     ]
     assert differences(models) == {"generator.dim": ["64", "128"]}
     assert (models[0].scores != models[1].scores).any()
+
+
+def test_python_says_what_the_command_line_says(runs: Path) -> None:
+    places = two_models(runs)
+    told = genrec.compare(Run(Path(places[0])), *places[1:])
+    assert told == standings(find_runs(places))
+    assert [pair.real for pair in told.pairs] == [True]
 
 
 def test_one_evaluation_under_two_names_counts_once(runs: Path) -> None:

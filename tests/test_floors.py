@@ -48,7 +48,7 @@ def forbidden(path: Path, name: str) -> str | None:
     if parts[0] != "genrec" or parts[1] == "__version__":
         return None
     other = parts[1]
-    if other in ("load", "run"):
+    if other in ("audit", "compare", "load", "run"):
         return "the public API from inside"
     if FLOOR_OF[other] > floor:
         return f"floor {FLOOR_OF[other]} from floor {floor}"

@@ -51,7 +51,7 @@ def popularity_bands(train_counts: np.ndarray) -> np.ndarray:
 
     Examples:
         >>> popularity_bands(np.array([9, 0, 5, 1, 1])).tolist()
-        [3, 5, 3, 4, 4]
+        [0, 5, 3, 3, 4]
     """
     order = np.argsort(-train_counts, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)

@@ -125,6 +125,11 @@ def _rows(name: str, metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mappin
     return rows
 
 
+def _published(metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]]:
+    """Figures of others, which stand in the table only: they were not measured here."""
+    return [(f"{name} (published)", "floor", row, {}) for name, row in metrics.get("published", {}).items()]
+
+
 def _tiles(metrics: Mapping[str, Any], short: str, k: int) -> Markup:
     model, best = metrics["model"], metrics["best_floor"].get(short)
     split = "test" if short == "test" else "validation"
@@ -163,7 +168,12 @@ def _figures(name: str, metrics: Mapping[str, Any], headline: int) -> Markup:
         _table(name, metrics, columns, intervals=True),
         tag("details", tag("summary", f"Every metric at k = {', '.join(map(str, ks))}"), _table(name, metrics, every)),
         note=f"Full ranking over {metrics['dataset']['num_items']:,} items, {users}. {seen}, for every row alike. "
-        "Small figures: 95 % bootstrap intervals over users.",
+        "Small figures: 95 % bootstrap intervals over users."
+        + (
+            " Published figures follow rules of their own; nothing here was compared with them."
+            if metrics.get("published")
+            else ""
+        ),
     )
 
 
@@ -175,6 +185,8 @@ def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, interva
 
     def cell(key: str, row: Mapping[str, float], spread: Mapping[str, Any]) -> Markup:
         told = intervals and key.startswith(shorts[0]) and key in spread
+        if key not in row:
+            return join()
         return join(f"{row[key]:.4f}", tag("small", "{:.4f}–{:.4f}".format(*spread[key])) if told else None)
 
     splits = [tag("th", words[short], colspan=len(columns), scope="colgroup", class_="apart") for short in shorts]
@@ -186,7 +198,7 @@ def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, interva
             *(tag("td", cell(key, row, spread), **line) for key, line in zip(keys, apart, strict=True)),
             class_=kind,
         )
-        for label, kind, row, spread in _rows(name, metrics)
+        for label, kind, row, spread in (*_rows(name, metrics), *_published(metrics))
     ]
     head = tag("thead", tag("tr", tag("td"), *splits), tag("tr", tag("td"), *names))
     return tag(

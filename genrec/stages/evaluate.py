@@ -4,6 +4,7 @@ The lists are those of the run's own model, or of ``recommendations=FILE``, whoe
 
     model             metric key (``test/recall@10``) -> figure: accuracy at every k, the rest at the headline k
     floors, bounds    name -> the same; bounds know accuracy only
+    published         name -> figures of others, as they were given (``evaluate.published``)
     intervals         key -> [low, high] of every figure that is a mean over users; floor_intervals: name -> the same
     best_floor        short split -> name of the floor with the best ndcg, metric key, the model's paired lead, its interval
     slices            short split -> entries: slice, name, targets, users, share; rows and intervals: recommender ("model" or a
@@ -16,6 +17,7 @@ The lists are those of the run's own model, or of ``recommendations=FILE``, whoe
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
@@ -44,6 +46,7 @@ from genrec.stages.stage import Stage, StageRun
 from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
 
 Lists = Callable[[Split], pl.DataFrame]
+METRIC_KEY = re.compile(r"(test|val)/\w+@\d+")
 
 
 class Evaluator:
@@ -57,6 +60,7 @@ class Evaluator:
         target_weights: what held-out events are worth, by event type, or "weight" for the interactions' column of that name;
             None: every held-out item is one target. Recall and ndcg weigh; the other metrics only see which targets are left.
         category: column of the items with their categories, "auto" for ``category`` or ``categories``, or None.
+        published: name -> metric key (``test/recall@10``) -> figure of others, shown beside the model's and counted by nobody.
         slice_columns: columns of the items to slice the targets by, besides popularity, history length, category and time.
     """
 
@@ -70,6 +74,7 @@ class Evaluator:
         target_weights: Mapping[str, float] | Literal["weight"] | None = None,
         category: str | None = AUTO,
         slice_columns: tuple[str, ...] = (),
+        published: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         if not ks or min(ks) < 1:
             raise ConfigError("ks", expected="list lengths of 1 or more", got=ks, fix="give evaluate.ks=[5,10]")
@@ -80,6 +85,12 @@ class Evaluator:
                 raise ConfigError(f"target_weights.{kind}", expected="0 or more", got=weight, fix="0 makes it no target")
         if "model" in floors:
             raise ConfigError("floors", expected="names of floors", got="model", fix="call it otherwise: model is the model")
+        for name, figures in (published or {}).items():
+            if wrong := [key for key in figures if not METRIC_KEY.fullmatch(key)]:
+                raise ConfigError(
+                    f"published.{name}", expected="metric keys such as test/recall@10", got=wrong[0], fix="write it that way"
+                )
+        self.published = {name: dict(figures) for name, figures in (published or {}).items()}
         self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors)
         self.target_weights, self.category, self.slice_columns = target_weights, category, slice_columns
 
@@ -146,6 +157,7 @@ def build(run: StageRun) -> dict[str, Any]:
         "model": model.means,
         "floors": {name: floor.means for name, floor in floors.items()},
         "bounds": bounds,
+        "published": evaluator.published,
         "intervals": intervals.pop("model"),
         "floor_intervals": intervals,
         "best_floor": lead_over_best(model, floors, f"ndcg@{ruler.headline_k}", draws=evaluator.draws, seed=evaluator.seed),

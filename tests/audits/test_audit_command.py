@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from planted import days_by_id
 
+import genrec
 from genrec.cli import main
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -50,6 +51,13 @@ def write_shop(folder: Path) -> list[str]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     folder = tmp_path_factory.mktemp("shop")
     return folder, [*write_shop(folder), f"paths.runs={folder}/runs", "name=shop"]
+
+
+def test_python_gets_the_same_audit(shop: tuple[Path, list[str]]) -> None:
+    folder, overrides = shop
+    told = genrec.audit(overrides=overrides, quiet=True)
+    assert told["figures"] == json.loads((folder / "runs" / "shop" / "audit.json").read_text())["figures"]
+    assert "the order leaks" in told["verdict"].lower()
 
 
 def test_it_writes_and_prints_a_verdict(shop: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,7 @@ CASES = [
     Case("no decay", ConfigError, "got 0.0", lambda scene: Transitions(gap_decay=0.0)),
     Case("a k of nothing", ConfigError, "(5, 0)", lambda scene: Evaluator(floors={}, ks=(5, 0))),
     Case("no draws", ConfigError, "got 0", lambda scene: Evaluator(floors={}, draws=0)),
+    Case("published key", ConfigError, "ndcg10", lambda scene: Evaluator(floors={}, published={"TIGER": {"ndcg10": 0.0384}})),
     Case("lists shorter than every k", ConfigError, "[20, 50]", evaluation(ks=[50, 20])),
     Case("nobody to evaluate", DataError, "leave_one_out", evaluation(split="nothing")),
 ]
