@@ -24,6 +24,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- demo: begin -->\n).*?(<!-- demo: end -->)", re.DOTALL)
+RUNTIME = ("seed", "device", "threads")  # of the configuration: change no figure, or only as seeds do
+OF_SIDS = ("encoder", "tokenizer", "collision")  # read by runs with semantic IDs only
 COLUMNS = ("val/recall@10", "val/ndcg@10", "test/recall@10", "test/ndcg@10")
 INTRODUCTION = """\
 # Results
@@ -150,12 +152,13 @@ def _groups(rows: Iterable[Row], key: Any) -> list[list[Row]]:
 
 
 def _configuration(row: Row) -> Any:
-    """What seeds of one experiment share. The data's own seed is another world."""
+    """What seeds of one experiment share, wherever they ran. The data's own seed is another world."""
 
     def seedless(node: Any) -> Any:
         return {key: seedless(value) for key, value in node.items() if key != "seed"} if isinstance(node, Mapping) else node
 
-    config = {key: value if key == "data" else seedless(value) for key, value in row["config"].items() if key != "seed"}
+    unread = RUNTIME if "sids" in row.get("facts", {"sids": ""}) else (*RUNTIME, *OF_SIDS)
+    config = {key: value if key == "data" else seedless(value) for key, value in row["config"].items() if key not in unread}
     return [config, row["data"]["fingerprint"], row["rules"]["exclude_seen"]]
 
 

@@ -74,6 +74,18 @@ def test_missing_and_short_lists_miss_and_are_told(tmp_path):
     assert any("30 of 60 test users have a list shorter than 10 items" in line for line in told)
 
 
+def test_a_sample_of_the_users_can_be_measured_by_itself(tmp_path):
+    dataset = walks()
+    half = recommended(dataset).filter(pl.col("user_id").is_in([f"u{u}" for u in range(30)]))
+    everybody = evaluated(tmp_path / "all", dataset, half)
+    listed = evaluated(tmp_path / "listed", dataset, half, users="listed")
+    assert metrics_of(everybody)["users"]["test"] == 60
+    assert metrics_of(listed)["users"]["test"] == 30
+    key = "test/recall@10"
+    assert metrics_of(listed)["model"][key] == pytest.approx(2 * metrics_of(everybody)["model"][key])
+    assert metrics_of(listed)["floors"]["transitions"][key] == pytest.approx(metrics_of(listed)["model"][key])
+
+
 def test_targets_that_the_seen_item_rule_hides_are_counted(tmp_path):
     dataset, told = walks(repeats=True), []
     hidden = sum(dataset.targets("test")[u][0] in dataset.histories("test")[u] for u in range(60))

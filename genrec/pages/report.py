@@ -232,7 +232,8 @@ def _rules(metrics: Mapping[str, Any], artifacts: Mapping[str, Artifact]) -> Mar
     counted: dict[str, object] = {
         "ranking": f"full, over {metrics['dataset']['num_items']:,} items; lists of {rules['list_length']}",
         "a hit": "an item of the user's held-out part; equal scores count by expected rank",
-        "users": "those with something held out; a missing list counts 0",
+        "users": "those with something held out"
+        + (" and a list" if rules.get("users") == "listed" else "; a missing list counts 0"),
         "seen items": "excluded, for every row" if rules["exclude_seen"] else "may be recommended, in every row",
         "split": _told(rules["split"]),
         "order of events": _told(rules["order"]),

@@ -60,6 +60,8 @@ class Evaluator:
         target_weights: what held-out events are worth, by event type, or "weight" for the interactions' column of that name;
             None: every held-out item is one target. Recall and ndcg weigh; the other metrics only see which targets are left.
         category: column of the items with their categories, "auto" for ``category`` or ``categories``, or None.
+        users: "all" with something held out, where a missing list counts 0, or "listed": only those with a list, for lists of
+            a sample of the users. The floors are measured on the same users.
         published: name -> metric key (``test/recall@10``) -> figure of others, shown beside the model's and counted by nobody.
         slice_columns: columns of the items to slice the targets by, besides popularity, history length, category and time.
     """
@@ -74,6 +76,7 @@ class Evaluator:
         target_weights: Mapping[str, float] | Literal["weight"] | None = None,
         category: str | None = AUTO,
         slice_columns: tuple[str, ...] = (),
+        users: Literal["all", "listed"] = "all",
         published: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         if not ks or min(ks) < 1:
@@ -93,6 +96,7 @@ class Evaluator:
         self.published = {name: dict(figures) for name, figures in (published or {}).items()}
         self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors)
         self.target_weights, self.category, self.slice_columns = target_weights, category, slice_columns
+        self.users = users
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -112,7 +116,9 @@ def build(run: StageRun) -> dict[str, Any]:
     lists, repeats = lists_of_run(run, dataset), target_facts(dataset)
     ks = known_ks(evaluator.ks, lists, run.say)
     facts, left_out = item_facts(run, dataset, evaluator.category)
-    targets = lists.listed_splits(held_out(run, dataset, evaluator.target_weights), dataset.facts.get("split"))
+    targets = lists.listed_splits(
+        held_out(run, dataset, evaluator.target_weights), dataset.facts.get("split"), only_listed=evaluator.users == "listed"
+    )
     ruler = Ruler(targets, ks, headline_k(ks), facts)
     warnings = [*_warnings(targets, repeats, lists.exclude_seen), *lists.warnings(targets, ks)]
     for warning in warnings:
@@ -174,6 +180,7 @@ def build(run: StageRun) -> dict[str, Any]:
             "list_length": lists.length,
             "targets": {split: repeats[split] for split in targets},
             "counted": {split: pairs.height for split, pairs in targets.items()},
+            "users": evaluator.users,
             "target_weights": evaluator.target_weights,
             "category": facts.category,
             "bootstrap": {"draws": evaluator.draws, "seed": evaluator.seed, "level": 0.95},

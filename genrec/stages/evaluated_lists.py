@@ -43,14 +43,24 @@ class EvaluatedLists:
         """The lists of one split."""
         return self.table.filter(pl.col(SPLIT) == split)
 
-    def listed_splits(self, targets: Mapping[Split, pl.DataFrame], rule: Any) -> dict[Split, pl.DataFrame]:
-        """The targets of the splits that there are lists for; ``rule`` is how the dataset was split.
+    def listed_splits(
+        self, targets: Mapping[Split, pl.DataFrame], rule: Any, *, only_listed: bool = False
+    ) -> dict[Split, pl.DataFrame]:
+        """The targets of the splits that there are lists for.
+
+        Args:
+            targets: of every split.
+            rule: how the dataset was split.
+            only_listed: leave out users without a list.
 
         Raises:
             DataError: when there are none.
         """
         there = set(self.table[SPLIT].unique())
-        found = {split: targets[split] for split in SPLITS if split in there and targets[split].height}
+        found = {split: targets[split] for split in SPLITS if split in there}
+        if only_listed:
+            found = {split: pairs.join(self.of(split), on=USER_ID, how="semi") for split, pairs in found.items()}
+        found = {split: pairs for split, pairs in found.items() if pairs.height}
         if not found:
             raise DataError(
                 "recommendations",
