@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from genrec.errors import ConfigError
 from genrec.protocols import TokenizerInputs, Traits
 from genrec.tokenizers.kmeans import group_means, kmeans
 from genrec.tokenizers.residual import (
@@ -27,6 +27,7 @@ from genrec.tokenizers.residual import (
     rest,
     squared_distances,
 )
+from genrec.tokenizers.settings import at_least
 
 CODEBOOKS_FILE = "codebooks.safetensors"
 
@@ -63,9 +64,7 @@ class RQKMeans:
         normalize_residuals: bool = True,
         seed: int = 0,
     ) -> None:
-        for name, value in (("num_levels", num_levels), ("codebook_size", codebook_size), ("starts", starts)):
-            if value < 1:
-                raise ConfigError(f"tokenizer.{name}", expected="at least 1", got=value, fix="raise it")
+        at_least(1, num_levels=num_levels, codebook_size=codebook_size, starts=starts)
         self.num_levels, self.codebook_size, self.source = num_levels, codebook_size, source
         self.iterations, self.starts, self.normalize_residuals, self.seed = iterations, starts, normalize_residuals, seed
 
@@ -77,11 +76,10 @@ class RQKMeans:
         vectors = checked_vectors(inputs, self.source)
         generator = torch.Generator().manual_seed(self.seed)
         residual, unexplained = vectors, vectors
-        self.codebooks: list[torch.Tensor] = []
-        self.means: list[torch.Tensor] = []
+        self.codebooks: list[Tensor] = []
+        self.means: list[Tensor] = []
         for size in self.sizes:
-            codebook = kmeans(residual, size, generator=generator, iterations=self.iterations, starts=self.starts)
-            codes, _ = nearest(residual, codebook)
+            codebook, codes = self._quantize(residual, size, generator)
             means = group_means(unexplained, codes, size)
             residual, unexplained = rest(residual, codebook[codes], self.normalize_residuals), unexplained - means[codes]
             self.codebooks.append(codebook)
@@ -111,3 +109,8 @@ class RQKMeans:
     def restore(self, folder: Path) -> None:
         tables = load_file(folder / CODEBOOKS_FILE)
         self.codebooks, self.means = ([tables[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("codes", "means"))
+
+    def _quantize(self, residual: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One level: its codebook, and the code of each row."""
+        codebook = kmeans(residual, size, generator=generator, iterations=self.iterations, starts=self.starts)
+        return codebook, nearest(residual, codebook)[0]

@@ -20,9 +20,10 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from genrec.errors import ConfigError, DataError
+from genrec.errors import DataError
 from genrec.protocols import TokenizerInputs, Traits
 from genrec.tokenizers.residual import checked_vectors, decode, residual_after, residual_encode, squared_distances
+from genrec.tokenizers.settings import at_least
 
 MODEL_FILE = "rqvae.safetensors"
 _INIT_ROWS = 1 << 15  # k-means start on the residuals of this many items, not of one batch
@@ -69,10 +70,7 @@ class RQVAE:
         decay: float = 0.99,
         seed: int = 0,
     ) -> None:
-        positive = {"num_levels": num_levels, "codebook_size": codebook_size, "steps": steps, "batch_size": batch_size}
-        for name, value in positive.items():
-            if value < 1:
-                raise ConfigError(f"tokenizer.{name}", expected="at least 1", got=value, fix="raise it")
+        at_least(1, num_levels=num_levels, codebook_size=codebook_size, steps=steps, batch_size=batch_size)
         self.num_levels, self.codebook_size, self.source = num_levels, codebook_size, source
         self.hidden, self.latent_dim, self.steps, self.batch_size = tuple(hidden), latent_dim, steps, batch_size
         self.lr, self.weight_decay, self.commitment = lr, weight_decay, commitment

@@ -3,12 +3,38 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from genrec.dataset import Sequences
 from genrec.protocols import CollisionContext, TokenizerInputs
 
 
-def make_inputs(vectors: np.ndarray) -> TokenizerInputs:
-    items = pl.DataFrame({"item_id": [f"item-{i:04}" for i in range(len(vectors))]})
-    return TokenizerInputs({"item": np.asarray(vectors, dtype=np.float32)}, items)
+def make_inputs(vectors: np.ndarray, *, first: int = 0) -> TokenizerInputs:
+    """Items with the given vectors, a two-level category that these decide, and histories that walk among like items.
+
+    Args:
+        first: number of the first item in its ``item_id``; items with other numbers are other items.
+    """
+    finite = np.nan_to_num(np.asarray(vectors, dtype=np.float64), posinf=0, neginf=0)
+    names = [f"Root > {'AB'[a]} > {'cd'[b]}" for a, b in (finite[:, [0, -1]] > 0).astype(int)]
+    ids = [f"item-{first + i:04}" for i in range(len(vectors))]
+    items = pl.DataFrame({"item_id": ids, "categories": names}, schema={"item_id": pl.String, "categories": pl.String})
+    train = like_items_together(finite)
+    return TokenizerInputs({"item": np.asarray(vectors, dtype=np.float32)}, items, train)
+
+
+def like_items_together(vectors: np.ndarray, length: int = 6) -> Sequences:
+    """One history an item: its nearest items, in random order; every fifth item is in none."""
+    distance = np.square(vectors[:, None] - vectors[None]).sum(-1)
+    distance[:, ::5] = np.inf
+    random = np.random.default_rng(0)
+    rows = [random.permutation(np.argsort(line, kind="stable")[:length][: int(np.isfinite(line).sum())]) for line in distance]
+    lengths = [len(row) for row in rows]
+    return Sequences(np.concatenate(rows).astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def some(inputs: TokenizerInputs, rows: np.ndarray) -> TokenizerInputs:
+    """The inputs of some items, in the given order."""
+    embeddings = {name: vectors[rows] for name, vectors in inputs.embeddings.items()}
+    return TokenizerInputs(embeddings, inputs.items[rows.tolist()], inputs.train)
 
 
 def clustered(num_items: int, dim: int = 12, clusters: int = 9, seed: int = 0) -> np.ndarray:

@@ -9,15 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from small_codes import clustered, make_inputs
+from small_codes import clustered, make_inputs, some
 
 from genrec.components import component_class, instantiate, parameters
 from genrec.config import conf_folder
 from genrec.errors import DataError
 from genrec.protocols import ItemTokenizer, TokenizerInputs
+from genrec.tokenizers.random_codes import RandomCodes
 
 PRESETS = sorted((conf_folder() / "tokenizer").glob("*.yaml"))
-SMALL = {"codebook_size": 16, "steps": 120, "batch_size": 128, "hidden": [32], "latent_dim": 12, "seed": 0}
+# Every key that a tokenizer may have and that decides its cost or its number of codes.
+SMALL = {
+    "codebook_size": 16,
+    "num_bits": 4,
+    "leaf_size": 16,
+    "steps": 120,
+    "batch_size": 128,
+    "hidden": [32],
+    "latent_dim": 12,
+    "seed": 0,
+}
 
 
 @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
@@ -33,6 +44,18 @@ def fitted(node: dict[str, Any], inputs: TokenizerInputs) -> ItemTokenizer:
     return tokenizer
 
 
+def content_based(tokenizer: ItemTokenizer) -> bool:
+    return "embeddings" in tokenizer.needs
+
+
+def agreement(codes: np.ndarray, vectors: np.ndarray, neighbours: int = 10) -> float:
+    """Share of its codes that an item has in common with its nearest items."""
+    distance = np.square(vectors[:, None] - vectors[None]).sum(-1)
+    np.fill_diagonal(distance, np.inf)
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, :neighbours]
+    return float((codes[:, None] == codes[nearest]).mean())
+
+
 def test_codes_are_in_range_and_the_seed_decides(node: dict[str, Any]) -> None:
     inputs = make_inputs(clustered(300))
     tokenizer = fitted(node, inputs)
@@ -40,33 +63,64 @@ def test_codes_are_in_range_and_the_seed_decides(node: dict[str, Any]) -> None:
     assert codes.shape == (300, len(tokenizer.sizes))
     assert (codes >= 0).all()
     assert (codes < np.array(tokenizer.sizes)).all()
-    assert len(np.unique(codes, axis=0)) > 100  # not collapsed
+    assert np.issubdtype(codes.dtype, np.integer)
     np.testing.assert_array_equal(codes, fitted(node, inputs).encode(inputs))
+
+
+def test_items_have_ids_of_their_own(node: dict[str, Any]) -> None:
+    """No collapse: at least half as many IDs as random codes have."""
+    inputs = make_inputs(clustered(300))
+    codes = np.asarray(fitted(node, inputs).encode(inputs))
+    random = np.asarray(RandomCodes(codebook_size=16).encode(inputs))
+    assert len(np.unique(codes, axis=0)) > 0.5 * len(np.unique(random, axis=0))
+
+
+def test_neighbours_share_codes(node: dict[str, Any]) -> None:
+    """More often than by chance, which is what random codes have."""
+    vectors = clustered(300)
+    inputs = make_inputs(vectors)
+    tokenizer = fitted(node, inputs)
+    if not content_based(tokenizer):
+        pytest.skip("not promised")
+    chance = agreement(np.asarray(RandomCodes(codebook_size=min(tokenizer.sizes)).encode(inputs)), vectors)
+    assert agreement(np.asarray(tokenizer.encode(inputs)), vectors) > 1.5 * chance
 
 
 def test_restored_tokenizer_is_equal(node: dict[str, Any], tmp_path: Path) -> None:
     inputs, new = make_inputs(clustered(200)), make_inputs(clustered(50, seed=7))
+    unseen = make_inputs(clustered(50, seed=8), first=500)
     tokenizer = fitted(node, inputs)
     tokenizer.save(tmp_path)
     again: ItemTokenizer = instantiate(node, "tokenizer")
     again.restore(tmp_path)
-    for some in (inputs, new):
-        codes = tokenizer.encode(some)
-        np.testing.assert_array_equal(codes, again.encode(some))
+    assert tokenizer.sizes == again.sizes
+    for each in (inputs, new, unseen) if tokenizer.traits.inductive else (inputs, new):
+        codes = tokenizer.encode(each)
+        np.testing.assert_array_equal(codes, again.encode(each))
         if tokenizer.traits.reconstructs:
             np.testing.assert_array_equal(tokenizer.reconstruct(codes), again.reconstruct(codes))  # type: ignore[attr-defined]
 
 
-def test_row_by_row_equals_all_at_once(node: dict[str, Any]) -> None:
+@pytest.mark.parametrize("first", [pytest.param(0, id="fitted items"), pytest.param(500, id="unseen items")])
+def test_row_by_row_equals_all_at_once(node: dict[str, Any], first: int) -> None:
     vectors = clustered(200)
     vectors[50:60] = vectors[0]  # exact ties
     tokenizer = fitted(node, make_inputs(vectors))
     if not tokenizer.traits.inductive:
         pytest.skip("not promised")
-    together = tokenizer.encode(make_inputs(vectors))
-    alone = np.concatenate([tokenizer.encode(make_inputs(vectors[i : i + 1])) for i in range(200)])
+    inputs = make_inputs(vectors, first=first)
+    together = tokenizer.encode(inputs)
+    alone = np.concatenate([tokenizer.encode(some(inputs, np.array([row]))) for row in range(200)])
     np.testing.assert_array_equal(together, alone)
-    np.testing.assert_array_equal(tokenizer.encode(make_inputs(vectors[::-1])), together[::-1])
+    np.testing.assert_array_equal(tokenizer.encode(some(inputs, np.arange(200)[::-1])), together[::-1])
+
+
+def test_unseen_items_are_refused_where_there_is_no_rule_for_them(node: dict[str, Any]) -> None:
+    tokenizer = fitted(node, make_inputs(clustered(30)))
+    if tokenizer.traits.inductive:
+        pytest.skip("encodes them")
+    with pytest.raises(DataError, match=r"item-0030.*got 1 items"):
+        tokenizer.encode(make_inputs(clustered(2), first=29))
 
 
 def test_reconstruction_improves_with_every_level(node: dict[str, Any]) -> None:
@@ -84,10 +138,11 @@ def test_reconstruction_improves_with_every_level(node: dict[str, Any]) -> None:
 
 
 def test_level_costs_point_at_the_codes(node: dict[str, Any]) -> None:
-    inputs = make_inputs(clustered(200))
-    tokenizer = fitted(node, inputs)
+    """Of items that were not there at ``fit``: a balanced quantizer gives those the nearest code."""
+    tokenizer = fitted(node, make_inputs(clustered(200)))
     if not hasattr(tokenizer, "level_costs"):
         pytest.skip("not offered")
+    inputs = make_inputs(clustered(200, seed=7), first=500)
     codes = np.asarray(tokenizer.encode(inputs))
     for level, size in enumerate(tokenizer.sizes):
         costs = tokenizer.level_costs(inputs, codes[:, :level])
@@ -110,8 +165,11 @@ def test_degenerate_catalogues_work(node: dict[str, Any], vectors: np.ndarray) -
     inputs = make_inputs(vectors)
     tokenizer = fitted(node, inputs)
     codes = np.asarray(tokenizer.encode(inputs))
-    for same in np.unique(vectors, axis=0):
-        assert len(np.unique(codes[(vectors == same).all(axis=1)], axis=0)) == 1
+    assert ((codes >= 0) & (codes < np.array(tokenizer.sizes))).all()
+    if content_based(tokenizer) and tokenizer.traits.inductive:  # equal items that come later get equal codes
+        later = np.asarray(tokenizer.encode(make_inputs(vectors, first=500)))
+        for same in np.unique(vectors, axis=0):
+            assert len(np.unique(later[(vectors == same).all(axis=1)], axis=0)) == 1
     if tokenizer.traits.reconstructs:
         assert np.isfinite(tokenizer.reconstruct(codes)).all()  # type: ignore[attr-defined]
 
@@ -120,6 +178,8 @@ def test_degenerate_catalogues_work(node: dict[str, Any], vectors: np.ndarray) -
 def test_non_finite_vectors_are_an_error(node: dict[str, Any], wrong: float) -> None:
     vectors = clustered(30)
     tokenizer = fitted(node, make_inputs(vectors))
+    if not content_based(tokenizer):
+        pytest.skip("reads no vectors")
     vectors[7, 2] = wrong
     for use in (tokenizer.fit, tokenizer.encode):
         with pytest.raises(DataError, match=f"item-0007, dimension 2.*{wrong}"):
@@ -130,7 +190,7 @@ def test_scale_of_the_input_does_not_change_health(node: dict[str, Any]) -> None
     """Repeating every dimension must not change how many codes are used (mean/sum scale)."""
     vectors = clustered(300)
     used = []
-    for some in (vectors, np.tile(vectors, 4)):
-        codes = np.asarray(fitted(node, make_inputs(some)).encode(make_inputs(some)))
+    for each in (vectors, np.tile(vectors, 4)):
+        codes = np.asarray(fitted(node, make_inputs(each)).encode(make_inputs(each)))
         used.append(len(np.unique(codes, axis=0)))
     assert min(used) > 0.6 * max(used)

@@ -1,0 +1,88 @@
+"""Category tree: the ID is the item's category path and a number inside it.
+
+"Category indexing" of "How to Index Item IDs" (arXiv 2305.06569). Departures: all paths are equally long (longer ones are cut,
+shorter ones filled with code 0, "no label"), and a label has the same code under every parent.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from jaxtyping import Int
+
+from genrec.errors import ConfigError, did_you_mean
+from genrec.protocols import TokenizerInputs, Traits
+from genrec.tokenizers.issued import IssuedCodes, digits, number_within
+from genrec.tokenizers.settings import at_least
+
+
+class CategoryTree(IssuedCodes):
+    """Every item has an ID of its own; items without categories share the path of zeros.
+
+    Args:
+        num_levels: labels of the path that are kept, the root that all items share aside.
+        leaf_size: base of the digits that number the items of a path; a path with more items needs one more level.
+        column: of the catalogue, with paths written ``A > B > C`` or ``A|B|C``, or as lists.
+        seed: of the order in which items are numbered; the catalogue's order would carry time.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False)
+
+    def __init__(self, *, num_levels: int = 3, leaf_size: int = 256, column: str = "categories", seed: int = 0) -> None:
+        at_least(1, num_levels=num_levels)
+        at_least(2, leaf_size=leaf_size)
+        self.num_levels, self.leaf_size, self.column, self.seed = num_levels, leaf_size, column, seed
+
+    def fit(self, inputs: TokenizerInputs) -> None:
+        """Issues the codes.
+
+        Raises:
+            ConfigError: when the catalogue has no such column.
+        """
+        paths = category_paths(inputs.items, self.column, self.num_levels)
+        self.issue(inputs, np.column_stack([paths, self._numbers(paths)]))
+
+    def _numbers(self, paths: Int[np.ndarray, "items levels"]) -> Int[np.ndarray, "items digits"]:
+        _, group = np.unique(paths, axis=0, return_inverse=True)
+        shuffled = np.random.default_rng(self.seed).permutation(len(paths))
+        number = np.empty(len(paths), dtype=np.int64)
+        number[shuffled] = number_within(group.ravel()[shuffled])
+        return digits(number, self.leaf_size)
+
+
+def category_paths(items: pl.DataFrame, column: str, depth: int) -> Int[np.ndarray, "items depth"]:
+    """``path_codes`` of a column that may not be there, without the levels at which no item has a label."""
+    if column not in items.columns:
+        fix = did_you_mean(column, items.columns)
+        raise ConfigError("tokenizer.column", expected="a column of the items", got=column, fix=fix)
+    codes = path_codes(items[column], depth)
+    return codes[:, codes.any(axis=0)]
+
+
+def path_codes(column: pl.Series, depth: int) -> Int[np.ndarray, "items depth"]:
+    """Codes of the leading labels: at each place the most frequent label is 1, the next 2 ...; 0 where there is none.
+
+    Examples:
+        >>> path_codes(pl.Series(["All > Shoes > Boots", "All > Shoes", "All > Hats", None]), 2).tolist()
+        [[1, 1], [1, 0], [2, 0], [0, 0]]
+    """
+    if isinstance(column.dtype, pl.List):
+        lists = column.cast(pl.List(pl.String)).to_list()
+    else:
+        lists = column.cast(pl.String).str.replace_all("|", ">", literal=True).str.split(">").to_list()
+    paths = [[label.strip() for label in path or [] if label and label.strip()] for path in lists]
+    if len({path[0] for path in paths if path}) == 1:
+        paths = [path[1:] for path in paths]
+    codes = np.zeros((len(paths), depth), dtype=np.int64)
+    for place in range(depth):
+        labels = np.array([path[place] if place < len(path) else "" for path in paths], dtype=str)
+        known, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        rank = np.zeros(len(known), dtype=np.int64)
+        by_frequency = np.lexsort((known, -counts))
+        by_frequency = by_frequency[known[by_frequency] != ""]
+        rank[by_frequency] = np.arange(1, len(by_frequency) + 1)
+        codes[:, place] = rank[inverse.ravel()]
+    return codes

@@ -1,0 +1,103 @@
+"""Collaborative tree: items that users take together share a path, found by clustering the co-occurrence graph again and again.
+
+"Collaborative indexing" of "How to Index Item IDs" (arXiv 2305.06569), on training pairs only. Departures: pairs are counted in
+both directions alike; items without a pair inside their cluster are dealt to the clusters that stay smallest; shorter paths are
+filled with code 0, so that all IDs are equally long.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import sparse
+from scipy.sparse.linalg import eigsh
+
+from genrec.dataset import Sequences
+from genrec.protocols import TokenizerInputs, Traits
+from genrec.tokenizers.issued import IssuedCodes, number_within
+from genrec.tokenizers.kmeans import kmeans
+from genrec.tokenizers.residual import nearest
+from genrec.tokenizers.settings import at_least
+
+_DENSE = 400  # below, a dense eigendecomposition is instant
+
+
+class CollaborativeTree(IssuedCodes):
+    """Every item has an ID of its own: the path to its leaf and its number there.
+
+    Args:
+        branching: clusters that a node is split into.
+        leaf_size: most items of a leaf; larger clusters are split further.
+        seed: of the k-means starts.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"train"})
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False)
+
+    def __init__(self, *, branching: int = 16, leaf_size: int = 256, seed: int = 0) -> None:
+        at_least(2, branching=branching)
+        at_least(1, leaf_size=leaf_size)
+        self.branching, self.leaf_size, self.seed = branching, leaf_size, seed
+
+    def fit(self, inputs: TokenizerInputs) -> None:
+        assert inputs.train is not None
+        paths = tree_paths(pair_counts(inputs.train, inputs.num_items), self.branching, self.leaf_size, self.seed)
+        _, leaf = np.unique(paths, axis=0, return_inverse=True)
+        self.issue(inputs, np.column_stack([paths, number_within(leaf.ravel())]))
+
+
+def pair_counts(train: Sequences, num_items: int) -> sparse.csr_array:
+    """Symmetric [items, items]: how many users took both; the diagonal is zero."""
+    taken = sparse.csr_array((np.ones(len(train.item_idx)), (train.user_idx, train.item_idx)), shape=(len(train), num_items))
+    taken.data[:] = 1.0  # once a user
+    pairs = (taken.T @ taken).tocsr()
+    others = (pairs - sparse.diags_array(pairs.diagonal())).tocsr()
+    others.eliminate_zeros()
+    return others
+
+
+def tree_paths(pairs: sparse.csr_array, branching: int, leaf_size: int, seed: int) -> Int[np.ndarray, "items depth"]:
+    """Splits every cluster of more than ``leaf_size`` items; the codes of the splits, zeros below a leaf."""
+    generator = torch.Generator().manual_seed(seed)
+    levels: list[np.ndarray] = []
+    waiting = [np.arange(pairs.shape[0])]
+    while waiting := [rows for rows in waiting if len(rows) > leaf_size]:
+        level, parts = np.zeros(pairs.shape[0], dtype=np.int64), []
+        for rows in waiting:
+            level[rows] = split(pairs[rows][:, rows], branching, generator)
+            parts += [rows[level[rows] == code] for code in range(branching)]
+        levels.append(level)
+        waiting = parts
+    return np.stack(levels, axis=1) if levels else np.zeros((pairs.shape[0], 0), dtype=np.int64)
+
+
+def split(pairs: sparse.csr_array, branching: int, generator: torch.Generator) -> Int[np.ndarray, " items"]:
+    """Spectral clusters of a graph (normalized cut: k-means on the leading eigenvectors, rows of length one)."""
+    degree = np.asarray(pairs.sum(axis=1)).ravel()
+    linked = np.flatnonzero(degree > 0)
+    codes = np.full(len(degree), -1, dtype=np.int64)
+    if len(linked) > branching:
+        scale = sparse.diags_array(1 / np.sqrt(degree[linked]))
+        vectors = torch.from_numpy(leading_eigenvectors((scale @ pairs[linked][:, linked] @ scale).tocsr(), branching))
+        vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        found = nearest(vectors, kmeans(vectors, branching, generator=generator))[0].numpy()
+        if len(np.unique(found)) > 1:  # else the graph has no parts: dealt out below
+            codes[linked] = found
+    alone = np.flatnonzero(codes < 0)
+    sizes = np.bincount(codes[codes >= 0], minlength=branching)
+    for item in alone:
+        codes[item] = sizes.argmin()
+        sizes[codes[item]] += 1
+    return codes
+
+
+def leading_eigenvectors(matrix: sparse.csr_array, count: int) -> Float[np.ndarray, "items count"]:
+    """Of a symmetric matrix; the same on every run."""
+    if matrix.shape[0] <= max(_DENSE, 3 * count):
+        return np.linalg.eigh(matrix.toarray())[1][:, ::-1][:, :count].astype(np.float32)
+    start = np.random.default_rng(0).standard_normal(matrix.shape[0])
+    values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=1e-4)
+    return vectors[:, np.argsort(-values, kind="stable")].astype(np.float32)

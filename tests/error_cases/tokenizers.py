@@ -1,0 +1,55 @@
+"""Messages of the tokenizers that this table covers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from error_cases import Case, Scene
+from genrec.dataset import Sequences
+from genrec.errors import ConfigError, DataError
+from genrec.protocols import TokenizerInputs
+from genrec.tokenizers.category_tree import CategoryTree
+from genrec.tokenizers.opq import OPQ
+from genrec.tokenizers.random_codes import RandomCodes
+from genrec.tokenizers.sequential import Sequential
+
+ROOMS = [
+    "tokenizers/settings.py",
+    "tokenizers/issued.py",
+    "tokenizers/opq.py",
+    "tokenizers/category_tree.py",
+    "tokenizers/residual.py",
+]
+
+
+def items(*names: str, vectors: np.ndarray | None = None) -> TokenizerInputs:
+    """A small catalogue without histories; three dimensions unless given."""
+    nobody = Sequences(np.zeros(0, np.int32), np.zeros(1, np.int64))
+    vectors = np.zeros((len(names), 3), np.float32) if vectors is None else vectors
+    return TokenizerInputs({"item": vectors}, pl.DataFrame({"item_id": names}, schema={"item_id": pl.String}), nobody)
+
+
+def fit(tokenizer: Any, inputs: TokenizerInputs) -> Callable[[Scene], Any]:
+    return lambda scene: tokenizer.fit(inputs)
+
+
+def later(scene: Scene) -> Any:
+    tokenizer = Sequential()
+    tokenizer.fit(items("a", "b"))
+    return tokenizer.encode(items("b", "newcomer"))
+
+
+CASES = [
+    Case("number too small", ConfigError, "got 0", lambda scene: RandomCodes(num_levels=0)),
+    Case("no items", DataError, "0 rows", fit(Sequential(), items())),
+    Case("unseen item", DataError, "newcomer", later),
+    Case("more blocks than dimensions", ConfigError, "got 4", fit(OPQ(num_levels=4), items("a", "b"))),
+    Case("no category column", ConfigError, "genres", fit(CategoryTree(column="genres"), items("a"))),
+    Case("no such source", ConfigError, "image", fit(OPQ(source="image"), items("a"))),
+    Case("no vectors", DataError, "(0, 3)", fit(OPQ(), items())),
+    Case("not a number", DataError, "nan", fit(OPQ(), items("a", vectors=np.array([[0, np.nan, 0]], np.float32)))),
+]
