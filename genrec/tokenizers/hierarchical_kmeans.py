@@ -65,7 +65,9 @@ class HierarchicalKMeans:
         self._next: list[Tensor] = []
         members = [torch.arange(len(vectors))]
         for size in self.sizes:
-            children, following, families = [], [], []
+            children: list[Tensor] = []
+            following: list[Tensor] = []
+            families: list[Tensor] = []
             for rows in members:
                 centroids = self._split(vectors[rows], size, generator)
                 codes, _ = nearest(vectors[rows], centroids)
