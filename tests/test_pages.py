@@ -1,8 +1,8 @@
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from html_pages import parsed
 from small_evaluation import evaluated, recommended, walks
 
 from genrec.artifacts import Store
@@ -10,33 +10,6 @@ from genrec.pages.charts import Bars, bar_chart, curve_chart, grouped_bars
 from genrec.pages.exposure import popularity_bands
 from genrec.pages.page import Markup, join, render, tag
 from genrec.pages.report import report
-
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class Balanced(HTMLParser):
-    """Fails at the first tag that closes something else, and collects what a page refers to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((name, dict(attributes)))
-        if name not in VOID:
-            self.open.append(name)
-
-    def handle_endtag(self, name: str) -> None:
-        assert self.open.pop() == name
-
-
-def parsed(html: str) -> Balanced:
-    page = Balanced()
-    page.feed(html)
-    page.close()
-    assert page.open == []
-    return page
 
 
 @pytest.fixture(scope="module")

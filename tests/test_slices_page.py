@@ -1,4 +1,4 @@
-from html.parser import HTMLParser
+from html_pages import parsed
 
 from genrec.pages.slices import slices_section
 
@@ -26,33 +26,10 @@ def metrics(*entries, floors=True):
     }
 
 
-class Balanced(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.open, self.texts = [], []
-
-    def handle_starttag(self, name, attributes):
-        self.open.append(name)
-
-    def handle_endtag(self, name):
-        assert self.open.pop() == name
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
-def read(markup):
-    page = Balanced()
-    page.feed(markup)
-    page.close()
-    assert page.open == []
-    return page.texts
-
-
 def test_every_part_is_there_with_its_interval_beside_the_best_floor():
     many = [entry(f"<brand {i}>", part="brand") for i in range(7)]
     section = slices_section(metrics(entry("1 to 4"), entry("5 to 9", targets=12), *many))
-    texts = read(section)
+    texts = parsed(section).texts
     assert {"By history length (2)", "By brand (7)", "1 to 4", "<brand 6>", "0.2000", "0.1900–0.2100", "0.0987"} <= set(texts)
     assert texts.count("few") == 1
     assert section.count("<details") == 2

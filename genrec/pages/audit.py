@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genrec.pages.charts import Bars, Kind, bar_chart, grouped_bars
-from genrec.pages.page import Markup, facts_list, join, render, section, tag
+from genrec.pages.page import Markup, facts_list, join, render, scrolling, section, tag
 
 MARKS = {"serious": "✕", "mind this": "!", "fine": "✓", "not tested": "–"}  # worst first; text, not colour alone
 STYLES = {"serious": "bad", "mind this": "warn", "fine": "good", "not tested": "none"}
@@ -232,8 +232,7 @@ def _floors(figures: Mapping[str, Any]) -> Markup:
     head = tag("thead", tag("tr", tag("td"), *heads))
 
     def table(rule: str) -> Markup:
-        body = tag("table", head, tag("tbody", *rows(rule)))
-        return tag("div", body, class_="scroll", tabindex="0", role="region", aria_label=f"Floors, {rule.replace('_', ' ')}")
+        return scrolling(f"Floors, {rule.replace('_', ' ')}", tag("table", head, tag("tbody", *rows(rule))))
 
     chosen = words[floors["chosen_on"]]
     return section(

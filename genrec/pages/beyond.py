@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrec.pages.page import Markup, facts_list, section, tag
+from genrec.pages.page import Markup, facts_list, scrolling, section, tag
 
 MEANINGS = {
     "coverage": "share of the catalogue that stands in somebody's list",
@@ -41,14 +41,7 @@ def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup 
     left_out = metrics.get("left_out", {})
     return section(
         "Beyond accuracy",
-        tag(
-            "div",
-            tag("table", head, tag("tbody", *body)),
-            class_="scroll",
-            tabindex="0",
-            role="region",
-            aria_label="Beyond accuracy",
-        ),
+        scrolling("Beyond accuracy", tag("table", head, tag("tbody", *body))),
         tag(
             "details",
             tag("summary", "What they mean"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genrec.pages.charts import grouped_bars
-from genrec.pages.page import Markup, section, tag
+from genrec.pages.page import Markup, plain_table, section
 
 
 def codebooks_section(health: Mapping[str, Any]) -> Markup:
@@ -43,14 +43,10 @@ def codebooks_section(health: Mapping[str, Any]) -> Markup:
         ]
         for i, (level, prefix) in enumerate(zip(levels, prefixes, strict=True))
     ]
-    head = tag("thead", tag("tr", *(tag("th", column, scope="col") for column in columns)))
-    body = tag("tbody", *(tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows))
     return section(
         "Semantic IDs",
         grouped_bars("Codebook usage", usage, {"codes in use": "bound", "perplexity / codes": "model"}),
-        tag(
-            "div", tag("table", head, body), class_="scroll", tabindex="0", role="region", aria_label="Codebook usage per level"
-        ),
+        plain_table("Codebook usage per level", columns, rows),
         note=f"{1 - health['collision_rate']:.1%} different IDs per item before collisions are resolved. "
         "Perplexity is the number of codes that would be as hard to guess if all were equally frequent.",
     )

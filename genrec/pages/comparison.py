@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from genrec.metrics.pairwise import POWER, Pair
 from genrec.pages.charts import Dots, Kind, dot_chart
-from genrec.pages.page import Markup, join, render, section, tag
+from genrec.pages.page import Markup, join, render, scrolling, section, tag
 from genrec.pages.verdict import metric_label
 
 MOST_NAMED = 4  # differences that a sentence names
@@ -256,5 +256,4 @@ def _split(key: str) -> str:
 
 
 def _table(head: Markup, lines: Sequence[Markup], label: str) -> Markup:
-    table = tag("table", tag("thead", head), tag("tbody", *lines))
-    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
+    return scrolling(label, tag("table", tag("thead", head), tag("tbody", *lines)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from genrec.artifacts import Artifact
-from genrec.pages.page import Markup, section, tag
+from genrec.pages.page import Markup, plain_table, section
 
 NOT_TOLD = "not recorded"
 
@@ -28,11 +28,9 @@ def cost_section(artifacts: Mapping[str, Artifact]) -> Markup:
         )
         for artifact in artifacts.values()
     ]
-    head = tag("thead", tag("tr", *(tag("th", column, scope="col") for column in columns)))
-    body = tag("tbody", *(tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows))
     return section(
         "Run time and hardware",
-        tag("div", tag("table", head, body), class_="scroll", tabindex="0", role="region", aria_label="Run time"),
+        plain_table("Run time", columns, rows),
         note="Wall-clock time of the process that finished the stage; of one that was interrupted, the last part only. "
         "Artifacts found in the store were made by an earlier run.",
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genrec.pages.charts import Kind, grouped_bars, reliability_chart
-from genrec.pages.page import Markup, join, section, tag
+from genrec.pages.page import Markup, join, scrolling, section, tag
 
 SMALL = 0.01  # a share of next items that nobody needs to worry about
 
@@ -69,7 +69,7 @@ def _levels(diagnosis: Mapping[str, Any]) -> Markup:
         tag(
             "div",
             grouped_bars("The next item's code is the most probable one", rows, series),
-            tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="How hard the choice is"),
+            scrolling("How hard the choice is", table),
             class_="charts",
         ),
         note=note,

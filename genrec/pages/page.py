@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -34,6 +35,18 @@ def join(*children: object) -> Markup:
 def section(title: str, *children: object, note: str = "") -> Markup:
     """A card with a heading, and a line that says how to read it."""
     return tag("section", tag("h2", title), tag("p", note, class_="note") if note else None, *children)
+
+
+def scrolling(label: str, table: Markup) -> Markup:
+    """A table that scrolls by itself where the page is narrower, by keyboard too; ``label`` is what it is called there."""
+    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
+
+
+def plain_table(label: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
+    """A table whose first column names its rows."""
+    head = tag("thead", tag("tr", *(tag("th", column, scope="col") for column in columns)))
+    body = tag("tbody", *(tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows))
+    return scrolling(label, tag("table", head, body))
 
 
 def facts_list(facts: dict[str, object]) -> Markup:

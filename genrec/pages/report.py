@@ -19,7 +19,7 @@ from genrec.pages.cost import cost_section
 from genrec.pages.curves import curves_section
 from genrec.pages.diagnosis import diagnosis_sections
 from genrec.pages.exposure import exposure_section
-from genrec.pages.page import Markup, facts_list, join, render, section, tag
+from genrec.pages.page import Markup, facts_list, join, render, scrolling, section, tag
 from genrec.pages.slices import slices_section
 from genrec.pages.users import users_sections
 from genrec.pages.verdict import metric_label, verdict
@@ -201,9 +201,7 @@ def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, interva
         for label, kind, row, spread in (*_rows(name, metrics), *_published(metrics))
     ]
     head = tag("thead", tag("tr", tag("td"), *splits), tag("tr", tag("td"), *names))
-    return tag(
-        "div", tag("table", head, tag("tbody", *rows)), class_="scroll", tabindex="0", role="region", aria_label="Figures"
-    )
+    return scrolling("Figures", tag("table", head, tag("tbody", *rows)))
 
 
 def _charts(name: str, metrics: Mapping[str, Any], short: str, k: int) -> list[Markup]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from genrec.pages.charts import Dots, dot_chart
-from genrec.pages.page import Markup, section, tag
+from genrec.pages.page import Markup, scrolling, section, tag
 from genrec.pages.verdict import metric_label
 
 SHORT = 6  # parts that are shown without asking
@@ -74,5 +74,4 @@ def _table(title: str, entries: Sequence[Mapping[str, Any]], k: int, best: str |
         for entry in entries
     ]
     head = tag("thead", tag("tr", tag("td"), *(tag("th", name, scope="col") for name in names)))
-    table = tag("table", head, tag("tbody", *rows))
-    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=title)
+    return scrolling(title, tag("table", head, tag("tbody", *rows)))

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import polars as pl
 import pytest
+from html_pages import parsed
 from planted import days_by_id
 
 import genrec
 from genrec.cli import main
-
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class Balanced(HTMLParser):
-    """Fails at the first tag that closes something else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((name, dict(attributes)))
-        if name not in VOID:
-            self.open.append(name)
-
-    def handle_endtag(self, name: str) -> None:
-        assert self.open.pop() == name
 
 
 def write_shop(folder: Path) -> list[str]:
@@ -74,10 +55,7 @@ def test_it_writes_and_prints_a_verdict(shop: tuple[Path, list[str]], capsys: py
     assert audit["dataset"]["order"]["ties"] == "input_order"
 
     html = (run / "audit.html").read_text()
-    page = Balanced()
-    page.feed(html)
-    page.close()
-    assert page.open == []
+    page = parsed(html)
     assert not {"script", "link", "img", "iframe"} & {name for name, _ in page.tags}
     anchors = {attributes["href"] for name, attributes in page.tags if name == "a"}
     ids = {f"#{attributes['id']}" for _, attributes in page.tags if "id" in attributes}
