@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from genrec.errors import ConfigError, DataError
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.category_tree import CategoryTree
 from genrec.tokenizers.opq import OPQ
+from genrec.tokenizers.published import Published
 from genrec.tokenizers.random_codes import RandomCodes
 from genrec.tokenizers.sequential import Sequential
 
@@ -22,6 +24,7 @@ ROOMS = [
     "tokenizers/issued.py",
     "tokenizers/opq.py",
     "tokenizers/category_tree.py",
+    "tokenizers/published.py",
     "tokenizers/residual.py",
 ]
 
@@ -43,12 +46,29 @@ def later(scene: Scene) -> Any:
     return tokenizer.encode(items("b", "newcomer"))
 
 
+def published(told: object, **settings: Any) -> Callable[[Scene], Any]:
+    """Codes from a json file with this content, for two items."""
+
+    def trigger(scene: Scene) -> Any:
+        file = scene.path / "codes.json"
+        file.write_text(json.dumps(told))
+        return Published(path=file, **settings).fit(items("a", "b"))
+
+    return trigger
+
+
 CASES = [
     Case("number too small", ConfigError, "got 0", lambda scene: RandomCodes(num_levels=0)),
     Case("no items", DataError, "0 rows", fit(Sequential(), items())),
     Case("unseen item", DataError, "newcomer", later),
     Case("more blocks than dimensions", ConfigError, "got 4", fit(OPQ(num_levels=4), items("a", "b"))),
     Case("no category column", ConfigError, "genres", fit(CategoryTree(column="genres"), items("a"))),
+    Case("no such key column", ConfigError, "asin", published({"a": [1]}, key="asin")),
+    Case("not a file of codes", DataError, "'a'", published({"a": [1]}, key_offset=1)),
+    Case("item without codes", DataError, "none for 1, b among them", published({"a": [1]})),
+    Case("published twice", DataError, "1 again", published({"0": [1], "00": [2]}, key_offset=1)),
+    Case("published with other levels", DataError, "[3]", published({"a": [1, 2], "b": [3]})),
+    Case("published without numbers", DataError, "['<a_1>', -2]", published({"a": ["<a_1>", -2]})),
     Case("no such source", ConfigError, "image", fit(OPQ(source="image"), items("a"))),
     Case("no vectors", DataError, "(0, 3)", fit(OPQ(), items())),
     Case("not a number", DataError, "nan", fit(OPQ(), items("a", vectors=np.array([[0, np.nan, 0]], np.float32)))),

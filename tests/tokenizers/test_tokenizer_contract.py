@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,20 @@ SMALL = {
 }
 
 
+@pytest.fixture(scope="session")
+def codes_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a tokenizer that takes its codes from a file is given."""
+    file = tmp_path_factory.mktemp("published") / "codes.json"
+    file.write_text(json.dumps({f"item-{i:04}": [i // 16 % 16, i % 16] for i in range(1000)}))
+    return str(file)
+
+
 @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
-def node(request: pytest.FixtureRequest) -> dict[str, Any]:
+def node(request: pytest.FixtureRequest, codes_file: str) -> dict[str, Any]:
     whole: dict[str, Any] = yaml.safe_load(request.param.read_text())
     known = parameters(component_class(whole))
-    return whole | {key: value for key, value in SMALL.items() if key in known}
+    given = {**SMALL, "path": codes_file}
+    return whole | {key: value for key, value in given.items() if key in known}
 
 
 def fitted(node: dict[str, Any], inputs: TokenizerInputs) -> ItemTokenizer:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 import torch
 from small_codes import clustered, make_inputs, some
 
 from genrec.dataset import Sequences
 from genrec.protocols import TokenizerInputs
+from genrec.sids import SIDTable
 from genrec.tokenizers.balanced_rq_kmeans import BalancedRQKMeans, balanced_assignment
 from genrec.tokenizers.category_tree import CategoryTree, path_codes
 from genrec.tokenizers.collaborative_tree import CollaborativeTree, pair_counts, split
@@ -19,6 +25,7 @@ from genrec.tokenizers.hybrid_index import HybridIndex
 from genrec.tokenizers.issued import digits, number_within
 from genrec.tokenizers.lsh import LSH
 from genrec.tokenizers.opq import OPQ
+from genrec.tokenizers.published import Published
 from genrec.tokenizers.random_codes import RandomCodes
 from genrec.tokenizers.sequential import Sequential
 
@@ -145,3 +152,28 @@ def test_collaborative_tree_finds_who_is_taken_together() -> None:
     hybrid.fit(inputs)
     np.testing.assert_array_equal(hybrid.encode(inputs)[:, 0], tokenizer.encode(inputs)[:, 0])
     assert hybrid.encode(inputs)[:, 1].tolist() == list(range(62))
+
+
+@pytest.mark.parametrize("form", ["object", "list", "gzip", "parquet", "table of ours"])
+def test_published_codes_are_joined_on_the_key_whatever_the_order(form: str, tmp_path: Path) -> None:
+    """Keys from 0 in the file, numbers from 1 in the catalogue; the file also holds an item that the catalogue lacks."""
+    inputs = catalogue(3, number=[2, 3, 1])
+    codes = {"1": ["<a_10>", "<b_2>"], "0": ["<a_3>", "<b_4>"], "3": ["<a_0>", "<b_0>"], "2": ["<a_5>", "<b_6>"]}
+    settings: dict[str, Any] = {"path": tmp_path / "codes.json", "key": "number", "key_offset": 1}
+    if form == "object":
+        settings["path"].write_text(json.dumps(codes))
+    elif form == "list":
+        settings["path"].write_text(json.dumps([codes[key] for key in sorted(codes)]))
+    elif form == "gzip":
+        settings["path"] = tmp_path / "codes.json.gz"
+        settings["path"].write_bytes(gzip.compress(json.dumps(codes).encode()))
+    elif form == "parquet":
+        settings["path"] = tmp_path / "codes.parquet"
+        pl.DataFrame({"number": list(map(int, codes)), "codes": list(codes.values())}).write_parquet(settings["path"])
+    else:
+        settings = {"path": tmp_path / "sids.parquet"}
+        SIDTable(np.array([[5, 6], [10, 2], [3, 4]]), (11, 7)).save(tmp_path, ["i1", "i0", "i2"])
+    tokenizer = Published(**settings)
+    tokenizer.fit(inputs)
+    np.testing.assert_array_equal(tokenizer.encode(inputs), [[10, 2], [5, 6], [3, 4]])
+    assert tokenizer.sizes == (11, 7)

@@ -1,0 +1,117 @@
+"""Codes that somebody published, or that any other program made: read from a file, joined on the items, nothing is learned."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.protocols import TokenizerInputs, Traits
+from genrec.tokenizers.issued import IssuedCodes
+from genrec.types import ITEM_ID
+
+CODES = "codes"
+_TOKEN = re.compile(r"[^\d-]*(\d+)\D*")  # "<a_32>": the level stands in the letter and in the place, the code in the number
+
+
+class Published(IssuedCodes):
+    """IDs from a file.
+
+    All levels are taken as they are. A published set that is unique already, by whatever means (a number at its end, moved last
+    codes), goes with ``collision=keep``; another needs a policy like any tokenizer's codes. A level's size is its largest code
+    plus one: the file does not say how many codes its authors had.
+
+    Args:
+        path: ``.json`` or ``.json.gz``: an object, key -> codes, or a list of codes whose keys are 0, 1, 2 ...; ``.parquet``
+            with a column named as ``key`` and one of lists, ``codes`` (``runs/x/sids/sids.parquet`` is such a file). A code is
+            a whole number, or a text with one number in it such as ``<a_32>``.
+        key: the item column that the file's keys are values of.
+        key_offset: what to add to a (whole) number in the file to get the column's value: 1 when the file counts from 0
+            and the column from 1.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=False, reconstructs=False)
+
+    def __init__(self, *, path: Path, key: str = ITEM_ID, key_offset: int = 0) -> None:
+        self.path, self.key, self.key_offset = Path(path), key, key_offset
+
+    def fit(self, inputs: TokenizerInputs) -> None:
+        """Reads the file and issues each item's codes.
+
+        Raises:
+            ConfigError: when the catalogue has no column ``key``.
+            DataError: for a file that cannot be read, keys that occur twice, and items without codes.
+        """
+        if self.key not in inputs.items.columns:
+            fix = did_you_mean(self.key, inputs.items.columns)
+            raise ConfigError("tokenizer.key", expected="a column of the items", got=self.key, fix=fix)
+        codes_of = self._codes_by_key()
+        keys = inputs.items[self.key].cast(pl.String).to_list()
+        without = [item for item, key in zip(inputs.items[ITEM_ID], keys, strict=True) if key not in codes_of]
+        if without:
+            raise DataError(
+                self.path,
+                expected=f"codes for each of {len(keys):,} items",
+                got=f"none for {len(without):,}, {without[0]} among them",
+                fix=f"its first key is {next(iter(codes_of), 'missing')}: check tokenizer.key and tokenizer.key_offset",
+            )
+        self.issue(inputs, np.array([codes_of[key] for key in keys]))
+
+    def _codes_by_key(self) -> dict[str, list[int]]:
+        codes_of: dict[str, list[int]] = {}
+        for key, told in self._rows():
+            if key in codes_of:
+                raise DataError(
+                    f"{self.path}: key {key}", expected="each key once", got=f"{key} again", fix="keep one row of it"
+                )
+            codes_of[key] = self._numbers(key, told)
+            first = next(iter(codes_of))
+            if len(codes_of[key]) != len(codes_of[first]):
+                raise DataError(
+                    f"{self.path}: key {key}",
+                    expected=f"{len(codes_of[first])} codes, as key {first} has",
+                    got=told,
+                    fix="give all items equally many codes",
+                )
+        return codes_of
+
+    def _rows(self) -> Iterator[tuple[str, Any]]:
+        """Key, with the offset added, and codes as they stand in the file."""
+        try:
+            if self.path.suffix == ".parquet":
+                frame = pl.read_parquet(self.path, columns=[self.key, CODES])
+                rows = list(zip(frame[self.key].cast(pl.String), frame[CODES].to_list(), strict=True))
+            else:
+                opened = gzip.open if self.path.suffix == ".gz" else open
+                with opened(self.path, "rt", encoding="utf-8") as file:
+                    told = json.load(file)
+                rows = list(told.items() if isinstance(told, dict) else enumerate(told))
+            for key, codes in rows:
+                yield (str(int(key) + self.key_offset) if self.key_offset else str(key)), codes
+        except (OSError, EOFError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise DataError(
+                self.path,
+                expected="json key -> codes, or parquet",
+                got=reason,
+                fix="check tokenizer.path and tokenizer.key_offset",
+            ) from error
+
+    def _numbers(self, key: str, told: Any) -> list[int]:
+        found = [_TOKEN.fullmatch(str(code)) for code in told] if isinstance(told, list) else []
+        if not found or not all(found):
+            raise DataError(
+                f"{self.path}: key {key}",
+                expected="a list of whole numbers from 0, or of texts with one such number each",
+                got=told,
+                fix="repair the file",
+            )
+        return [int(match[1]) for match in found if match]
