@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
 
 from genrec.artifacts import Artifact
 from genrec.components import instantiate
@@ -44,8 +45,8 @@ def build(run: StageRun) -> dict[str, Any]:
 
 
 def read_vectors(artifact: Artifact) -> dict[str, np.ndarray]:
-    """Source -> float32 [items, dim] of an encoder artifact."""
-    return {path.stem: load_file(path)[VECTORS] for path in sorted((artifact.path / VECTORS).glob("*.safetensors"))}
+    """Source -> float32 [items, dim] of an encoder artifact, mapped from disk: only what is looked at is read."""
+    return {path.stem: load_file(path)[VECTORS].numpy() for path in sorted((artifact.path / VECTORS).glob("*.safetensors"))}
 
 
 def _check_finite(name: str, rows: np.ndarray, dataset: Dataset) -> None:

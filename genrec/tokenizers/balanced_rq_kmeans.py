@@ -17,7 +17,7 @@ from torch import Tensor
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.issued import IssuedTable
 from genrec.tokenizers.kmeans import group_means, plus_plus
-from genrec.tokenizers.residual import squared_distances
+from genrec.tokenizers.residual import Residual, squared_distances
 from genrec.tokenizers.rq_kmeans import RQKMeans
 from genrec.types import ITEM_ID
 
@@ -76,14 +76,14 @@ class BalancedRQKMeans(RQKMeans):
         super().restore(folder)
         self._fitted = IssuedTable.load(folder)
 
-    def _quantize(self, residual: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        codebook = plus_plus(residual, size, generator)
-        codes = torch.full((len(residual),), -1)
+    def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        vectors = residual[:]
+        codebook = plus_plus(vectors, size, generator)
+        codes = torch.full((len(vectors),), -1)
         for _ in range(self.iterations):
             previous, order = codes, torch.randperm(size, generator=generator)
-            codes = balanced_assignment(squared_distances(residual, codebook), order)
-            counts = torch.bincount(codes, minlength=size).unsqueeze(1)
-            codebook = torch.where(counts > 0, group_means(residual, codes, size), codebook)
+            codes = balanced_assignment(squared_distances(vectors, codebook), order)
+            codebook = group_means([(vectors, codes)], codebook)
             if int((codes != previous).sum()) <= _SETTLED * len(codes):
                 break
         self._levels.append(codes)

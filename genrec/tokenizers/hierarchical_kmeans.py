@@ -113,7 +113,7 @@ class HierarchicalKMeans:
         centroids = kmeans(vectors, size, generator=generator, iterations=self.iterations, starts=self.starts)
         codes, _ = nearest(vectors, centroids)
         used = codes.unique()
-        means = group_means(vectors, codes, size)[used]
+        means = group_means([(vectors, codes)], centroids)[used]
         means = means[torch.argsort(means @ _main_axis(means), stable=True)]
         return torch.cat([means, means[-1:].expand(size - len(means), -1)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int64
@@ -59,16 +60,20 @@ def lloyd(
         if previous is not None and torch.equal(codes, previous):
             break
         previous = codes
-        counts = torch.bincount(codes, minlength=size)
-        centroids = torch.where(counts.unsqueeze(1) > 0, group_means(vectors, codes, size), centroids)
-        empty = torch.nonzero(counts == 0).squeeze(1)
+        centroids = group_means([(vectors, codes)], centroids)
+        empty = torch.nonzero(torch.bincount(codes, minlength=size) == 0).squeeze(1)
         farthest = distance.topk(min(len(empty), len(vectors))).indices
         farthest = farthest[distance[farthest] > 0]
         centroids[empty[: len(farthest)]] = vectors[farthest]
     return centroids
 
 
-def group_means(vectors: Float[Tensor, "rows dim"], codes: Int64[Tensor, " rows"], size: int) -> Float[Tensor, "size dim"]:
-    """Mean of the rows of each code; zero for a code without rows."""
-    sums = torch.zeros(size, vectors.shape[1], dtype=torch.float64).index_add_(0, codes, vectors.double())
-    return (sums / torch.bincount(codes, minlength=size).clamp(min=1).unsqueeze(1)).to(vectors.dtype)
+def group_means(
+    parts: Iterable[tuple[Float[Tensor, "rows dim"], Int64[Tensor, " rows"]]], otherwise: Float[Tensor, "size dim"]
+) -> Float[Tensor, "size dim"]:
+    """Mean of the rows of each code, over parts of (rows, their codes); a code without rows gets its row of ``otherwise``."""
+    sums, counts = torch.zeros_like(otherwise, dtype=torch.float64), torch.zeros(len(otherwise), dtype=torch.int64)
+    for vectors, codes in parts:
+        sums.index_add_(0, codes, vectors.double())
+        counts += torch.bincount(codes, minlength=len(otherwise))
+    return torch.where(counts.unsqueeze(1) > 0, (sums / counts.clamp(min=1).unsqueeze(1)).to(otherwise.dtype), otherwise)

@@ -6,7 +6,8 @@ catalogue at once and item by item gives the same codes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from genrec.errors import ConfigError, DataError
 from genrec.protocols import TokenizerInputs
 from genrec.types import ITEM_ID
 
-_CHUNK = 1 << 24  # distances in memory at once (64 MB)
+_CHUNK = 1 << 21  # distances in memory at once (8 MB: about what a processor's cache holds)
+_ROWS = 1 << 12  # of a catalogue in memory at once
 # Distances that differ by less than this share of the squared norms are equal: matrix products round differently in
 # different batch shapes, and an exact tie (duplicate codes) must still go to the same code, the first.
 _TIE = 2e-6
@@ -41,15 +43,16 @@ def checked_vectors(inputs: TokenizerInputs, source: str) -> Float[Tensor, "item
     vectors = np.ascontiguousarray(inputs.embeddings[source], dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) == 0:
         raise DataError(f"vectors {source}", expected="at least one row [items, dim]", got=vectors.shape, fix="embed again")
-    finite = np.isfinite(vectors)
-    if not finite.all():
-        row, column = (int(x) for x in np.argwhere(~finite)[0])
-        raise DataError(
-            f"vectors {source}: item {inputs.items[ITEM_ID][row]}, dimension {column}",
-            expected="a finite number",
-            got=float(vectors[row, column]),
-            fix="repair the encoder's input and embed again",
-        )
+    for start in range(0, len(vectors), _ROWS):
+        finite = np.isfinite(vectors[start : start + _ROWS])
+        if not finite.all():
+            row, column = (int(x) for x in np.argwhere(~finite)[0])
+            raise DataError(
+                f"vectors {source}: item {inputs.items[ITEM_ID][start + row]}, dimension {column}",
+                expected="a finite number",
+                got=float(vectors[start + row, column]),
+                fix="repair the encoder's input and embed again",
+            )
     return torch.from_numpy(vectors.copy() if not vectors.flags.writeable else vectors)
 
 
@@ -63,14 +66,15 @@ def nearest(
     vectors: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]
 ) -> tuple[Int64[Tensor, " rows"], Float[Tensor, " rows"]]:
     """The nearest code of each row (the first of equally near ones) and its squared distance."""
-    scale = codebook.square().sum(1).max()
+    norms = codebook.square().sum(1)
     codes, distances = [], []
     for chunk in vectors.split(max(_CHUNK // len(codebook), 1)):
-        distance = squared_distances(chunk, codebook)
+        own = chunk.square().sum(1, keepdim=True)
+        distance = torch.addmm(norms, chunk, codebook.T, alpha=-2)  # but for ``own``, which does not choose
         smallest = distance.amin(1, keepdim=True)
-        tied = distance <= smallest + _TIE * (scale + chunk.square().sum(1, keepdim=True))
-        codes.append(tied.to(torch.uint8).argmax(1))  # argmax of a mask is its first entry
-        distances.append(smallest.squeeze(1))
+        tied = distance <= smallest + _TIE * (norms.max() + own)
+        codes.append(tied.view(torch.uint8).argmax(1))  # argmax of a mask is its first entry
+        distances.append((smallest + own).squeeze(1).clamp_(min=0))
     return torch.cat(codes), torch.cat(distances)
 
 
@@ -89,13 +93,15 @@ def rest(before: Float[Tensor, "rows dim"], chosen: Float[Tensor, "rows dim"], n
 def residual_encode(
     vectors: Float[Tensor, "rows dim"], codebooks: Sequence[Tensor], *, normalize: bool = False
 ) -> Int64[Tensor, "rows levels"]:
-    """Greedy codes, level by level."""
-    residual, codes = vectors, []
-    for codebook in codebooks:
-        code, _ = nearest(residual, codebook)
-        codes.append(code)
-        residual = rest(residual, codebook[code], normalize)
-    return torch.stack(codes, dim=1)
+    """Greedy codes, level by level; only some of the vectors are looked at at once, so that they may lie on disk."""
+    codes = torch.empty(len(vectors), len(codebooks), dtype=torch.int64)
+    for start in range(0, len(vectors), _ROWS):
+        residual = vectors[start : start + _ROWS]
+        for level, codebook in enumerate(codebooks):
+            code, _ = nearest(residual, codebook)
+            codes[start : start + _ROWS, level] = code
+            residual = rest(residual, codebook[code], normalize)
+    return codes
 
 
 def residual_after(
@@ -116,3 +122,30 @@ def decode(codes: Int64[Tensor, "rows depth"], codebooks: Sequence[Tensor]) -> F
     """Sum of the chosen codes over the leading levels given."""
     chosen = [codebook[code] for codebook, code in zip(codebooks, codes.T, strict=False)]
     return torch.stack(chosen).sum(0) if chosen else codebooks[0].new_zeros(len(codes), codebooks[0].shape[1])
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What the levels so far leave of each vector, made when it is looked at: of a million items it is never all there.
+
+    Args:
+        vectors: [rows, dim], in memory or mapped from disk.
+        codes: [rows, depth], of the levels so far.
+        codebooks: at least ``depth`` of them.
+        normalize: as in ``rest``.
+    """
+
+    vectors: Float[Tensor, "rows dim"]
+    codes: Int64[Tensor, "rows depth"]
+    codebooks: Sequence[Tensor]
+    normalize: bool
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, rows: slice | Int64[Tensor, " some"]) -> Float[Tensor, "some dim"]:
+        return residual_after(self.vectors[rows], self.codes[rows], self.codebooks, normalize=self.normalize)
+
+    def chunks(self) -> Iterator[slice]:
+        """Consecutive rows that fit into memory together."""
+        return (slice(start, start + _ROWS) for start in range(0, len(self), _ROWS))

@@ -19,23 +19,28 @@ from torch import Tensor
 from genrec.protocols import TokenizerInputs, Traits
 from genrec.tokenizers.kmeans import group_means, kmeans
 from genrec.tokenizers.residual import (
+    Residual,
     checked_vectors,
     decode,
     nearest,
     residual_after,
     residual_encode,
-    rest,
     squared_distances,
 )
 from genrec.tokenizers.settings import at_least
 
 CODEBOOKS_FILE = "codebooks.safetensors"
+_SAMPLE = 256  # rows a code (and at least _SMALLEST in all) that its place is found on before all rows correct it
+_SMALLEST = 1 << 16
+_PASSES = 2  # Lloyd iterations over all rows of a catalogue that is larger than its sample
 
 
 class RQKMeans:
     """Residual k-means on all items' vectors, cold items included (content is not a label).
 
-    A catalogue with fewer items than codes works: the codes left over are never chosen.
+    A catalogue with fewer items than codes works: the codes left over are never chosen. One of more than 256 items a code is
+    clustered on a sample, corrected by two Lloyd iterations over all items, and read chunk by chunk: vectors mapped from disk
+    stay there.
 
     Args:
         num_levels: number of codes per item.
@@ -75,15 +80,17 @@ class RQKMeans:
     def fit(self, inputs: TokenizerInputs) -> None:
         vectors = checked_vectors(inputs, self.source)
         generator = torch.Generator().manual_seed(self.seed)
-        residual, unexplained = vectors, vectors
+        codes = torch.empty(len(vectors), self.num_levels, dtype=torch.int64)
         self.codebooks: list[Tensor] = []
         self.means: list[Tensor] = []
-        for size in self.sizes:
-            codebook, codes = self._quantize(residual, size, generator)
-            means = group_means(unexplained, codes, size)
-            residual, unexplained = rest(residual, codebook[codes], self.normalize_residuals), unexplained - means[codes]
+        for level, size in enumerate(self.sizes):
+            so_far = codes[:, :level]
+            residual = Residual(vectors, so_far, self.codebooks, self.normalize_residuals)
+            codebook, codes[:, level] = self._quantize(residual, size, generator)
+            unexplained = Residual(vectors, so_far, self.means, normalize=False)
+            parts = ((unexplained[rows], codes[rows, level]) for rows in unexplained.chunks())
+            self.means.append(group_means(parts, torch.zeros_like(codebook)))
             self.codebooks.append(codebook)
-            self.means.append(means)
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
         vectors = checked_vectors(inputs, self.source)
@@ -110,7 +117,13 @@ class RQKMeans:
         tables = load_file(folder / CODEBOOKS_FILE)
         self.codebooks, self.means = ([tables[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("codes", "means"))
 
-    def _quantize(self, residual: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One level: its codebook, and the code of each row."""
-        codebook = kmeans(residual, size, generator=generator, iterations=self.iterations, starts=self.starts)
-        return codebook, nearest(residual, codebook)[0]
+        enough, rows = max(_SAMPLE * size, _SMALLEST), slice(None)
+        if sampled := len(residual) > enough:
+            rows = torch.randperm(len(residual), generator=generator)[:enough].sort().values
+        codebook = kmeans(residual[rows], size, generator=generator, iterations=self.iterations, starts=self.starts)
+        for _ in range(_PASSES if sampled else 0):
+            chunks = (residual[rows] for rows in residual.chunks())
+            codebook = group_means(((chunk, nearest(chunk, codebook)[0]) for chunk in chunks), codebook)
+        return codebook, torch.cat([nearest(residual[rows], codebook)[0] for rows in residual.chunks()])

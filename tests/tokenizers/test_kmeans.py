@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from sklearn.cluster import KMeans
 from small_codes import clustered, make_inputs
 
+from genrec.tokenizers import residual, rq_kmeans
 from genrec.tokenizers.kmeans import group_means, kmeans, lloyd
 from genrec.tokenizers.residual import decode, nearest, residual_after
 from genrec.tokenizers.rq_kmeans import RQKMeans
@@ -37,8 +42,9 @@ def test_empty_clusters_are_seeded_at_the_farthest_points() -> None:
 
 
 def test_group_means() -> None:
-    means = group_means(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([2, 2, 0]), 3)
-    assert means.ravel().tolist() == [5.0, 0.0, 2.0]
+    parts = [(torch.tensor([[1.0], [3.0]]), torch.tensor([2, 2])), (torch.tensor([[5.0]]), torch.tensor([0]))]
+    means = group_means(parts, torch.tensor([[8.0], [9.0], [8.0]]))
+    assert means.ravel().tolist() == [5.0, 9.0, 2.0]
 
 
 def test_without_normalization_the_codes_themselves_add_up() -> None:
@@ -69,3 +75,41 @@ def test_identical_items_leave_zero_not_noise() -> None:
     tokenizer.fit(make_inputs(vectors))
     codes = torch.from_numpy(tokenizer.encode(make_inputs(vectors)))
     assert not residual_after(torch.from_numpy(vectors), codes[:, :1], tokenizer.codebooks, normalize=True).any()
+
+
+def test_reading_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = make_inputs(clustered(200))
+    whole = RQKMeans(codebook_size=8)
+    whole.fit(inputs)
+    monkeypatch.setattr(residual, "_ROWS", 33)
+    parts = RQKMeans(codebook_size=8)
+    parts.fit(inputs)
+    np.testing.assert_array_equal(whole.encode(inputs), parts.encode(inputs))
+    for one, other in zip(whole.means, parts.means, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_sample_corrected_by_all_rows_serves_them_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = make_inputs(vectors := clustered(2000, clusters=60))
+    errors = {}
+    for sample in (1 << 16, 50, 1):  # rows a code; the last is what happens without enough
+        monkeypatch.setattr(rq_kmeans, "_SAMPLE", sample)
+        monkeypatch.setattr(rq_kmeans, "_SMALLEST", sample)
+        tokenizer = RQKMeans(codebook_size=16)
+        tokenizer.fit(inputs)
+        errors[sample] = np.square(vectors - tokenizer.reconstruct(tokenizer.encode(inputs))).sum()
+    assert errors[50] < 1.08 * errors[1 << 16]
+    assert errors[50] < 0.9 * errors[1]
+
+
+def test_vectors_may_be_mapped_from_disk(tmp_path: Path) -> None:
+    vectors = clustered(300).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    inputs = make_inputs(vectors)
+    mapped = replace(inputs, embeddings={"item": np.load(tmp_path / "vectors.npy", mmap_mode="c")})
+    codes = []
+    for each in (inputs, mapped):
+        tokenizer = RQKMeans(codebook_size=8)
+        tokenizer.fit(each)
+        codes.append(tokenizer.encode(each))
+    np.testing.assert_array_equal(*codes)
