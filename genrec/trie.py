@@ -1,53 +1,63 @@
 """The prefix trie over the catalogue's semantic IDs, as flat tensors.
 
-Nodes are numbered breadth first: the root is 0, then all prefixes of one code in order, then all of two codes, and so on.
-The children of a node therefore stand together, and ``first_child`` alone is the whole structure (compressed sparse rows):
-the children of ``n`` are the nodes ``first_child[n] .. first_child[n + 1] - 1``. Built by one sort; the cost of a decoding
-step does not depend on the size of the catalogue. The layout follows the idea of STATIC (brief in the design notes).
+Nodes are numbered breadth first: the root is 0, then all prefixes of one code in order, then all of two codes, and so on. So
+the children of a node stand together (``first_child`` alone is the structure: compressed sparse rows), and so do the items
+below it, once items are listed in the order of their leaves. Built by one sort; 32 bits a number; the cost of a decoding step
+does not depend on the size of the catalogue. The layout follows the idea of STATIC (brief in the design notes).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Int32, Int64
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genrec.errors import ConfigError
+from genrec.errors import ArtifactError, ConfigError
 from genrec.sids import SIDTable
 from genrec.types import PAD
+
+TRIE_FILE = "trie.safetensors"
 
 
 @dataclass(frozen=True)
 class PrefixTrie:
     """All semantic IDs of a catalogue.
 
-    Shapes: ``nodes`` counts every prefix, root and leaves included; ``leaves`` the distinct complete IDs.
+    Shapes: ``nodes`` counts every prefix, root and leaves included; ``inner`` those that have children. Tensors are int32 at
+    rest; the methods take and return int64.
 
     Args:
-        first_child: [nodes + 1]; leaves have empty families.
+        first_child: [inner + 1]: the children of ``n`` are the nodes ``first_child[n] .. first_child[n + 1] - 1``.
+        parent: [nodes]; the root is its own.
         code: [nodes], the code that leads from the parent to the node (``PAD`` at the root).
+        items: [items], item_idx in the order of their leaves, ascending where they share one.
+        first_item, end_item: [nodes]: the items below ``n`` are ``items[first_item[n]:end_item[n]]``.
+        leaf_of: [items], the node of each item_idx's complete ID.
         level_starts: depth -> first node of that depth; length levels + 2.
         widths: level -> size of the largest family that chooses that level's code.
         sizes: level -> size of the codebook.
-        leaf_items: [items], item_idx grouped by leaf, ascending inside a group.
-        leaf_offsets: [leaves + 1]; leaf number ``j`` is node ``level_starts[levels] + j``.
-        item_nodes: [items, levels + 1], the nodes on each item's path, root and leaf included.
-        num_below: [nodes], number of items below each node.
+        max_group: size of the largest group of items that share a complete ID.
     """
 
-    first_child: Int[Tensor, " nodes_and_1"]
-    code: Int[Tensor, " nodes"]
+    first_child: Int32[Tensor, " inner_and_1"]
+    parent: Int32[Tensor, " nodes"]
+    code: Int32[Tensor, " nodes"]
+    items: Int32[Tensor, " items"]
+    first_item: Int32[Tensor, " nodes"]
+    end_item: Int32[Tensor, " nodes"]
+    leaf_of: Int32[Tensor, " items"]
     level_starts: tuple[int, ...]
     widths: tuple[int, ...]
     sizes: tuple[int, ...]
-    leaf_items: Int[Tensor, " items"]
-    leaf_offsets: Int[Tensor, " leaves_and_1"]
-    item_nodes: Int[Tensor, "items depths"]
-    num_below: Int[Tensor, " nodes"]
+    max_group: int
 
     @property
     def num_levels(self) -> int:
@@ -55,7 +65,7 @@ class PrefixTrie:
 
     @property
     def num_items(self) -> int:
-        return self.leaf_items.shape[0]
+        return self.items.shape[0]
 
     @property
     def num_nodes(self) -> int:
@@ -63,12 +73,16 @@ class PrefixTrie:
 
     @property
     def num_leaves(self) -> int:
-        return self.leaf_offsets.shape[0] - 1
+        return self.level_starts[-1] - self.level_starts[-2]
 
     @property
-    def max_group(self) -> int:
-        """Size of the largest group of items that share a complete ID."""
-        return int(self.leaf_offsets.diff().max())
+    def device(self) -> torch.device:
+        return self.code.device
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all tensors together."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
 
     @classmethod
     def build(cls, sids: SIDTable) -> PrefixTrie:
@@ -81,51 +95,68 @@ class PrefixTrie:
         if num_items == 0:
             raise ConfigError("sids", expected="at least one item", got=0, fix="give prepare a catalogue")
         order = _lexicographic_order(codes, sids.sizes)
-        rows = codes[order]
-        # starts[i, d]: does row i open a new prefix of d codes? A deeper prefix is new wherever a shallower one is.
-        changed = np.ones((num_items, num_levels), dtype=bool)
-        changed[1:] = rows[1:] != rows[:-1]
-        starts = np.logical_or.accumulate(changed, axis=1)
-        rank = np.cumsum(starts, axis=0) - 1  # [items, levels]: which prefix of its depth a row belongs to
-
-        counts = [1, *(int(rank[-1, level]) + 1 for level in range(num_levels))]
-        level_starts = np.concatenate([[0], np.cumsum(counts)])
-        num_nodes = int(level_starts[-1])
-        parent = np.full(num_nodes, 0, dtype=np.int64)
-        code = np.full(num_nodes, PAD, dtype=np.int64)
-        item_nodes = np.zeros((num_items, num_levels + 1), dtype=np.int64)
+        opens = np.zeros(
+            num_items, dtype=bool
+        )  # does the item at this place open a new prefix of the depth? All deeper ones then
+        opens[0] = True
+        inside = np.zeros(num_items, dtype=np.int32)  # the node of the depth above that the item at this place is below
+        code, parent, first_item, end_item, widths = [[PAD]], [[0]], [[0]], [[num_items]], []
+        level_starts = [0, 1]
         for level in range(num_levels):
-            opening = np.flatnonzero(starts[:, level])
-            here = slice(level_starts[level + 1], level_starts[level + 2])
-            code[here] = rows[opening, level]
-            parent[here] = 0 if level == 0 else level_starts[level] + rank[opening, level - 1]
-            item_nodes[order, level + 1] = level_starts[level + 1] + rank[:, level]
-
-        num_children = np.bincount(parent[1:], minlength=num_nodes)
-        first_child = np.concatenate([[1], 1 + np.cumsum(num_children)])
-        widths = tuple(int(num_children[level_starts[d] : level_starts[d + 1]].max()) for d in range(num_levels))
-        group_starts = np.flatnonzero(starts[:, -1])
+            column = codes[order, level]
+            opens[1:] |= column[1:] != column[:-1]
+            starts = np.flatnonzero(opens).astype(np.int32)
+            code.append(column[starts])
+            parent.append(inside[starts])
+            first_item.append(starts)
+            end_item.append(np.append(starts[1:], num_items))
+            widths.append(int(np.bincount(parent[-1] - level_starts[level]).max()))
+            inside = np.cumsum(opens, dtype=np.int32) + np.int32(level_starts[-1] - 1)
+            level_starts.append(level_starts[-1] + len(starts))
+        leaf_of = np.empty(num_items, dtype=np.int32)
+        leaf_of[order] = inside
+        parents = _joined(parent)
+        num_children = np.bincount(parents[1:], minlength=level_starts[-2])
         return cls(
-            first_child=torch.from_numpy(first_child.astype(np.int64)),
-            code=torch.from_numpy(code),
-            level_starts=tuple(int(x) for x in level_starts),
-            widths=widths,
+            first_child=torch.from_numpy(np.concatenate([[1], 1 + np.cumsum(num_children)]).astype(np.int32)),
+            parent=torch.from_numpy(parents),
+            code=torch.from_numpy(_joined(code)),
+            items=torch.from_numpy(order.astype(np.int32)),
+            first_item=torch.from_numpy(_joined(first_item)),
+            end_item=torch.from_numpy(_joined(end_item)),
+            leaf_of=torch.from_numpy(leaf_of),
+            level_starts=tuple(level_starts),
+            widths=tuple(widths),
             sizes=sids.sizes,
-            leaf_items=torch.from_numpy(order.astype(np.int64)),
-            leaf_offsets=torch.from_numpy(np.append(group_starts, num_items).astype(np.int64)),
-            item_nodes=torch.from_numpy(item_nodes),
-            num_below=torch.from_numpy(np.bincount(item_nodes.ravel(), minlength=num_nodes).astype(np.int64)),
+            max_group=int((end_item[-1] - first_item[-1]).max()),
         )
 
     def to(self, device: torch.device | str) -> PrefixTrie:
         """The same trie with every tensor on ``device``."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
+
+    def save(self, folder: Path) -> None:
+        """Writes ``trie.safetensors``."""
+        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in self._tensors()}
+        save_file(self._tensors(), folder / TRIE_FILE, metadata={"facts": json.dumps(facts)})
+
+    @classmethod
+    def load(cls, folder: Path) -> PrefixTrie:
+        """Maps a saved trie from disk: pages are read when a search comes by.
+
+        Raises:
+            ArtifactError: when there is none.
+        """
+        path = folder / TRIE_FILE
+        if not path.exists():
+            raise ArtifactError(folder, expected=TRIE_FILE, got="no such file", fix="run `genrec export` again")
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+        return cls(**load_file(path), **{name: tuple(x) if isinstance(x, list) else x for name, x in facts.items()})
 
     def children(
-        self, nodes: Int[Tensor, "*shape"], level: int
-    ) -> tuple[Int[Tensor, "*shape width"], Int[Tensor, "*shape width"], Bool[Tensor, "*shape width"]]:
+        self, nodes: Int64[Tensor, "*shape"], level: int
+    ) -> tuple[Int64[Tensor, "*shape width"], Int64[Tensor, "*shape width"], Bool[Tensor, "*shape width"]]:
         """The families of ``nodes`` (all of depth ``level``), padded to the level's largest family.
 
         Returns:
@@ -136,30 +167,56 @@ class PrefixTrie:
         slot = torch.arange(self.widths[level], device=nodes.device)
         real = slot < count.unsqueeze(-1)
         child = torch.where(real, first.unsqueeze(-1) + slot, torch.zeros_like(slot))
-        return child, self.code[child].clamp(min=0), real
+        return child, self.codes(child).clamp(min=0), real
 
-    def advance(self, nodes: Int[Tensor, "*shape"], codes: Int[Tensor, "*shape"], level: int) -> Int[Tensor, "*shape"]:
+    def num_children(self, nodes: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+        """Sizes of the families of nodes that are no leaves."""
+        return (self.first_child[nodes + 1] - self.first_child[nodes]).long()
+
+    def codes(self, nodes: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+        """The last code of each node's prefix."""
+        return self.code[nodes].long()
+
+    def paths(self, items: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape depths"]:
+        """The nodes from the root to each item's leaf, both included."""
+        nodes = [self.leaf_of[items].long()]
+        for _ in range(self.num_levels):
+            nodes.append(self.parent[nodes[-1]].long())
+        return torch.stack(nodes[::-1], dim=-1)
+
+    def advance(self, nodes: Int64[Tensor, "*shape"], codes: Int64[Tensor, "*shape"], level: int) -> Int64[Tensor, "*shape"]:
         """The child of each node (depth ``level``) along ``codes``; ``PAD`` where the catalogue has none."""
         child, child_codes, real = self.children(nodes, level)
         match = real & (child_codes == codes.unsqueeze(-1))
         return torch.where(match.any(-1), torch.where(match, child, 0).sum(-1), PAD)
 
-    def items_of(self, leaves: Int[Tensor, "*shape"]) -> tuple[Int[Tensor, "*shape group"], Int[Tensor, "*shape"]]:
+    def items_of(self, leaves: Int64[Tensor, "*shape"]) -> tuple[Int64[Tensor, "*shape group"], Int64[Tensor, "*shape"]]:
         """The items that share each leaf, padded with ``PAD``, and how many they are."""
-        leaf = leaves - self.level_starts[self.num_levels]
-        first = self.leaf_offsets[leaf]
-        count = self.leaf_offsets[leaf + 1] - first
+        first, count = self.first_item[leaves], self.num_below(leaves)
         slot = torch.arange(self.max_group, device=leaves.device)
         real = slot < count.unsqueeze(-1)
         index = torch.where(real, first.unsqueeze(-1) + slot, torch.zeros_like(slot))
-        return torch.where(real, self.leaf_items[index], PAD), count
+        return torch.where(real, self.items[index].long(), PAD), count
 
-    def open_nodes(self, allowed: Bool[Tensor, " items"]) -> Bool[Tensor, " nodes"]:
-        """Which nodes have an allowed item below them: a filter or a takedown is a node mask over this one trie."""
-        counts = torch.zeros(self.num_nodes, dtype=torch.long, device=self.code.device)
-        nodes = self.item_nodes[allowed]
-        counts.index_add_(0, nodes.reshape(-1), torch.ones_like(nodes.reshape(-1)))
-        return counts > 0
+    def tally(self, allowed: Bool[Tensor, " items"]) -> Int32[Tensor, " items_and_1"]:
+        """Running count of the allowed items in the order of their leaves: a filter or a takedown, for ``num_below``."""
+        running = allowed[self.items].cumsum(0, dtype=torch.int32)
+        return torch.cat([running.new_zeros(1), running])
+
+    def num_below(
+        self, nodes: Int64[Tensor, "*shape"], tally: Int32[Tensor, " items_and_1"] | None = None
+    ) -> Int64[Tensor, "*shape"]:
+        """How many items, or allowed items, are below each node: a filter costs two look-ups more, and no mask of nodes."""
+        first, end = self.first_item[nodes], self.end_item[nodes]
+        return (end - first if tally is None else tally[end] - tally[first]).long()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def _joined(parts: list[Any]) -> Int[np.ndarray, " nodes"]:
+    return np.concatenate(parts).astype(np.int32)
 
 
 def _lexicographic_order(codes: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:

@@ -31,7 +31,7 @@ class Exclusion:
 
     def __init__(self, trie: PrefixTrie, request: DecodingRequest) -> None:
         self.trie, self.request = trie, request
-        self.open = None if request.allowed is None else trie.open_nodes(request.allowed)
+        self.tally = None if request.allowed is None else trie.tally(request.allowed)
         self.closed: list[ClosedNodes] = []
         if request.seen is None:
             return
@@ -40,25 +40,20 @@ class Exclusion:
             seen &= request.allowed[request.seen.clamp(min=0)]  # what is filtered anyway does not count twice
         user, column = seen.nonzero(as_tuple=True)
         pairs = torch.unique(torch.stack([user, request.seen[user, column]]), dim=1)  # a repeat is one item
-        user, path = pairs[0], trie.item_nodes[pairs[1]]
-        below = trie.num_below
-        if request.allowed is not None:
-            below = torch.zeros_like(below)
-            nodes = trie.item_nodes[request.allowed].reshape(-1)
-            below.index_add_(0, nodes, torch.ones_like(nodes))
+        user, path = pairs[0], trie.paths(pairs[1])
         for depth in range(1, trie.num_levels + 1):
             key, which, count = torch.unique(user * trie.num_nodes + path[:, depth], return_inverse=True, return_counts=True)
             parent = torch.zeros_like(key).scatter_(0, which, path[:, depth - 1])
             node = key % trie.num_nodes
-            full = count == below[node]
+            full = count == trie.num_below(node, self.tally)
             self.closed.append(ClosedNodes((key // trie.num_nodes)[full], node[full], parent[full]))
 
     def apply(
         self, scores: Float[Tensor, "batch beams width"], nodes: Int64[Tensor, "batch beams"], child: Tensor, level: int
     ) -> Float[Tensor, "batch beams width"]:
         """Sets the scores of closed children to -inf; ``child`` holds the node ids behind ``scores``."""
-        if self.open is not None:
-            scores = scores.masked_fill(~self.open[child], float("-inf"))
+        if self.tally is not None:
+            scores = scores.masked_fill(self.trie.num_below(child, self.tally) == 0, float("-inf"))
         if not self.closed:
             return scores
         closed = self.closed[level]

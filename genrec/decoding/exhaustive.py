@@ -58,9 +58,11 @@ def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: 
         child_codes, real = child_codes.expand(len(batch), -1, -1), real.expand(len(batch), -1, -1)
         log_probs = child_log_probs(logits.float(), child_codes, real, generator.normalization)
         scores = (scores.unsqueeze(-1) + log_probs)[real].view(len(batch), -1)  # breadth first: children stand in node order
-        family = trie.first_child[nodes + 1] - trie.first_child[nodes]
+        family = trie.num_children(nodes)
         parent = torch.repeat_interleave(torch.arange(len(nodes), device=scores.device), family)
-        codes = trie.code[trie.level_starts[level + 1] : trie.level_starts[level + 2]].expand(len(batch), -1)
+        codes = trie.codes(
+            torch.arange(trie.level_starts[level + 1], trie.level_starts[level + 2], device=scores.device)
+        ).expand(len(batch), -1)
         if level < trie.num_levels - 1:
             state = generator.reorder(state, parent.expand(len(batch), -1))
     return scores

@@ -14,7 +14,7 @@ from genrec.types import PAD
 
 def log_group_size(trie: PrefixTrie, leaves: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """The log of the number of items that share each leaf: an item's probability is its ID's, divided by that number."""
-    return trie.num_below[leaves].clamp(min=1).log()
+    return trie.num_below(leaves).clamp(min=1).log()
 
 
 def items_of_leaves(

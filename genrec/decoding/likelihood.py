@@ -62,7 +62,7 @@ def item_log_probs(
         log_probs = generator.score(batch).float().log_softmax(dim=1).gather(1, wanted)
     else:
         assert isinstance(generator, AutoregressiveGenerator)
-        log_probs = -log_group_size(trie, trie.item_nodes[wanted][..., -1])
+        log_probs = -log_group_size(trie, trie.leaf_of[wanted].long())
         for choice in path_choices(generator, trie, batch, wanted):
             log_probs = log_probs + choice.taken
     return log_probs.masked_fill(items == PAD, float("-inf"))
@@ -79,7 +79,7 @@ def path_choices(
         batch: the histories.
         items: item_idx, no ``PAD``.
     """
-    paths = trie.item_nodes[items]
+    paths = trie.paths(items)
     state, codes = generator.prefill(batch), None
     for level in range(trie.num_levels):
         if level == 1:  # up to here all candidates of a user shared one beam
@@ -92,6 +92,6 @@ def path_choices(
         yield PathChoice(
             log_probs.expand(*items.shape, -1),
             slot=taken - trie.first_child[nodes],
-            num_children=trie.first_child[nodes + 1] - trie.first_child[nodes],
+            num_children=trie.num_children(nodes),
         )
-        codes = trie.code[taken]
+        codes = trie.codes(taken)

@@ -70,7 +70,7 @@ def observe(decoder: Decoder, histories: Sequences, users: np.ndarray, next_item
         choices = list(path_choices(generator, trie, request.batch, target.unsqueeze(1)))
         taken = torch.cat([choice.taken for choice in choices], dim=1)
         found |= {
-            "log_prob": taken.sum(dim=1) - log_group_size(trie, trie.item_nodes[target, -1]),
+            "log_prob": taken.sum(dim=1) - log_group_size(trie, trie.leaf_of[target].long()),
             "log_probs": decoded.scores,
             "taken": taken,
             "correct": torch.cat([choice.log_probs.argmax(-1) == choice.slot for choice in choices], dim=1),

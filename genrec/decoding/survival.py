@@ -18,7 +18,7 @@ class Survival:
     """
 
     def __init__(self, trie: PrefixTrie, items: Int64[Tensor, " batch"]) -> None:
-        self._path = trie.item_nodes[items]
+        self._path = trie.paths(items)
         self._kept: list[Tensor] = []
         self._first: list[Tensor] = []
 

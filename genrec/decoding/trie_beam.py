@@ -60,7 +60,7 @@ class TrieBeam:
             scores, best = candidates.flatten(1).topk(min(self.num_beams, candidates[0].numel()), dim=1)
             # A dead beam (score -inf) stands on some node of its depth, so that look-ups stay in range.
             nodes = torch.where(scores > float("-inf"), child.flatten(1).gather(1, best), trie.level_starts[level + 1])
-            codes = trie.code[nodes]
+            codes = trie.codes(nodes)
             if request.observer is not None:
                 request.observer(level, nodes, scores)
             if level < trie.num_levels - 1:

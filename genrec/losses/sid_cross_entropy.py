@@ -55,14 +55,14 @@ class SIDCrossEntropy:
 
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Any = None) -> LossTerms:
         """Mean loss per target and level."""
-        if self.trie.code.device != batch.history.device:
+        if self.trie.device != batch.history.device:
             self.trie = self.trie.to(batch.history.device)
         logits = generator.target_logits(batch)
-        path = self.trie.item_nodes[logits.items]  # [targets, levels + 1]
+        path = self.trie.paths(logits.items)  # [targets, levels + 1]
         total = torch.zeros((), device=path.device)
         parts = {}
         for level, level_logits in enumerate(logits.levels):
-            codes = self.trie.code[path[:, level + 1]]
+            codes = self.trie.codes(path[:, level + 1])
             loss = self._level_loss(level_logits.float(), path[:, level], codes, level, generator.normalization)
             parts[f"level_{level}"] = loss.detach()
             total = total + loss / len(logits.levels)

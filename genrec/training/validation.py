@@ -55,7 +55,7 @@ class Validator:
         was_training = generator.training
         generator.eval()
         device = next(generator.parameters()).device
-        if self.trie is not None and self.trie.code.device != device:
+        if self.trie is not None and self.trie.device != device:
             self.trie = self.trie.to(device)
         table = recommend_users(
             generator,

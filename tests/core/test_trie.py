@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import sids_of
 
-from genrec.errors import ConfigError
+from genrec.errors import ArtifactError, ConfigError
 from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
@@ -49,11 +52,11 @@ def test_structure(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
     assert (trie.num_items, trie.num_nodes, trie.num_leaves) == (table.num_items, len(slow.prefixes), len(leaves))
     assert trie.num_levels == table.num_levels
     assert trie.code.tolist() == [prefix[-1] if prefix else PAD for prefix in slow.prefixes]
-    assert trie.num_below.tolist() == [len(slow.items[prefix]) for prefix in slow.prefixes]
+    assert trie.num_below(torch.arange(trie.num_nodes)).tolist() == [len(slow.items[prefix]) for prefix in slow.prefixes]
     assert trie.max_group == max(len(slow.items[leaf]) for leaf in leaves)
     for depth, first in enumerate(trie.level_starts[:-1]):
         assert {len(prefix) for prefix in slow.prefixes[first : trie.level_starts[depth + 1]]} == {depth}
-    for item, path in enumerate(trie.item_nodes.tolist()):
+    for item, path in enumerate(trie.paths(torch.arange(table.num_items)).tolist()):
         row = tuple(table.codes[item].tolist())
         assert path == [slow.node[row[:depth]] for depth in range(table.num_levels + 1)]
 
@@ -96,12 +99,12 @@ def test_items_of_leaves(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
 
 
 @given(drawn(), st.data())
-def test_open_nodes(made: tuple[np.ndarray, tuple[int, ...]], data: st.DataObject) -> None:
+def test_counting_what_is_allowed(made: tuple[np.ndarray, tuple[int, ...]], data: st.DataObject) -> None:
     table = SIDTable(*made)
     trie, slow = PrefixTrie.build(table), SlowTrie(table)
     allowed = data.draw(st.lists(st.booleans(), min_size=table.num_items, max_size=table.num_items))
-    open_nodes = trie.open_nodes(torch.tensor(allowed))
-    assert open_nodes.tolist() == [any(allowed[item] for item in slow.items[prefix]) for prefix in slow.prefixes]
+    below = trie.num_below(torch.arange(trie.num_nodes), trie.tally(torch.tensor(allowed)))
+    assert below.tolist() == [sum(allowed[item] for item in slow.items[prefix]) for prefix in slow.prefixes]
 
 
 def test_one_item_one_level() -> None:
@@ -120,8 +123,24 @@ def test_ids_too_long_for_one_integer_sort_the_same() -> None:
     """Above 62 bits the codes are sorted column by column."""
     short = sids_of(100, (40, 40, 40), distinct=False)
     wide = SIDTable(short.codes, (2**31 - 1,) * 3)
-    assert torch.equal(PrefixTrie.build(short).item_nodes, PrefixTrie.build(wide).item_nodes)
-    assert torch.equal(PrefixTrie.build(short).leaf_items, PrefixTrie.build(wide).leaf_items)
+    assert torch.equal(PrefixTrie.build(short).leaf_of, PrefixTrie.build(wide).leaf_of)
+    assert torch.equal(PrefixTrie.build(short).items, PrefixTrie.build(wide).items)
+
+
+@given(drawn())
+def test_a_saved_trie_is_the_same(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
+    trie = PrefixTrie.build(SIDTable(*made))
+    with tempfile.TemporaryDirectory() as folder:
+        trie.save(Path(folder))
+        again = PrefixTrie.load(Path(folder))
+        for field in fields(trie):
+            one, other = getattr(trie, field.name), getattr(again, field.name)
+            assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_no_saved_trie(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"trie\.safetensors.*no such file"):
+        PrefixTrie.load(tmp_path)
 
 
 def test_empty_catalogue() -> None:
