@@ -272,23 +272,39 @@ class DecodingRequest:
         batch: the histories.
         k: how many items.
         seen: [batch, any] item_idx never to return (``PAD`` padded), or None: the seen-item rule.
-        allowed: [items] takedown or filter shared by all users, or None.
+        allowed: takedown or filter, [items] for all users or [batch, items] for each, or None.
+        bias: what to add to the items' log-probabilities when ranking, [items] or [batch, items], or None. Scores of the answer
+            include it.
         observer: called by strategies that keep beams after each level: (level, nodes [batch, beams], scores [batch, beams]).
 
     Raises:
-        ConfigError: when nothing is allowed; no strategy falls back to the whole catalogue.
+        ConfigError: when nothing is allowed to some user (no strategy falls back to the whole catalogue), or a bias is not
+            finite.
     """
 
     batch: Batch
     k: int
     seen: Int64[Tensor, "batch seen"] | None = None
-    allowed: Bool[Tensor, " items"] | None = None
+    allowed: Bool[Tensor, " items"] | Bool[Tensor, "batch items"] | None = None
+    bias: Float[Tensor, " items"] | Float[Tensor, "batch items"] | None = None
     observer: Callable[[int, Tensor, Tensor], None] | None = None
 
     def __post_init__(self) -> None:
-        if self.allowed is not None and not self.allowed.any():
-            got = f"none of {len(self.allowed)}"
+        if self.allowed is not None and not self.allowed.any(dim=-1).all():
+            got = f"none of {self.allowed.shape[-1]}"
             raise ConfigError("filter", expected="at least one allowed item", got=got, fix="loosen the filter")
+        if self.bias is not None and not self.bias.isfinite().all():
+            wrong = float(self.bias[~self.bias.isfinite()][0])
+            raise ConfigError("bias", expected="finite numbers", got=wrong, fix="use a filter to forbid items")
+
+    def rows(self, users: Int64[Tensor, " some"]) -> DecodingRequest:
+        """The request of some users of the batch, without an observer."""
+
+        def of(table: Tensor | None, shared: int) -> Tensor | None:
+            return table if table is None or table.dim() == shared else table[users]
+
+        batch = Batch(self.batch.history[users], self.batch.lengths[users])
+        return DecodingRequest(batch, self.k, of(self.seen, 0), of(self.allowed, 1), of(self.bias, 1))
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, Int32, Int64
+from jaxtyping import Bool, Float, Int, Int32, Int64
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -198,17 +198,41 @@ class PrefixTrie:
         index = torch.where(real, first.unsqueeze(-1) + slot, torch.zeros_like(slot))
         return torch.where(real, self.items[index].long(), PAD), count
 
-    def tally(self, allowed: Bool[Tensor, " items"]) -> Int32[Tensor, " items_and_1"]:
+    @property
+    def num_choices(self) -> int:
+        """Levels up to the last at which some node has several children; what follows is decided."""
+        return max((level + 1 for level, width in enumerate(self.widths) if width > 1), default=0)
+
+    def tally(self, allowed: Bool[Tensor, "*users items"]) -> Int32[Tensor, "*users items_and_1"]:
         """Running count of the allowed items in the order of their leaves: a filter or a takedown, for ``num_below``."""
-        running = allowed[self.items].cumsum(0, dtype=torch.int32)
-        return torch.cat([running.new_zeros(1), running])
+        return torch.nn.functional.pad(allowed[..., self.items].cumsum(-1, dtype=torch.int32), (1, 0))
 
     def num_below(
-        self, nodes: Int64[Tensor, "*shape"], tally: Int32[Tensor, " items_and_1"] | None = None
+        self,
+        nodes: Int64[Tensor, "*shape"],
+        tally: Int32[Tensor, "*users items_and_1"] | None = None,
+        users: Int64[Tensor, "..."] | None = None,
     ) -> Int64[Tensor, "*shape"]:
-        """How many items, or allowed items, are below each node: a filter costs two look-ups more, and no mask of nodes."""
+        """How many items, or allowed items, are below each node: a filter costs two look-ups more, and no mask of nodes.
+
+        Args:
+            nodes: any.
+            tally: of the filter, or None for all items.
+            users: the row of ``tally`` for each node (to be broadcast); not read when all share one.
+        """
         first, end = self.first_item[nodes], self.end_item[nodes]
-        return (end - first if tally is None else tally[end] - tally[first]).long()
+        if tally is None:
+            return (end - first).long()
+        return (tally[end] - tally[first] if tally.dim() == 1 else tally[users, end] - tally[users, first]).long()
+
+    def best_below(self, values: Float[Tensor, "*users items"]) -> Float[Tensor, "*users nodes"]:
+        """The largest of the items' values below each node."""
+        best = values.new_full((*values.shape[:-1], self.num_nodes), float("-inf"))
+        best.scatter_reduce_(-1, self.leaf_of.long().expand_as(values), values, "amax")
+        for start, end in zip(self.level_starts[-2:0:-1], self.level_starts[:1:-1], strict=True):
+            below = best[..., start:end]
+            best.scatter_reduce_(-1, self.parent[start:end].long().expand_as(below), below.clone(), "amax")
+        return best
 
     def _tensors(self) -> dict[str, Tensor]:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}

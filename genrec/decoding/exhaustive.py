@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genrec.batch import Batch
-from genrec.decoding.exclusion import Exclusion
 from genrec.decoding.leaves import items_of_leaves, log_group_size
 from genrec.decoding.probabilities import child_log_probs
+from genrec.decoding.steering import Steering
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
 from genrec.trie import PrefixTrie
 
@@ -36,14 +36,15 @@ class Exhaustive:
     @torch.inference_mode()
     def decode(self, generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest) -> Decoded:
         """Ranks all items of every history and returns the first ``request.k``."""
-        exclusion = Exclusion(trie, request)
+        steering = Steering(trie, request)
         scores = torch.cat([leaf_log_probs(generator, trie, part) for part in request.batch.split(self.batch_size)])
         leaves = torch.arange(trie.level_starts[-2], trie.level_starts[-1], device=scores.device).expand(len(scores), -1)
         items, _ = trie.items_of(leaves)
         scores = scores - log_group_size(trie, leaves)
-        scores = scores.masked_fill(exclusion.items(items).all(-1), float("-inf"))
-        scores, best = scores.topk(min(request.k, trie.num_leaves), dim=1)
-        return items_of_leaves(trie, leaves.gather(1, best), scores, request.k, exclusion)
+        keys = (scores.unsqueeze(-1) + steering.bias(items)).masked_fill(steering.excludes(items), float("-inf")).amax(-1)
+        keys, best = keys.topk(min(request.k, trie.num_leaves), dim=1)
+        scores = scores.gather(1, best).masked_fill(keys == float("-inf"), float("-inf"))
+        return items_of_leaves(trie, leaves.gather(1, best), scores, request.k, steering)
 
 
 @torch.inference_mode()

@@ -23,6 +23,8 @@ class FullRanking:
     def decode(self, generator: ItemScorer, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded:
         """Ranks all items for every history and returns the first ``request.k``."""
         scores = generator.score(request.batch).float()
+        if request.bias is not None:
+            scores = scores + request.bias
         if request.allowed is not None:
             scores = scores.masked_fill(~request.allowed, float("-inf"))
         if request.seen is not None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.decoding.exclusion import Exclusion
+from genrec.decoding.steering import Steering
 from genrec.protocols import Decoded
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
@@ -22,20 +22,30 @@ def items_of_leaves(
     leaves: Int64[Tensor, "batch leaves"],
     scores: Float[Tensor, "batch leaves"],
     k: int,
-    exclusion: Exclusion,
+    steering: Steering,
 ) -> Decoded:
     """Lists the items of ``leaves`` (distinct, best first, dead ones at -inf) until ``k`` are reached.
 
     Items that share an ID are a tie group. The group that crosses rank k is listed whole, so that a metric can count it by
-    expected rank.
+    expected rank. Under a bias they are told apart by it and listed one by one.
+
+    Args:
+        trie: of the leaves.
+        leaves: distinct nodes, best first.
+        scores: their log-probabilities, -inf where the entry is none.
+        k: how many items.
+        steering: what the request forbids and prefers.
     """
+    width = k + trie.max_group - 1
     live = scores > float("-inf")
     items, _ = trie.items_of(torch.where(live, leaves, trie.level_starts[trie.num_levels]))  # [batch, leaves, group]
-    listed = live.unsqueeze(-1) & ~exclusion.items(items)
+    listed = live.unsqueeze(-1) & ~steering.excludes(items)
+    if steering.request.bias is not None:
+        keys = (scores.unsqueeze(-1) + steering.bias(items)).masked_fill(~listed, float("-inf"))
+        return _one_by_one(items.flatten(1), keys.flatten(1), k, width)
     size = listed.sum(-1)
     start = size.cumsum(-1) - size  # 0-based rank at which each group starts
     keep = listed & (start < k).unsqueeze(-1)
-    width = k + trie.max_group - 1
     slot = (start.unsqueeze(-1) + listed.cumsum(-1) - 1).clamp(0, width - 1)
     slot = torch.where(keep, slot, width).flatten(1)  # entries that are not listed land in a column that is cut off
 
@@ -48,4 +58,20 @@ def items_of_leaves(
         scores=place(scores.unsqueeze(-1), float("-inf")),
         tie_start=place((start + 1).unsqueeze(-1), PAD),
         tie_size=place(size.unsqueeze(-1), PAD),
+    )
+
+
+def _one_by_one(items: Int64[Tensor, "batch n"], keys: Float[Tensor, "batch n"], k: int, width: int) -> Decoded:
+    """The ``k`` items with the largest keys, each a tie group of its own, in ``width`` slots."""
+    keys, place = keys.topk(min(k, keys.shape[1]), dim=1)
+    live, rank = keys > float("-inf"), torch.arange(1, keys.shape[1] + 1, device=keys.device).expand_as(place)
+
+    def slots(values: Tensor, empty: int | float) -> Tensor:
+        return torch.nn.functional.pad(torch.where(live, values, empty), (0, width - keys.shape[1]), value=empty)
+
+    return Decoded(
+        items=slots(items.gather(1, place), PAD),
+        scores=slots(keys, float("-inf")),
+        tie_start=slots(rank, PAD),
+        tie_size=slots(torch.ones_like(rank), PAD),
     )

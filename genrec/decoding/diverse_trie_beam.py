@@ -1,0 +1,69 @@
+"""Beam search that spreads over the tree: at most so many items below any one prefix."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from genrec.decoding.search import search
+from genrec.decoding.trie_beam import enough_beams
+from genrec.errors import ConfigError
+from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
+from genrec.trie import PrefixTrie
+
+
+class DiverseTrieBeam:
+    """The most probable items of which at most ``per_prefix`` share their first ``depth`` codes.
+
+    The quota binds inside the search, so that no beams are spent on what would be thrown away: on the way down each prefix of
+    that depth keeps a share of the beams (in the proportion ``per_prefix`` to k, and at least ``per_prefix``). Fewer than k
+    items come back only when the quota allows no more.
+
+    Args:
+        num_beams: prefixes kept per user; at least k.
+        per_prefix: most items below one prefix.
+        depth: number of codes of such a prefix.
+    """
+
+    kind: ClassVar[Literal["autoregressive"]] = "autoregressive"
+
+    def __init__(self, *, num_beams: int = 50, per_prefix: int = 2, depth: int = 1) -> None:
+        for key, value in (("per_prefix", per_prefix), ("depth", depth)):
+            if value < 1:
+                raise ConfigError(f"decoding.{key}", expected="at least 1", got=value, fix="raise it")
+        self.num_beams, self.per_prefix, self.depth = num_beams, per_prefix, depth
+
+    def check(self, k: int) -> None:
+        """Raises ConfigError when fewer beams than wanted items are kept."""
+        enough_beams(self.num_beams, k)
+
+    def decode(self, generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest) -> Decoded:
+        """Decodes up to ``request.k`` items for every history of the batch."""
+        self.check(request.k)
+        share = max(math.ceil(self.num_beams * self.per_prefix / request.k), self.per_prefix)
+
+        def choose(keys: Tensor, nodes: Tensor, level: int) -> Tensor:
+            keys, above = keys.flatten(1), nodes.flatten(1)
+            if level >= self.depth:
+                for _ in range(level + 1 - self.depth):
+                    above = trie.parent[above].long()
+                keys = at_most(self.per_prefix if level == trie.num_levels - 1 else share, keys, above)
+            return keys.topk(min(self.num_beams, keys.shape[1]), dim=1).indices
+
+        return search(generator, trie, request, choose)
+
+
+def at_most(limit: int, keys: Float[Tensor, "batch n"], groups: Int64[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
+    """The keys, -inf for all but the ``limit`` largest of each group."""
+    best_first = keys.argsort(dim=1, descending=True, stable=True)
+    by_group = groups.gather(1, best_first).argsort(dim=1, stable=True)
+    order = best_first.gather(1, by_group)  # group by group, best first
+    sorted_groups, place = groups.gather(1, order), torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
+    opens = torch.ones_like(sorted_groups, dtype=torch.bool)
+    opens[:, 1:] = sorted_groups[:, 1:] != sorted_groups[:, :-1]
+    rank = place - torch.where(opens, place, 0).cummax(dim=1).values
+    return keys.masked_fill(torch.zeros_like(opens).scatter(1, order, rank >= limit), float("-inf"))
