@@ -1,52 +1,92 @@
-"""How well the semantic IDs use their codebooks, from a tokenizer's health."""
+"""How healthy semantic IDs are: how evenly levels are used, and whether what shares a prefix belongs together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from genrec.pages.charts import grouped_bars
-from genrec.pages.page import Markup, plain_table, section
+from genrec.pages.charts import Kind, grouped_bars
+from genrec.pages.page import Markup, plain_table, section, tag
+
+BARS: tuple[tuple[str, Kind, Callable[[Mapping[str, Any]], float | None]], ...] = (
+    ("codes in use", "bound", lambda level: level["usage"]),
+    ("perplexity / codes", "model", lambda level: level["perplexity"] / level["size"]),
+    ("Gini", "floor", lambda level: level.get("gini")),
+)
+# heading, key, how it is written; an artifact of an earlier version knows fewer of them
+LEVEL_COLUMNS = (
+    ("perplexity", "perplexity", "{:.1f}"),
+    ("largest code", "largest_share", "{:.1%}"),
+    ("bits it adds", "conditional_entropy", "{:.1f}"),
+)
+PREFIX_COLUMNS = (
+    ("own prefix", "unique_rate", "{:.1%}"),
+    ("largest group", "largest_group", "{:,}"),
+    ("error left", "relative_error", "{:.3f}"),
+    ("category bits left", "category_entropy", "{:.2f}"),
+    ("brand bits left", "brand_entropy", "{:.2f}"),
+    ("next item within", "next_item_rate", "{:.2%}"),
+)
+HOW = (
+    "Perplexity is the number of codes that would be as hard to guess if all were equally frequent; Gini is 0 when all hold "
+    "equally many items and near 1 when few hold all. A level adds as many bits as it tells beyond the levels before it. From "
+    "there on a row is about the first levels together: items with a prefix of their own, squared error left of the vectors' "
+    "variance, what is still uncertain about an item's category and brand, and how often a user's next item in training stays "
+    "within the prefix."
+)
 
 
-def codebooks_section(health: Mapping[str, Any]) -> Markup:
-    """Usage per level and what each level adds.
+def codebooks_section(
+    health: Mapping[str, Any], resolved: Mapping[str, Any] | None = None, *, title: str = "Semantic IDs"
+) -> Markup:
+    """Usage per level, and what leading levels tell.
 
     Args:
         health: health.json of a tokenizer.
+        resolved: facts of the table that a collision policy made of its codes.
+        title: of the section.
     """
     levels, prefixes = health["levels"], health["prefixes"]
-    usage = {
-        f"level {i}, {level['size']:,} codes": [level["usage"], level["perplexity"] / level["size"]]
-        for i, level in enumerate(levels)
-    }
-    columns = [
-        "level",
-        "codes",
-        "used",
-        "perplexity",
-        "largest code",
-        "items with a prefix of their own",
-        "largest group",
-        "error left",
-    ]
+    series = [(name, kind, values) for name, kind, of in BARS if None not in (values := [of(level) for level in levels])]
+    usage = {f"level {i}, {level['size']:,} codes": [bar[2][i] for bar in series] for i, level in enumerate(levels)}
+    of_level = [column for column in LEVEL_COLUMNS if column[1] in levels[0]]
+    of_prefix = [column for column in PREFIX_COLUMNS if column[1] in prefixes[0]]
     rows = [
-        [
-            str(i),
-            f"{level['size']:,}",
-            f"{level['usage']:.1%}",
-            f"{level['perplexity']:.1f}",
-            f"{level['largest_share']:.1%} of items",
-            f"{prefix['unique_rate']:.1%}",
-            f"{prefix['largest_group']:,} items",
-            f"{prefix['relative_error']:.3f}" if prefix.get("relative_error") is not None else "",
-        ]
+        [str(i), *(_cell(level, *column[1:]) for column in of_level), *(_cell(prefix, *column[1:]) for column in of_prefix)]
         for i, (level, prefix) in enumerate(zip(levels, prefixes, strict=True))
     ]
     return section(
-        "Semantic IDs",
-        grouped_bars("Codebook usage", usage, {"codes in use": "bound", "perplexity / codes": "model"}),
-        plain_table("Codebook usage per level", columns, rows),
-        note=f"{1 - health['collision_rate']:.1%} different IDs per item before collisions are resolved. "
-        "Perplexity is the number of codes that would be as hard to guess if all were equally frequent.",
+        title,
+        grouped_bars("How evenly codes are used", usage, {name: kind for name, kind, _ in series}),
+        plain_table("Figures of each level", ["level", *(column[0] for column in (*of_level, *of_prefix))], rows),
+        *(tag("p", line) for line in _sentences(health, resolved)),
+        note=HOW,
     )
+
+
+def _cell(figures: Mapping[str, Any], key: str, form: str) -> Markup | str:
+    told = form.format(figures[key])
+    if f"{key}_chance" not in figures:
+        return told
+    return Markup(told + tag("small", "chance " + form.format(figures[f"{key}_chance"])))
+
+
+def _sentences(health: Mapping[str, Any], resolved: Mapping[str, Any] | None) -> Iterator[str]:
+    if kept := health.get("neighbourhood"):
+        yield (
+            f"Of an item's {kept['k']} nearest by the encoder, {kept['rate']:.1%} are among its nearest by ID "
+            f"(chance: {kept['chance']:.2%})."
+        )
+    if "collisions" in health:
+        items, groups, largest = (health["collisions"][key] for key in ("items", "groups", "largest"))
+        yield (
+            f"{items:,} of {health['num_items']:,} share all codes with another, in {groups:,} groups of up to {largest:,}."
+            if groups
+            else "No two items share all codes."
+        )
+    if resolved:
+        rate, before, moved = (resolved[key] for key in ("unique_rate", "unique_rate_before", "moved_rate"))
+        yield (
+            f"After collisions were resolved {rate:.1%} of the items have an ID of their own, {before:.1%} before; {moved:.1%} "
+            "moved to other codes."
+        )

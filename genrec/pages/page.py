@@ -54,19 +54,20 @@ def facts_list(facts: dict[str, object]) -> Markup:
     return tag("dl", *(join(tag("dt", key), tag("dd", value)) for key, value in facts.items()))
 
 
-def render(title: str, *, lead: str, body: Markup) -> str:
+def render(title: str, *, lead: str, body: Markup, style: str = "") -> str:
     """A self-contained document: nothing is loaded from anywhere.
 
     Args:
         title: of the window and the page.
         lead: one sentence that says it all.
         body: sections.
+        style: of this page alone, after the house stylesheet.
     """
     folder = files("genrec.pages")
     return Template((folder / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         lead=escape(lead),
         body=body,
-        style=(folder / "style.css").read_text(encoding="utf-8"),
+        style=(folder / "style.css").read_text(encoding="utf-8") + style,
         footer=f"Made by genrec {__version__}.",
     )

@@ -111,7 +111,7 @@ def _made(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
     health, history = read("tokenizer", "health.json"), read("generator", "history.json")
     diagnosis = read("diagnosis", "diagnosis.json")
     return [
-        codebooks_section(health) if health else None,
+        codebooks_section(health, artifacts["sids"].facts if "sids" in artifacts else None) if health else None,
         curves_section(history, artifacts["generator"].facts["best"]) if history else None,
         diagnosis_sections(diagnosis) if diagnosis else None,
     ]

@@ -11,6 +11,7 @@ from genrec.components import instantiate
 from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer
 from genrec.stages.stage import Stage, StageRun
 from genrec.stages.tokenize import CODES_FILE, FITTED, encoder_if_needed, tokenizer_inputs
+from genrec.tokenizers.prefixes import collisions, prefix_groups
 from genrec.types import ITEM_ID
 
 
@@ -37,13 +38,23 @@ def build(run: StageRun) -> dict[str, Any]:
     table = policy.resolve(codes, tokenizer.sizes, context)
     table.save(run.folder, inputs.items[ITEM_ID])
 
-    before = float(artifact.facts["unique_rate"])
     moved = float((table.codes[:, : codes.shape[1]] != codes).any(axis=1).mean())
+    before, after = (_collisions(each) for each in (codes, table.codes))
     run.say(
-        f"IDs of {table.num_levels} levels, sizes {' x '.join(map(str, table.sizes))}: {table.unique_rate():.1%} of the items "
-        f"have one of their own ({before:.1%} before), {moved:.1%} moved to other codes"
+        f"IDs of {table.num_levels} levels, sizes {' x '.join(map(str, table.sizes))}: {after['unique_rate']:.1%} of the items "
+        f"have one of their own ({before['unique_rate']:.1%} before), {moved:.1%} moved to other codes"
     )
-    return {**table.facts(), "unique_rate_before": before, "unique_rate": table.unique_rate(), "moved_rate": moved}
+    figures = {**{f"{key}_before": value for key, value in before.items()}, **after, "moved_rate": moved}
+    return {**table.facts(), **figures}
+
+
+def _collisions(codes: np.ndarray) -> dict[str, Any]:
+    """Share of items with an ID of their own; groups of items that share one, the items in them, and the largest."""
+    sizes = np.bincount(prefix_groups(codes)[-1])
+    return {
+        "unique_rate": float((sizes == 1).sum() / len(codes)),
+        **{f"collision_{key}": value for key, value in collisions(sizes).items()},
+    }
 
 
 STAGE = Stage(

@@ -13,10 +13,11 @@ import numpy as np
 from genrec.artifacts import Artifact
 from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
+from genrec.metrics.labels import item_labels, numbered
 from genrec.protocols import ItemTokenizer, TokenizerInputs
-from genrec.stages.embed import read_vectors
+from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.stage import Stage, StageRun
-from genrec.tokenizers.health import health, table, warnings
+from genrec.tokenizers.health import health, summary, table, warnings
 
 FITTED, CODES_FILE, HEALTH_FILE = "fitted", "codes.npy", "health.json"
 
@@ -31,17 +32,23 @@ def build(run: StageRun) -> dict[str, Any]:
     codes = np.asarray(tokenizer.encode(inputs), dtype=np.int32)
     np.save(run.folder / CODES_FILE, codes, allow_pickle=False)
 
-    known = inputs.embeddings.get(getattr(tokenizer, "source", "item")) if tokenizer.traits.reconstructs else None
-    figures = health(codes, tokenizer.sizes, known, getattr(tokenizer, "reconstruct", None))
+    figures = health(
+        codes,
+        tokenizer.sizes,
+        inputs.embeddings.get(getattr(tokenizer, "source", JOINT)) if tokenizer.traits.reconstructs else None,
+        getattr(tokenizer, "reconstruct", None),
+        space=inputs.embeddings.get(JOINT),
+        ordered=tokenizer.traits.ordered,
+        labels={name: numbered(labels)[1] for name, labels in item_labels(inputs.items).items()},
+        train=inputs.train,
+    )
     (run.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2))
     for line in (*table(figures), *warnings(figures)):
         run.say(line)
     return {
         "sizes": list(tokenizer.sizes),
         "codebooks": _folder_hash(run.folder / FITTED),
-        "perplexity": [round(level["perplexity"], 3) for level in figures["levels"]],
-        "collision_rate": figures["collision_rate"],
-        "unique_rate": figures["prefixes"][-1]["unique_rate"],
+        **summary(figures),
     }
 
 
@@ -70,7 +77,7 @@ def _folder_hash(folder: Path) -> str:
 STAGE = Stage(
     name="tokenize",
     kind="tokenizer",
-    version=1,
+    version=2,
     reads=("tokenizer",),
     inputs=lambda config: ("dataset", *encoder_if_needed(config)),
     build=build,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,6 +79,11 @@ def test_from_a_dataset_to_semantic_ids(collision: str, tmp_path: Path) -> None:
     assert table.codebooks == made["tokenizer"].facts["codebooks"]
     assert facts["table"] == table.table
     assert facts["unique_rate"] == table.unique_rate() == (facts["unique_rate_before"] if collision == "keep" else 1.0)
+    sizes = Counter(map(tuple, codes.tolist())).values()
+    assert facts["collision_groups_before"] == sum(size > 1 for size in sizes) > 0
+    assert facts["collision_items_before"] == sum(size for size in sizes if size > 1)
+    assert facts["collision_largest_before"] == max(sizes)
+    assert facts["collision_groups"] == (facts["collision_groups_before"] if collision == "keep" else 0)
     assert (facts["moved_rate"] > 0) == (collision == "reassign_last")
     assert len(said) == 1
 
