@@ -192,15 +192,26 @@ def test_links_open_what_they_name(tmp_path):
     dom = opened(tmp_path, html, "item=i0")
     assert "<h3>&lt;/script&gt;&lt;script&gt;" in dom
     assert "<title>Semantic IDs of a and b</title>" in dom
-    assert dom.count("Holds the item") == 2
+    assert dom.count('class="holds"') == 2
     for table in (run, other):
         assert "Path " + ".".join(map(str, table.sids.codes[0])) in dom
 
+    there = other.sids.codes[run.sids.codes[:, 0] == code, 0]
+    assert f"In b: {len(set(there))} prefix" in opened(tmp_path, html, f"prefix={code}")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_clicks_and_keys_do_what_they_should(tmp_path):
+    run = explored("a")
+    html = explorer_page([run])
+    code = int(run.sids.codes[0, 0])
     click = "document.querySelector('.tiles-of button').click()"
     assert re.search(r"<h3>Prefix \d</h3>", opened(tmp_path, html, "", click))
     key = "document.querySelector('.map').dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))"
-    dom = opened(tmp_path, html, f"prefix={code}", key)
-    assert dom.count("<h3>All items</h3>") == 2
+    assert "<h3>All items</h3>" in opened(tmp_path, html, f"prefix={code}", key)
     look = "const s = document.getElementById('search'); s.value = 'shoe 17'; s.dispatchEvent(new Event('input'))"
     assert "Red shoe number 17" in opened(tmp_path, html, "", look).partition('id="results"')[2].partition("</ul>")[0]
+    switch = "document.querySelector('[data-value=popularity]').click()"
+    assert re.search(r'data-value="popularity" aria-pressed="true"', opened(tmp_path, html, "", switch))
     assert "No item nowhere is known by name here." in opened(tmp_path, html, "item=nowhere")

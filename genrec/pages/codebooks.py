@@ -37,7 +37,7 @@ HOW = (
 
 
 def codebooks_section(
-    health: Mapping[str, Any], resolved: Mapping[str, Any] | None = None, *, title: str = "Semantic IDs"
+    health: Mapping[str, Any], resolved: Mapping[str, Any] | None = None, *, title: str = "Semantic IDs", note: str = HOW
 ) -> Markup:
     """Usage per level, and what leading levels tell.
 
@@ -45,6 +45,7 @@ def codebooks_section(
         health: health.json of a tokenizer.
         resolved: facts of the table that a collision policy made of its codes.
         title: of the section.
+        note: how to read it.
     """
     levels, prefixes = health["levels"], health["prefixes"]
     series = [(name, kind, values) for name, kind, of in BARS if None not in (values := [of(level) for level in levels])]
@@ -60,7 +61,7 @@ def codebooks_section(
         grouped_bars("How evenly codes are used", usage, {name: kind for name, kind, _ in series}),
         plain_table("Figures of each level", ["level", *(column[0] for column in (*of_level, *of_prefix))], rows),
         *(tag("p", line) for line in _sentences(health, resolved)),
-        note=HOW,
+        note=note,
     )
 
 

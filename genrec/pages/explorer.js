@@ -151,7 +151,6 @@
   // ---- state ----
 
   const views = data.runs.map((run, index) => ({
-    index,
     tree: new Tree(run),
     box: document.querySelectorAll(".view")[index],
     prefixKey: index ? "prefix2" : "prefix",
@@ -160,7 +159,6 @@
   }));
   const itemOfId = new Map(items.ids.map((id, item) => [id, item]));
   const state = {};
-  let focusMap = null; // the view of which a tile gets the focus after the next drawing
 
   function read() {
     const told = new URLSearchParams(location.hash.slice(1)), id = told.get("item");
@@ -298,11 +296,12 @@
     }
     for (const { tile, place: [x, y, w, h] } of view.tiles)
       Object.assign(tile.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
+    const focused = holder.contains(document.activeElement);
     holder.replaceChildren(...view.tiles.map(({ tile }) => tile));
     if (!all.length) holder.append(element("p", { class: "note" }, `${plural(node.items, "item")}, only counted.`));
     const first = view.tiles.find(({ tile }) => tile.classList.contains("holds")) ?? view.tiles[0];
     if (first) first.tile.tabIndex = 0;
-    if (focusMap === view.index) { first?.tile.focus({ preventScroll: true }); focusMap = null; }
+    if (focused) first?.tile.focus({ preventScroll: true });
   }
 
   // ---- what is told beside the map ----
@@ -462,9 +461,8 @@
       if (event.key in { ArrowLeft: 1, ArrowRight: 1, ArrowUp: 1, ArrowDown: 1 }) { event.preventDefault(); step(view, event.key); }
       else if (event.key === "Escape" || event.key === "Backspace") {
         event.preventDefault();
-        focusMap = view.index;
         openPrefix(view, state.item !== null || view.from ? view.node.prefix : view.node.prefix.slice(0, -1));
-      } else if (event.key === "Enter" || event.key === " ") focusMap = view.index; // the click follows
+      }
     });
     collisions.addEventListener("toggle", () => drawCollisions(view), { once: true });
     let drawn = map.clientWidth;

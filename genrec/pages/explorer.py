@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from genrec.metrics.labels import item_labels, numbered
+from genrec.pages.codebooks import HOW as HOW_LEVELS
 from genrec.pages.codebooks import codebooks_section
 from genrec.pages.explorer_data import Explored, payload
 from genrec.pages.page import Markup, join, render, tag
@@ -44,7 +45,7 @@ def explorer_page(runs: Sequence[Explored]) -> str:
             class_="toolbar",
         ),
         tag("div", *(_view(run, len(runs)) for run in runs), class_="views"),
-        tag("div", *(_levels(run, len(runs)) for run in runs), class_="views"),
+        tag("div", *(_levels(run, len(runs), HOW_LEVELS if run is runs[0] else "") for run in runs), class_="views"),
         tag("noscript", tag("p", "The map and the search need JavaScript.", class_="warning")),
         tag("script", embedded(data), type="application/json", id="data"),
         tag("script", Markup((folder / "explorer.js").read_text(encoding="utf-8"))),
@@ -99,7 +100,7 @@ def _lead(run: Explored, num_runs: int) -> str:
     return f"{start}{run.sids.num_items:,} items in {sizes} codes; {own:.1%} have an ID of their own{rest}"
 
 
-def _levels(run: Explored, num_runs: int) -> Markup:
+def _levels(run: Explored, num_runs: int, note: str) -> Markup:
     """The health of the table's own levels, as they are after collisions were resolved."""
     figures = health(
         run.sids.codes[:, : run.own_levels],
@@ -109,4 +110,4 @@ def _levels(run: Explored, num_runs: int) -> Markup:
         labels={name: numbered(labels)[1] for name, labels in item_labels(run.dataset.items).items()},
         train=run.dataset.train,
     )
-    return codebooks_section(figures, title=f"Levels of {run.name}" if num_runs > 1 else "Levels")
+    return codebooks_section(figures, title=f"Levels of {run.name}" if num_runs > 1 else "Levels", note=note)
