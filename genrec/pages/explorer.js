@@ -203,6 +203,7 @@
     });
     const mixed = (colour, share) => `rgb(${card.map((value, i) => Math.round(value + (colour[i] - value) * share)).join()})`;
     return {
+      card: mixed(card, 0),
       label: (label, share) => mixed(hue(label), share),
       node: (tree, node) => {
         if (state.colour === "popularity") { // a factor of 4 above or below the mean number of events spans the scale
@@ -262,17 +263,16 @@
     canvas.height = Math.round(height * pixels);
     pen.scale(pixels, pixels);
     const colours = palette();
-    const paint = (child, [x, y, w, h], gap) => {
-      pen.fillStyle = colours.node(tree, child);
-      pen.fillRect(x + gap, y + gap, Math.max(w - 2 * gap, 0.5), Math.max(h - 2 * gap, 0.5));
-    };
-
+    pen.strokeStyle = colours.card;
     view.tiles = shown.map((child, i) => {
       const [x, y, w, h] = places[i], alone = child.items === 1 && child.end > child.start;
-      const below = w > 80 && h > 80 && child.items > 1 && child.items < 5000 ? tree.children(child).sort(byArea) : [];
-      if (below.length > 1)
-        squarified(below.map(areaOf), x + 1, y + 1, w - 2, h - 2).forEach((place, j) => paint(below[j], place, 0.5));
-      else paint(child, places[i], 1);
+      pen.fillStyle = colours.node(tree, child);
+      pen.fillRect(x + 1, y + 1, Math.max(w - 2, 0.5), Math.max(h - 2, 0.5));
+      if (w > 56 && h > 56 && child.items < 5000 && child.items > 1) { // lines between what is below
+        pen.globalAlpha = 0.6;
+        for (const place of squarified(tree.children(child).sort(byArea).map(areaOf), x, y, w, h)) pen.strokeRect(...place);
+        pen.globalAlpha = 1;
+      }
       const holds = held >= child.start && held < child.end;
       const item = tree.item[child.start], code = String(child.prefix.at(-1));
       const words = alone ? titleOf(item) : commonWords(tree, child, 3).map(([word]) => word).join(" ");
