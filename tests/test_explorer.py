@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,17 @@ def test_long_titles_are_cut_until_they_fit():
     titles = pl.Series(["ä" * 300, "short", ""])
     assert short_titles(titles) == ["ä" * 139 + "…", "short", ""]
     assert short_titles(titles, limit=60) == ["ä" * 19 + "…", "short", ""]
+
+
+def test_a_catalogue_of_ids_alone_can_be_explored():
+    run = explored()
+    bare = replace(run.dataset, items=run.dataset.items.select("item_id"))
+    html = explorer_page([replace(run, dataset=bare, vectors=None)])
+    found = sent(html)
+    assert set(found["items"]["titles"]) == {""}
+    assert (found["labels"], found["colours"]) == ({}, ["popularity"])
+    assert found["runs"][0]["neighbours"] is None
+    assert "category bits left" not in parsed(html).texts
 
 
 def test_two_runs_share_one_list_of_items():

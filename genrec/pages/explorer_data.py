@@ -122,10 +122,10 @@ def catalog_of(runs: Sequence[Explored], limit: int = MAX_NAMED) -> pl.DataFrame
 def described(dataset: Dataset) -> pl.DataFrame:
     """``item_id``, ``title`` (empty where there is none), ``events`` in training, and the columns of ``item_labels``."""
     items = dataset.items
-    title = next((items[name].cast(pl.String) for name in TITLES if name in items.columns), pl.lit("", dtype=pl.String))
+    title = next((pl.col(name).cast(pl.String) for name in TITLES if name in items.columns), pl.lit(""))
     return items.select(
         pl.col(ITEM_ID).cast(pl.String),
-        pl.lit(title).fill_null("").alias("title"),
+        title.fill_null("").alias("title"),
         pl.Series("events", dataset.train_counts),
         **item_labels(items),
     )
