@@ -16,9 +16,10 @@ from genrec.tokenizers.health import health
 
 HOW = (
     "An area is a prefix, as large as the items (or training events) under it. Coloured by category or brand it has the colour "
-    "of the most frequent one: the stronger, the more of its items have it. Click or press Enter to go in, Escape to go back, "
-    "arrow keys to move."
+    "of the most frequent one: the stronger, the more of its items have it; by popularity, the stronger the more events it "
+    "has an item. Click or press Enter to go in, Escape to go back, arrow keys to move."
 )
+SCRIPTS = ("explorer_tree.js", "explorer_map.js", "explorer.js")  # one after the other, in one scope
 POPULARITY = "popularity"  # the colour where there are no labels
 
 
@@ -32,6 +33,7 @@ def explorer_page(runs: Sequence[Explored]) -> str:
         ConfigError: when two runs have no item in common.
     """
     folder = files("genrec.pages")
+    script = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
     names = " and ".join(run.name for run in runs)
     data = payload(runs)
     data["colours"] = [*data["labels"], POPULARITY]
@@ -48,7 +50,7 @@ def explorer_page(runs: Sequence[Explored]) -> str:
         tag("div", *(_levels(run, len(runs), HOW_LEVELS if run is runs[0] else "") for run in runs), class_="views"),
         tag("noscript", tag("p", "The map and the search need JavaScript.", class_="warning")),
         tag("script", embedded(data), type="application/json", id="data"),
-        tag("script", Markup((folder / "explorer.js").read_text(encoding="utf-8"))),
+        tag("script", Markup(f'(() => {{\n"use strict";\n{script}}})();')),
     )
     style = (folder / "explorer.css").read_text(encoding="utf-8")
     return render(f"Semantic IDs of {names}", lead=" ".join(_lead(run, len(runs)) for run in runs), body=body, style=style)
