@@ -18,6 +18,7 @@ from genrec.components import component_class
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError
 from genrec.metrics.labels import item_labels, numbered
+from genrec.pages.report import lineage
 from genrec.runs import Run
 from genrec.sids import SIDTable
 from genrec.stages.embed import JOINT, read_vectors
@@ -58,19 +59,19 @@ class Explored:
 
 
 def read_run(run: Run) -> Explored:
-    """Reads what the explorer needs of a run.
+    """Reads what the explorer needs of a run: its semantic IDs, and what these were made from.
 
     Raises:
-        ArtifactError: when the run has no dataset or no semantic IDs.
+        ArtifactError: when the run has no semantic IDs, or their dataset is gone.
     """
-    sids, dataset = run.artifact("sids"), run.artifact("dataset")
+    made = lineage(run, run.artifact("sids"))
+    dataset = made.get("dataset") or run.artifact("dataset")
     ordered, vectors = True, None
-    if "tokenizer" in run.kinds:
-        tokenizer = run.artifact("tokenizer")
-        ordered = component_class(tokenizer.config["tokenizer"], "tokenizer").traits.ordered  # type: ignore[attr-defined]
-    if "encoder" in run.kinds:
-        vectors = read_vectors(run.artifact("encoder")).get(JOINT)
-    return Explored(run.name, Dataset.load(dataset.path), SIDTable.load(sids.path), vectors, ordered)
+    if "tokenizer" in made:
+        ordered = component_class(made["tokenizer"].config["tokenizer"], "tokenizer").traits.ordered  # type: ignore[attr-defined]
+    if "encoder" in made:
+        vectors = read_vectors(made["encoder"]).get(JOINT)
+    return Explored(run.name, Dataset.load(dataset.path), SIDTable.load(made["sids"].path), vectors, ordered)
 
 
 def payload(runs: Sequence[Explored]) -> dict[str, Any]:

@@ -43,13 +43,13 @@ def write_report(run: Run, file: Path | None = None) -> Path:
     return file
 
 
-def lineage(run: Run, evaluation: Artifact) -> dict[str, Artifact]:
-    """Kind -> artifact: the evaluation, what it was made from as far as the store still has it, and the generator's diagnosis.
+def lineage(run: Run, last: Artifact) -> dict[str, Artifact]:
+    """Kind -> artifact: this one, what it was made from as far as the store still has it, and the generator's diagnosis.
 
     In the order in which they were made. A run's other artifacts may belong to another configuration of the same name.
     """
-    found = {"evaluation": evaluation}
-    waiting = [evaluation]
+    found = {last.kind: last}
+    waiting = [last]
     while waiting:
         for kind, fingerprint in waiting.pop().inputs.items():
             if kind not in found and (made := run.store.find(kind, fingerprint)):
