@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int32, Int64
+from jaxtyping import Bool, Float, Int32, Int64
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -97,43 +97,42 @@ class PrefixTrie:
         order = _lexicographic_order(codes, sids.sizes)
         opens = np.zeros(
             num_items, dtype=bool
-        )  # does the item at this place open a new prefix of the depth? All deeper ones then
+        )  # does the item at this place open a new prefix of the depth, so all deeper ones?
         opens[0] = True
         inside = np.zeros(num_items, dtype=np.int32)  # the node of the depth above that the item at this place is below
-        code, parent, first_item, end_item, widths = [[PAD]], [[0]], [[0]], [[num_items]], []
+        nodes: dict[str, list[Any]] = {"code": [[PAD]], "parent": [[0]], "first_item": [[0]], "end_item": [[num_items]]}
+        widths, max_group = [], 1
         level_starts = [0, 1]
         for level in range(num_levels):
             column = codes[order, level]
             opens[1:] |= column[1:] != column[:-1]
             starts = np.flatnonzero(opens).astype(np.int32)
-            code.append(column[starts])
-            parent.append(inside[starts])
-            first_item.append(starts)
-            end_item.append(np.append(starts[1:], num_items))
-            widths.append(int(np.bincount(parent[-1] - level_starts[level]).max()))
+            ends, parents = np.append(starts[1:], num_items), inside[starts]
+            for name, values in {"code": column[starts], "parent": parents, "first_item": starts, "end_item": ends}.items():
+                nodes[name].append(values)
+            widths.append(int(np.bincount(parents - level_starts[level]).max()))
+            max_group = int((ends - starts).max())
             inside = np.cumsum(opens, dtype=np.int32) + np.int32(level_starts[-1] - 1)
             level_starts.append(level_starts[-1] + len(starts))
         leaf_of = np.empty(num_items, dtype=np.int32)
         leaf_of[order] = inside
-        parents = _joined(parent)
-        num_children = np.bincount(parents[1:], minlength=level_starts[-2])
+        joined = {name: torch.from_numpy(np.concatenate(parts).astype(np.int32)) for name, parts in nodes.items()}
+        num_children = np.bincount(joined["parent"][1:].numpy(), minlength=level_starts[-2])
         return cls(
             first_child=torch.from_numpy(np.concatenate([[1], 1 + np.cumsum(num_children)]).astype(np.int32)),
-            parent=torch.from_numpy(parents),
-            code=torch.from_numpy(_joined(code)),
             items=torch.from_numpy(order.astype(np.int32)),
-            first_item=torch.from_numpy(_joined(first_item)),
-            end_item=torch.from_numpy(_joined(end_item)),
             leaf_of=torch.from_numpy(leaf_of),
             level_starts=tuple(level_starts),
             widths=tuple(widths),
             sizes=sids.sizes,
-            max_group=int((end_item[-1] - first_item[-1]).max()),
+            max_group=max_group,
+            **joined,
         )
 
     def to(self, device: torch.device | str) -> PrefixTrie:
         """The same trie with every tensor on ``device``."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self._tensors().items()}
+        return replace(self, **moved)
 
     def save(self, folder: Path) -> None:
         """Writes ``trie.safetensors``."""
@@ -152,7 +151,8 @@ class PrefixTrie:
             raise ArtifactError(folder, expected=TRIE_FILE, got="no such file", fix="run `genrec export` again")
         with safe_open(path, framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])
-        return cls(**load_file(path), **{name: tuple(x) if isinstance(x, list) else x for name, x in facts.items()})
+        whole: dict[str, Any] = load_file(path) | {name: tuple(x) if isinstance(x, list) else x for name, x in facts.items()}
+        return cls(**whole)
 
     def children(
         self, nodes: Int64[Tensor, "*shape"], level: int
@@ -237,10 +237,6 @@ class PrefixTrie:
     def _tensors(self) -> dict[str, Tensor]:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
-
-
-def _joined(parts: list[Any]) -> Int[np.ndarray, " nodes"]:
-    return np.concatenate(parts).astype(np.int32)
 
 
 def _lexicographic_order(codes: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:

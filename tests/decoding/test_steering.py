@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from small_world import ArbitraryLogits, batch_of, random_histories, sids_of
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.diverse_trie_beam import DiverseTrieBeam, at_most
 from genrec.decoding.exhaustive import Exhaustive
+from genrec.decoding.quota import Quota
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
 from genrec.protocols import DecodingRequest
@@ -168,3 +170,27 @@ def test_padding_is_never_an_item() -> None:
     decoded = BestFirst().decode(ArbitraryLogits(table), PrefixTrie.build(table), DecodingRequest(batch_of([[0, 1], []]), 9))
     assert decoded.items.shape == (2, 9)
     assert (decoded.items[:, 4:] == PAD).all()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.parametrize("strategy", [BestFirst(num_beams=8), Exhaustive()], ids=["best_first", "exhaustive"])
+def test_quotas_are_a_walk_down_the_ranking(strategy: BestFirst | Exhaustive, limit: int) -> None:
+    table = sids_of(150, (5, 6, 7))
+    trie, generator, batch = PrefixTrie.build(table), ArbitraryLogits(table), batch_of(random_histories(150, [0, 2, 5, 9]))
+    groups = torch.from_numpy(np.random.default_rng(0).integers(-1, 4, 150))
+    allowed = torch.from_numpy(np.random.default_rng(1).random((4, 150)) < 0.7)
+    request = DecodingRequest(batch, 12, batch.history, allowed)
+    decoded = Quota(strategy, groups, limit).decode(generator, trie, request)
+    for row, everything in enumerate(Exhaustive().decode(generator, trie, replace(request, k=150)).items.tolist()):
+        taken, expected = Counter[int](), []
+        for item in (item for item in everything if item != PAD):
+            group = int(groups[item])
+            if group == PAD or taken[group] < limit:
+                taken[group] += 1
+                expected.append(item)
+        assert [entry.item for entry in entries(decoded, row)] == expected[:12]
+
+
+def test_a_quota_of_nothing_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"quota.*got 0"):
+        Quota(Exhaustive(), torch.zeros(3, dtype=torch.long), 0)

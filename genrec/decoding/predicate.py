@@ -1,0 +1,233 @@
+"""Filters as people write them: ``category == "Skin Care" and (price < 20 or brand in ["OPI", "Essie"])``.
+
+A small language of its own, so that a filter from outside is read and never run as code:
+
+    either  := both ("or" both)*
+    both    := term ("and" term)*
+    term    := "not" term | "(" either ")" | test
+    test    := column ("==" | "!=" | "<" | "<=" | ">" | ">=") value
+             | column ["not"] "in" "[" value ("," value)* "]"
+             | text ["not"] "in" column                       a part of a text, or an entry of a list
+             | column "is" ["not"] "null"
+    value   := 'text' | "text" | number | true | false
+
+An item whose value is missing passes no test but ``is null`` (``not`` turns that around, as it does any answer). A column whose
+name is no plain word stands in backquotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import NoReturn
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool
+
+from genrec.errors import ConfigError, did_you_mean
+
+MAX_LENGTH, MAX_DEPTH = 10_000, 50  # of a filter: characters, and parentheses or ``not`` inside one another
+Value = str | float | int | bool
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+    |(?P<column>`[^`]+`)|(?P<word>[^\W\d]\w*)|(?P<sign>==|!=|<=|>=|[<>()\[\],]))""",
+    re.VERBOSE,
+)
+_WORDS = frozenset({"and", "or", "not", "in", "is", "null", "true", "false"})
+_COMPARISONS: dict[str, Callable[[pl.Expr, Value], pl.Expr]] = {
+    "==": lambda column, value: column == value,
+    "!=": lambda column, value: column != value,
+    "<": lambda column, value: column < value,
+    "<=": lambda column, value: column <= value,
+    ">": lambda column, value: column > value,
+    ">=": lambda column, value: column >= value,
+}
+
+
+def allowed_items(predicate: str, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
+    """Which items pass.
+
+    Args:
+        predicate: see above.
+        items: the catalogue.
+
+    Raises:
+        ConfigError: for what cannot be read, unknown columns, and values that do not fit a column.
+
+    >>> shop = pl.DataFrame({"item_id": ["a", "b", "c"], "brand": ["OPI", None, "Essie"], "price": [9.5, 3.0, 12.0]})
+    >>> allowed_items('price < 10 and brand in ["OPI", "Essie"]', shop).tolist()
+    [True, False, False]
+    """
+    return items.select(_Parser(predicate, items).parse().alias("allowed"))["allowed"].to_numpy()
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str  # text, number, column, word, sign, end
+    shown: str
+    place: int  # 1-based character
+
+
+class _Parser:
+    def __init__(self, predicate: str, items: pl.DataFrame) -> None:
+        self._text, self._schema, self._next, self._depth = predicate, items.schema, 0, 0
+        if len(predicate) > MAX_LENGTH:
+            raise ConfigError(
+                "filter", expected=f"at most {MAX_LENGTH:,} characters", got=f"{len(predicate):,} characters", fix="shorten it"
+            )
+        self._tokens = list(self._split())
+
+    def parse(self) -> pl.Expr:
+        found = self._either()
+        if self._here.kind != "end":
+            self._refuse("and, or, or the end")
+        return found
+
+    # --- the grammar, one method a line ---
+
+    def _either(self) -> pl.Expr:
+        parts = [self._both()]
+        while self._take("or"):
+            parts.append(self._both())
+        return reduce(lambda one, other: one | other, parts)
+
+    def _both(self) -> pl.Expr:
+        parts = [self._term()]
+        while self._take("and"):
+            parts.append(self._term())
+        return reduce(lambda one, other: one & other, parts)
+
+    def _term(self) -> pl.Expr:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            self._refuse(f"at most {MAX_DEPTH} parentheses or nots inside one another")
+        if self._take("not"):
+            found = ~self._term()
+        elif self._take("("):
+            found = self._either()
+            self._expect(")")
+        else:
+            found = self._test()
+        self._depth -= 1
+        return found
+
+    def _test(self) -> pl.Expr:
+        if self._here.kind in ("text", "number"):
+            value = self._value()
+            negated = self._take("not")
+            self._expect("in")
+            return self._answer(self._contains(*self._column(), value), negated)
+        place, (name, column) = self._here.place, self._column()
+        if self._take("is"):
+            negated = self._take("not")
+            self._expect("null")
+            return column.is_not_null() if negated else column.is_null()
+        if self._here.shown in ("not", "in"):
+            negated = self._take("not")
+            self._expect("in")
+            self._expect("[")
+            values = [self._fitting(name, self._value())]
+            while self._take(","):
+                values.append(self._fitting(name, self._value()))
+            self._expect("]")
+            return self._answer(column.is_in(values), negated)
+        comparison = _COMPARISONS.get(self._here.shown)
+        if comparison is None:
+            self._refuse(f"==, !=, <, <=, >, >=, in or is after the column at {place}")
+        self._next += 1
+        return self._answer(comparison(column, self._fitting(name, self._value())), negated=False)
+
+    def _column(self) -> tuple[str, pl.Expr]:
+        token = self._here
+        name = token.shown.strip("`")
+        if token.kind not in ("column", "word") or (token.kind == "word" and name in _WORDS):
+            self._refuse("a column")
+        if name not in self._schema:
+            self._refuse("a column of the items", did_you_mean(name, self._schema.names()))
+        self._next += 1
+        return name, pl.col(name)
+
+    def _value(self) -> Value:
+        token = self._here
+        if token.kind == "text":
+            value: Value = re.sub(r"\\(.)", r"\1", token.shown[1:-1])
+        elif token.kind == "number":
+            value = float(token.shown) if re.search(r"[.eE]", token.shown) else int(token.shown)
+        elif token.shown in ("true", "false"):
+            value = token.shown == "true"
+        else:
+            self._refuse("a text in quotes, a number, true or false")
+        self._next += 1
+        return value
+
+    # --- what fits what ---
+
+    def _fitting(self, name: str, value: Value) -> Value:
+        """The value just read, if it can be compared with the column."""
+        dtype = self._schema[name]
+        fits = (
+            (isinstance(value, bool) and dtype == pl.Boolean)
+            or (isinstance(value, int | float) and not isinstance(value, bool) and dtype.is_numeric())
+            or (isinstance(value, str) and dtype in (pl.String, pl.Categorical, pl.Enum))
+        )
+        if not fits:
+            self._next -= 1
+            self._refuse(f"a value that fits column {name} ({dtype})")
+        return value
+
+    def _contains(self, name: str, column: pl.Expr, value: Value) -> pl.Expr:
+        dtype = self._schema[name]
+        inner = getattr(dtype, "inner", None)
+        if dtype == pl.List and (inner == pl.String) == isinstance(value, str):
+            return column.list.contains(value)
+        if dtype == pl.String and isinstance(value, str):
+            return column.str.contains(value, literal=True)
+        self._next -= 1
+        fitting = "a column of texts or of lists of them" if isinstance(value, str) else "a column of lists of numbers"
+        return self._refuse(f"{fitting}; {name} is {dtype}")
+
+    @staticmethod
+    def _answer(test: pl.Expr, negated: bool) -> pl.Expr:
+        """A missing value passes neither the test nor its opposite."""
+        return (~test if negated else test).fill_null(False)
+
+    # --- tokens ---
+
+    @property
+    def _here(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _take(self, shown: str) -> bool:
+        """Whether the next token is this one; if so, goes on."""
+        found = self._here.kind in ("word", "sign") and self._here.shown == shown
+        self._next += found
+        return found
+
+    def _expect(self, shown: str) -> None:
+        if not self._take(shown):
+            self._refuse(shown)
+
+    def _refuse(self, expected: str, fix: str = "see the grammar in genrec/decoding/predicate.py") -> NoReturn:
+        where = f"filter, character {self._here.place}"
+        raise ConfigError(where, expected=expected, got=self._here.shown or "the end", fix=fix)
+
+    def _split(self) -> list[_Token]:
+        tokens, place, end = [], 0, len(self._text.rstrip())
+        while place < end:
+            match = _TOKEN.match(self._text, place)
+            if match is None:
+                start = place + len(self._text[place:]) - len(self._text[place:].lstrip())
+                raise ConfigError(
+                    f"filter, character {start + 1}",
+                    expected="a column, a value or a sign",
+                    got=self._text[start : start + 12],
+                    fix="close quotes, and write = as ==",
+                )
+            kind = str(match.lastgroup)
+            tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
+            place = match.end()
+        return [*tokens, _Token("end", "", end + 1)]
