@@ -119,10 +119,10 @@ class RQKMeans:
 
     def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One level: its codebook, and the code of each row."""
-        enough, rows = max(_SAMPLE * size, _SMALLEST), slice(None)
-        if sampled := len(residual) > enough:
-            rows = torch.randperm(len(residual), generator=generator)[:enough].sort().values
-        codebook = kmeans(residual[rows], size, generator=generator, iterations=self.iterations, starts=self.starts)
+        enough = max(_SAMPLE * size, _SMALLEST)
+        sampled = len(residual) > enough
+        sample = residual[torch.randperm(len(residual), generator=generator)[:enough].sort().values] if sampled else residual[:]
+        codebook = kmeans(sample, size, generator=generator, iterations=self.iterations, starts=self.starts)
         for _ in range(_PASSES if sampled else 0):
             chunks = (residual[rows] for rows in residual.chunks())
             codebook = group_means(((chunk, nearest(chunk, codebook)[0]) for chunk in chunks), codebook)
