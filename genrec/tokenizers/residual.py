@@ -26,8 +26,8 @@ _TIE = 2e-6
 _ROUNDING = 1e-5
 
 
-def checked_vectors(inputs: TokenizerInputs, source: str) -> Float[Tensor, "items dim"]:
-    """The embeddings of ``source`` as a float32 tensor.
+def checked_vectors(inputs: TokenizerInputs, source: str, *, key: str = "source") -> Float[Tensor, "items dim"]:
+    """The embeddings of ``source``, which the setting ``key`` names, as a float32 tensor.
 
     Raises:
         ConfigError: when the encoder made no such source.
@@ -35,7 +35,7 @@ def checked_vectors(inputs: TokenizerInputs, source: str) -> Float[Tensor, "item
     """
     if source not in inputs.embeddings:
         raise ConfigError(
-            "tokenizer.source",
+            f"tokenizer.{key}",
             expected=f"one of {', '.join(sorted(inputs.embeddings))}",
             got=source,
             fix="name what embed made",

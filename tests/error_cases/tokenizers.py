@@ -14,9 +14,11 @@ from genrec.dataset import Sequences
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.category_tree import CategoryTree
+from genrec.tokenizers.letter import Letter
 from genrec.tokenizers.opq import OPQ
 from genrec.tokenizers.published import Published
 from genrec.tokenizers.random_codes import RandomCodes
+from genrec.tokenizers.rqvae import RQVAE
 from genrec.tokenizers.sequential import Sequential
 
 ROOMS = [
@@ -26,6 +28,7 @@ ROOMS = [
     "tokenizers/category_tree.py",
     "tokenizers/published.py",
     "tokenizers/residual.py",
+    "tokenizers/autoencoder.py",
 ]
 
 
@@ -70,6 +73,8 @@ CASES = [
     Case("published with other levels", DataError, "[3]", published({"a": [1, 2], "b": [3]})),
     Case("published without numbers", DataError, "['<a_1>', -2]", published({"a": ["<a_1>", -2]})),
     Case("no such source", ConfigError, "image", fit(OPQ(source="image"), items("a"))),
+    Case("no collaborative vectors", ConfigError, "plays", fit(Letter(collaborative="plays"), items("a"))),
+    Case("training diverges", DataError, "got nan", fit(RQVAE(lr=1e20, steps=5), items("a", "b", vectors=np.eye(2, 3)))),
     Case("no vectors", DataError, "(0, 3)", fit(OPQ(), items())),
     Case("not a number", DataError, "nan", fit(OPQ(), items("a", vectors=np.array([[0, np.nan, 0]], np.float32)))),
 ]

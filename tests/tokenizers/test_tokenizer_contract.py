@@ -28,6 +28,7 @@ SMALL = {
     "batch_size": 128,
     "hidden": [32],
     "latent_dim": 12,
+    "grid": [4, 4],
     "seed": 0,
 }
 
@@ -204,3 +205,16 @@ def test_scale_of_the_input_does_not_change_health(node: dict[str, Any]) -> None
         codes = np.asarray(fitted(node, make_inputs(each)).encode(make_inputs(each)))
         used.append(len(np.unique(codes, axis=0)))
     assert min(used) > 0.6 * max(used)
+
+
+def test_a_common_offset_does_not_collapse_the_codes(node: dict[str, Any]) -> None:
+    """Text models share a large mean vector; uncentred, it is all that float32 distances see (the uncentred-input trap)."""
+    vectors = clustered(300)
+    if not content_based(instantiate(node, "tokenizer")):
+        pytest.skip("reads no vectors")
+    perplexities = []
+    for each in (vectors, vectors + np.float32(2000)):
+        inputs = make_inputs(each)
+        shares = np.bincount(np.asarray(fitted(node, inputs).encode(inputs))[:, 0]) / 300
+        perplexities.append(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
+    assert perplexities[1] > 0.8 * perplexities[0]
