@@ -163,8 +163,8 @@ class Autoencoder:
         """Codes of a batch in training, where it does not matter which of equally near ones is taken."""
         return torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2).argmin(1)
 
-    def _refresh(self, latent: Float[Tensor, "rows dim"]) -> None:
-        """Puts codes that hardly any of the rows chooses on random residuals."""
+    def _refresh(self, latent: Float[Tensor, "rows dim"], done: float) -> None:
+        """Now and then, when the share ``done`` of the steps is over: codes that hardly anything chooses are revived."""
         residual = latent
         for codebook in self.codebooks:
             codes, _ = nearest(residual, codebook)
@@ -191,7 +191,7 @@ class Autoencoder:
         for step, rows in enumerate(self._told(_batches(len(vectors), self.batch_size, self.steps))):
             if step % _REFRESH_EVERY == 0 and 0 < step < _REFRESH_UNTIL * self.steps:
                 with torch.no_grad():
-                    self._refresh(self._sampled(sample))
+                    self._refresh(self._sampled(sample), step / self.steps)
             latent = self._bounded(self._encoder(vectors[rows]))
             quantized, loss = self._quantize(latent, rows)
             loss = loss + mse_loss(self._decoder(quantized), vectors[rows])

@@ -6,7 +6,7 @@ and rounding is choosing the nearest of them.
 
 Departures: the bottleneck is bounded so that every value has an equally wide cell, for even and odd counts alike; one MLP sees
 the whole vector (RecGPT cuts it into chunks of raw dimensions and joins them by a small transformer) and the error is squared.
-RecGPT's grid is 8 x 8 x 8 x 6 x 5, more codes than a catalogue of ten thousand items can teach.
+RecGPT's grid is 8 x 8 x 8 x 6 x 5: 15,360 codes a level, more than a catalogue of ten thousand items can teach.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FSQ(Autoencoder):
         *,
         form: Literal["parallel", "residual"] = "parallel",
         num_levels: int = 4,
-        grid: Sequence[int] = (8, 6, 5),
+        grid: Sequence[int] = (4, 4, 4, 4),
         source: str = "item",
         hidden: Sequence[int] = (256, 128),
         steps: int = 1000,
@@ -88,7 +88,7 @@ class FSQ(Autoencoder):
                 codebook[:, level * width : (level + 1) * width] = points
         return []
 
-    def _refresh(self, latent: Tensor) -> None:
+    def _refresh(self, latent: Tensor, done: float) -> None:
         """Grids stay as they are."""
 
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,8 @@ class HierarchicalKMeans:
 
     def fit(self, inputs: TokenizerInputs) -> None:
         vectors = checked_vectors(inputs, self.source)
+        self._center = vectors.mean(0)  # beside a large one, float32 cannot tell the vectors' distances apart
+        vectors = vectors - self._center
         generator = torch.Generator().manual_seed(self.seed)
         # Per level: the children of each node [nodes, size, dim] and where they stand among the next level's nodes.
         self._children: list[Tensor] = []
@@ -82,7 +84,7 @@ class HierarchicalKMeans:
             members = families
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
-        vectors = checked_vectors(inputs, self.source)
+        vectors = checked_vectors(inputs, self.source) - self._center
         node, codes = torch.zeros(len(vectors), dtype=torch.long), torch.zeros(len(vectors), self.num_levels, dtype=torch.long)
         for level, (children, following) in enumerate(zip(self._children, self._next, strict=True)):
             for parent in node.unique():
@@ -97,15 +99,16 @@ class HierarchicalKMeans:
         node = torch.zeros(len(path), dtype=torch.long)
         for level, code in enumerate(path.T):
             center, node = self._children[level][node, code], self._next[level][node, code]
-        return center.numpy()
+        return (center + self._center).numpy()
 
     def save(self, folder: Path) -> None:
         levels = enumerate(zip(self._children, self._next, strict=True))
         state = {f"{name}_{i}": table for i, pair in levels for name, table in zip(("children", "next"), pair, strict=True)}
-        save_file(state, folder / TREE_FILE)
+        save_file(state | {"center": self._center}, folder / TREE_FILE)
 
     def restore(self, folder: Path) -> None:
         state = load_file(folder / TREE_FILE)
+        self._center = state["center"]
         self._children, self._next = ([state[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("children", "next"))
 
     def _split(self, vectors: Float[Tensor, "rows dim"], size: int, generator: torch.Generator) -> Float[Tensor, "size dim"]:

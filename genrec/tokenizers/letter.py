@@ -106,8 +106,8 @@ class Letter(Autoencoder):
         self._group()
         return [*trained, self._matrix]
 
-    def _refresh(self, latent: Tensor) -> None:
-        super()._refresh(latent)
+    def _refresh(self, latent: Tensor, done: float) -> None:
+        super()._refresh(latent, done)
         self._group()
 
     def _choose(self, residual: Tensor, codebook: Tensor, level: int) -> Tensor:

@@ -91,12 +91,16 @@ def rest(before: Float[Tensor, "rows dim"], chosen: Float[Tensor, "rows dim"], n
 
 
 def residual_encode(
-    vectors: Float[Tensor, "rows dim"], codebooks: Sequence[Tensor], *, normalize: bool = False
+    vectors: Float[Tensor, "rows dim"],
+    codebooks: Sequence[Tensor],
+    *,
+    center: Tensor | float = 0.0,
+    normalize: bool = False,
 ) -> Int64[Tensor, "rows levels"]:
     """Greedy codes, level by level; only some of the vectors are looked at at once, so that they may lie on disk."""
     codes = torch.empty(len(vectors), len(codebooks), dtype=torch.int64)
     for start in range(0, len(vectors), _ROWS):
-        residual = vectors[start : start + _ROWS]
+        residual = vectors[start : start + _ROWS] - center
         for level, codebook in enumerate(codebooks):
             code, _ = nearest(residual, codebook)
             codes[start : start + _ROWS, level] = code
@@ -109,10 +113,11 @@ def residual_after(
     prefix: Int64[Tensor, "rows depth"],
     codebooks: Sequence[Tensor],
     *,
+    center: Tensor | float = 0.0,
     normalize: bool = False,
 ) -> Float[Tensor, "rows dim"]:
     """What the next level has to quantize after the given codes."""
-    residual = vectors
+    residual = vectors - center
     for codebook, code in zip(codebooks, prefix.T, strict=False):
         residual = rest(residual, codebook[code], normalize)
     return residual
@@ -132,19 +137,23 @@ class Residual:
         vectors: [rows, dim], in memory or mapped from disk.
         codes: [rows, depth], of the levels so far.
         codebooks: at least ``depth`` of them.
+        center: what all vectors share; beside a large one, float32 cannot tell their distances apart.
         normalize: as in ``rest``.
     """
 
     vectors: Float[Tensor, "rows dim"]
     codes: Int64[Tensor, "rows depth"]
     codebooks: Sequence[Tensor]
+    center: Float[Tensor, " dim"]
     normalize: bool
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __getitem__(self, rows: slice | Int64[Tensor, " some"]) -> Float[Tensor, "some dim"]:
-        return residual_after(self.vectors[rows], self.codes[rows], self.codebooks, normalize=self.normalize)
+        return residual_after(
+            self.vectors[rows], self.codes[rows], self.codebooks, center=self.center, normalize=self.normalize
+        )
 
     def chunks(self) -> Iterator[slice]:
         """Consecutive rows that fit into memory together."""

@@ -81,29 +81,30 @@ class RQKMeans:
         vectors = checked_vectors(inputs, self.source)
         generator = torch.Generator().manual_seed(self.seed)
         codes = torch.empty(len(vectors), self.num_levels, dtype=torch.int64)
+        self._center = vectors.mean(0)
         self.codebooks: list[Tensor] = []
         self.means: list[Tensor] = []
         for level, size in enumerate(self.sizes):
             so_far = codes[:, :level]
-            residual = Residual(vectors, so_far, self.codebooks, self.normalize_residuals)
+            residual = Residual(vectors, so_far, self.codebooks, self._center, self.normalize_residuals)
             codebook, codes[:, level] = self._quantize(residual, size, generator)
-            unexplained = Residual(vectors, so_far, self.means, normalize=False)
+            unexplained = Residual(vectors, so_far, self.means, self._center, normalize=False)
             parts = ((unexplained[rows], codes[rows, level]) for rows in unexplained.chunks())
             self.means.append(group_means(parts, torch.zeros_like(codebook)))
             self.codebooks.append(codebook)
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
         vectors = checked_vectors(inputs, self.source)
-        return residual_encode(vectors, self.codebooks, normalize=self.normalize_residuals).numpy()
+        return residual_encode(vectors, self.codebooks, center=self._center, normalize=self.normalize_residuals).numpy()
 
     def reconstruct(self, codes: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items dim"]:
         """The vectors that the leading levels stand for: the means of their items, level by level."""
-        return decode(torch.from_numpy(np.asarray(codes, np.int64)), self.means).numpy()
+        return (decode(torch.from_numpy(np.asarray(codes, np.int64)), self.means) + self._center).numpy()
 
     def level_costs(self, inputs: TokenizerInputs, prefix: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items size"]:
         """Squared distance of what ``prefix`` leaves of each item to each code of the next level."""
         vectors, codes = checked_vectors(inputs, self.source), torch.from_numpy(np.asarray(prefix, np.int64))
-        residual = residual_after(vectors, codes, self.codebooks, normalize=self.normalize_residuals)
+        residual = residual_after(vectors, codes, self.codebooks, center=self._center, normalize=self.normalize_residuals)
         return squared_distances(residual, self.codebooks[codes.shape[1]]).numpy()
 
     def save(self, folder: Path) -> None:
@@ -111,10 +112,11 @@ class RQKMeans:
         named = {
             f"{name}_{level}": table for level, pair in levels for name, table in zip(("codes", "means"), pair, strict=True)
         }
-        save_file(named, folder / CODEBOOKS_FILE)
+        save_file(named | {"center": self._center}, folder / CODEBOOKS_FILE)
 
     def restore(self, folder: Path) -> None:
         tables = load_file(folder / CODEBOOKS_FILE)
+        self._center = tables["center"]
         self.codebooks, self.means = ([tables[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("codes", "means"))
 
     def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

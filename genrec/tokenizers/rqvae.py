@@ -1,8 +1,8 @@
 """RQ-VAE (TIGER, arXiv 2305.05065): an autoencoder whose bottleneck is quantized residual by residual.
 
 Departures beside those of every ``Autoencoder``: AdamW instead of Adagrad, and the gradient passes once from the sum of the
-codes to the encoder's output, not level by level (which would count it once a level). Gumbel-softmax distances are in units of
-the batch's mean smallest distance, so that the temperature means the same whatever the scale of the bottleneck.
+codes to the encoder's output, not level by level (which would count it once a level). The Gumbel-softmax measures distances by
+the batch's mean smallest distance, so that its temperature means the same whatever the scale of the bottleneck.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genrec.tokenizers.autoencoder import Autoencoder, straight_through
-from genrec.tokenizers.residual import squared_distances
 
 _LEAST = 1e-6  # length below which a vector has no direction
 _MOST = 2.0  # factor by which the rotation trick may stretch a gradient
@@ -37,7 +36,7 @@ class RQVAE(Autoencoder):
         commitment: weight of the commitment terms (beta of the paper), summed over levels.
         gradient: past the argmin: ``ste`` straight-through; ``rotation`` the rotation trick (arXiv 2410.06424); ``gumbel`` the
             decoder gets a Gumbel-softmax mixture of the codes instead of the nearest.
-        temperature: of the Gumbel-softmax, > 0.
+        temperature: of ``gumbel``, > 0: codes whose squared distances differ by this share of a typical smallest one are mixed.
         seed: of the start and of the batches.
     """
 
@@ -55,7 +54,7 @@ class RQVAE(Autoencoder):
         weight_decay: float = 1e-2,
         commitment: float = 0.25,
         gradient: Literal["ste", "rotation", "gumbel"] = "rotation",
-        temperature: float = 0.1,
+        temperature: float = 0.02,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -84,10 +83,11 @@ class RQVAE(Autoencoder):
         """Sum over levels of codes mixed by a softmax of their noisy distances."""
         residual, mixed = latent, torch.zeros_like(latent)
         for codebook in self.codebooks:
-            distance = squared_distances(residual, codebook)
-            smallest, codes = distance.detach().min(1)
-            noise = -torch.empty_like(distance).exponential_().log()
-            weights = torch.softmax((noise - distance / smallest.mean().clamp(min=_LEAST)) / self.temperature, dim=1)
+            closeness = torch.addmm(-codebook.square().sum(1), residual, codebook.T, alpha=2)  # |x|^2 - |x - c|^2
+            best, codes = closeness.detach().max(1)
+            smallest = (residual.detach().square().sum(1) - best).mean().clamp(min=_LEAST)
+            noise = -torch.empty(closeness.shape).exponential_().clamp(min=_LEAST).log()
+            weights = torch.softmax(closeness / (self.temperature * smallest) + noise, dim=1)
             mixed = mixed + weights @ codebook
             residual = residual - codebook[codes].detach()
         return mixed

@@ -1,8 +1,8 @@
 """SimVQ (arXiv 2411.02038): every codebook is a frozen table times one learned matrix, so that each step moves all its codes.
 
 The paper quantizes once, with a random table. Departures, from the brief in the design notes: one table and matrix per residual
-level; a table holds k-means centroids and its matrix starts as a multiple of the identity, so that the codes start where the
-items are.
+level; a table holds k-means centroids, drawn anew while the networks are young and frozen then, and its matrix starts as a
+multiple of the identity.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from genrec.tokenizers.autoencoder import Autoencoder
 from genrec.tokenizers.rqvae import rotated
+
+_YOUNG = 0.3  # of the steps
 
 
 class SimVQ(Autoencoder):
@@ -62,18 +64,25 @@ class SimVQ(Autoencoder):
         )
 
     def _start(self, latent: Tensor) -> list[nn.Parameter]:
-        centroids = self._centroids(latent)
-        # Tables of unit scale: a step of the optimizer on a matrix then moves codes as far as a step on the codes would.
-        scales = [table.square().mean().sqrt().clamp(min=torch.finfo(table.dtype).eps) for table in centroids]
-        self._frozen = [table / scale for table, scale in zip(centroids, scales, strict=True)]
-        self._matrices = [nn.Parameter(scale * torch.eye(self.latent_dim)) for scale in scales]
+        self._matrices = [nn.Parameter(torch.empty(self.latent_dim, self.latent_dim)) for _ in self.sizes]
+        self._draw(latent)
         return self._matrices
+
+    def _refresh(self, latent: Tensor, done: float) -> None:
+        """Tables are drawn anew while the networks are young; no single code is ever revived."""
+        if done < _YOUNG:
+            self._draw(latent)
+
+    def _draw(self, latent: Tensor) -> None:
+        """Centroids as the codes: a table of unit scale, so that a step on the matrix moves them as a step on them would."""
+        self._frozen = []
+        for centroids, matrix in zip(self._centroids(latent), self._matrices, strict=True):
+            scale = centroids.square().mean().sqrt().clamp(min=torch.finfo(centroids.dtype).eps)
+            self._frozen.append(centroids / scale)
+            matrix.data = scale * torch.eye(self.latent_dim)
 
     def _effective(self) -> list[Tensor]:
         return [table @ matrix for table, matrix in zip(self._frozen, self._matrices, strict=True)]
-
-    def _refresh(self, latent: Tensor) -> None:
-        """No code dies."""
 
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         chain = self._chain(latent)

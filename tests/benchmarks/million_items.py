@@ -89,7 +89,7 @@ def one_size(path: Path, fit_rows: int, encode_rows: int, codes: int) -> dict[st
         figures |= {"encoded": encode_rows, "encoded_per_second": encode_rows / seconds}
         figures |= {"encode_anonymous_gib": memory.anonymous, "encode_resident_gib": memory.resident}
         rows = np.sort(np.random.default_rng(0).choice(encode_rows, CHECKED, replace=False))
-        residual = vectors[rows].astype(np.float64)
+        residual = vectors[rows].astype(np.float64) - tokenizer._center.double().numpy()
         exact = np.ones(len(rows), dtype=bool)
         for level, codebook in enumerate(table.double().numpy() for table in tokenizer.codebooks):
             distance = np.square(residual).sum(1, keepdims=True) - 2 * residual @ codebook.T + np.square(codebook).sum(1)
