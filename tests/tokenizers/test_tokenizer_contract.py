@@ -24,7 +24,7 @@ SMALL = {
     "codebook_size": 16,
     "num_bits": 4,
     "leaf_size": 16,
-    "steps": 120,
+    "steps": 100,
     "batch_size": 128,
     "hidden": [32],
     "latent_dim": 12,
@@ -49,10 +49,21 @@ def node(request: pytest.FixtureRequest, codes_file: str) -> dict[str, Any]:
     return whole | {key: value for key, value in given.items() if key in known}
 
 
-def fitted(node: dict[str, Any], inputs: TokenizerInputs) -> ItemTokenizer:
+def fit_anew(node: dict[str, Any], inputs: TokenizerInputs) -> ItemTokenizer:
     tokenizer: ItemTokenizer = instantiate(node, "tokenizer")
     tokenizer.fit(inputs)
     return tokenizer
+
+
+FITTED: dict[tuple[str, bytes], ItemTokenizer] = {}
+
+
+def fitted(node: dict[str, Any], inputs: TokenizerInputs) -> ItemTokenizer:
+    """Fitted once for all tests that look at the same items: training is what costs."""
+    key = (json.dumps(node), inputs.embeddings["item"].tobytes())
+    if key not in FITTED:
+        FITTED[key] = fit_anew(node, inputs)
+    return FITTED[key]
 
 
 def content_based(tokenizer: ItemTokenizer) -> bool:
@@ -75,7 +86,7 @@ def test_codes_are_in_range_and_the_seed_decides(node: dict[str, Any]) -> None:
     assert (codes >= 0).all()
     assert (codes < np.array(tokenizer.sizes)).all()
     assert np.issubdtype(codes.dtype, np.integer)
-    np.testing.assert_array_equal(codes, fitted(node, inputs).encode(inputs))
+    np.testing.assert_array_equal(codes, fit_anew(node, inputs).encode(inputs))
 
 
 def test_items_have_ids_of_their_own(node: dict[str, Any]) -> None:
@@ -98,7 +109,7 @@ def test_neighbours_share_codes(node: dict[str, Any]) -> None:
 
 
 def test_restored_tokenizer_is_equal(node: dict[str, Any], tmp_path: Path) -> None:
-    inputs, new = make_inputs(clustered(200)), make_inputs(clustered(50, seed=7))
+    inputs, new = make_inputs(clustered(300)), make_inputs(clustered(50, seed=7))
     unseen = make_inputs(clustered(50, seed=8), first=500)
     tokenizer = fitted(node, inputs)
     tokenizer.save(tmp_path)
@@ -135,7 +146,7 @@ def test_unseen_items_are_refused_where_there_is_no_rule_for_them(node: dict[str
 
 
 def test_reconstruction_improves_with_every_level(node: dict[str, Any]) -> None:
-    vectors = clustered(400)
+    vectors = clustered(300)
     tokenizer = fitted(node, make_inputs(vectors))
     if not tokenizer.traits.reconstructs:
         pytest.skip("not promised")
@@ -150,7 +161,7 @@ def test_reconstruction_improves_with_every_level(node: dict[str, Any]) -> None:
 
 def test_level_costs_point_at_the_codes(node: dict[str, Any]) -> None:
     """Of items that were not there at ``fit``: a balanced quantizer gives those the nearest code."""
-    tokenizer = fitted(node, make_inputs(clustered(200)))
+    tokenizer = fitted(node, make_inputs(clustered(300)))
     if not hasattr(tokenizer, "level_costs"):
         pytest.skip("not offered")
     inputs = make_inputs(clustered(200, seed=7), first=500)
