@@ -201,7 +201,7 @@ class Autoencoder:
             optimizer.step()
             schedule.step()
         if not torch.isfinite(loss):
-            raise DataError("tokenizer", expected="a finite loss", got=float(loss), fix="lower tokenizer.lr")
+            raise DataError("tokenizer", expected="a finite loss", got=float(loss.detach()), fix="lower tokenizer.lr")
         self.codebooks = [codebook.detach().clone() for codebook in self._effective()]
 
     def _chain(self, latent: Float[Tensor, "rows dim"]) -> Chain:
