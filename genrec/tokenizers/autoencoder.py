@@ -152,8 +152,9 @@ class Autoencoder:
 
     def _start(self, latent: Float[Tensor, "rows dim"]) -> list[nn.Parameter]:
         """Makes ``codebooks`` from the bottleneck of a sample; returns what is trained beside the networks."""
-        self.codebooks = [nn.Parameter(centroids) for centroids in self._centroids(latent)]
-        return list(self.codebooks)
+        trained = [nn.Parameter(centroids) for centroids in self._centroids(latent)]
+        self.codebooks: list[Tensor] = [*trained]
+        return trained
 
     def _effective(self) -> list[Tensor]:
         """The codebooks as codes are chosen from them in training."""

@@ -28,7 +28,7 @@ SMALL = {
     "batch_size": 128,
     "hidden": [32],
     "latent_dim": 12,
-    "grid": [4, 4],
+    "grid": [2, 2, 2, 2],
     "seed": 0,
 }
 
