@@ -153,7 +153,7 @@ class Autoencoder:
     def _start(self, latent: Float[Tensor, "rows dim"]) -> list[nn.Parameter]:
         """Makes ``codebooks`` from the bottleneck of a sample; returns what is trained beside the networks."""
         trained = [nn.Parameter(centroids) for centroids in self._centroids(latent)]
-        self.codebooks: list[Tensor] = [*trained]
+        self.codebooks = [*trained]
         return trained
 
     def _effective(self) -> list[Tensor]:
