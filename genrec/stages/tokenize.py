@@ -77,7 +77,7 @@ def _folder_hash(folder: Path) -> str:
 STAGE = Stage(
     name="tokenize",
     kind="tokenizer",
-    version=2,
+    version=3,
     reads=("tokenizer",),
     inputs=lambda config: ("dataset", *encoder_if_needed(config)),
     build=build,
