@@ -29,6 +29,7 @@ from genrec.components import (
     value_errors,
 )
 from genrec.errors import ConfigError, GenRecError, did_you_mean
+from genrec.runs import inherited
 
 __all__ = ["Config", "ConfigErrors", "component_class", "compose", "conf_folder", "groups", "instantiate", "outside_files"]
 
@@ -42,6 +43,7 @@ TOP_LEVEL: dict[str, Any] = {
     "threads": int | None,
     "paths": dict[str, str],
     "recommendations": Path | None,
+    "extends": Path | None,
 }
 OVERLAYS = ("experiment",)  # groups whose options are spread over the whole tree instead of standing under their own name
 _YAML = (".yaml", ".yml")
@@ -88,14 +90,15 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
     """Composes and checks a configuration.
 
     Args:
-        overrides: ``group=option``, ``group=path/to/file.yaml``, ``key=value``, as on the command line.
+        overrides: ``group=option``, ``group=path/to/file.yaml``, ``key=value``, as on the command line. With ``extends=RUN``
+            they stand on those of that run.
         folder: another configuration folder instead of the shipped one.
 
     Raises:
         ConfigError: everything that is wrong, one line each (``ConfigErrors`` when there are several).
     """
     folder = folder or conf_folder()
-    with _user_files(overrides) as (user_folder, given):
+    with _user_files(inherited(overrides)) as (user_folder, given):
         plugins = _plugins(given, [folder, user_folder])
         folders = [folder, user_folder, *(_plugin_conf(plugin) for plugin in plugins)]
         options = groups(folders)

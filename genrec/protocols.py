@@ -7,7 +7,7 @@ Fitted components are made again from their configuration and then given their f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -108,6 +108,11 @@ class TokenizerInputs:
     def num_items(self) -> int:
         return self.items.height
 
+    def of(self, rows: Int[np.ndarray, " rows"]) -> TokenizerInputs:
+        """What there is of some items (at least one)."""
+        embeddings = {name: vectors[rows] for name, vectors in self.embeddings.items()}
+        return replace(self, embeddings=embeddings, items=self.items[rows.tolist()])
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -149,6 +154,10 @@ class CollisionPolicy(Protocol):
     """Turns codes into a table whose items are unique (or, with ``keep``, says that groups exist)."""
 
     def resolve(self, codes: np.ndarray, sizes: tuple[int, ...], context: CollisionContext) -> SIDTable: ...
+
+    def extend(self, table: SIDTable, codes: np.ndarray, context: CollisionContext) -> SIDTable:
+        """Appends items that came later; codes and context are theirs. No ID of the table moves and its layout stays."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,9 @@ class Generator(Protocol):
 
     needs: ClassVar[frozenset[str]]  # artifact kinds besides the dataset: {"sids"}, {"encoder"}, ...
     max_history_len: int
+
+    # Where weights have a row per item:
+    #   item_rows: ClassVar[frozenset[str]], their names in the state dict; items that come later get rows of zeros
 
     def target_logits(self, batch: Batch) -> TargetLogits: ...
 

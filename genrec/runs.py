@@ -124,6 +124,21 @@ class Run:
         os.replace(draft, link)
 
 
+def inherited(overrides: Sequence[str]) -> list[str]:
+    """The overrides, behind those of the run that they extend (``extends=runs/x``): its settings hold where none is given.
+
+    Its name is not inherited, nor what it set in a group of which another option is chosen.
+    """
+    given = [override.partition("=")[0] for override in overrides]
+    parent = next((value.strip("'\"") for key, _, value in (o.partition("=") for o in overrides) if key == "extends"), "null")
+    if parent == "null":
+        return list(overrides)
+    before = inherited(Run(Path(parent).expanduser()).record.get("overrides", []))
+    keys = [(override, override.partition("=")[0]) for override in before]
+    kept = [override for override, key in keys if not {key, key.partition(".")[0]} & {*given, "name"}]
+    return [*kept, *overrides]
+
+
 def list_runs(root: Path) -> Iterator[Run]:
     """The runs under a runs folder, by name."""
     for folder in sorted(root.iterdir()) if root.is_dir() else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,10 @@ class SIDTable:
     def table(self) -> str:
         """Hash of the layout and of every item's codes, in item_idx order."""
         return _sha({"layout": self.layout, "codes": hashlib.sha256(self.codes.tobytes()).hexdigest()})
+
+    def with_items(self, codes: Int[np.ndarray, "later levels"]) -> SIDTable:
+        """The table with rows for items that came later behind its own: no ID moves, the layout stays."""
+        return replace(self, codes=np.concatenate([self.codes, np.asarray(codes)]))
 
     def unique_rate(self, num_levels: int | None = None) -> float:
         """Share of items that have their first ``num_levels`` codes (all by default) to themselves."""

@@ -116,6 +116,7 @@ device: auto
 precision: auto
 threads: null
 recommendations: null
+extends: null
 paths: {runs: RUNS}
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 
 from genrec.config import Config, compose, groups
@@ -15,11 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="group=option | group=file.yaml | key=value")
     parser.add_argument("--plan", action="store_true", help="say what would run, what is skipped and why; run nothing")
     parser.add_argument("-m", "--multirun", action="store_true", help="run every combination of comma-separated values")
+    parser.add_argument(
+        "--new", metavar="RUN", help="add items that came after RUN: all it fitted stays, no ID moves (extends=)"
+    )
     parser.set_defaults(until=LAST)
 
 
 def main(options: argparse.Namespace) -> int:
     """Plans or runs; returns the exit code."""
+    if options.new:
+        options.overrides = [f"extends={json.dumps(options.new)}", *options.overrides]
     jobs = expand(options.overrides) if options.multirun else [Job(tuple(options.overrides))]
     if options.plan:
         for job in jobs:

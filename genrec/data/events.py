@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, ITEM_IDX, USER_ID, USER_IDX
 
@@ -55,6 +56,13 @@ class Events:
         """Only these events (bool [events]); users and items stay listed until ``compact``."""
         return replace(self, table=self.table.filter(pl.Series(kept)))
 
+    def after(self, before: pl.DataFrame) -> Events:
+        """The same events in a catalogue that starts with the items ``before``; items of ours that it lacks follow."""
+        items = catalogue_after(before, self.items)
+        moved = self.items.select(ITEM_ID).join(items.select(ITEM_ID).with_row_index(), on=ITEM_ID, maintain_order="left")
+        column = moved["index"].gather(self.table[ITEM_IDX]).alias(ITEM_IDX)
+        return replace(self, table=self.table.with_columns(column), items=items)
+
     def compact(self, kept_items: np.ndarray | None = None) -> Events:
         """Drops users without events, and the items not in ``kept_items`` (bool [items]), and codes the rest anew.
 
@@ -70,3 +78,20 @@ class Events:
         )
         users, items = self.users.filter(pl.Series(has_user)), self.items.filter(pl.Series(kept_items))
         return replace(self, table=table, users=users, items=items)
+
+
+def catalogue_after(before: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The rows of ``before`` as they are, then those of ``items`` whose ``item_id`` it lacks.
+
+    Raises:
+        DataError: when a column holds something else in the two.
+    """
+    later = items.join(before.select(ITEM_ID), on=ITEM_ID, how="anti", maintain_order="left")
+    types = {name: kind for name, kind in before.schema.items() if name in later.columns and kind != pl.Null}
+    try:
+        return pl.concat([before, later.cast(types)], how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            "items", expected="columns of the types they have in the run that is extended", got=reason, fix="convert them"
+        ) from error

@@ -64,6 +64,7 @@ class EncDec(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    item_rows: ClassVar[frozenset[str]] = frozenset({"item_embedding.identity.weight", "item_embedding.gate"})
     code_blocks: Sequence[CodeBlock]  # these two are nn.ModuleLists
     heads: Sequence[nn.Linear]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from genrec.artifacts import Artifact
 from genrec.components import instantiate
-from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer
+from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer, TokenizerInputs
+from genrec.sids import SIDTable
 from genrec.stages.stage import Stage, StageRun
 from genrec.stages.tokenize import CODES_FILE, FITTED, encoder_if_needed, tokenizer_inputs
 from genrec.tokenizers.prefixes import collisions, prefix_groups
@@ -18,24 +19,9 @@ from genrec.types import ITEM_ID
 def build(run: StageRun) -> dict[str, Any]:
     """Writes the SID table."""
     inputs, artifact = tokenizer_inputs(run.inputs), run.inputs["tokenizer"]
-    tokenizer: ItemTokenizer = instantiate(artifact.config["tokenizer"], "tokenizer")
-    tokenizer.restore(artifact.path / FITTED)
-    codes = np.load(artifact.path / CODES_FILE, allow_pickle=False)
-
-    def costs(rows: np.ndarray, prefix: np.ndarray) -> np.ndarray:
-        embeddings = {name: vectors[rows] for name, vectors in inputs.embeddings.items()}
-        some = replace(inputs, embeddings=embeddings, items=inputs.items[rows.tolist()])
-        return tokenizer.level_costs(some, prefix)  # type: ignore[attr-defined]
-
-    assert inputs.train is not None
-    context = CollisionContext(
-        item_ids=inputs.items[ITEM_ID],
-        train_counts=np.bincount(inputs.train.item_idx, minlength=inputs.num_items),
-        costs=costs if hasattr(tokenizer, "level_costs") else None,
-        codebooks=artifact.facts["codebooks"],
-    )
+    tokenizer, codes = _tokenizer(artifact), np.load(artifact.path / CODES_FILE, allow_pickle=False)
     policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
-    table = policy.resolve(codes, tokenizer.sizes, context)
+    table = policy.resolve(codes, tokenizer.sizes, _context(inputs, tokenizer, artifact))
     table.save(run.folder, inputs.items[ITEM_ID])
 
     moved = float((table.codes[:, : codes.shape[1]] != codes).any(axis=1).mean())
@@ -57,6 +43,51 @@ def _collisions(codes: np.ndarray) -> dict[str, Any]:
     }
 
 
+def extend(run: StageRun) -> dict[str, Any]:
+    """Writes the SID table of the run that is extended, and behind it the IDs of the items that came later."""
+    assert run.extends is not None
+    inputs, artifact, before = tokenizer_inputs(run.inputs), run.inputs["tokenizer"], SIDTable.load(run.extends.path)
+    table, moved = before, 0.0
+    if inputs.num_items > before.num_items:
+        rows = np.arange(before.num_items, inputs.num_items)
+        codes = np.load(artifact.path / CODES_FILE, allow_pickle=False)[rows]
+        policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
+        table = policy.extend(before, codes, _context(inputs, _tokenizer(artifact), artifact, rows))
+        moved = float((table.codes[rows, : codes.shape[1]] != codes).any(axis=1).mean())
+    table.save(run.folder, inputs.items[ITEM_ID])
+    added = table.num_items - before.num_items
+    run.say(
+        f"{before.num_items:,} IDs stay, {added:,} are new ({moved:.1%} of them not at the nearest codes, which were taken); "
+        f"{table.unique_rate():.1%} of all items have one of their own"
+    )
+    return {**table.facts(), "extends": before.table, "added": added, "unique_rate": table.unique_rate(), "moved_rate": moved}
+
+
+def _tokenizer(artifact: Artifact) -> ItemTokenizer:
+    tokenizer: ItemTokenizer = instantiate(artifact.config["tokenizer"], "tokenizer")
+    tokenizer.restore(artifact.path / FITTED)
+    return tokenizer
+
+
+def _context(
+    inputs: TokenizerInputs, tokenizer: ItemTokenizer, artifact: Artifact, rows: np.ndarray | None = None
+) -> CollisionContext:
+    """What a policy may know of all items, or of those in ``rows``, which it numbers from 0."""
+    assert inputs.train is not None
+    counts = np.bincount(inputs.train.item_idx, minlength=inputs.num_items)
+    some = inputs if rows is None else inputs.of(rows)
+
+    def costs(rows: np.ndarray, prefix: np.ndarray) -> np.ndarray:
+        return tokenizer.level_costs(some.of(rows), prefix)  # type: ignore[attr-defined]
+
+    return CollisionContext(
+        item_ids=some.items[ITEM_ID],
+        train_counts=counts if rows is None else counts[rows],
+        costs=costs if hasattr(tokenizer, "level_costs") else None,
+        codebooks=artifact.facts["codebooks"],
+    )
+
+
 STAGE = Stage(
     name="assign",
     kind="sids",
@@ -64,4 +95,5 @@ STAGE = Stage(
     reads=("collision",),
     inputs=lambda config: ("dataset", "tokenizer", *encoder_if_needed(config)),
     build=build,
+    extend=extend,
 )

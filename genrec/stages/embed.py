@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
@@ -27,12 +30,31 @@ def build(run: StageRun) -> dict[str, Any]:
     encoder.fit(dataset.items, dataset.train)
     for note in getattr(encoder, "notes", ()):
         run.say(f"note: {note}")
-    vectors = (
-        encoder.encode_named(dataset.items) if hasattr(encoder, "encode_named") else {JOINT: encoder.encode(dataset.items)}
-    )
     (run.folder / FITTED).mkdir()
-    (run.folder / VECTORS).mkdir()
     encoder.save(run.folder / FITTED)
+    return _write(run, dataset, encoder, _encoded(encoder, dataset.items))
+
+
+def extend(run: StageRun) -> dict[str, Any]:
+    """The fitted encoder as it is; the vectors too, and behind them those of the items that came later."""
+    assert run.extends is not None
+    dataset, vectors = Dataset.load(run.inputs["dataset"].path), read_vectors(run.extends)
+    shutil.copytree(run.extends.path / FITTED, run.folder / FITTED)
+    encoder: ItemEncoder = instantiate(run.config["encoder"], "encoder")
+    encoder.restore(run.folder / FITTED)
+    later = dataset.items[len(vectors[JOINT]) :]
+    if later.height:
+        new = _encoded(encoder, later)
+        vectors = {name: np.concatenate([rows, new[name]]) for name, rows in vectors.items()}
+    return _write(run, dataset, encoder, vectors)
+
+
+def _encoded(encoder: ItemEncoder, items: pl.DataFrame) -> dict[str, np.ndarray]:
+    return dict(encoder.encode_named(items)) if hasattr(encoder, "encode_named") else {JOINT: encoder.encode(items)}
+
+
+def _write(run: StageRun, dataset: Dataset, encoder: ItemEncoder, vectors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    (run.folder / VECTORS).mkdir()
     for name, rows in vectors.items():
         _check_finite(name, rows, dataset)
         save_file({VECTORS: np.ascontiguousarray(rows, dtype=np.float32)}, run.folder / VECTORS / f"{name}.safetensors")
@@ -68,4 +90,5 @@ STAGE = Stage(
     reads=("encoder",),
     inputs=lambda config: ("dataset",),
     build=build,
+    extend=extend,
 )

@@ -22,6 +22,7 @@ from genrec.config import Config, component_class, instantiate, outside_files
 from genrec.errors import ConfigError, DataError
 from genrec.fingerprints import digest
 from genrec.runs import Run, check_name
+from genrec.stages.extend import extended_artifact, parent_of
 from genrec.stages.stage import Runtime, Stage, StageRun
 from genrec.stages.track import Tracking, tracking
 
@@ -57,6 +58,7 @@ class Step:
         fingerprint: of what it makes.
         action: "skip", "run" or "resume".
         reason: why.
+        extends: what it is made from in a run that extends another.
     """
 
     stage: Stage
@@ -66,6 +68,7 @@ class Step:
     fingerprint: str
     action: str
     reason: str
+    extends: Artifact | None = None
 
 
 def plan(config: Config, *, until: str = LAST) -> list[Step]:
@@ -77,6 +80,7 @@ def plan(config: Config, *, until: str = LAST) -> list[Step]:
         ArtifactError: when something it would reuse is damaged.
     """
     run, stages = run_of(config), needed_stages(config.tree, until)
+    parent = parent_of(config.tree, run)
     if any("decoding" in stage.reads for stage in stages):
         check_decoding(config.tree)
     steps: list[Step] = []
@@ -84,12 +88,15 @@ def plan(config: Config, *, until: str = LAST) -> list[Step]:
     for stage in stages:
         subtree = {key: completed(config.tree[key]) for key in stage.reads}
         external = _external_hashes(outside_files(config.tree, stage.reads), run.store)
+        extends = extended_artifact(parent, stage, subtree) if parent and stage.extend else None
+        if extends:
+            external["extends"] = extends.fingerprint
         inputs = {kind: fingerprints[kind] for kind in stage.inputs(config.tree)}
         known = _without(subtree, external)
         fingerprint = digest([stage.kind, stage.version, known, external, inputs])
         fingerprints[stage.kind] = fingerprint
         action, reason = _decide(run, stage, subtree, external, inputs, fingerprint)
-        steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason))
+        steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason, extends))
     return steps
 
 
@@ -129,7 +136,11 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable
 
     def build(folder: Path, work: Path) -> dict[str, Any]:
         inputs = {kind: store.open(kind, fingerprint, wanted_by=run.name) for kind, fingerprint in step.inputs.items()}
-        return stage.build(StageRun(step.config, inputs, folder, work, lambda line: say(f"  {line}"), runtime))
+        told = StageRun(step.config, inputs, folder, work, lambda line: say(f"  {line}"), runtime, step.extends)
+        if step.extends is None or stage.extend is None:
+            return stage.build(told)
+        step.extends.check(hashes=True)
+        return stage.extend(told)
 
     made = store.make(
         stage.kind,

@@ -10,7 +10,7 @@ import polars as pl
 
 from genrec.components import instantiate
 from genrec.data.canonical import canonical
-from genrec.data.events import Events
+from genrec.data.events import Events, catalogue_after
 from genrec.data.filters import Filters, Removed
 from genrec.data.order import Order
 from genrec.data.targets import target_facts
@@ -30,13 +30,20 @@ def build(run: StageRun) -> dict[str, Any]:
     order: Order = instantiate(run.config["order"], "order")
     splitter: Splitter = instantiate(run.config["split"], "split")
 
+    before = Dataset.load(run.extends.path).items if run.extends else None
     raw = canonical(source.load())
     _say_source(run, raw, type(source).__name__)
+    if before is not None and raw.items is not None:
+        raw = replace(raw, items=catalogue_after(before, raw.items))
     raw, removed = filters.known(raw)
     events = order.sort(Events.of(raw), raw.files.get("interactions", "interactions"))
     events, more = filters.apply(events)
     events, short = _splittable(events, splitter)
     removed += more + short
+    if before is not None:
+        events = events.after(before)
+        added = events.items.height - before.height
+        run.say(f"the {before.height:,} items of the run that is extended keep their places; {added:,} are new")
     run.say("filters: none" if not removed else "filters, in this order:")
     for line in removed:
         run.say(f"  {line}")
@@ -144,4 +151,5 @@ STAGE = Stage(
     reads=("data", "filters", "order", "split"),
     inputs=lambda config: (),
     build=build,
+    extend=build,  # the items of the run that is extended come first and keep their item_idx, whatever filters say of them
 )

@@ -50,6 +50,7 @@ class StageRun:
         work: a folder that survives a kill (checkpoints to resume from); removed once the artifact is whole.
         say: prints one line to the user.
         runtime: where and how to compute.
+        extends: this stage's artifact of the run that the run extends, or None.
     """
 
     config: Mapping[str, Any]
@@ -58,6 +59,7 @@ class StageRun:
     work: Path
     say: Callable[[str], None]
     runtime: Runtime
+    extends: Artifact | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Stage:
         reads: top-level configuration keys that its result depends on (they enter the fingerprint).
         inputs: which artifact kinds it needs, given the chosen components.
         build: writes the files and returns the facts for the manifest.
+        extend: builds the artifact of a run that extends another, from ``StageRun.extends``: what was fitted stays, items that
+            came later are added. None: the stage reads what other stages extended, and ``build`` does.
         beside: a kind: the whole pipeline makes this stage's artifact whenever it makes that one, though no stage reads it.
     """
 
@@ -80,4 +84,5 @@ class Stage:
     reads: tuple[str, ...]
     inputs: Callable[[Mapping[str, Any]], tuple[str, ...]]
     build: Callable[[StageRun], dict[str, Any]]
+    extend: Callable[[StageRun], dict[str, Any]] | None = None
     beside: str | None = None

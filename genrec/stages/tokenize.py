@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,27 @@ def build(run: StageRun) -> dict[str, Any]:
     tokenizer.fit(inputs)
     (run.folder / FITTED).mkdir()
     tokenizer.save(run.folder / FITTED)
-    codes = np.asarray(tokenizer.encode(inputs), dtype=np.int32)
+    return _write(run, tokenizer, inputs, np.asarray(tokenizer.encode(inputs), dtype=np.int32))
+
+
+def extend(run: StageRun) -> dict[str, Any]:
+    """The fitted tokenizer as it is; the codes too, and behind them those of the items that came later.
+
+    Raises:
+        DataError: when there are such items and the tokenizer has no rule for them.
+    """
+    assert run.extends is not None
+    inputs, codes = tokenizer_inputs(run.inputs), np.load(run.extends.path / CODES_FILE, allow_pickle=False)
+    shutil.copytree(run.extends.path / FITTED, run.folder / FITTED)
+    tokenizer: ItemTokenizer = instantiate(run.config["tokenizer"], "tokenizer")
+    tokenizer.restore(run.folder / FITTED)
+    if inputs.num_items > len(codes):
+        later = inputs.of(np.arange(len(codes), inputs.num_items))
+        codes = np.concatenate([codes, np.asarray(tokenizer.encode(later), dtype=np.int32)])
+    return _write(run, tokenizer, inputs, codes)
+
+
+def _write(run: StageRun, tokenizer: ItemTokenizer, inputs: TokenizerInputs, codes: np.ndarray) -> dict[str, Any]:
     np.save(run.folder / CODES_FILE, codes, allow_pickle=False)
 
     figures = health(
@@ -81,4 +102,5 @@ STAGE = Stage(
     reads=("tokenizer",),
     inputs=lambda config: ("dataset", *encoder_if_needed(config)),
     build=build,
+    extend=extend,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from genrec.artifacts import Artifact
 from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, ConfigError
 from genrec.sids import SIDTable
 from genrec.stages.stage import Stage, StageRun
 from genrec.trie import PrefixTrie
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE, HISTORY_FILE = "config.json", "model.safetensors", "history.json"
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -71,10 +72,40 @@ def build(run: StageRun) -> dict[str, Any]:
         "best": fitted.best,
     }
     (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
-    (run.folder / "history.json").write_text(json.dumps(fitted.history, indent=2))
+    (run.folder / HISTORY_FILE).write_text(json.dumps(fitted.history, indent=2))
     weights = {name: tensor.cpu().contiguous() for name, tensor in generator.state_dict().items()}
     save_file(weights, run.folder / WEIGHTS_FILE)
     return facts
+
+
+def extend(run: StageRun) -> dict[str, Any]:
+    """The trained weights for a catalogue with later items: what a generator learned item by item is zero for those.
+
+    Raises:
+        ConfigError: when the generator knows items by nothing but such weights.
+    """
+    assert run.extends is not None
+    dataset, folder = Dataset.load(run.inputs["dataset"].path), run.extends.path
+    sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
+    weights, facts = load_file(folder / WEIGHTS_FILE), run.extends.facts | {"num_items": dataset.num_items}
+    later = dataset.num_items - run.extends.facts["num_items"]
+    generator = component_class(run.config["generator"], "generator")
+    if later and sids is None:
+        raise ConfigError(
+            "extends",
+            expected="a generator that knows items by their semantic IDs",
+            got=f"{later:,} items that {generator.__name__} has never seen",
+            fix="train it again: run without extends",
+        )
+    for name in getattr(generator, "item_rows", ()):
+        if name in weights:
+            weights[name] = torch.cat([weights[name], weights[name].new_zeros(later, *weights[name].shape[1:])])
+    save_file(weights, run.folder / WEIGHTS_FILE)
+    shutil.copyfile(folder / HISTORY_FILE, run.folder / HISTORY_FILE)
+    (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
+    open_generator(run.folder, sids, PrefixTrie.build(sids) if sids else None)  # it fits, or nothing is kept
+    run.say(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
+    return facts | {"extends": run.extends.fingerprint}
 
 
 def new_generator(
@@ -125,4 +156,12 @@ def _weights_of(path: Path) -> Path:
     )
 
 
-STAGE = Stage(name="train", kind="generator", version=1, reads=("generator", "objective", "train"), inputs=inputs, build=build)
+STAGE = Stage(
+    name="train",
+    kind="generator",
+    version=1,
+    reads=("generator", "objective", "train"),
+    inputs=inputs,
+    build=build,
+    extend=extend,
+)

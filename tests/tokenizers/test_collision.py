@@ -45,6 +45,42 @@ def test_every_policy_is_stable_under_row_shuffles(preset: object) -> None:
     assert again.sizes == table.sizes
 
 
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_later_items_move_nobody_and_find_places_in_any_order(preset: object) -> None:
+    random = np.random.default_rng(0)
+    policy = instantiate(yaml.safe_load(preset.read_text()), "collision")  # type: ignore[attr-defined]
+    codes = random.integers(0, 4, (60, 2)) * [1, 2]
+    costs, counts = random.random((60, 8)), random.integers(0, 3, 60)
+    table = policy.resolve(codes[:40], (8, 8), make_context(40, costs, counts[:40]))
+    later = make_context(60, costs, counts)
+    order = 40 + random.permutation(20)
+    for rows in (np.arange(40, 60), order):
+        extended = policy.extend(table, codes[rows], shuffled(later, rows))
+        np.testing.assert_array_equal(extended.codes[:40], table.codes)
+        assert extended.layout == table.layout
+        assert extended.table != table.table
+        assert policy.__class__ is Keep or extended.unique_rate() == 1
+        given = extended.codes[40:][np.argsort(rows)]
+        np.testing.assert_array_equal(given, policy.extend(table, codes[40:], shuffled(later, np.arange(40, 60))).codes[40:])
+
+
+def test_later_items_take_the_next_number_or_the_nearest_codes_with_one() -> None:
+    codes = np.array([[1, 1], [0, 0], [1, 1], [0, 1]])
+    table = AppendLevel().resolve(codes, (2, 4), make_context(4))
+    costs = np.array([[9, 0, 2, 1]] * 4)  # of the last level: 1 is nearest, then 3
+    new = np.array([[0, 1], [1, 1], [1, 1], [1, 1]])
+    extended = AppendLevel().extend(table, new, make_context(4, costs, np.array([0, 3, 2, 1])))
+    assert extended.codes[4:].tolist() == [[0, 1, 1], [1, 3, 0], [1, 3, 1], [1, 2, 0]]
+
+
+def test_a_full_prefix_sends_later_items_to_the_level_before() -> None:
+    table = ReassignLast().resolve(np.array([[0, 0], [0, 1], [1, 0]]), (2, 2), make_context(3))
+    extended = ReassignLast().extend(table, np.array([[0, 0]]), make_context(1))
+    assert extended.codes[3].tolist() == [1, 1]
+    with pytest.raises(DataError, match=r"sids \(\).*the 4 there, got none for item-0001"):
+        ReassignLast().extend(table, np.array([[0, 0], [0, 0]]), make_context(2))
+
+
 def test_append_level_numbers_by_popularity_then_id() -> None:
     codes = np.array([[1, 1], [0, 0], [1, 1], [1, 1]])
     table = AppendLevel().resolve(codes, (2, 2), make_context(4, counts=np.array([3, 9, 5, 3])))

@@ -8,6 +8,7 @@ from genrec.errors import DataError
 from genrec.protocols import CollisionContext
 from genrec.sids import SIDTable
 from genrec.tokenizers.collision.groups import canonical_order, group_of_rows
+from genrec.tokenizers.collision.places import find_places
 
 
 class AppendLevel:
@@ -42,3 +43,8 @@ class AppendLevel:
         number[order[by_group]] = np.arange(len(codes)) - np.repeat(starts, counts)
         table = np.column_stack([codes, number])
         return SIDTable(table, (*sizes, int(counts.max())), collision_level=len(sizes), codebooks=context.codebooks)
+
+    def extend(self, table: SIDTable, codes: np.ndarray, context: CollisionContext) -> SIDTable:
+        """Later items get the next free numbers of their groups; from a full group they go to the nearest with any left."""
+        codes, number = find_places(table.codes[:, :-1], codes, table.sizes[:-1], context, room=table.sizes[-1])
+        return table.with_items(np.column_stack([codes, number]))

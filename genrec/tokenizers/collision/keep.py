@@ -13,3 +13,6 @@ class Keep:
 
     def resolve(self, codes: np.ndarray, sizes: tuple[int, ...], context: CollisionContext) -> SIDTable:
         return SIDTable(codes, sizes, codebooks=context.codebooks)
+
+    def extend(self, table: SIDTable, codes: np.ndarray, context: CollisionContext) -> SIDTable:
+        return table.with_items(codes)

@@ -14,6 +14,7 @@ from genrec.errors import DataError
 from genrec.protocols import CollisionContext
 from genrec.sids import SIDTable
 from genrec.tokenizers.collision.groups import canonical_order, group_of_rows
+from genrec.tokenizers.collision.places import find_places
 
 
 class ReassignLast:
@@ -33,6 +34,10 @@ class ReassignLast:
         resolved = np.empty_like(table)
         resolved[order] = table
         return SIDTable(resolved, sizes, codebooks=context.codebooks)
+
+    def extend(self, table: SIDTable, codes: np.ndarray, context: CollisionContext) -> SIDTable:
+        """Later items take free codes, the cheapest first; nobody makes room for them."""
+        return table.with_items(find_places(table.codes, codes, table.sizes, context)[0])
 
 
 class _Moves:

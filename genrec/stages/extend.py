@@ -1,0 +1,57 @@
+"""Runs that extend another (``extends=runs/x``): the same fitted encoder, tokenizer, IDs and generator, and more items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from genrec.artifacts import Artifact
+from genrec.errors import ArtifactError, ConfigError
+from genrec.runs import Run
+from genrec.stages.stage import Stage
+
+
+def parent_of(config: Mapping[str, Any], run: Run) -> Run | None:
+    """The run that ``run`` extends, if it extends any.
+
+    Raises:
+        ArtifactError: when there is no such run.
+        ConfigError: when it is the same.
+    """
+    if config["extends"] is None:
+        return None
+    parent = Run(Path(config["extends"]).expanduser())
+    if not parent.record:
+        raise ArtifactError("extends", expected="the folder of a run", got=str(parent.path), fix="`genrec ls` lists the runs")
+    if parent.path.resolve() == run.path.resolve():
+        raise ConfigError("name", expected="another name than that of the run it extends", got=run.name, fix="give name=...")
+    return parent
+
+
+def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> Artifact:
+    """The parent's artifact of a stage, once it is known that it was fitted as ``config`` says; data may differ.
+
+    Raises:
+        ArtifactError: when the parent has none, or it is damaged.
+        ConfigError: naming the first setting that differs.
+    """
+    artifact = parent.artifact(stage.kind)
+    was, now = dict(_leaves(artifact.config, "")), dict(_leaves(config, ""))
+    for key in () if stage.kind == "dataset" else (*now, *was):
+        if was.get(key, "nothing") != now.get(key, "nothing"):
+            raise ConfigError(
+                key,
+                expected=f"{was.get(key, 'nothing')}, as in {parent.path}, which is extended as it was fitted",
+                got=now.get(key, "nothing"),
+                fix="leave it, or fit anew: run without extends",
+            )
+    return artifact
+
+
+def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{where}.{key}" if where else str(key))
+    else:
+        yield where, node

@@ -1,0 +1,54 @@
+"""What keeps a run from extending another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from error_cases import Case, Scene
+from genrec.artifacts import Store
+from genrec.data.events import catalogue_after
+from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.protocols import CollisionContext
+from genrec.runs import STORE, Run
+from genrec.stages.assign import STAGE
+from genrec.stages.extend import extended_artifact, parent_of
+from genrec.tokenizers.collision.places import find_places
+
+ROOMS = ["stages/extend.py", "data/events.py", "tokenizers/collision/places.py"]
+
+
+def itself(scene: Scene) -> Any:
+    run = Run(scene.path / "shop")
+    run.start({}, [], {})
+    return parent_of({"extends": str(run.path)}, run)
+
+
+def other_settings(scene: Scene) -> Any:
+    config = {"collision": {"max_group": 7}}
+    Store(scene.path / STORE).make("sids", "f1", lambda folder, work: {}, stage="assign", config=config, inputs={})
+    run = Run(scene.path / "shop")
+    run.start({}, [], {"sids": "f1"})
+    run.link("sids", "f1")
+    return extended_artifact(run, STAGE, {"collision": {"max_group": 9}})
+
+
+def types(scene: Scene) -> Any:
+    old = pl.DataFrame({"item_id": ["a"], "price": [1.5]})
+    return catalogue_after(old, pl.DataFrame({"item_id": ["b"], "price": ["cheap"]}))
+
+
+def full(scene: Scene) -> Any:
+    context = CollisionContext(item_ids=pl.Series(["late"]), train_counts=np.zeros(1, np.int64))
+    return find_places(np.array([[0], [1]]), np.array([[0]]), (2,), context)
+
+
+CASES = [
+    Case("no such run", ArtifactError, "/no/run", lambda scene: parent_of({"extends": "/no/run"}, Run(scene.path / "x"))),
+    Case("a run extends itself", ConfigError, "got shop", itself),
+    Case("fitted otherwise", ConfigError, "got 9", other_settings),
+    Case("a column of another type", DataError, "cheap", types),
+    Case("no free place", DataError, "late", full),
+]

@@ -1,0 +1,185 @@
+"""Runs that extend another: later items get IDs, nobody's ID moves, and what was trained goes on working."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.torch import load_file
+
+import genrec
+from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.runs import Run, inherited
+from genrec.sids import SIDTable
+from genrec.stages.pipeline import plan
+
+OLD, ALL = 60, 80
+WORDS = ["red", "blue", "soap", "cream", "brush", "nail", "hair", "skin", "oil", "gel"]
+SETTINGS = [
+    "data=tables",
+    "tokenizer.codebook_size=8",
+    "tokenizer.num_levels=2",
+    "generator.dim=16",
+    "generator.num_heads=2",
+    "generator.identity=true",
+    "generator.item_head=true",
+    "objective.item_weight=1.0",
+    "train.epochs=2",
+    "train.num_validations=1",
+    "split.short_users=train",
+    "decoding.num_beams=20",
+    "recommend.k=20",
+    "threads=1",
+    "device=cpu",
+]
+
+
+def tables(folder: Path, items: Sequence[int]) -> list[str]:
+    """Writes a catalogue in this order, and everybody's events with its items."""
+    random = np.random.default_rng(0)
+    titles = [" ".join(random.choice(WORDS, 3)) for _ in range(ALL)]
+    chosen = [f"i{item:02}" for item in items]
+    rows = [(f"u{user}", f"i{(user * 7 + step * step) % ALL:02}", step) for user in range(70) for step in range(8)]
+    events = pl.DataFrame(rows, schema=["user_id", "item_id", "position"], orient="row")
+    folder.mkdir(exist_ok=True)
+    content = {"title": [titles[item] for item in items], "price": [float(item) for item in items]}
+    pl.DataFrame({"item_id": chosen, **content}).write_parquet(folder / "items.parquet")
+    events.filter(pl.col("item_id").is_in(chosen)).write_parquet(folder / "events.parquet")
+    return [f"data.items={folder}/items.parquet", f"data.interactions={folder}/events.parquet"]
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    root = tmp_path_factory.mktemp("extend")
+    given = [*SETTINGS, *tables(root / "old", range(OLD)), f"paths.runs={root}/runs", "name=old"]
+    return genrec.run(until="recommend", overrides=given, quiet=True)
+
+
+def extended(old: Run, name: str, items: Sequence[int], *overrides: str, until: str = "assign") -> Run:
+    given = [f"extends={old.path}", f"name={name}", *tables(old.path.parents[1] / name, items), *overrides]
+    return genrec.run(until=until, overrides=given, quiet=True)
+
+
+def ids_of(run: Run) -> dict[str, list[int]]:
+    table = pl.read_parquet(run.artifact("sids").path / "sids.parquet")
+    return dict(zip(table["item_id"], table["codes"].to_list(), strict=True))
+
+
+def test_no_id_moves_and_the_generator_goes_on(old: Run) -> None:
+    new = extended(old, "new", range(ALL), until="evaluate")
+    before, after = (SIDTable.load(run.artifact("sids").path) for run in (old, new))
+    np.testing.assert_array_equal(after.codes[:OLD], before.codes)
+    assert after.layout == before.layout
+    assert ids_of(new).items() > ids_of(old).items()
+    facts = new.artifact("sids").facts
+    assert (facts["extends"], facts["added"], facts["num_items"]) == (before.table, ALL - OLD, ALL)
+
+    weights = [load_file(run.artifact("generator").path / "model.safetensors") for run in (old, new)]
+    for name, rows in weights[1].items():
+        known = len(weights[0][name])
+        assert (rows[:known] == weights[0][name]).all()
+        assert not rows[known:].any()
+    shown = pl.read_parquet(new.artifact("recommendations").path / "recommendations.parquet")["item_id"].unique()
+    assert set(shown) & {f"i{item:02}" for item in range(OLD, ALL)}, "new items can be recommended"
+    assert new.metrics["dataset"]["num_items"] == ALL
+
+
+def test_the_order_of_the_rows_and_a_table_of_the_new_items_alone_change_no_id(old: Run) -> None:
+    """A run of the new items' rows alone has no events of the old ones; their order in the table is their item_idx."""
+    straight = ids_of(extended(old, "straight", range(ALL)))
+    shuffled = extended(old, "shuffled", np.random.default_rng(1).permutation(ALL).tolist())
+    assert ids_of(shuffled) == straight
+    assert list(ids_of(shuffled))[:OLD] == list(ids_of(old))
+    catalogue = pl.read_parquet(old.path.parents[1] / "straight" / "items.parquet")
+    catalogue.tail(ALL - OLD).write_parquet(old.path.parents[1] / "few.parquet")
+    few = extended(old, "few", range(ALL), f"data.items={old.path.parents[1]}/few.parquet")
+    assert ids_of(few) == straight
+
+
+def test_an_extended_run_can_be_extended_and_filters_drop_no_known_item(old: Run) -> None:
+    once = extended(old, "once", range(70), "filters.k_core=3")
+    twice = genrec.run(
+        until="assign",
+        overrides=[f"extends={once.path}", "name=twice", *tables(once.path.parent / "t", range(ALL))],
+        quiet=True,
+    )
+    assert ids_of(old).items() < ids_of(once).items() < ids_of(twice).items()
+    assert twice.artifact("sids").facts["extends"] == once.artifact("sids").facts["table"]
+
+
+def test_it_is_planned_skipped_and_remade_like_any_run(old: Run) -> None:
+    from genrec.config import compose
+
+    first = extended(old, "again", range(ALL))
+    config = compose([f"extends={old.path}", "name=again", *tables(old.path.parents[1] / "again", range(ALL))])
+    steps = plan(config, until="assign")
+    assert {step.action for step in steps} == {"skip"}
+    assert steps[-1].external == {"extends": old.links["sids"]}
+    work = old.store.work("sids", first.links["sids"])
+    old.store.remove("sids", first.links["sids"])
+    work.mkdir()
+    (work / "half").touch()
+    assert [step.action for step in plan(config, until="assign")] == ["skip", "skip", "skip", "resume"]
+    assert ids_of(extended(old, "again", range(ALL))) == ids_of(extended(old, "third", range(ALL)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "match"),
+    [
+        (["tokenizer.num_levels=3"], ConfigError, r"tokenizer\.num_levels: expected 2, as in .*/old.*got 3"),
+        (["train.epochs=3"], ConfigError, r"train\.epochs: expected 2"),
+        (["name=old"], ConfigError, "name: expected another name"),
+        (["extends=/no/such/run"], ArtifactError, "extends: expected the folder of a run, got /no/such/run"),
+    ],
+)
+def test_what_cannot_be_extended_is_told_before_anything_runs(
+    old: Run, settings: list[str], error: type[Exception], match: str
+) -> None:
+    links = old.links
+    with pytest.raises(error, match=match):
+        extended(old, "refused", range(ALL), *settings, until="recommend")
+    assert old.links == links
+    assert not (old.path.parent / "refused").exists()
+
+
+def test_codes_without_a_rule_for_later_items(old: Run) -> None:
+    shop = [*SETTINGS[:1], *SETTINGS[3:], *tables(old.path.parents[1] / "old", range(OLD)), f"paths.runs={old.path.parent}"]
+    issued = genrec.run(until="assign", overrides=[*shop, "tokenizer=sequential", "name=issued"], quiet=True)
+    with pytest.raises(DataError, match=r"i60: .*got 20 items that have no codes; fit again"):
+        extended(issued, "issued_new", range(ALL))
+    scorer = genrec.run(until="train", overrides=[*shop[:1], *shop[-3:], "generator=sasrec", "name=scorer"], quiet=True)
+    with pytest.raises(ConfigError, match=r"extends: .*20 items that SASRec has never seen"):
+        extended(scorer, "scorer_new", range(ALL), until="train")
+
+
+def test_columns_of_another_type_are_told(old: Run) -> None:
+    given = tables(old.path.parents[1] / "typed", range(ALL))
+    file = old.path.parents[1] / "typed" / "items.parquet"
+    pl.read_parquet(file).with_columns(price=pl.lit("cheap")).write_parquet(file)
+    with pytest.raises(DataError, match=r"of the types they have.*cheap"):
+        genrec.run(until="prepare", overrides=[f"extends={old.path}", "name=typed", *given], quiet=True)
+
+
+def test_settings_are_inherited_where_none_is_given(tmp_path: Path) -> None:
+    def made(name: str, *overrides: str) -> str:
+        run = Run(tmp_path / name)
+        run.start({}, overrides, {})
+        return f"extends='{run.path}'"
+
+    first = made("a", "name=a", "data=amazon14", "data.file=f", "seed=1", "train.lr=0.1")
+    assert inherited([first, "data=tables", "seed=2"]) == ["train.lr=0.1", first, "data=tables", "seed=2"]
+    second = made("b", first, "name=b", "train.lr=0.2")
+    assert inherited([second]) == ["data=amazon14", "data.file=f", "seed=1", "train.lr=0.2", second]
+    assert inherited(["seed=3", "extends=null"]) == ["seed=3", "extends=null"]
+
+
+def test_the_command_line(old: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    from genrec.cli import main
+
+    given: list[Any] = tables(old.path.parents[1] / "cli", range(ALL - 1))
+    assert main(["assign", "--new", str(old.path), "name=cli", *given]) == 0
+    assert "60 IDs stay, 19 are new" in capsys.readouterr().out
