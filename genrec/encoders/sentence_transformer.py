@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from genrec.dataset import Sequences
+from genrec.encoders.pretrained import model_identity
 from genrec.encoders.text import COLUMNS, item_texts, usable_columns
 from genrec.encoders.vector_cache import VectorCache
 from genrec.errors import ConfigError, DataError
@@ -55,7 +55,7 @@ class SentenceTransformerEncoder:
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
         texts = item_texts(items, self.columns)
-        cache = VectorCache(self.cache / self._identity())
+        cache = VectorCache(self.cache / model_identity(self.model, self.revision))
         missing = sorted({text for text in texts if text not in cache}, key=lambda text: (len(text), text))
         console = Console(stderr=True)
         shards = [missing[start : start + _SHARD] for start in range(0, len(missing), _SHARD)]
@@ -74,31 +74,24 @@ class SentenceTransformerEncoder:
         return np.array([bool(text) for text in item_texts(items, self.columns)], dtype=bool)
 
     def save(self, folder: Path) -> None:
-        state = {"model": self.model, "revision": self.revision, "identity": self._identity(), "columns": self.columns}
+        state = {
+            "model": self.model,
+            "revision": self.revision,
+            "identity": model_identity(self.model, self.revision),
+            "columns": self.columns,
+        }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
 
     def restore(self, folder: Path) -> None:
         state = json.loads((folder / STATE_FILE).read_text())
         self.columns = state["columns"]
-        if self._identity() != state["identity"]:
+        if model_identity(self.model, self.revision) != state["identity"]:
             raise DataError(
                 "encoder.model",
                 expected=f"the model the vectors were made with ({state['model']})",
                 got=f"{self.model} with other content",
                 fix="give that model's folder, or embed again",
             )
-
-    def _identity(self) -> str:
-        """Content hash of a local folder, else a hash of id and revision: names the model's folder in the cache."""
-        digest, folder = hashlib.sha256(), Path(self.model).expanduser()
-        if folder.is_dir():
-            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                digest.update(str(path.relative_to(folder)).encode())
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-        else:
-            digest.update(json.dumps([self.model, self.revision]).encode())
-        return digest.hexdigest()[:16]
 
     def _model(self) -> Any:
         if self._loaded is None:

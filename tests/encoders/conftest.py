@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,7 @@ def make_items(num_items: int, seed: int = 0) -> pl.DataFrame:
             "title": [" ".join(random.choice(WORDS, 4)) for _ in range(num_items)],
             "brand": [random.choice(["Acme", "Bolt", None]) for _ in range(num_items)],
             "categories": [["Beauty", str(random.choice(WORDS))] for _ in range(num_items)],
+            "image": [None if i % 9 == 4 else f"{i}.png" for i in range(num_items)],
         },
         schema_overrides={"brand": pl.String},
     )
@@ -78,13 +80,43 @@ def sentence_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def image_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny CLIP folder with random weights."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    folder = tmp_path_factory.mktemp("models") / "clip"
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**tower, "vocab_size": 50, "max_position_embeddings": 8, "bos_token_id": 1, "eos_token_id": 2}
+    torch.manual_seed(0)
+    config = CLIPConfig(text_config=text, vision_config={**tower, "image_size": 16, "patch_size": 8}, projection_dim=12)
+    CLIPModel(config).save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 0.png ... 59.png, no two alike and none of the size that the model wants."""
+    from PIL import Image
+
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for number in range(60):
+        coarse = random.integers(0, 255, (3, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((24, 18)).save(folder / f"{number}.png")
+    return folder
+
+
 @pytest.fixture
-def external(tmp_path: Path, sentence_model: Path, items: pl.DataFrame) -> dict[str, dict[str, str]]:
+def external(tmp_path: Path, sentence_model: Path, image_model: Path, pictures: Path, items: pl.DataFrame) -> dict[str, Any]:
     """Class name -> what a yaml leaves to the user, and caches in a place of the test."""
     vectors = np.random.default_rng(3).standard_normal((items.height + 1, 10)).astype(np.float32)
     np.save(tmp_path / "vectors.npy", vectors, allow_pickle=False)
     (tmp_path / "ids.json").write_text(json.dumps(["newcomer", *items["item_id"][::-1]]))
     return {
         "SentenceTransformerEncoder": {"model": str(sentence_model), "cache": str(tmp_path / "cache")},
+        "ImageEncoder": {"model": str(image_model), "folder": str(pictures), "cache": str(tmp_path / "cache")},
         "Precomputed": {"path": str(tmp_path / "vectors.npy"), "ids": str(tmp_path / "ids.json")},
     }

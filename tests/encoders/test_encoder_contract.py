@@ -18,7 +18,7 @@ from genrec.protocols import ItemEncoder
 PRESETS = sorted((conf_folder() / "encoder").glob("*.yaml"))
 
 
-def completed(node: Any, external: dict[str, dict[str, str]]) -> Any:
+def completed(node: Any, external: dict[str, Any]) -> Any:
     if not isinstance(node, dict):
         return node
     whole = {key: completed(value, external) for key, value in node.items()}
@@ -26,7 +26,7 @@ def completed(node: Any, external: dict[str, dict[str, str]]) -> Any:
 
 
 @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
-def node(request: pytest.FixtureRequest, external: dict[str, dict[str, str]]) -> dict[str, Any]:
+def node(request: pytest.FixtureRequest, external: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = completed(yaml.safe_load(request.param.read_text()), external)
     return whole
 
@@ -38,8 +38,8 @@ def fitted(node: dict[str, Any], items: pl.DataFrame, train: Sequences) -> ItemE
 
 
 def new_items() -> pl.DataFrame:
-    rows = {"item_id": ["newcomer"], "title": ["red unheard soap"], "brand": [None], "categories": [["Beauty", "soap"]]}
-    return pl.DataFrame(rows, schema_overrides={"brand": pl.String})
+    content = {"title": ["red unheard soap"], "brand": [None], "categories": [["Beauty", "soap"]], "image": ["7.png"]}
+    return pl.DataFrame({"item_id": ["newcomer"], **content}, schema_overrides={"brand": pl.String})
 
 
 def test_vectors_are_finite_float32_one_row_an_item(node: dict[str, Any], items: pl.DataFrame, train: Sequences) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from scipy import sparse
 from genrec.dataset import Dataset, Sequences
 from genrec.encoders.collaborative import Collaborative, cooccurrence, shifted_ppmi
 from genrec.encoders.concat import Concat, half_whitening, ridge, unit_rows
+from genrec.encoders.image import ImageEncoder
 from genrec.encoders.precomputed import Precomputed
 from genrec.encoders.sentence_transformer import SentenceTransformerEncoder
 from genrec.encoders.spectral import truncated_svd
@@ -261,3 +263,36 @@ def test_sentence_model_that_is_not_there(
         encoder.encode(items)
     assert "\n" not in str(caught.value)
     assert "empty" in str(caught.value)
+
+
+def test_images_are_computed_once_and_missing_ones_are_the_centre(
+    items: pl.DataFrame, train: Sequences, image_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encoder(**settings: Any) -> ImageEncoder:
+        return ImageEncoder(model=image_model, folder=pictures, cache=str(tmp_path), **settings)
+
+    first = encoder()
+    first.fit(items, train)
+    vectors, present = first.encode(items), first.present(items)
+    assert present.tolist() == items["image"].is_not_null().to_list()
+    np.testing.assert_allclose(np.linalg.norm(vectors[present], axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(vectors[~present] - vectors[present].mean(axis=0), 0, atol=1e-6)
+    assert first.notes == [f"{int((~present).sum())} items have no image"]
+
+    monkeypatch.setattr(ImageEncoder, "_model", lambda self: pytest.fail("computed again"))
+    again = encoder(missing="mean")
+    lost = items.with_columns(image=pl.when(pl.col("image") == "7.png").then(pl.lit("gone.png")).otherwise("image"))
+    again.fit(lost, train)
+    assert again.present(lost).sum() == present.sum() - 1
+    np.testing.assert_array_equal(again.encode(lost)[[0, 1]], vectors[[0, 1]])
+
+
+def test_concat_predicts_the_images_of_items_without_one(
+    items: pl.DataFrame, train: Sequences, image_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    image = ImageEncoder(model=image_model, folder=pictures, cache=str(tmp_path))
+    joint = Concat(sources={"text": TfidfSVD(columns=["title"], dim=8), "image": image}, dim=6)
+    joint.fit(items, train)
+    parts = joint.encode(items)[:, -6:]
+    assert np.isfinite(parts).all()
+    assert (np.linalg.norm(parts[~image.present(items)], axis=1) > 0.9).all()
