@@ -28,6 +28,8 @@ def build(run: StageRun) -> dict[str, Any]:
     inputs = tokenizer_inputs(run.inputs)
     tokenizer: ItemTokenizer = instantiate(run.config["tokenizer"], "tokenizer")
     tokenizer.fit(inputs)
+    for note in getattr(tokenizer, "notes", ()):
+        run.say(note)
     (run.folder / FITTED).mkdir()
     tokenizer.save(run.folder / FITTED)
     return _write(run, tokenizer, inputs, np.asarray(tokenizer.encode(inputs), dtype=np.int32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from error_cases import Case, Scene
 from genrec.dataset import Sequences
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import TokenizerInputs
+from genrec.sids import SIDTable
+from genrec.tokenizers.anchored_rq_kmeans import AnchoredRQKMeans
 from genrec.tokenizers.category_tree import CategoryTree
 from genrec.tokenizers.letter import Letter
 from genrec.tokenizers.opq import OPQ
@@ -27,6 +30,7 @@ ROOMS = [
     "tokenizers/opq.py",
     "tokenizers/category_tree.py",
     "tokenizers/published.py",
+    "tokenizers/anchored_rq_kmeans.py",
     "tokenizers/residual.py",
     "tokenizers/autoencoder.py",
 ]
@@ -60,6 +64,16 @@ def published(told: object, **settings: Any) -> Callable[[Scene], Any]:
     return trigger
 
 
+def anchored(codes: list[list[int]], *names: str, **settings: Any) -> Callable[[Scene], Any]:
+    """Fitted to items a and b from the IDs of an earlier run."""
+
+    def trigger(scene: Scene) -> Any:
+        SIDTable(np.array(codes), (9,) * len(codes[0])).save(scene.path, names)
+        return AnchoredRQKMeans(anchor=scene.path, **settings).fit(items("a", "b"))
+
+    return trigger
+
+
 CASES = [
     Case("number too small", ConfigError, "got 0", lambda scene: RandomCodes(num_levels=0)),
     Case("no items", DataError, "0 rows", fit(Sequential(), items())),
@@ -72,6 +86,9 @@ CASES = [
     Case("published twice", DataError, "1 again", published({"0": [1], "00": [2]}, key_offset=1)),
     Case("published with other levels", DataError, "[3]", published({"a": [1, 2], "b": [3]})),
     Case("published without numbers", DataError, "['<a_1>', -2]", published({"a": ["<a_1>", -2]})),
+    Case("no anchor", DataError, "No such file", fit(AnchoredRQKMeans(anchor=Path("gone.parquet")), items("a"))),
+    Case("anchor of fewer levels", DataError, "got 1 levels, codes up to 7", anchored([[7]], "a", num_levels=2)),
+    Case("anchor of other items", DataError, "none of 2, such as a", anchored([[7]], "z", num_levels=1)),
     Case("no such source", ConfigError, "image", fit(OPQ(source="image"), items("a"))),
     Case("no collaborative vectors", ConfigError, "plays", fit(Letter(collaborative="plays"), items("a"))),
     Case("training diverges", DataError, "got nan", fit(RQVAE(lr=1e20, steps=5), items("a", "b", vectors=np.eye(2, 3)))),

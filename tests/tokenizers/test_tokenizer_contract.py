@@ -16,7 +16,9 @@ from genrec.components import component_class, instantiate, parameters
 from genrec.config import conf_folder
 from genrec.errors import DataError
 from genrec.protocols import ItemTokenizer, TokenizerInputs
+from genrec.sids import SIDTable
 from genrec.tokenizers.random_codes import RandomCodes
+from genrec.tokenizers.rq_kmeans import RQKMeans
 
 PRESETS = sorted((conf_folder() / "tokenizer").glob("*.yaml"))
 # Every key that a tokenizer may have and that decides its cost or its number of codes.
@@ -41,11 +43,22 @@ def codes_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(file)
 
 
+@pytest.fixture(scope="session")
+def anchor_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """IDs of an earlier run, for a tokenizer that starts from them: three levels, one for every item of these tests."""
+    folder = tmp_path_factory.mktemp("anchor")
+    inputs = make_inputs(clustered(1000))
+    tokenizer = RQKMeans(codebook_size=16)
+    tokenizer.fit(inputs)
+    SIDTable(tokenizer.encode(inputs), tokenizer.sizes).save(folder, inputs.items["item_id"])
+    return str(folder)
+
+
 @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
-def node(request: pytest.FixtureRequest, codes_file: str) -> dict[str, Any]:
+def node(request: pytest.FixtureRequest, codes_file: str, anchor_file: str) -> dict[str, Any]:
     whole: dict[str, Any] = yaml.safe_load(request.param.read_text())
     known = parameters(component_class(whole))
-    given = {**SMALL, "path": codes_file}
+    given = {**SMALL, "path": codes_file, "anchor": anchor_file}
     return whole | {key: value for key, value in given.items() if key in known}
 
 

@@ -17,6 +17,7 @@ from small_codes import clustered, make_inputs, some
 from genrec.dataset import Sequences
 from genrec.protocols import TokenizerInputs
 from genrec.sids import SIDTable
+from genrec.tokenizers.anchored_rq_kmeans import AnchoredRQKMeans
 from genrec.tokenizers.balanced_rq_kmeans import BalancedRQKMeans, balanced_assignment
 from genrec.tokenizers.category_tree import CategoryTree, path_codes
 from genrec.tokenizers.collaborative_tree import CollaborativeTree, pair_counts, split
@@ -27,6 +28,7 @@ from genrec.tokenizers.lsh import LSH
 from genrec.tokenizers.opq import OPQ
 from genrec.tokenizers.published import Published
 from genrec.tokenizers.random_codes import RandomCodes
+from genrec.tokenizers.rq_kmeans import RQKMeans
 from genrec.tokenizers.sequential import Sequential
 
 
@@ -177,3 +179,38 @@ def test_published_codes_are_joined_on_the_key_whatever_the_order(form: str, tmp
     tokenizer.fit(inputs)
     np.testing.assert_array_equal(tokenizer.encode(inputs), [[10, 2], [5, 6], [3, 4]])
     assert tokenizer.sizes == (11, 7)
+
+
+def test_anchored_codes_stay_where_fresh_ones_move(tmp_path: Path) -> None:
+    """In a rotated space, as an encoder that was fitted anew makes one, with a tenth of the items new."""
+    vectors = clustered(500, clusters=30)
+    before = RQKMeans(codebook_size=16, num_levels=2)
+    before.fit(make_inputs(vectors[:450]))
+    old = before.encode(make_inputs(vectors[:450]))
+    SIDTable(old, before.sizes).save(tmp_path, make_inputs(vectors[:450]).items["item_id"])
+
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((12, 12)))[0]
+    order = np.random.default_rng(2).permutation(500)
+    inputs = some(make_inputs(vectors @ rotation), order)
+    known = order < 450
+    fresh, anchored = (
+        RQKMeans(codebook_size=16, num_levels=2, seed=5),
+        AnchoredRQKMeans(anchor=tmp_path, codebook_size=16, num_levels=2),
+    )
+    moved = []
+    for tokenizer in (fresh, anchored):
+        tokenizer.fit(inputs)
+        moved.append((tokenizer.encode(inputs)[known] != old[order[known]]).any(axis=1).mean())
+    assert moved[1] < 0.2 < 0.8 < moved[0]
+    assert anchored.notes == [f"{moved[1]:.1%} of the 450 items that the anchor knows moved to other codes"]
+    errors = [np.square(t.reconstruct(t.encode(inputs)) - inputs.embeddings["item"]).sum() for t in (fresh, anchored)]
+    assert errors[1] < 1.2 * errors[0]
+
+
+def test_codes_that_the_anchor_does_not_use_find_items(tmp_path: Path) -> None:
+    vectors = clustered(200)
+    inputs = make_inputs(vectors)
+    SIDTable(np.zeros((200, 1), np.int64), (1,)).save(tmp_path, inputs.items["item_id"])
+    tokenizer = AnchoredRQKMeans(anchor=tmp_path, codebook_size=8, num_levels=1, iterations=10)
+    tokenizer.fit(inputs)
+    assert len(np.unique(tokenizer.encode(inputs))) == 8
