@@ -87,7 +87,7 @@ def catalogue_after(before: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
         DataError: when a column holds something else in the two.
     """
     later = items.join(before.select(ITEM_ID), on=ITEM_ID, how="anti", maintain_order="left")
-    types = {name: kind for name, kind in before.schema.items() if name in later.columns and kind != pl.Null}
+    types = pl.Schema({name: kind for name, kind in before.schema.items() if name in later.columns and kind != pl.Null})
     try:
         return pl.concat([before, later.cast(types)], how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:

@@ -17,11 +17,12 @@ from torch import Tensor
 from genrec.errors import DataError
 from genrec.protocols import TokenizerInputs
 from genrec.sids import TABLE_FILE
-from genrec.tokenizers.kmeans import group_means, lloyd
-from genrec.tokenizers.residual import nearest
+from genrec.tokenizers.kmeans import group_means
+from genrec.tokenizers.residual import Residual, nearest
 from genrec.tokenizers.rq_kmeans import RQKMeans
 from genrec.types import ITEM_ID
 
+_ROWS = 1 << 16
 _OUTSIDE = 4.0  # of the longest vector: farther from every item than any other item is
 
 
@@ -70,16 +71,22 @@ class AnchoredRQKMeans(RQKMeans):
         moved = (self.encode(inputs)[known] != self._old[known]).any(axis=1)
         self.notes = [f"{moved.mean():.1%} of the {known.sum():,} items that the anchor knows moved to other codes"]
 
-    def _quantize(self, residual: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         old = torch.from_numpy(self._old[:, len(self.codebooks)])
-        known = old >= 0
-        start = group_means(residual[known], old[known], size)
-        # Codes without items start where no item is nearest to them; Lloyd then moves them to the items served worst.
-        unused = torch.bincount(old[known], minlength=size) == 0
-        start[unused] = 0
-        start[unused, 0] = _OUTSIDE * residual.norm(dim=1).max()
-        codebook = lloyd(residual, start, self.iterations)
-        return codebook, nearest(residual, codebook)[0]
+        longest = max(float(residual[rows].norm(dim=1).max()) for rows in residual.chunks())
+        outside = torch.zeros(size, residual[:1].shape[1])  # codes without items start where no item is nearest to them
+        outside[:, 0] = _OUTSIDE * longest
+        known = torch.nonzero(old >= 0).squeeze(1)
+        codebook = group_means(((residual[rows], old[rows]) for rows in known.split(_ROWS)), outside)
+        codes, distance = _assign(residual, codebook)
+        for _ in range(self.iterations):
+            codebook = group_means(((residual[rows], codes[rows]) for rows in residual.chunks()), codebook)
+            unused = torch.nonzero(torch.bincount(codes, minlength=size) == 0).squeeze(1)
+            worst = distance.topk(min(len(unused), len(distance))).indices
+            worst = worst[distance[worst] > 0]
+            codebook[unused[: len(worst)]] = residual[worst]
+            codes, distance = _assign(residual, codebook)
+        return codebook, codes
 
     def _old_codes(self, item_ids: pl.Series) -> Int[np.ndarray, "items levels"]:
         """The anchor's codes, -1 for items it does not know."""
@@ -105,3 +112,9 @@ class AnchoredRQKMeans(RQKMeans):
             got = f"none of {len(rows):,}, such as {item_ids[0]}"
             raise DataError(file, expected="IDs of some of the items", got=got, fix="give a run of the same catalogue")
         return np.where(rows[:, None] >= 0, codes[rows], -1)
+
+
+def _assign(residual: Residual, codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest code and squared distance of every row, chunk by chunk."""
+    parts = [nearest(residual[rows], codebook) for rows in residual.chunks()]
+    return torch.cat([codes for codes, _ in parts]), torch.cat([distance for _, distance in parts])
