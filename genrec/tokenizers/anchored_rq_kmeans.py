@@ -34,8 +34,9 @@ class AnchoredRQKMeans(RQKMeans):
         num_levels: number of codes per item.
         codebook_size: codes per level, at least as many as the anchor has.
         source: which embeddings to quantize.
-        iterations: most Lloyd iterations per level: more of them fit today's catalogue better and move more IDs; 0 leaves the
-            codebooks at the old groups' means.
+        iterations: Lloyd iterations per level; more of them fit today's catalogue better and move more IDs. Beauty, 500 of
+            12,101 items new, encoder fitted anew: 30 %, 39 % and 47 % of the IDs move with 0, 1 and 3 (a fresh fit: all),
+            and .251, .249 and .247 of the variance is left.
         normalize_residuals: scale residuals to length one; as in the earlier run, or everything moves.
     """
 
@@ -46,7 +47,7 @@ class AnchoredRQKMeans(RQKMeans):
         num_levels: int = 3,
         codebook_size: int = 256,
         source: str = "item",
-        iterations: int = 3,
+        iterations: int = 0,
         normalize_residuals: bool = True,
     ) -> None:
         super().__init__(
