@@ -47,20 +47,26 @@ def extend(run: StageRun) -> dict[str, Any]:
     """Writes the SID table of the run that is extended, and behind it the IDs of the items that came later."""
     assert run.extends is not None
     inputs, artifact, before = tokenizer_inputs(run.inputs), run.inputs["tokenizer"], SIDTable.load(run.extends.path)
-    table, moved = before, 0.0
-    if inputs.num_items > before.num_items:
+    table, codes = before, np.load(artifact.path / CODES_FILE, allow_pickle=False)
+    if added := inputs.num_items - before.num_items:
         rows = np.arange(before.num_items, inputs.num_items)
-        codes = np.load(artifact.path / CODES_FILE, allow_pickle=False)[rows]
         policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
-        table = policy.extend(before, codes, _context(inputs, _tokenizer(artifact), artifact, rows))
-        moved = float((table.codes[rows, : codes.shape[1]] != codes).any(axis=1).mean())
+        table = policy.extend(before, codes[rows], _context(inputs, _tokenizer(artifact), artifact, rows))
     table.save(run.folder, inputs.items[ITEM_ID])
-    added = table.num_items - before.num_items
+    elsewhere = (table.codes[:, : codes.shape[1]] != codes).any(axis=1)
+    displaced = int(elsewhere[before.num_items :].sum())
     run.say(
-        f"{before.num_items:,} IDs stay, {added:,} are new ({moved:.1%} of them not at the nearest codes, which were taken); "
+        f"{before.num_items:,} IDs stay, {added:,} are new ({displaced:,} of them not at the nearest codes, which were taken); "
         f"{table.unique_rate():.1%} of all items have one of their own"
     )
-    return {**table.facts(), "extends": before.table, "added": added, "unique_rate": table.unique_rate(), "moved_rate": moved}
+    return {
+        **table.facts(),
+        "extends": before.table,
+        "added": added,
+        "unique_rate_before": float(artifact.facts["unique_rate"]),
+        "unique_rate": table.unique_rate(),
+        "moved_rate": float(elsewhere.mean()),
+    }
 
 
 def _tokenizer(artifact: Artifact) -> ItemTokenizer:
