@@ -26,6 +26,8 @@ ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- demo: begin -->\n).*?(<!-- demo: end -->)", re.DOTALL)
 RUNTIME = ("seed", "device", "threads")  # of the configuration: change no figure, or only as seeds do
 OF_SIDS = ("encoder", "tokenizer", "collision")  # read by runs with semantic IDs only
+SEVERAL = 3  # tokenizers in a file from which their IDs get a table of their own
+ID_HEADINGS = ("levels", "perplexity", "own ID", "next item", "neighbours", "error left", "fit s")
 COLUMNS = ("val/recall@10", "val/ndcg@10", "test/recall@10", "test/ndcg@10")
 INTRODUCTION = """\
 # Results
@@ -128,7 +130,41 @@ def _section(data: str, rows: Sequence[Row]) -> str:
                 )
     for row in published:
         lines.append(_line(row["source"], "", "", *(_figure(row["model"].get(c)) for c in COLUMNS), "", "", "", row["note"]))
+    with_ids = [row for row in measured if "tokenizer" in row.get("facts", {})]
+    if len({json.dumps(row["config"]["tokenizer"], sort_keys=True) for row in with_ids}) >= SEVERAL:
+        lines += ["", *_semantic_ids(with_ids)]
     return "\n".join([*lines, ""])
+
+
+def _semantic_ids(rows: Sequence[Row]) -> list[str]:
+    """The same runs once more, best validation NDCG first, with what their IDs are like."""
+    lines = [
+        "Their IDs. Perplexity is a share of each level's codes; own ID: share of the items with an ID of their own before the",
+        "collision policy; next item: how often consecutive items of a user share the first code, in times of chance;",
+        "neighbours: share of the ten nearest vectors that the codes keep; error left: of the vectors' variance. Explained in",
+        "docs/semantic_ids.md.\n",
+        f"| | {' | '.join(ID_HEADINGS)} | {' | '.join(map(_heading, COLUMNS[1:]))} |",
+        "|---|---|---|" + "---:|" * (len(ID_HEADINGS) - 2 + len(COLUMNS) - 1),
+    ]
+    groups = _groups(rows, _configuration)
+    for group in sorted(groups, key=lambda group: -statistics.mean(row["model"].get(COLUMNS[1], 0) for row in group)):
+        facts = group[0]["facts"]["tokenizer"]
+        prefixes, near = facts.get("prefixes", {}), facts.get("neighbourhood", {})
+        sizes = facts["sizes"]
+        shares = [perplexity / size for perplexity, size in zip(facts["perplexity"], sizes, strict=True)]
+        together, chance = (prefixes.get(key, [None])[0] for key in ("next_item_rate", "next_item_rate_chance"))
+        ids = (
+            f"{len(sizes)} x {sizes[0]}" if len(set(sizes)) == 1 else " x ".join(map(str, sizes)),
+            " ".join(f"{share:.2f}" for share in shares),
+            f"{facts['unique_rate']:.1%}",
+            f"{together / chance:.0f} x" if together and chance else "",
+            f"{near['rate']:.1%}" if "rate" in near else "",
+            _figure(prefixes.get("relative_error", [None])[-1], digits=2),
+            _spread([row["seconds"]["tokenizer"] for row in group if "tokenizer" in row["seconds"]], digits=0),
+        )
+        figures = [_spread([row["model"].get(column) for row in group]) for column in COLUMNS[1:]]
+        lines.append(_line(f"**{group[0]['run']}**", *ids, *figures))
+    return lines
 
 
 def readme(text: str, rows: Mapping[str, Sequence[Row]]) -> str:

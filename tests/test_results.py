@@ -82,3 +82,21 @@ def test_published_figures_and_notes() -> None:
     (line,) = lines(row(), published, start="| a paper")
     assert line == "| a paper |  |  |  |  |  | 0.0384 |  |  |  | its own rules |"
     assert "a \\| b" in lines(row())[0]
+
+
+def with_ids(name: str, ndcg: float, *, seed: int = 0, seconds: float = 10.0) -> dict[str, Any]:
+    prefixes = {"next_item_rate": [0.2, 0.1], "next_item_rate_chance": [0.01, 0.001], "relative_error": [0.5, 0.25]}
+    facts = {"sizes": [4, 8], "perplexity": [2.0, 8.0], "unique_rate": 0.9, "prefixes": prefixes}
+    facts["neighbourhood"] = {"rate": 0.125}
+    made = row(seed=seed, ndcg=ndcg, tokenizer={"_target_": name})
+    return made | {"run": name, "facts": {"tokenizer": facts, "sids": {}}, "seconds": {"tokenizer": seconds}}
+
+
+def test_several_tokenizers_get_a_table_of_their_ids() -> None:
+    few = [with_ids("a", 0.04), with_ids("b", 0.06, seed=0), with_ids("b", 0.07, seed=1, seconds=14.0)]
+    assert "own ID" not in results.page({"a_shop": few})
+    _, table = results.page({"a_shop": [*few, with_ids("c", 0.05)]}).split("docs/semantic_ids.md.")
+    found = [line for line in table.splitlines() if line.startswith("| **")]
+    assert [line.split("**")[1] for line in found] == ["b", "c", "a"], "best validation first"
+    expected = "| **b** | 4 x 8 | 0.50 1.00 | 90.0% | 20 x | 12.5% | 0.25 | 12 ± 3 | 0.0650 ± 0.0071 |"
+    assert found[0].startswith(expected)
