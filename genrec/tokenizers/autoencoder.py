@@ -8,6 +8,7 @@ over rows and dimensions: with a sum in one of them all items end up in one code
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -57,7 +58,7 @@ class Chain(NamedTuple):
     terms: Tensor
 
 
-class Autoencoder:
+class Autoencoder(ABC):
     """Encoding is the nearest-code chain on the encoder's output, in fp32, whatever noise or balancing the training used.
 
     A subclass says how a batch is quantized in training (``_quantize``), and may give the codebooks another start or form.
@@ -142,9 +143,9 @@ class Autoencoder:
 
     # --- what a subclass may do otherwise ------------------------------------------------------------------------------
 
+    @abstractmethod
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """What the decoder gets for a batch (items ``rows``), and the loss beside the reconstruction's."""
-        raise NotImplementedError
 
     def _bounded(self, latent: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         """The encoder's output as it is quantized."""
