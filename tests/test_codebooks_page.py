@@ -24,7 +24,7 @@ def test_every_figure_stands_beside_its_chance() -> None:
     resolved = {"unique_rate": 1.0, "unique_rate_before": 0.125, "moved_rate": 0.375}
     texts = told(codebooks_section(figures, resolved))
     first = figures["prefixes"][0]
-    assert {"brand bits left", "next item within", "bits it adds"} <= set(texts)
+    assert {"brand left", "next item", "bits added"} <= set(texts)
     assert f"chance {first['brand_entropy_chance']:.2f}" in texts
     assert f"{first['next_item_rate']:.2%}" in texts
     assert any(f"{figures['neighbourhood']['rate']:.1%} are among its nearest by ID (chance: 16.95%)" in text for text in texts)
@@ -37,4 +37,4 @@ def test_figures_that_an_earlier_version_did_not_know_leave_no_gap() -> None:
     prefix = {"unique_rate": 0.25, "distinct_rate": 0.5, "largest_group": 7, "relative_error": 0.125}
     texts = told(codebooks_section({"num_items": 8, "levels": [level], "prefixes": [prefix], "collision_rate": 0.5}))
     assert "0.125" in texts
-    assert not {"brand bits left", "bits it adds", "Gini"} & set(texts)
+    assert not {"brand left", "bits added", "Gini"} & set(texts)

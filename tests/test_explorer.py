@@ -130,7 +130,7 @@ def test_a_catalogue_of_ids_alone_can_be_explored():
     assert set(found["items"]["titles"]) == {""}
     assert (found["labels"], found["colours"]) == ({}, ["popularity"])
     assert found["runs"][0]["neighbours"] is None
-    assert "category bits left" not in parsed(html).texts
+    assert "category left" not in parsed(html).texts
 
 
 def test_two_runs_share_one_list_of_items():

@@ -16,23 +16,22 @@ BARS: tuple[tuple[str, Kind, Callable[[Mapping[str, Any]], float | None]], ...] 
 # heading, key, how it is written; an artifact of an earlier version knows fewer of them
 LEVEL_COLUMNS = (
     ("perplexity", "perplexity", "{:.1f}"),
-    ("largest code", "largest_share", "{:.1%}"),
-    ("bits it adds", "conditional_entropy", "{:.1f}"),
+    ("bits added", "conditional_entropy", "{:.1f}"),
 )
 PREFIX_COLUMNS = (
-    ("own prefix", "unique_rate", "{:.1%}"),
+    ("own ID", "unique_rate", "{:.1%}"),
     ("largest group", "largest_group", "{:,}"),
     ("error left", "relative_error", "{:.3f}"),
-    ("category bits left", "category_entropy", "{:.2f}"),
-    ("brand bits left", "brand_entropy", "{:.2f}"),
-    ("next item within", "next_item_rate", "{:.2%}"),
+    ("category left", "category_entropy", "{:.2f}"),
+    ("brand left", "brand_entropy", "{:.2f}"),
+    ("next item", "next_item_rate", "{:.2%}"),
 )
 HOW = (
     "Perplexity is the number of codes that would be as hard to guess if all were equally frequent; Gini is 0 when all hold "
     "equally many items and near 1 when few hold all. A level adds as many bits as it tells beyond the levels before it. From "
-    "there on a row is about the first levels together: items with a prefix of their own, squared error left of the vectors' "
-    "variance, what is still uncertain about an item's category and brand, and how often a user's next item in training stays "
-    "within the prefix."
+    "there on a row is about the first levels together: items with an ID of their own, squared error left of the vectors' "
+    "variance, bits by which an item's category and brand are still uncertain, and how often a user's next item in training "
+    "stays within the prefix."
 )
 
 
