@@ -1,0 +1,267 @@
+"""Constrained decoding: ours against what others do, in users a second.
+
+    python tests/benchmarks/decoding.py [--quick] [--threads 2] [--out FOLDER]
+
+Four ways to decode a T5 (``tiger``'s architecture: 4+4 layers, dim 128), all with the SAME weights where it says so:
+
+    trie      ours: ``trie_beam`` on the flat trie
+    generate  transformers' ``generate`` with ``prefix_allowed_tokens_fn`` over a trie of Python dictionaries
+    scan      our beam search, but every candidate prefix is checked against the whole table of IDs
+    cornac    cornac's TIGER of the same size, in its own environment (``make peers``), with weights of its own
+
+and ``encdec`` decoded by ours: the whole system, ours against theirs. Each rival runs at its best batch size of those tried.
+The weights are as initialized: none of these methods looks at what they are, and a peaked distribution would cost none of them
+less. Then the time to decode one user with ``encdec`` against the size of the catalogue, by the trie and by the scan.
+
+Rows are printed as they are measured; the last line holds the ratios. With ``--out`` they are also written there, with a plot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genrec.batch import Batch
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.generators.encdec import EncDec
+from genrec.generators.tiger import Tiger
+from genrec.pages.charts import curve_chart
+from genrec.pages.page import render, section
+from genrec.protocols import DecodingRequest
+from genrec.sids import SIDTable
+from genrec.trie import PrefixTrie
+
+HISTORY, K, SEED = 9, 10, 0  # items of a history (the median of Beauty is 6, the mean 8.9), items wanted
+CORNAC = Path(__file__).resolve().parents[2] / ".venv-cornac" / "bin" / "python"
+
+
+def catalogue(num_items: int, size: int = 256) -> SIDTable:
+    """Three skewed levels and a number that tells items apart: what residual k-means and ``append_level`` give."""
+    size = size if num_items < 1 << 20 else 1024
+    codes = (np.random.default_rng(SEED).random((num_items, 3)) ** 1.5 * size).astype(np.int64)
+    key = (codes[:, 0] * size + codes[:, 1]) * size + codes[:, 2]
+    order = np.argsort(key, kind="stable")
+    opens = np.append(True, key[order][1:] != key[order][:-1])
+    place = np.arange(num_items)
+    number = np.empty(num_items, np.int64)
+    number[order] = place - np.maximum.accumulate(np.where(opens, place, 0))
+    return SIDTable(np.column_stack([codes, number]), (size, size, size, int(number.max()) + 1))
+
+
+def histories(num_items: int, users: int) -> Batch:
+    items = np.random.default_rng(SEED + 1).integers(0, num_items, (users, HISTORY))
+    return Batch(torch.from_numpy(items), torch.full((users,), HISTORY))
+
+
+class ScannedTrie:
+    """The trie's interface, answered by comparing prefixes with every row of the table; nodes are prefixes' own numbers.
+
+    Only what ``search`` asks for; nodes have the numbers of the trie it stands for, so that the answers can be compared.
+    """
+
+    def __init__(self, trie: PrefixTrie, table: SIDTable) -> None:
+        self._trie, self._codes = trie, torch.from_numpy(table.codes).long()
+        self._paths = trie.paths(torch.arange(table.num_items))  # [items, depths]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trie, name)
+
+    def children(self, nodes: torch.Tensor, level: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Every code of the level is a candidate of every prefix; real where some item has that prefix and code."""
+        size = self.sizes[level]
+        child = torch.zeros(*nodes.shape, size, dtype=torch.long)
+        for user, row in enumerate(nodes):
+            below = self._paths[:, level] == row.unsqueeze(1)  # [beams, items]: the check against the whole table
+            beam, item = below.nonzero(as_tuple=True)
+            child[user, beam, self._codes[item, level]] = self._paths[item, level + 1]
+        return child, torch.arange(size).expand_as(child), child > 0
+
+
+def users_per_second(decode: Callable[[Batch], Any], batch: Batch, batch_size: int, seconds: float) -> float:
+    """Decodes batches until the time is over (at least one, after one that is not counted)."""
+    parts = batch.split(batch_size)
+    decode(parts[0])
+    done, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds or not done:
+        part = parts[(done // batch_size) % len(parts)]
+        decode(part)
+        done += len(part)
+    return done / spent
+
+
+def generating(tiger: Tiger, table: SIDTable, num_beams: int) -> Callable[[Batch], torch.Tensor]:
+    """transformers' own beam search over the same weights, constrained as its documentation says."""
+    from transformers import T5ForConditionalGeneration
+
+    config = tiger.t5.config
+    config.decoder_start_token_id, config.tie_word_embeddings = tiger.start_token, True
+    model: Any = T5ForConditionalGeneration(config)
+    state = tiger.t5.state_dict()
+    model.load_state_dict(state, strict=False)
+    model.tie_weights()
+    model.eval()
+    children: dict[tuple[int, ...], list[int]] = {}
+    for row in (table.codes + table.level_offsets[:-1]).tolist():
+        for depth in range(len(row)):
+            family = children.setdefault(tuple(row[:depth]), [])
+            if not family or row[depth] not in family:
+                family.append(row[depth])
+
+    def allowed(_: int, written: torch.Tensor) -> list[int]:
+        return children.get(tuple(written[1:].tolist()), [tiger.pad_token])
+
+    def decode(batch: Batch) -> torch.Tensor:
+        tokens = tiger.tokens[batch.history].flatten(1)
+        tokens = torch.cat([torch.full((len(batch), 1), tiger.start_token), tokens], dim=1)
+        with torch.inference_mode():
+            return model.generate(
+                input_ids=tokens,
+                attention_mask=torch.ones_like(tokens),
+                num_beams=num_beams,
+                num_return_sequences=K,
+                max_new_tokens=table.num_levels,
+                min_new_tokens=table.num_levels,
+                prefix_allowed_tokens_fn=allowed,
+                do_sample=False,
+            )
+
+    return decode
+
+
+def ways(table: SIDTable, num_beams: int, quick: bool) -> dict[str, tuple[Callable[[Batch], Any], Sequence[int]]]:
+    trie = PrefixTrie.build(table)
+    torch.manual_seed(SEED)
+    tiger = Tiger(sids=table).eval()
+    encdec = EncDec(sids=table, dropout=0.0).eval()
+    strategy = TrieBeam(num_beams=num_beams)
+    scanned = ScannedTrie(trie, table)
+
+    def ours(generator: Any, tree: Any) -> Callable[[Batch], Any]:
+        return lambda batch: strategy.decode(generator, tree, DecodingRequest(batch, K))
+
+    one = histories(table.num_items, 4)
+    same = ours(tiger, trie)(one).items.equal(ours(tiger, scanned)(one).items)
+    assert same, "the scan must give the trie's answer, or it measures something else"
+    return {
+        "encdec trie": (ours(encdec, trie), (64,) if quick else (1, 32, 64, 128)),
+        "T5 trie": (ours(tiger, trie), (16,) if quick else (1, 8, 16, 32)),
+        "T5 scan": (ours(tiger, scanned), (16,) if quick else (1, 8, 16, 32)),
+        "T5 generate": (generating(tiger, table, num_beams), (1,) if quick else (1, 4, 16)),
+    }
+
+
+def cornac_users_per_second(num_items: int, num_beams: int, threads: int) -> float | None:
+    """In the peers' environment; None where there is none."""
+    if not CORNAC.exists():
+        return None
+    script = Path(__file__).with_name("cornac_decoding.py")
+    told = subprocess.run(
+        [str(CORNAC), str(script), str(num_items), str(num_beams), str(threads), str(HISTORY)], capture_output=True, text=True
+    )
+    if told.returncode:
+        raise SystemExit(f"cornac: {told.stderr[-2000:]}")
+    return float(json.loads(told.stdout.splitlines()[-1])["users_per_second"])
+
+
+def step_seconds(num_items: int, scan: bool, num_beams: int) -> dict[str, float]:
+    """Milliseconds to decode one user with ``encdec``, and what building the trie took."""
+    table = catalogue(num_items)
+    start = time.perf_counter()
+    trie: Any = PrefixTrie.build(table)
+    built = time.perf_counter() - start
+    size = trie.num_bytes / num_items
+    torch.manual_seed(SEED)
+    encdec = EncDec(sids=table, dropout=0.0).eval()
+    tree = ScannedTrie(trie, table) if scan else trie
+    strategy, times = TrieBeam(num_beams=num_beams), []
+    batch = histories(num_items, 40)
+    for one in batch.split(1):
+        start = time.perf_counter()
+        strategy.decode(encdec, tree, DecodingRequest(one, K))
+        times.append((time.perf_counter() - start) * 1e3)
+    times = times[5:]
+    return {
+        "build_seconds": built,
+        "bytes_per_item": size,
+        "p50_ms": float(np.median(times)),
+        "p99_ms": float(np.quantile(times, 0.99)),
+    }
+
+
+def main() -> None:
+    """Prints a row each, then the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--quick", action="store_true", help="one batch size each, small catalogues: under a minute on two cores"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--beams", type=int, default=50)
+    parser.add_argument("--items", type=int, default=12_101)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows: list[dict[str, Any]] = []
+
+    def tell(**row: Any) -> None:
+        rows.append(row | {"threads": options.threads, "load": round(os.getloadavg()[0], 1)})
+        print(json.dumps({key: round(x, 3) if isinstance(x, float) else x for key, x in rows[-1].items()}), flush=True)
+
+    table, best = catalogue(options.items), {}
+    for name, (decode, sizes) in ways(table, options.beams, options.quick).items():
+        for size in sizes:
+            rate = users_per_second(decode, histories(options.items, 256), size, 3.0 if options.quick else 12.0)
+            best[name] = max(rate, best.get(name, 0.0))
+            tell(way=name, items=options.items, beams=options.beams, batch=size, users_per_second=rate)
+    if (rate := None if options.quick else cornac_users_per_second(options.items, options.beams, options.threads)) is not None:
+        best["T5 cornac"] = rate
+        tell(way="T5 cornac", items=options.items, beams=options.beams, batch=1, users_per_second=rate)
+    steps: dict[tuple[str, int], float] = {}
+    for num_items in (10_000, 100_000) if options.quick else (10_000, 100_000, 1_000_000, 10_000_000):
+        for way in ("trie", "scan"):
+            if way == "scan" and num_items > 100_000:
+                continue  # linear: a million items take ten times as long
+            measured = step_seconds(num_items, way == "scan", options.beams)
+            steps[way, num_items] = measured["p50_ms"]
+            tell(way=f"encdec {way}", items=num_items, beams=options.beams, batch=1, **measured)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "decoding.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        plot(steps, options.out / "decoding.html")
+    sizes = sorted({items for _, items in steps})
+    ratios = {
+        f"T5: trie / {name[3:]}": best["T5 trie"] / rate
+        for name, rate in best.items()
+        if name not in ("encdec trie", "T5 trie")
+    }
+    ratios |= {
+        f"whole: encdec / {name}": best["encdec trie"] / rate
+        for name, rate in best.items()
+        if name in ("T5 generate", "T5 cornac")
+    }
+    ratios |= {f"{sizes[-1]:,} / {sizes[0]:,} items, trie": steps["trie", sizes[-1]] / steps["trie", sizes[0]]}
+    ratios |= {"100,000 / 10,000 items, scan": steps["scan", 100_000] / steps["scan", 10_000]}
+    print(", ".join(f"{name} = {value:.2f}" for name, value in ratios.items()))
+
+
+def plot(steps: dict[tuple[str, int], float], path: Path) -> None:
+    """A page with milliseconds a user against the size of the catalogue."""
+    curves = {
+        f"{way}, ms a user": (kind, {float(items): ms for (name, items), ms in steps.items() if name == way})
+        for way, kind in (("trie", "model"), ("scan", "floor"))
+    }
+    chart = curve_chart("Milliseconds a user, by items in the catalogue", curves)
+    path.write_text(render("Constrained decoding", lead="The cost of a decoded user.", body=section("Catalogue size", chart)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
