@@ -117,6 +117,52 @@ def test_the_seen_item_rule(exported: dict[str, Exported], generator: str) -> No
     assert set(everything["item_id"]) & set(history)
 
 
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_filters_preferences_and_quotas(exported: dict[str, Exported], generator: str) -> None:
+    recommender, history = exported[generator].recommender, exported[generator].histories[0]
+    items = recommender.items
+    column = "brand"
+    brands = dict(zip(items["item_id"], items[column], strict=True))
+    plain = recommender.recommend(history, 20)
+    rare = plain["item_id"].replace_strict(brands).value_counts().sort("count")["item_id"][0]
+
+    filtered = recommender.recommend(history, 5, only=f'{column} == "{rare}"')
+    assert {brands[item] for item in filtered["item_id"]} == {rare}
+    scores = dict(zip(plain["item_id"], plain["score"], strict=True))
+    known = filtered.filter(pl.col("item_id").is_in(list(scores)))
+    assert known.height
+    assert np.allclose(known["score"], [scores[item] for item in known["item_id"]], atol=1e-4), "a filter changes no score"
+
+    steered = recommender.recommend(history, 5, steer={f'{column} == "{rare}"': 100.0}).head(filtered.height)
+    assert steered["item_id"].to_list() == filtered["item_id"].to_list()
+    assert np.allclose(steered["score"], filtered["score"] + 100, atol=1e-3)
+
+    spread = recommender.recommend(history, 10, quota={column: 1})
+    found = [brands[item] for item in spread["item_id"]]
+    assert len(found) == len(set(found)) == min(10, items[column].n_unique())
+    assert spread["item_id"][0] == plain["item_id"][0]
+
+
+def test_filters_may_speak_of_codes(encdec: Exported) -> None:
+    sids = encdec.recommender.sids
+    assert sids is not None
+    found = encdec.recommender.recommend([], 50, only="code_0 == 1")
+    assert set(found["item_id"]) <= set(sids.filter(code_0=1)["item_id"])
+    assert found.height == min(50, sids.filter(code_0=1).height)
+
+
+def test_wishes_that_cannot_be_met(encdec: Exported) -> None:
+    for wish, message in (
+        ({"only": "brand == 'nobody'"}, "filter: expected at least one allowed item"),
+        ({"only": "brnd == 'x'"}, "got brnd; did you mean brand"),
+        ({"steer": {"title < 3": 1.0}}, "fits column title.*got 3"),
+        ({"quota": {"brnd": 1}}, "quota.*got brnd; did you mean brand"),
+        ({"quota": {"brand": 0}}, "quota.*got 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            encdec.recommender.recommend([], 5, **wish)  # type: ignore[arg-type]
+
+
 def test_more_than_it_has_beams(encdec: Exported) -> None:
     with pytest.raises(ConfigError, match="got 50"):
         encdec.recommender.recommend([], k=51)

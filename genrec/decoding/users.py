@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from genrec.batch import Batch, padded_rows
 from genrec.dataset import Dataset, Sequences
@@ -26,6 +28,8 @@ def recommend_users(
     k: int,
     exclude_seen: bool,
     batch_size: int,
+    allowed: Bool[Tensor, " items"] | None = None,
+    bias: Float[Tensor, " items"] | None = None,
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> pl.DataFrame:
     """Recommends ``k`` items to each of ``users`` (rows of ``histories``).
@@ -41,6 +45,8 @@ def recommend_users(
         k: items per user.
         exclude_seen: never recommend an item of the user's own history.
         batch_size: users per batch.
+        allowed: a filter for all of them.
+        bias: what to add to the items' log-probabilities for all of them.
         on_batch: called with the number of users done after each batch.
 
     Returns:
@@ -50,7 +56,7 @@ def recommend_users(
     columns: dict[str, list[np.ndarray]] = {name: [] for name in (USER_IDX, ITEM_IDX, RANK, SCORE, TIE_START, TIE_SIZE)}
     for start in range(0, len(users), batch_size):
         chunk = users[start : start + batch_size]
-        request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen)
+        request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen, allowed=allowed, bias=bias)
         decoded = strategy.decode(generator, trie, request)
         items = decoded.items.cpu().numpy()
         row, slot = np.nonzero(items != PAD)
@@ -69,7 +75,16 @@ def recommend_users(
     return pl.DataFrame(data).sort(USER_IDX, RANK)
 
 
-def request_of(generator: Any, histories: Sequences, users: np.ndarray, *, k: int, exclude_seen: bool) -> DecodingRequest:
+def request_of(
+    generator: Any,
+    histories: Sequences,
+    users: np.ndarray,
+    *,
+    k: int,
+    exclude_seen: bool,
+    allowed: Bool[Tensor, " items"] | None = None,
+    bias: Float[Tensor, " items"] | None = None,
+) -> DecodingRequest:
     """What to decode for some users, on the generator's device.
 
     Args:
@@ -78,13 +93,17 @@ def request_of(generator: Any, histories: Sequences, users: np.ndarray, *, k: in
         users: int64 [batch] rows.
         k: items per user.
         exclude_seen: never recommend an item of the user's own history, however long ago.
+        allowed: a filter for all of them.
+        bias: what to add to the items' log-probabilities for all of them.
     """
     device = device_of(generator)
     batch = Batch.of_histories(histories, users, generator.max_history_len).to(device)
-    if not exclude_seen:
-        return DecodingRequest(batch, k)
-    rows = padded_rows(histories.item_idx, histories.offsets[:-1][users], histories.lengths[users])
-    return DecodingRequest(batch, k, torch.from_numpy(rows).to(device))
+    seen = None
+    if exclude_seen:
+        rows = padded_rows(histories.item_idx, histories.offsets[:-1][users], histories.lengths[users])
+        seen = torch.from_numpy(rows).to(device)
+    wishes = [None if wish is None else wish.to(device) for wish in (allowed, bias)]
+    return DecodingRequest(batch, k, seen, *wishes)
 
 
 def with_ids(table: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,16 @@ import torch
 from genrec.artifacts import Artifact
 from genrec.components import allow_package, instantiate
 from genrec.dataset import Sequences
+from genrec.decoding.predicate import allowed_items
+from genrec.decoding.quota import Quota
 from genrec.decoding.users import recommend_users
-from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.errors import ArtifactError, ConfigError, DataError, did_you_mean
 from genrec.protocols import DecodingStrategy
 from genrec.sids import SIDTable
 from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SCHEMA, sid_frame
 from genrec.stages.train import open_generator
 from genrec.trie import PrefixTrie
-from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_IDX
+from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, USER_IDX
 
 HISTORY = "history"  # column: which of the given histories
 _SHOWN = 5  # unknown ids named in a warning
@@ -69,6 +71,9 @@ class Recommender:
         k: int = 10,
         *,
         exclude_seen: bool | None = None,
+        only: str | None = None,
+        steer: Mapping[str, float] | None = None,
+        quota: Mapping[str, int] | None = None,
         batch_size: int = 128,
     ) -> pl.DataFrame:
         """The ``k`` most likely next items of each history.
@@ -79,6 +84,12 @@ class Recommender:
                 out with a warning.
             k: how many items, at most the catalogue.
             exclude_seen: never return an item of the history itself; None: the rule that the run was evaluated by.
+            only: a filter such as ``price < 20 and brand in ["OPI", "Essie"]`` (``genrec.decoding.predicate`` has the language)
+                over the columns of ``items`` and ``sids``. Scores stay those of the unfiltered search.
+            steer: filters, and what to add to the log-probability of the items that pass each: ``{'brand == "OPI"': 0.5}``.
+                Lists are ordered by the sum.
+            quota: columns, and how many items of one value a list may have at most: ``{"brand": 2}``. Items without a value are
+                not counted.
             batch_size: histories decoded at once.
 
         Returns:
@@ -86,19 +97,23 @@ class Recommender:
             A history has fewer than ``k`` rows only when no more items are left.
 
         Raises:
-            ConfigError: when ``k`` is below 1, or more than the decoding strategy finds.
+            ConfigError: when ``k`` is below 1, or more than the decoding strategy finds; for filters that cannot be read or
+                that nothing passes, and unknown columns.
             DataError: when something else than strings stands in a history.
         """
         if k < 1:
             raise ConfigError("recommend: k", expected="at least 1", got=k, fix="ask for an item")
         sequences = self._sequences(histories)
+        allowed = None if only is None else torch.from_numpy(allowed_items(only, self._described))
         table = recommend_users(
             self.generator,
-            self.strategy,
+            self._with_quotas(quota or {}),
             self._trie,
             sequences,
             np.arange(len(sequences)),
             k=min(k, self.items.height),
+            allowed=allowed,
+            bias=self._bias(steer) if steer else None,
             exclude_seen=self.exclude_seen if exclude_seen is None else exclude_seen,
             batch_size=batch_size,
         )
@@ -106,6 +121,30 @@ class Recommender:
         return table.select(
             pl.col(USER_IDX).alias(HISTORY), RANK, self.items[ITEM_ID].gather(table[ITEM_IDX]).alias(ITEM_ID), SCORE
         )
+
+    @cached_property
+    def _described(self) -> pl.DataFrame:
+        """What filters may speak of: the columns of the items, and their codes."""
+        return self.items if self.sids is None else self.items.hstack(self.sids.drop(ITEM_ID))
+
+    def _bias(self, steer: Mapping[str, float]) -> torch.Tensor:
+        bias = np.zeros(self.items.height, dtype=np.float32)
+        for predicate, amount in steer.items():
+            bias += np.float32(amount) * allowed_items(predicate, self._described)
+        return torch.from_numpy(bias)
+
+    def _with_quotas(self, quota: Mapping[str, int]) -> DecodingStrategy:
+        strategy = self.strategy
+        for column, limit in quota.items():
+            if column not in self._described.columns:
+                fix = did_you_mean(column, self._described.columns)
+                raise ConfigError("quota", expected="a column of the items", got=column, fix=fix)
+            values = self._described[column]
+            if values.dtype.is_nested():
+                raise ConfigError(f"quota {column}", expected="one value an item", got=values.dtype, fix="use another column")
+            groups = values.rank("dense").cast(pl.Int64).fill_null(PAD + 1).to_numpy() - 1
+            strategy = Quota(strategy, torch.from_numpy(groups.copy()), limit)
+        return strategy
 
     @cached_property
     def _item_idx(self) -> dict[str, int]:
