@@ -30,7 +30,6 @@ SMALL = {
     "batch_size": 128,
     "hidden": [32],
     "latent_dim": 12,
-    "grid": [2, 2, 2, 2],
     "seed": 0,
 }
 
