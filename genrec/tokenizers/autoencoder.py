@@ -105,7 +105,7 @@ class Autoencoder(ABC):
         Raises:
             DataError: when a vector is not finite, or the loss is not.
         """
-        vectors = checked_vectors(inputs, self.source)
+        vectors = self._input(inputs)
         self._center, self._scale = standardization(vectors)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -143,9 +143,17 @@ class Autoencoder(ABC):
 
     # --- what a subclass may do otherwise ------------------------------------------------------------------------------
 
+    def _input(self, inputs: TokenizerInputs) -> Float[Tensor, "items dim"]:
+        """What the encoder gets, not yet z-scored."""
+        return checked_vectors(inputs, self.source)
+
     @abstractmethod
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """What the decoder gets for a batch (items ``rows``), and the loss beside the reconstruction's."""
+
+    def _mismatch(self, decoded: Tensor, vectors: Tensor, rows: Tensor) -> Tensor:
+        """The loss of the reconstruction of a batch (items ``rows``, z-scored ``vectors``)."""
+        return mse_loss(decoded, vectors)
 
     def _bounded(self, latent: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         """The encoder's output as it is quantized."""
@@ -169,13 +177,7 @@ class Autoencoder(ABC):
         """Now and then, when the share ``done`` of the steps is over: codes that hardly anything chooses are revived."""
         residual = latent
         for codebook in self.codebooks:
-            codes, _ = nearest(residual, codebook)
-            fair = len(residual) / len(codebook)
-            dead = torch.nonzero(torch.bincount(codes, minlength=len(codebook)) < _DEAD_BELOW * fair).squeeze(1)
-            left = residual - codebook[codes]
-            rows = torch.randperm(len(residual))[: len(dead)]
-            codebook[dead[: len(rows)]] = residual[rows]
-            residual = left
+            residual = revived(residual, codebook)
 
     # --- training ------------------------------------------------------------------------------------------------------
 
@@ -190,13 +192,13 @@ class Autoencoder(ABC):
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min((step + 1) / warm_up, (self.steps - step) / self.steps)
         )
-        for step, rows in enumerate(self._told(_batches(len(vectors), self.batch_size, self.steps))):
+        for step, rows in enumerate(self._told(row_batches(len(vectors), self.batch_size, self.steps))):
             if step % _REFRESH_EVERY == 0 and 0 < step < _REFRESH_UNTIL * self.steps:
                 with torch.no_grad():
                     self._refresh(self._sampled(sample), step / self.steps)
             latent = self._bounded(self._encoder(vectors[rows]))
             quantized, loss = self._quantize(latent, rows)
-            loss = loss + mse_loss(self._decoder(quantized), vectors[rows])
+            loss = loss + self._mismatch(self._decoder(quantized), vectors[rows], rows)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_([*networks, *codebooks], 1.0)
@@ -229,17 +231,28 @@ class Autoencoder(ABC):
             return self._bounded(self._encoder(standardized))
 
     def _latent_of(self, inputs: TokenizerInputs) -> Float[Tensor, "items dim"]:
-        return self._sampled((checked_vectors(inputs, self.source) - self._center) / self._scale)
+        return self._sampled((self._input(inputs) - self._center) / self._scale)
 
     def _build(self, dim: int) -> None:
-        self._encoder = _mlp((dim, *self.hidden, self.latent_dim))
-        self._decoder = _mlp((self.latent_dim, *reversed(self.hidden), dim))
+        self._encoder = mlp((dim, *self.hidden, self.latent_dim))
+        self._decoder = mlp((self.latent_dim, *reversed(self.hidden), dim))
 
     def _told(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
         """Progress with the time that is left, on a terminal."""
         console = Console(stderr=True)
         name = type(self).__name__
         yield from track(batches, description=name, total=self.steps, console=console, disable=not console.is_terminal)
+
+
+def revived(residual: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]) -> Float[Tensor, "rows dim"]:
+    """Puts codes that hardly any row chooses on random rows, in place; what the codebook left of the rows before."""
+    codes, _ = nearest(residual, codebook)
+    fair = len(residual) / len(codebook)
+    dead = torch.nonzero(torch.bincount(codes, minlength=len(codebook)) < _DEAD_BELOW * fair).squeeze(1)
+    left = residual - codebook[codes]
+    rows = torch.randperm(len(residual))[: len(dead)]
+    codebook[dead[: len(rows)]] = residual[rows]
+    return left
 
 
 def straight_through(latent: Float[Tensor, "rows dim"], quantized: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
@@ -253,14 +266,15 @@ def standardization(vectors: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "
     return vectors.mean(0), torch.where(spread > 1e-6 * vectors.abs().amax().clamp(min=1e-6), spread, 1.0)
 
 
-def _mlp(widths: Sequence[int]) -> nn.Sequential:
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers from width to width, with a ReLU between two."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
-def _batches(num_rows: int, batch_size: int, steps: int) -> Iterator[Tensor]:
+def row_batches(num_rows: int, batch_size: int, steps: int) -> Iterator[Tensor]:
     """Rows of each step: a fresh permutation whenever all rows were used."""
     done = 0
     while done < steps:
