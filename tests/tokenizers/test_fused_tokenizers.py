@@ -1,0 +1,156 @@
+"""What the tokenizers that join content with what users take promise beyond the contract of all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from scipy import sparse
+from small_codes import clustered, make_inputs
+
+from genrec.dataset import Sequences
+from genrec.protocols import TokenizerInputs
+from genrec.tokenizers.contrast import TEMPERATURE, contrast
+from genrec.tokenizers.draw import Draw
+from genrec.tokenizers.dual_aligned import DualAligned
+from genrec.tokenizers.graph_rqvae import GraphRQVAE, Neighbours
+from genrec.tokenizers.progressive_fusion import ProgressiveFusion, next_items
+from genrec.tokenizers.purified import Purified
+from genrec.tokenizers.rqvae import RQVAE
+
+CODES: dict[str, Any] = {"num_levels": 2, "codebook_size": 16, "steps": 100, "batch_size": 128}
+SMALL: dict[str, Any] = {**CODES, "hidden": [32], "latent_dim": 12}
+HISTORIES = Sequences(np.array([0, 1, 0, 2, 2, 1], np.int32), np.array([0, 3, 5, 6]))  # 0 1 0, 2 2, 1
+
+
+def communities(number: int, told: float) -> tuple[TokenizerInputs, np.ndarray]:
+    """Items that users of some communities take, whose content tells so much of it beside noise: which one each item is of."""
+    random = np.random.default_rng(0)
+    taken, content = np.arange(200) % number, random.standard_normal((200, 12)).astype(np.float32)
+    content += told * random.standard_normal((number, 12))[taken]
+    rows = [random.choice(np.flatnonzero(taken == user % number), 8, replace=False) for user in range(160)]
+    train = Sequences(np.concatenate(rows).astype(np.int32), 8 * np.arange(161))
+    inputs = make_inputs(content)
+    embeddings = {"item": content, "collaborative": np.eye(number, dtype=np.float32)[taken]}
+    return replace(inputs, embeddings=embeddings, train=train), taken
+
+
+def lift(codes: np.ndarray, taken: np.ndarray) -> float:
+    """How much more often items of one community share their first code than any two do."""
+    together = (taken[:, None] == taken) & ~np.eye(len(taken), dtype=bool)
+    same = codes[:, None, 0] == codes[None, :, 0]
+    return float(same[together].mean() / same[~np.eye(len(taken), dtype=bool)].mean())
+
+
+def test_draws_follow_the_weights() -> None:
+    graph = sparse.csr_array(np.array([[0, 1, 3.0], [0, 0, 0], [5, 0, 0]]))
+    draw, rows = Draw(graph), torch.arange(3)
+    assert draw.can(rows).tolist() == [True, False, True]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = draw.draw(torch.tensor([0, 2]).repeat(2000))
+    assert np.bincount(drawn[::2], minlength=3) / 2000 == pytest.approx([0, 0.25, 0.75], abs=0.03)
+    assert (drawn[1::2] == 0).all()
+
+
+def test_contrast_is_the_cross_entropy_of_cosines_both_ways() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.standard_normal((2, 5, 3))
+    cosine = first @ second.T / np.linalg.norm(first, axis=1)[:, None] / np.linalg.norm(second, axis=1) / TEMPERATURE
+    losses = [-np.mean(np.diag(each) - np.log(np.exp(each).sum(axis=1))) for each in (cosine, cosine.T)]
+    assert float(contrast(torch.from_numpy(first), torch.from_numpy(second))) == pytest.approx(np.mean(losses))
+
+
+def test_next_items_are_counted_within_a_user() -> None:
+    assert next_items(HISTORIES, 3).toarray().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_messages_are_means_of_neighbours() -> None:
+    """Users and items are one kind of node; what was taken twice counts once."""
+    users, items = (torch.from_numpy(each.astype(np.int64)) for each in (HISTORIES.user_idx + 3, HISTORIES.item_idx))
+    means = Neighbours(users, items, 7).means(torch.eye(7))
+    third = [0, 0, 0, 0, 1.0, 0, 0]
+    expected = [[0, 0, 0, 1, 0, 0, 0], [0, 0, 0, 0.5, 0, 0.5, 0], third, [0.5, 0.5, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 0]]
+    torch.testing.assert_close(means, torch.tensor([*expected, [0, 1, 0, 0, 0, 0, 0], [0] * 7], dtype=torch.float32))
+
+
+def test_gradients_of_messages_are_those_of_a_matrix_product() -> None:
+    random = torch.Generator().manual_seed(0)
+    graph, nodes = Neighbours(torch.tensor([0, 1, 1, 2]), torch.tensor([3, 3, 4, 4]), 6), torch.randn(6, 2, generator=random)
+    matrix, weights = graph.means(torch.eye(6)), torch.randn(6, 2, generator=random)
+    nodes.requires_grad_()
+    (graph.means(nodes) * weights).sum().backward()
+    assert nodes.grad is not None
+    torch.testing.assert_close(nodes.grad, matrix.T @ weights)
+
+
+def test_graph_tells_what_content_hides() -> None:
+    inputs, taken = communities(4, 0.3)
+    plain, graph = RQVAE(**SMALL), GraphRQVAE(**SMALL, graph_steps=40)
+    for tokenizer in (plain, graph):
+        tokenizer.fit(inputs)
+    assert lift(graph.encode(inputs), taken) > 2 * lift(plain.encode(inputs), taken)
+
+
+def test_dual_aligned_follows_what_is_taken_together() -> None:
+    inputs, taken = communities(20, 0.5)
+    lifts = {}
+    for weight in (0.0, 1.0):
+        tokenizer = DualAligned(**SMALL, alignment_weight=weight)
+        tokenizer.fit(inputs)
+        lifts[weight] = lift(tokenizer.encode(inputs), taken)
+    assert lifts[1.0] > 1.1 * lifts[0.0], lifts
+
+
+def test_adapter_finds_the_collaborative_vectors_and_stands_in_for_them() -> None:
+    inputs, taken = communities(4, 1.0)
+    trained, random = ProgressiveFusion(**CODES), ProgressiveFusion(**{**CODES, "steps": 0})
+    none = replace(inputs, embeddings={**inputs.embeddings, "collaborative": np.zeros((200, 4), np.float32)})
+    right = []
+    for tokenizer in (trained, random):
+        tokenizer.fit(inputs)
+        halves = np.split(tokenizer._fused(none).embeddings["fused"], 2, axis=1)
+        np.testing.assert_array_equal(*halves)
+        right.append((halves[0].argmax(axis=1) == taken).mean())
+    assert right[0] > 0.5 > right[1], right
+    known = tokenizer._fused(inputs).embeddings["fused"][:, :4]
+    assert (known.argmax(axis=1) == taken).all()
+
+
+def test_purified_opens_the_gate_for_popular_items() -> None:
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 40, size=200)
+    inputs = make_inputs(clustered(200))
+    beside = random.standard_normal((200, 6)).astype(np.float32)
+    beside[:, 0] = np.log1p(counts)
+    events = np.repeat(np.arange(200), counts).astype(np.int32)
+    train = Sequences(events, np.array([0, len(events)]))
+    inputs = replace(inputs, embeddings={**inputs.embeddings, "collaborative": beside}, train=train)
+    correlation = {}
+    for weight in (0.0, 0.8):
+        tokenizer = Purified(**{**SMALL, "steps": 200}, gate_weight=weight)
+        tokenizer.fit(inputs)
+        standardized = (torch.from_numpy(beside) - tokenizer._center[-6:]) / tokenizer._scale[-6:]
+        opened = tokenizer._encoder.opened(standardized).mean(1).detach().numpy()
+        correlation[weight] = np.corrcoef(opened, np.log1p(counts))[0, 1]
+    assert correlation[0.8] > correlation[0.0] + 0.5, correlation
+    assert tokenizer.reconstruct(tokenizer.encode(inputs)).shape == (200, 12)
+
+
+def test_purified_codes_tell_categories() -> None:
+    random = np.random.default_rng(0)
+    category = random.integers(4, size=200)
+    content = random.standard_normal((200, 12)).astype(np.float32)
+    content[:, :4] += np.eye(4)[category]
+    inputs = make_inputs(content)
+    named = inputs.items.with_columns(categories=pl.Series([f"All > {'abcd'[each]}" for each in category]))
+    lifts = {}
+    for weight in (0.0, 2.0):
+        tokenizer = Purified(**SMALL, category_weight=weight)
+        tokenizer.fit(replace(inputs, items=named))
+        lifts[weight] = lift(tokenizer.encode(inputs), category)
+    assert lifts[2.0] > 1.3 * lifts[0.0], lifts
