@@ -234,7 +234,7 @@ class Autoencoder(ABC):
         return self._sampled((self._input(inputs) - self._center) / self._scale)
 
     def _build(self, dim: int) -> None:
-        self._encoder = mlp((dim, *self.hidden, self.latent_dim))
+        self._encoder: nn.Module = mlp((dim, *self.hidden, self.latent_dim))
         self._decoder = mlp((self.latent_dim, *reversed(self.hidden), dim))
 
     def _told(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:

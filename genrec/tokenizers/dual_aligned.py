@@ -134,4 +134,5 @@ class DualAligned(Autoencoder):
         unbiased, biased = scores(users[0], items[0]), scores(users[1], items[1])
         # With log counts the wrong answers weigh by their popularity: what is right is no longer told by popularity.
         loss = cross_entropy(unbiased + biased, own) + cross_entropy(unbiased + self._log_counts[rows], own)
-        return loss + sum(cosine_similarity(*halves, dim=1).square().mean() for halves in (users, items))
+        alike = [cosine_similarity(first, second, dim=1).square().mean() for first, second in (users, items)]
+        return loss + torch.stack(alike).sum()

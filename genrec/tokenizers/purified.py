@@ -124,7 +124,7 @@ class Purified(Autoencoder):
 
     def _build(self, dim: int) -> None:
         super()._build(dim)
-        self._encoder = _Gated(self._encoder, self._width, dim - self._width)
+        self._encoder = self._gated = _Gated(self._encoder, self._width, dim - self._width)
 
     def _start(self, latent: Tensor) -> list[nn.Parameter]:
         classes = [int(column.max()) + 1 for column in self._labels.T]
@@ -143,7 +143,7 @@ class Purified(Autoencoder):
 
     def _mismatch(self, decoded: Tensor, vectors: Tensor, rows: Tensor) -> Tensor:
         beside = vectors[:, self._width :]
-        gate = self._encoder.opened(beside)
+        gate = self._gated.opened(beside)
         content = mse_loss(decoded[:, : self._width], vectors[:, : self._width])
         purified = mse_loss(decoded[:, self._width :], (gate * beside).detach())  # else the gate could win by closing
         openness = gate.mean(1)
