@@ -102,8 +102,9 @@ def request_of(
     if exclude_seen:
         rows = padded_rows(histories.item_idx, histories.offsets[:-1][users], histories.lengths[users])
         seen = torch.from_numpy(rows).to(device)
-    wishes = [None if wish is None else wish.to(device) for wish in (allowed, bias)]
-    return DecodingRequest(batch, k, seen, *wishes)
+    allowed = None if allowed is None else allowed.to(device)
+    bias = None if bias is None else bias.to(device)
+    return DecodingRequest(batch, k, seen, allowed, bias)
 
 
 def with_ids(table: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
