@@ -42,7 +42,8 @@ from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
 
 HISTORY, K, SEED = 9, 10, 0  # items of a history (the median of Beauty is 6, the mean 8.9), items wanted
-CORNAC = Path(__file__).resolve().parents[2] / ".venv-cornac" / "bin" / "python"
+ROOT = Path(__file__).resolve().parents[2]
+CORNAC = ROOT / ".venv-cornac" / "bin" / "python"
 
 
 def catalogue(num_items: int, size: int = 256) -> SIDTable:
@@ -164,7 +165,7 @@ def cornac_users_per_second(num_items: int, num_beams: int, threads: int) -> flo
     """In the peers' environment; None where there is none."""
     if not CORNAC.exists():
         return None
-    script = Path(__file__).with_name("cornac_decoding.py")
+    script = ROOT / "peers" / "cornac_decoding.py"
     told = subprocess.run(
         [str(CORNAC), str(script), str(num_items), str(num_beams), str(threads), str(HISTORY)], capture_output=True, text=True
     )
