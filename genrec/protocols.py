@@ -268,12 +268,14 @@ class Decoded:
         scores: [batch, slots], log-probabilities for autoregressive generators.
         tie_start: [batch, slots] 1-based rank at which the entry's group of equal items starts.
         tie_size: [batch, slots] listed size of that group; 1 wherever every item has its own ID.
+        members: from strategies that fuse several rankings, each one alone by name.
     """
 
     items: Int64[Tensor, "batch slots"]
     scores: Float[Tensor, "batch slots"]
     tie_start: Int64[Tensor, "batch slots"]
     tie_size: Int64[Tensor, "batch slots"]
+    members: Mapping[str, Decoded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -322,7 +324,7 @@ class DecodingRequest:
 @runtime_checkable
 class DecodingStrategy(Protocol):
     @property
-    def kind(self) -> Literal["autoregressive", "item_scorer"]:
+    def kind(self) -> Literal["autoregressive", "item_scorer", "any"]:
         """Which generators it fits; a class attribute."""
         ...
 
@@ -333,6 +335,9 @@ class DecodingStrategy(Protocol):
     def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
         """``trie`` is a ``PrefixTrie`` for autoregressive generators and None for item scorers."""
         ...
+
+    # With a class attribute ``needs`` that names "calibration", the ``calibrate`` stage fits it, and ``restore(folder)`` gives it
+    # its fitted state before it decodes.
 
 
 # --- baselines -------------------------------------------------------------------------------------------------------
@@ -346,6 +351,16 @@ class Floor(Protocol):
     def score(self, histories: Sequences) -> Float[np.ndarray, "users items"]:
         """Scores of all items for each history (whole histories, oldest first); higher is better."""
         ...
+
+
+class KeptFloor(Floor, Protocol):
+    """A floor whose fitted state can be kept, and whose scores are >= 0: what a fusion takes as a member.
+
+    A class attribute ``needs`` may name artifact kinds besides the dataset: {"encoder"} supplies ``item_vectors``.
+    """
+
+    def save(self, folder: Path) -> None: ...
+    def restore(self, folder: Path) -> None: ...
 
 
 def device_of(module: torch.nn.Module) -> torch.device:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sparse
-from jaxtyping import Float
 
+from genrec.baselines.item_to_item import ItemToItem
 from genrec.baselines.popularity import tie_breaker
-from genrec.baselines.recency import recency_weights
-from genrec.dataset import Dataset, Sequences
+from genrec.dataset import Dataset
 from genrec.errors import ConfigError
 
 ROWS_AT_ONCE = 1024  # rows of the similarity matrix computed before they are cut to the nearest neighbours
 
 
-class ItemKNN:
+class ItemKNN(ItemToItem):
     """Cosine similarity of who had an item in training; a history's similarities are added up, recent items weighing more.
 
     ``score(b | history) = sum over the m-th last items a of decay ** m * co(a, b) / (|a| |b| + shrinkage)``, where ``co``
@@ -28,14 +27,12 @@ class ItemKNN:
     """
 
     def __init__(self, *, neighbours: int = 1000, last: int = 10, decay: float = 0.8, shrinkage: float = 0.0) -> None:
-        for name, value in (("neighbours", neighbours), ("last", last)):
-            if value < 1:
-                raise ConfigError(name, expected="1 or more", got=value, fix="choose another")
-        if not 0 < decay <= 1:
-            raise ConfigError("decay", expected="a number in (0, 1]", got=decay, fix="choose another")
+        super().__init__(last=last, decay=decay)
+        if neighbours < 1:
+            raise ConfigError("neighbours", expected="1 or more", got=neighbours, fix="choose another")
         if shrinkage < 0:
             raise ConfigError("shrinkage", expected="0 or more", got=shrinkage, fix="choose another")
-        self.neighbours, self.last, self.decay, self.shrinkage = neighbours, last, decay, shrinkage
+        self.neighbours, self.shrinkage = neighbours, shrinkage
 
     def fit(self, dataset: Dataset) -> None:
         train = dataset.train
@@ -47,7 +44,7 @@ class ItemKNN:
         norms = np.sqrt(np.diff(by_item.indptr))
         starts = range(0, dataset.num_items, ROWS_AT_ONCE)
         chunks = [self._similar(by_item[start : start + ROWS_AT_ONCE], owned, norms, start) for start in starts]
-        self.similarity = sparse.vstack(chunks, format="csr")
+        self.matrix = sparse.vstack(chunks, format="csr")
         self.tie_breaker = tie_breaker(dataset)
 
     def _similar(self, rows: sparse.csr_array, owned: sparse.csr_array, norms: np.ndarray, start: int) -> sparse.csr_array:
@@ -58,9 +55,3 @@ class ItemKNN:
         place = np.arange(len(order)) - np.searchsorted(found.row[order], found.row[order])
         kept = order[(place < self.neighbours) & (values[order] > 0)]
         return sparse.csr_array((values[kept], (found.row[kept], other[kept])), shape=found.shape)
-
-    def score(self, histories: Sequences) -> Float[np.ndarray, "users items"]:
-        recent = recency_weights(histories, len(self.tie_breaker), last=self.last, decay=self.decay)
-        scores = (recent @ self.similarity).toarray()
-        scores += self.tie_breaker
-        return scores

@@ -6,15 +6,14 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sparse
-from jaxtyping import Float
 
+from genrec.baselines.item_to_item import ItemToItem
 from genrec.baselines.popularity import tie_breaker
-from genrec.baselines.recency import recency_weights
-from genrec.dataset import Dataset, Sequences
+from genrec.dataset import Dataset
 from genrec.errors import ConfigError
 
 
-class Transitions:
+class Transitions(ItemToItem):
     """A Markov chain that looks several steps ahead and several steps back (from the brief in the design notes).
 
     ``C[a, b]`` adds ``gap_decay ** (g - 1)`` whenever ``b`` follows ``a`` at a distance of ``g <= window`` events of one user;
@@ -38,14 +37,12 @@ class Transitions:
         decay: float = 0.5,
         normalization: Literal["source", "log"] = "source",
     ) -> None:
-        for name, value in (("window", window), ("last", last)):
-            if value < 1:
-                raise ConfigError(name, expected="1 or more", got=value, fix="choose another")
-        for name, share in (("gap_decay", gap_decay), ("decay", decay)):
-            if not 0 < share <= 1:
-                raise ConfigError(name, expected="a number in (0, 1]", got=share, fix="choose another")
-        self.window, self.gap_decay, self.last, self.decay = window, gap_decay, last, decay
-        self.normalization = normalization
+        super().__init__(last=last, decay=decay)
+        if window < 1:
+            raise ConfigError("window", expected="1 or more", got=window, fix="choose another")
+        if not 0 < gap_decay <= 1:
+            raise ConfigError("gap_decay", expected="a number in (0, 1]", got=gap_decay, fix="choose another")
+        self.window, self.gap_decay, self.normalization = window, gap_decay, normalization
 
     def fit(self, dataset: Dataset) -> None:
         train, size = dataset.train, dataset.num_items
@@ -60,11 +57,4 @@ class Transitions:
             counts = sparse.diags_array(1.0 / np.maximum(dataset.train_counts, 1)) @ counts
         else:
             counts.data = np.log1p(counts.data)
-        self.counts = counts.tocsr()
-        self.tie_breaker = tie_breaker(dataset)
-
-    def score(self, histories: Sequences) -> Float[np.ndarray, "users items"]:
-        recent = recency_weights(histories, len(self.tie_breaker), last=self.last, decay=self.decay)
-        scores = (recent @ self.counts).toarray()
-        scores += self.tie_breaker
-        return scores
+        self.matrix, self.tie_breaker = counts.tocsr(), tie_breaker(dataset)

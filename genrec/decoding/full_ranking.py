@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 
+from genrec.decoding.candidates import restricted
 from genrec.protocols import Decoded, DecodingRequest, ItemScorer
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
@@ -22,16 +23,7 @@ class FullRanking:
     @torch.inference_mode()
     def decode(self, generator: ItemScorer, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded:
         """Ranks all items for every history and returns the first ``request.k``."""
-        scores = generator.score(request.batch).float()
-        if request.bias is not None:
-            scores = scores + request.bias
-        if request.allowed is not None:
-            scores = scores.masked_fill(~request.allowed, float("-inf"))
-        if request.seen is not None:
-            # One column more than there are items takes the padding.
-            padded = torch.nn.functional.pad(scores, (0, 1))
-            index = torch.where(request.seen == PAD, scores.shape[1], request.seen)
-            scores = padded.scatter(1, index, float("-inf"))[:, :-1]
+        scores = restricted(generator.score(request.batch).float(), request)
         scores, items = scores.topk(min(request.k, scores.shape[1]), dim=1)
         live = scores > float("-inf")
         rank = torch.arange(1, scores.shape[1] + 1, device=scores.device).expand_as(items)

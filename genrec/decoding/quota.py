@@ -34,7 +34,7 @@ class Quota:
         self.strategy, self.groups, self.limit = strategy, groups, limit
 
     @property
-    def kind(self) -> Literal["autoregressive", "item_scorer"]:
+    def kind(self) -> Literal["autoregressive", "item_scorer", "any"]:
         return self.strategy.kind
 
     def check(self, k: int) -> None:

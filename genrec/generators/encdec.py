@@ -206,6 +206,13 @@ class EncDec(nn.Module):
 
     # --- dense head ---------------------------------------------------------------------------------------------------
 
+    def item_scores(self, batch: Batch) -> Float[Tensor, "batch items"]:
+        """The dense head's logits of all items for the next position of each history."""
+        assert self.item_query is not None, "trained without item_head"
+        states = self.history_states(batch)
+        last = states[torch.arange(len(batch), device=states.device), batch.lengths]
+        return self.item_query(last) @ self.item_table().T
+
     def item_table(self) -> Float[Tensor, "items dim"]:
         """Vectors of all items for the dense head: the input embedding, so that an unseen item has one too."""
         return self.item_embedding.table()

@@ -2,6 +2,8 @@
 
     prepare -> embed -> tokenize -> assign -> train -> recommend -> diagnose -> evaluate        and, when asked for: export
 
+``calibrate`` comes before ``recommend`` where the decoding strategy has something to fit.
+
 Fingerprints follow from the configuration alone, so the whole plan is known before anything runs.
 """
 
@@ -26,7 +28,7 @@ from genrec.stages.extend import extended_artifact, parent_of
 from genrec.stages.stage import Runtime, Stage, StageRun
 from genrec.stages.track import Tracking, tracking
 
-STAGES = ("prepare", "embed", "tokenize", "assign", "train", "recommend", "diagnose", "evaluate", "export")
+STAGES = ("prepare", "embed", "tokenize", "assign", "train", "calibrate", "recommend", "diagnose", "evaluate", "export")
 LAST = "evaluate"  # of `genrec run`
 
 

@@ -1,0 +1,70 @@
+"""Items that are ranked as single candidates rather than as leaves: their union, what may be listed, and the ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from genrec.protocols import Decoded, DecodingRequest
+from genrec.types import PAD
+
+
+def restricted(scores: Float[Tensor, "batch items"], request: DecodingRequest) -> Float[Tensor, "batch items"]:
+    """The ranking keys of the whole catalogue: scores plus the request's bias, -inf for what it forbids or has seen."""
+    if request.bias is not None:
+        scores = scores + request.bias
+    if request.allowed is not None:
+        scores = scores.masked_fill(~request.allowed, float("-inf"))
+    if request.seen is not None:
+        # One column more than there are items takes the padding.
+        padded = torch.nn.functional.pad(scores, (0, 1))
+        index = torch.where(request.seen == PAD, scores.shape[1], request.seen)
+        scores = padded.scatter(1, index, float("-inf"))[:, :-1]
+    return scores
+
+
+def bias_of(request: DecodingRequest, items: Int64[Tensor, "batch candidates"]) -> Float[Tensor, "batch candidates"]:
+    """What the request adds to the key of each item."""
+    if request.bias is None:
+        return torch.zeros(items.shape, device=items.device)
+    return request.bias.expand(len(items), -1).gather(1, items.clamp(min=0))
+
+
+def best_items(keys: Float[Tensor, "batch items"], number: int) -> Int64[Tensor, "batch best"]:
+    """The items with the largest keys, ``PAD`` where no more are allowed."""
+    keys, items = keys.topk(min(number, keys.shape[1]), dim=1)
+    return torch.where(keys > float("-inf"), items, PAD)
+
+
+def union(lists: Sequence[Int64[Tensor, "batch _"]]) -> Int64[Tensor, "batch candidates"]:
+    """The distinct items of several lists, row by row in descending order, ``PAD`` at the end."""
+    items = torch.cat(list(lists), dim=1).sort(dim=1, descending=True).values
+    repeated = torch.nn.functional.pad(items[:, 1:] == items[:, :-1], (1, 0))
+    items = items.masked_fill(repeated, PAD).sort(dim=1, descending=True).values
+    return items[:, : int((items != PAD).sum(dim=1).max())]
+
+
+def ranked(items: Int64[Tensor, "batch candidates"], keys: Float[Tensor, "batch candidates"], k: int) -> Decoded:
+    """The ``k`` items with the largest keys; equal keys are a tie group, and the last one is listed whole.
+
+    Args:
+        items: distinct within a row; ``PAD`` entries are never listed.
+        keys: what to rank by.
+        k: how many items.
+    """
+    keys, place = keys.masked_fill(items == PAD, float("-inf")).sort(dim=1, descending=True, stable=True)
+    items = items.gather(1, place)
+    rank = torch.arange(items.shape[1], device=items.device).expand_as(items)
+    new = torch.nn.functional.pad(keys[:, 1:] != keys[:, :-1], (1, 0), value=True)
+    start = torch.where(new, rank, 0).cummax(dim=1).values  # 0-based rank at which each entry's group starts
+    size = torch.zeros_like(rank).scatter_add_(1, start, torch.ones_like(rank)).gather(1, start)
+    listed = (start < k) & (keys > float("-inf"))
+    width = max(int(listed.sum(dim=1).max()), 1) if listed.numel() else 0
+
+    def slots(values: Tensor, empty: int | float) -> Tensor:
+        return torch.where(listed, values, empty)[:, :width]
+
+    return Decoded(slots(items, PAD), slots(keys, float("-inf")), slots(start + 1, PAD), slots(size, PAD))

@@ -1,0 +1,172 @@
+"""Several scorers as one: the union of their candidates, each scored exactly by all of them.
+
+COBRA's BeamFusion (from the brief in the design notes) in general form. There, a beam's probability and a cosine are multiplied
+as two softmaxes with hand-set temperatures, over the candidates of the beam alone. Here any number of members take part, every
+candidate has every member's log-probability over the whole catalogue, and the weights are fitted on validation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from genrec.batch import Batch
+from genrec.dataset import Dataset
+from genrec.decoding.candidates import best_items, bias_of, ranked, restricted, union
+from genrec.decoding.full_ranking import FullRanking
+from genrec.decoding.likelihood import item_log_probs
+from genrec.decoding.smoothed import Smoothed
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.errors import ConfigError, did_you_mean
+from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, KeptFloor
+from genrec.trie import PrefixTrie
+from genrec.types import PAD
+
+GENERATOR, HEAD = "generator", "head"  # members that the generator itself is
+STATE_FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What all members think of the items that any of them proposes.
+
+    Args:
+        items: [batch, candidates], distinct; ``PAD`` at the end.
+        log_probs: over the whole catalogue, by each member in the order of ``Fusion.active``; -inf at ``PAD``.
+    """
+
+    items: Int64[Tensor, "batch candidates"]
+    log_probs: Float[Tensor, "batch candidates members"]
+
+
+class Fusion:
+    """Ranks by a weighted sum of the members' log-probabilities: a product of experts.
+
+    A member proposes its best items after filters, bias and seen items, so ``k`` items are found whenever ``k`` are allowed. The
+    answer's scores are the weighted sums (plus the bias): no probabilities, but the same whatever else is allowed. The generator
+    member costs a beam search and the exact likelihood of all candidates; the others score the whole catalogue.
+
+    Args:
+        members: who takes part: "generator" (its IDs; of an item scorer, its scores), "head" (its dense item head, where it has
+            one) and names of ``scorers``.
+        scorers: floors by name, fitted on the training part; those that are no members are left alone.
+        num_candidates: that each member proposes, at least; as many beams are searched.
+    """
+
+    kind: ClassVar[Literal["any"]] = "any"
+    needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
+
+    def __init__(
+        self,
+        *,
+        members: tuple[str, ...] = (GENERATOR, HEAD),
+        scorers: Mapping[str, KeptFloor] | None = None,
+        num_candidates: int = 50,
+    ) -> None:
+        known = (GENERATOR, HEAD, *(scorers or {}))
+        for name in members:
+            if name not in known:
+                fix = did_you_mean(name, known)
+                raise ConfigError("decoding.members", expected="generator, head or a scorer", got=name, fix=fix)
+        if not members or len(set(members)) < len(members):
+            raise ConfigError("decoding.members", expected="one or more, each once", got=list(members), fix="name them again")
+        if num_candidates < 1:
+            raise ConfigError("decoding.num_candidates", expected="at least 1", got=num_candidates, fix="raise it")
+        self.members, self.num_candidates = members, num_candidates
+        self.scorers = {name: Smoothed(floor) for name, floor in (scorers or {}).items() if name in members}
+        self.active: tuple[str, ...] = members
+        self.weights: dict[str, float] = {}
+
+    def check(self, k: int) -> None:
+        """Any number of items can be found."""
+
+    # --- fitting ------------------------------------------------------------------------------------------------------
+
+    def fit(self, generator: Any, dataset: Dataset) -> None:
+        """Fits the scorers on the training part, and leaves out the head where the generator has none.
+
+        Raises:
+            ConfigError: when nobody is left.
+        """
+        without = not getattr(generator, "has_item_head", False)
+        self.active = tuple(name for name in self.members if not (name == HEAD and without))
+        if not self.active:
+            fix = "train with generator.item_head=true, or add a member"
+            raise ConfigError(
+                "decoding.members", expected=f"one that {type(generator).__name__} has", got=list(self.members), fix=fix
+            )
+        for scorer in self.scorers.values():
+            scorer.fit(dataset)
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights and the fitted scorers."""
+        state = {"weights": self.weights, "strengths": {name: scorer.strength for name, scorer in self.scorers.items()}}
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+        for name, scorer in self.scorers.items():
+            (folder / name).mkdir()
+            scorer.save(folder / name)
+
+    def restore(self, folder: Path) -> None:
+        """Reads what ``save`` wrote."""
+        self.weights = json.loads((folder / STATE_FILE).read_text())["weights"]
+        self.active = tuple(self.weights)
+        for name, scorer in self.scorers.items():
+            scorer.restore(folder / name)
+
+    # --- decoding -----------------------------------------------------------------------------------------------------
+
+    def search(self, generator: Any, k: int) -> DecodingStrategy:
+        """What finds the generator's own ``k`` candidates."""
+        return TrieBeam(num_beams=k) if hasattr(generator, "prefill") else FullRanking()
+
+    @torch.inference_mode()
+    def candidates(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Candidates:
+        """The union of what the members propose, scored by all."""
+        number = max(self.num_candidates, request.k)
+        tables = {name: table for name in self.active if (table := self._table(name, generator, request.batch)) is not None}
+        proposed = [best_items(restricted(table, request), number) for table in tables.values()]
+        if GENERATOR in self.active and GENERATOR not in tables:
+            wanted = replace(request, k=number, observer=None)
+            proposed.append(self.search(generator, number).decode(generator, trie, wanted).items)
+        items = union(proposed)
+        scored = [
+            tables[name].gather(1, items.clamp(min=0))
+            if name in tables
+            else item_log_probs(generator, trie, request.batch, items)
+            for name in self.active
+        ]
+        log_probs = torch.stack(scored, dim=-1).masked_fill((items == PAD).unsqueeze(-1), float("-inf"))
+        return Candidates(items, log_probs)
+
+    def fused(self, candidates: Candidates) -> Float[Tensor, "batch candidates"]:
+        """The weighted sum of the members' log-probabilities."""
+        weights = candidates.log_probs.new_tensor([self.weights[name] for name in self.active])
+        missing = (candidates.items == PAD).unsqueeze(-1)  # 0 times -inf would be no number
+        return (candidates.log_probs.masked_fill(missing, 0.0) @ weights).masked_fill(missing.squeeze(-1), float("-inf"))
+
+    @torch.inference_mode()
+    def decode(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded:
+        """Ranks the candidates of every history, all together and by each member alone."""
+        candidates = self.candidates(generator, trie, request)
+        bias = bias_of(request, candidates.items)
+
+        def by(scores: Tensor) -> Decoded:
+            return ranked(candidates.items, scores + bias, request.k)
+
+        alone = {name: by(candidates.log_probs[..., place]) for place, name in enumerate(self.active)}
+        return replace(by(self.fused(candidates)), members=alone)
+
+    def _table(self, name: str, generator: Any, batch: Batch) -> Float[Tensor, "batch items"] | None:
+        """A member's log-probabilities of the whole catalogue; None for codes, which are scored candidate by candidate."""
+        if name in self.scorers:
+            return self.scorers[name].log_probs(batch)
+        if name == HEAD:
+            return generator.item_scores(batch).float().log_softmax(dim=1)
+        return generator.score(batch).float().log_softmax(dim=1) if hasattr(generator, "score") else None

@@ -1,0 +1,186 @@
+"""calibrate: fits a fusion's scorers on the training part and its weights on validation targets -> ``calibration``.
+
+calibration.json holds the weights; beside it each scorer's fitted state. The facts: of a seeded sample of the users with a
+validation target, each one's FIRST target (the very next item):
+
+    weights     member -> weight >= 0 of its log-probabilities
+    strengths   scorer -> strength of its prior (see ``Smoothed``)
+    users       how many were drawn; excluded: their target stands in their history, where the rule forbids it
+    missed      users whose target no member proposed; they say nothing about weights, and count 0 in the figures
+    candidates  mean number of candidates of a user
+    alone       member -> figures of its own ranking of the candidates: recall@10, ndcg@10
+    fused       the same of the weighted ranking, on the users that the few weights were fitted on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from genrec.components import completed, component_class, instantiate
+from genrec.dataset import Dataset
+from genrec.decoding.fusion import Fusion
+from genrec.decoding.users import request_of, users_with_targets
+from genrec.decoding.weights import fit_weights
+from genrec.errors import ConfigError, DataError
+from genrec.sids import SIDTable
+from genrec.stages import train
+from genrec.stages.embed import JOINT, read_vectors
+from genrec.stages.progress import user_progress
+from genrec.stages.recommend import RecommendSettings
+from genrec.stages.stage import Stage, StageRun
+from genrec.trie import PrefixTrie
+from genrec.types import PAD
+
+K = 10  # of the figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateSettings:
+    """On whom weights are fitted: the ``calibrate`` group.
+
+    Args:
+        num_users: sampled among those with a validation target, at least 1.
+        seed: of the draw.
+    """
+
+    num_users: int = 5000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_users < 1:
+            raise ConfigError("calibrate.num_users", expected="at least 1", got=self.num_users, fix="raise it")
+
+
+def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The generator with what it stands on, and what the scorers need.
+
+    Raises:
+        ConfigError: when the decoding strategy has nothing to fit.
+    """
+    strategy = component_class(config["decoding"], "decoding")
+    if "calibration" not in getattr(strategy, "needs", ()):
+        fix = "choose decoding=fusion"
+        raise ConfigError("decoding", expected="a strategy with weights to fit", got=strategy.__name__, fix=fix)
+    node = completed(config["decoding"])
+    scorers = [component_class(scorer) for name, scorer in (node["scorers"] or {}).items() if name in node["members"]]
+    needed = {kind for scorer in scorers for kind in getattr(scorer, "needs", ())}
+    return tuple(dict.fromkeys((*train.inputs(config), "generator", *sorted(needed))))
+
+
+def build(run: StageRun) -> dict[str, Any]:
+    """Writes calibration.json and the scorers' fitted state."""
+    from genrec.training.fit import resolve_device  # Lightning is slow to import
+
+    settings: CalibrateSettings = instantiate(run.config["calibrate"], "calibrate")
+    rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
+    dataset = Dataset.load(run.inputs["dataset"].path)
+    vectors = {"item_vectors": read_vectors(run.inputs["encoder"])[JOINT]} if "encoder" in run.inputs else {}
+    strategy: Fusion = instantiate(run.config["decoding"], "decoding", **vectors)
+    device = resolve_device(run.runtime.device)
+    sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
+    trie = PrefixTrie.build(sids) if sids else None
+    generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
+    trie = trie.to(device) if trie else None
+
+    strategy.fit(generator, dataset)
+    for name in (name for name in strategy.members if name not in strategy.active):
+        run.say(f"{name}: {type(generator).__name__} was trained without one, left out")
+    users, targets, excluded = _sample(dataset, settings, exclude_seen=rule.exclude_seen)
+    chunks = np.split(np.arange(len(users)), range(rule.batch_size, len(users), rule.batch_size))
+    k = min(rule.k, dataset.num_items)
+    histories = dataset.histories("validation")
+    requests = [request_of(generator, histories, users[chunk], k=k, exclude_seen=rule.exclude_seen) for chunk in chunks]
+    for scorer in strategy.scorers.values():
+        scorer.fit_strength([request.batch for request in requests], targets)
+    parts = []
+    with user_progress("users", len(users), run.runtime.progress) as advance:
+        for request in requests:
+            found = strategy.candidates(generator, trie, request)
+            parts.append((found.items.cpu().numpy(), found.log_probs.cpu().numpy()))
+            advance(len(request.batch))
+    items = _stacked([part[0] for part in parts], PAD)
+    log_probs = _stacked([part[1] for part in parts], -np.inf)
+
+    is_target = items == targets[:, None]
+    proposed = is_target.any(axis=1)
+    if not proposed.any():
+        fix = "raise decoding.num_candidates"
+        raise DataError("calibrate", expected="a target among the candidates", got=f"none of {len(users):,} users", fix=fix)
+    place, known = is_target[proposed].argmax(axis=1), log_probs[proposed]
+    weights = fit_weights(known, place)
+    strategy.weights = dict(zip(strategy.active, weights.tolist(), strict=True))
+    strategy.save(run.folder)
+
+    of_user = len(users) + excluded  # who cannot be hit counts, too
+    fused = np.where(np.isfinite(known), known, 0.0) @ weights
+    fused = np.where(np.isfinite(known).all(axis=2), fused, -np.inf)
+    facts = {
+        "weights": strategy.weights,
+        "strengths": {name: scorer.strength for name, scorer in strategy.scorers.items()},
+        "users": of_user,
+        "excluded": excluded,
+        "missed": int((~proposed).sum()),
+        "candidates": float((items != PAD).sum(axis=1).mean()),
+        "alone": {name: _figures(known[..., m], place, of_user) for m, name in enumerate(strategy.active)},
+        "fused": _figures(fused, place, of_user),
+    }
+    for line in _told(facts):
+        run.say(line)
+    return facts
+
+
+def _sample(dataset: Dataset, settings: CalibrateSettings, *, exclude_seen: bool) -> tuple[np.ndarray, np.ndarray, int]:
+    """Users by length of their histories, so that little is padded; their next items; how many the rule forbids to hit."""
+    users = users_with_targets(dataset, "validation")
+    users = np.random.default_rng(settings.seed).permutation(users)[: settings.num_users]
+    histories, targets = dataset.histories("validation"), dataset.targets("validation")
+    following = targets.item_idx[targets.offsets[users]].astype(np.int64)
+    seen = np.array([item in histories[user] for user, item in zip(users, following, strict=True)], dtype=bool)
+    is_open = ~seen if exclude_seen else np.ones(len(users), dtype=bool)
+    if not is_open.any():
+        raise DataError(
+            "calibrate",
+            expected="users with a validation target that may be recommended",
+            got=f"none ({len(users):,} drawn; split {dataset.facts.get('split')})",
+            fix="prepare with a split that holds events out, such as split=leave_one_out",
+        )
+    users, following = users[is_open], following[is_open]
+    order = np.argsort(histories.lengths[users], kind="stable")
+    return users[order], following[order], int((~is_open).sum())
+
+
+def _stacked(parts: list[np.ndarray], empty: float) -> np.ndarray:
+    """Tables of different width, one below the other."""
+    width = max(part.shape[1] for part in parts)
+    pads = [[(0, 0), (0, width - part.shape[1]), *[(0, 0)] * (part.ndim - 2)] for part in parts]
+    return np.concatenate([np.pad(part, pad, constant_values=empty) for part, pad in zip(parts, pads, strict=True)])
+
+
+def _figures(keys: np.ndarray, target: np.ndarray, num_users: int) -> dict[str, float]:
+    """Recall and NDCG of the targets' ranks by these keys; in ties by the expected rank."""
+    own = keys[np.arange(len(keys)), target][:, None]
+    rank = (keys > own).sum(axis=1) + ((keys == own).sum(axis=1) + 1) / 2
+    hit = rank <= K
+    return {f"recall@{K}": float(hit.sum() / num_users), f"ndcg@{K}": float((hit / np.log2(rank + 1)).sum() / num_users)}
+
+
+def _told(facts: Mapping[str, Any]) -> list[str]:
+    rows = [*facts["alone"].items(), ("fused", facts["fused"])]
+    lines = [
+        f"{name}: "
+        + (f"weight {facts['weights'][name]:.3f}, " if name in facts["weights"] else "")
+        + ", ".join(f"{metric} {value:.4f}" for metric, value in figures.items())
+        for name, figures in rows
+    ]
+    users, missed = facts["users"], facts["missed"]
+    return [f"validation, {users:,} users; nobody proposed the target of {missed:,} ({missed / users:.0%})", *lines]
+
+
+STAGE = Stage(
+    name="calibrate", kind="calibration", version=1, reads=("decoding", "recommend", "calibrate"), inputs=inputs, build=build
+)
