@@ -336,8 +336,8 @@ class DecodingStrategy(Protocol):
         """``trie`` is a ``PrefixTrie`` for autoregressive generators and None for item scorers."""
         ...
 
-    # With a class attribute ``needs`` that names "calibration", the ``calibrate`` stage fits it, and ``restore(folder)`` gives it
-    # its fitted state before it decodes.
+    # With a class attribute ``needs`` that names "calibration", the ``calibrate`` stage fits it, and ``restore(folder)`` gives
+    # it its fitted state before it decodes.
 
 
 # --- baselines -------------------------------------------------------------------------------------------------------
@@ -353,6 +353,7 @@ class Floor(Protocol):
         ...
 
 
+@runtime_checkable
 class KeptFloor(Floor, Protocol):
     """A floor whose fitted state can be kept, and whose scores are >= 0: what a fusion takes as a member.
 

@@ -49,9 +49,9 @@ class Candidates:
 class Fusion:
     """Ranks by a weighted sum of the members' log-probabilities: a product of experts.
 
-    A member proposes its best items after filters, bias and seen items, so ``k`` items are found whenever ``k`` are allowed. The
-    answer's scores are the weighted sums (plus the bias): no probabilities, but the same whatever else is allowed. The generator
-    member costs a beam search and the exact likelihood of all candidates; the others score the whole catalogue.
+    A member proposes its best items after filters, bias and seen items, so ``k`` items are found whenever ``k`` are allowed.
+    The answer's scores are the weighted sums (plus the bias): no probabilities, but the same whatever else is allowed. The
+    generator costs a beam search and the exact likelihood of all candidates; the other members score the whole catalogue.
 
     Args:
         members: who takes part: "generator" (its IDs; of an item scorer, its scores), "head" (its dense item head, where it has
@@ -77,6 +77,10 @@ class Fusion:
                 raise ConfigError("decoding.members", expected="generator, head or a scorer", got=name, fix=fix)
         if not members or len(set(members)) < len(members):
             raise ConfigError("decoding.members", expected="one or more, each once", got=list(members), fix="name them again")
+        for name, floor in (scorers or {}).items():
+            if not isinstance(floor, KeptFloor):
+                where, fix = f"decoding.scorers.{name}", "choose Transitions, ItemKNN or VectorNeighbours"
+                raise ConfigError(where, expected="a floor with save and restore", got=type(floor).__name__, fix=fix)
         if num_candidates < 1:
             raise ConfigError("decoding.num_candidates", expected="at least 1", got=num_candidates, fix="raise it")
         self.members, self.num_candidates = members, num_candidates

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from genrec.batch import Batch, padded_rows
 from genrec.dataset import Dataset, Sequences
-from genrec.protocols import DecodingRequest, DecodingStrategy, device_of
+from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, device_of
 from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, TIE_SIZE, TIE_START, USER_ID, USER_IDX, Split
+
+_TYPES: dict[str, Any] = {SCORE: np.float32}
 
 
 def recommend_users(
@@ -30,7 +32,7 @@ def recommend_users(
     batch_size: int,
     allowed: Bool[Tensor, " items"] | None = None,
     bias: Float[Tensor, " items"] | None = None,
-    on_batch: Callable[[int], None] = lambda count: None,
+    on_batch: Callable[[np.ndarray, Decoded], None] = lambda users, decoded: None,
 ) -> pl.DataFrame:
     """Recommends ``k`` items to each of ``users`` (rows of ``histories``).
 
@@ -47,32 +49,45 @@ def recommend_users(
         batch_size: users per batch.
         allowed: a filter for all of them.
         bias: what to add to the items' log-probabilities for all of them.
-        on_batch: called with the number of users done after each batch.
+        on_batch: called with the users of each batch and what was decoded for them.
 
     Returns:
         user_idx, item_idx, rank, score, tie_start, tie_size.
     """
     users = np.asarray(users)[np.argsort(histories.lengths[users], kind="stable")]
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in (USER_IDX, ITEM_IDX, RANK, SCORE, TIE_START, TIE_SIZE)}
+    lists = Lists()
     for start in range(0, len(users), batch_size):
         chunk = users[start : start + batch_size]
         request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen, allowed=allowed, bias=bias)
         decoded = strategy.decode(generator, trie, request)
+        lists.add(chunk, decoded)
+        on_batch(chunk, decoded)
+    return lists.table()
+
+
+class Lists:
+    """Decoded lists of many users, batch after batch."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[np.ndarray]] = {
+            name: [np.empty(0, _TYPES.get(name, np.int64))] for name in (USER_IDX, ITEM_IDX, RANK, SCORE, TIE_START, TIE_SIZE)
+        }
+
+    def add(self, users: np.ndarray, decoded: Decoded) -> None:
+        """Adds the lists of ``users``."""
         items = decoded.items.cpu().numpy()
         row, slot = np.nonzero(items != PAD)
-        columns[USER_IDX].append(chunk[row])
-        columns[ITEM_IDX].append(items[row, slot])
-        columns[RANK].append(slot + 1)
-        columns[SCORE].append(decoded.scores.cpu().numpy()[row, slot])
-        columns[TIE_START].append(decoded.tie_start.cpu().numpy()[row, slot])
-        columns[TIE_SIZE].append(decoded.tie_size.cpu().numpy()[row, slot])
-        on_batch(len(chunk))
-    types = {SCORE: np.float32}
-    data = {
-        name: np.concatenate(parts).astype(types.get(name, np.int64)) if parts else np.empty(0, types.get(name, np.int64))
-        for name, parts in columns.items()
-    }
-    return pl.DataFrame(data).sort(USER_IDX, RANK)
+        self._columns[USER_IDX].append(users[row])
+        self._columns[ITEM_IDX].append(items[row, slot])
+        self._columns[RANK].append(slot + 1)
+        self._columns[SCORE].append(decoded.scores.cpu().numpy()[row, slot])
+        self._columns[TIE_START].append(decoded.tie_start.cpu().numpy()[row, slot])
+        self._columns[TIE_SIZE].append(decoded.tie_size.cpu().numpy()[row, slot])
+
+    def table(self) -> pl.DataFrame:
+        """user_idx, item_idx, rank, score, tie_start, tie_size; by user and rank."""
+        data = {name: np.concatenate(parts).astype(_TYPES.get(name, np.int64)) for name, parts in self._columns.items()}
+        return pl.DataFrame(data).sort(USER_IDX, RANK)
 
 
 def request_of(

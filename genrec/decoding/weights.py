@@ -13,10 +13,10 @@ def fit_weights(
 ) -> Float[np.ndarray, " members"]:
     """The weights >= 0 under which the targets are most likely among their candidates.
 
-    ``p(i) = softmax over the user's candidates of sum_m w_m log p_m(i)``: a product of experts. The likelihood is concave in the
-    weights, so there is one optimum and no grid. A member's temperature needs no parameter of its own: within a user, a
-    softmax at another temperature is the same log-probabilities times a constant, which the weight takes up. A prior worth one
-    user holds the weights near equal shares where few users say otherwise.
+    ``p(i) = softmax over the user's candidates of sum_m w_m log p_m(i)``: a product of experts. The likelihood is concave in
+    the weights, so there is one optimum and no grid. A member's temperature needs no parameter of its own: within a user, a
+    softmax at another temperature is the same log-probabilities times a constant, which the weight takes up. A prior worth
+    one user holds the weights near equal shares where few users say otherwise.
 
     Args:
         log_probs: of each candidate by each member; -inf where the row has no more candidates.

@@ -120,6 +120,8 @@ def _made(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
 def _rows(name: str, metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]]:
     rows: list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]] = []
     rows += [(floor, "floor", row, metrics["floor_intervals"][floor]) for floor, row in metrics["floors"].items()]
+    members = metrics.get("members", {}).items()
+    rows += [(f"{member} alone", "floor", row, metrics["member_intervals"][member]) for member, row in members]
     rows += [(name, "model", metrics["model"], metrics["intervals"])]
     rows += [(f"{bound} bound", "bound", row, {}) for bound, row in metrics["bounds"].items()]
     return rows

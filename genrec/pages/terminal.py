@@ -94,5 +94,7 @@ def _table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
         add(f"{name} bound", row, {}, "cyan")
     table.add_section()
     for name, metrics in members:
+        for member, row in metrics.get("members", {}).items():
+            add(f"{member} alone", row, metrics["member_intervals"][member])
         add(name, metrics["model"], metrics["intervals"], "bold green")
     return table

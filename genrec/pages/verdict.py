@@ -18,11 +18,19 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
     key = f"{short}/ndcg@{metrics['rules']['headline_k']}"
     label, value = f"{split} {metric_label(key)}", metrics["model"][key]
     told = [_against_floor(name, label, value, metrics["best_floor"].get(short), metrics["floors"])]
+    if best := metrics.get("best_member", {}).get(short):
+        told.append(_against_member(best, metrics["members"][best["name"]][best["metric"]]))
     if bayes := metrics["bounds"].get("bayes"):
         told.append(
             f"It reaches {value / bayes[key]:.0%} of the Bayes bound ({bayes[key]:.4f}), the best any model can do here."
         )
     return " ".join(told)
+
+
+def _against_member(best: Mapping[str, Any], alone: float) -> str:
+    low, high = best["interval"]
+    what = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
+    return f"Fused it {what} its best member, {best['name']}, alone ({alone:.4f}; 95 % of the lead: {low:+.4f} to {high:+.4f})."
 
 
 def metric_label(key: str) -> str:

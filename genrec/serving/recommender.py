@@ -200,9 +200,12 @@ def open_bundle(path: Path, *, plugins: Sequence[str] = ()) -> Recommender:
         allow_package(package)
     sids = SIDTable.load(path / "sids") if (path / "sids").is_dir() else None
     trie = PrefixTrie.build(sids) if sids else None
+    strategy = instantiate(bundle["config"]["decoding"], "decoding")
+    if (path / "calibration").is_dir():
+        strategy.restore(path / "calibration")
     return Recommender(
         generator=open_generator(path / "generator", sids, trie),
-        strategy=instantiate(bundle["config"]["decoding"], "decoding"),
+        strategy=strategy,
         items=pl.read_parquet(path / ITEMS_FILE),
         sids=sids,
         trie=trie,

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from genrec.components import completed, component_class, instantiate
 from genrec.dataset import Dataset
@@ -162,11 +161,15 @@ def _stacked(parts: list[np.ndarray], empty: float) -> np.ndarray:
 
 
 def _figures(keys: np.ndarray, target: np.ndarray, num_users: int) -> dict[str, float]:
-    """Recall and NDCG of the targets' ranks by these keys; in ties by the expected rank."""
+    """Recall and NDCG of the targets' ranks by these keys; in a tie group the mean over its ranks."""
     own = keys[np.arange(len(keys)), target][:, None]
-    rank = (keys > own).sum(axis=1) + ((keys == own).sum(axis=1) + 1) / 2
-    hit = rank <= K
-    return {f"recall@{K}": float(hit.sum() / num_users), f"ndcg@{K}": float((hit / np.log2(rank + 1)).sum() / num_users)}
+    start, size = (keys > own).sum(axis=1), (keys == own).sum(axis=1)
+    found = {}
+    for metric, gains in (("recall", np.ones(K)), ("ndcg", 1 / np.log2(np.arange(K) + 2))):
+        gained = np.concatenate([[0.0], np.cumsum(gains)])  # by all ranks up to this one
+        total = gained[np.minimum(start + size, K)] - gained[np.minimum(start, K)]
+        found[f"{metric}@{K}"] = float((total / size).sum() / num_users)
+    return found
 
 
 def _told(facts: Mapping[str, Any]) -> list[str]:

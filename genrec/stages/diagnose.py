@@ -40,6 +40,7 @@ import torch
 
 from genrec.components import instantiate
 from genrec.dataset import Dataset
+from genrec.decoding.fusion import Fusion
 from genrec.decoding.next_item import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
 from genrec.decoding.occlusion import history_weights
 from genrec.decoding.users import users_with_targets
@@ -89,12 +90,15 @@ def build(run: StageRun) -> dict[str, Any]:
     rule: recommend.RecommendSettings = instantiate(run.config["recommend"], "recommend")
     strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")
     dataset = Dataset.load(run.inputs["dataset"].path)
+    k = min(rule.k, dataset.num_items)
     device = resolve_device(run.runtime.device)
     sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
     trie = PrefixTrie.build(sids) if sids else None
     generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
+    if isinstance(strategy, Fusion):
+        strategy = strategy.search(generator, max(strategy.num_candidates, k))  # the generator is what is diagnosed
     trie = trie.to(device) if trie and strategy.kind == "autoregressive" else None
-    decoder = Decoder(generator, strategy, trie, min(rule.k, dataset.num_items), rule.exclude_seen)
+    decoder = Decoder(generator, strategy, trie, k, rule.exclude_seen)
 
     split = sampled_split(dataset, rule)
     rng = np.random.default_rng(settings.seed)
@@ -239,7 +243,7 @@ STAGE = Stage(
     kind="diagnosis",
     version=1,
     reads=("decoding", "recommend", "diagnose"),
-    inputs=recommend.inputs,
+    inputs=lambda config: (*train.inputs(config), "generator"),
     build=build,
     beside="recommendations",
 )

@@ -7,6 +7,7 @@ The lists are those of the run's own model, or of ``recommendations=FILE``, whoe
     published         name -> figures of others, as they were given (``evaluate.published``)
     intervals         key -> [low, high] of every figure that is a mean over users; floor_intervals: name -> the same
     best_floor        short split -> name of the floor with the best ndcg, metric key, the model's paired lead, its interval
+    members           of a fusion: name -> the figures of each member alone; member_intervals and best_member as of floors
     slices            short split -> entries: slice, name, targets, users, share; rows and intervals: recommender ("model" or a
                       floor) -> recall and ndcg at the headline k (see ``measure_slices``)
     left_out          figure -> why it could not be counted here
@@ -20,6 +21,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -144,6 +146,7 @@ def build(run: StageRun) -> dict[str, Any]:
         run.say(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
     floors = {name: floors[name] for name in evaluator.floors}
     model = measure(lists.of, ruler, popularity)
+    members = {name: measure(_lists_in(file), ruler, popularity) for name, file in lists.members.items()}
     if popularity is None:
         left_out["serendipity"] = "there is no popularity floor to compare with"
     for figure, why in left_out.items():
@@ -159,6 +162,7 @@ def build(run: StageRun) -> dict[str, Any]:
 
     everybody = {"model": model} | floors
     intervals = intervals_of(everybody, draws=evaluator.draws, seed=evaluator.seed)
+    metric = f"ndcg@{ruler.headline_k}"
     metrics: dict[str, Any] = {
         "model": model.means,
         "floors": {name: floor.means for name, floor in floors.items()},
@@ -166,7 +170,10 @@ def build(run: StageRun) -> dict[str, Any]:
         "published": evaluator.published,
         "intervals": intervals.pop("model"),
         "floor_intervals": intervals,
-        "best_floor": lead_over_best(model, floors, f"ndcg@{ruler.headline_k}", draws=evaluator.draws, seed=evaluator.seed),
+        "best_floor": lead_over_best(model, floors, metric, draws=evaluator.draws, seed=evaluator.seed),
+        "members": {name: member.means for name, member in members.items()},
+        "member_intervals": intervals_of(members, draws=evaluator.draws, seed=evaluator.seed) if members else {},
+        "best_member": lead_over_best(model, members, metric, draws=evaluator.draws, seed=evaluator.seed),
         "slices": _slices(everybody, ruler, evaluator),
         "left_out": left_out,
         "rules": {
@@ -198,7 +205,13 @@ def build(run: StageRun) -> dict[str, Any]:
     pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
     if lists.source == "file":
         lists.table.write_parquet(run.folder / recommend.TABLE_FILE)
-    return {"metrics": metrics["model"], "best_floor": metrics["best_floor"], "users": metrics["users"]}
+    facts = {key: metrics[key] for key in ("best_floor", *(["best_member"] if members else []), "users")}
+    return {"metrics": metrics["model"], **facts}
+
+
+def _lists_in(file: Path) -> Lists:
+    """The lists of a table on disk, split by split."""
+    return lambda split: pl.read_parquet(file).filter(pl.col(SPLIT) == split)
 
 
 def _warnings(

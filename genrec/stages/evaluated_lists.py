@@ -14,7 +14,7 @@ from genrec.dataset import Dataset
 from genrec.errors import DataError
 from genrec.metrics.ties import cut_ties
 from genrec.stages.outside_lists import read_lists
-from genrec.stages.recommend import TABLE_FILE, RecommendSettings
+from genrec.stages.recommend import MEMBERS, TABLE_FILE, RecommendSettings
 from genrec.stages.stage import StageRun
 from genrec.types import RANK, SPLIT, SPLITS, USER_ID, Split
 
@@ -30,6 +30,7 @@ class EvaluatedLists:
         source: "run" or "file".
         doubts: what was odd about the file.
         guessed_ties: whether its tie groups were made from equal scores.
+        members: name -> the table that each member of a fusion would have made alone.
     """
 
     table: pl.DataFrame
@@ -38,6 +39,7 @@ class EvaluatedLists:
     source: Literal["run", "file"]
     doubts: list[str] = field(default_factory=list)
     guessed_ties: bool = False
+    members: dict[str, Path] = field(default_factory=dict)
 
     def of(self, split: Split) -> pl.DataFrame:
         """The lists of one split."""
@@ -97,7 +99,8 @@ def lists_of_run(run: StageRun, dataset: Dataset) -> EvaluatedLists:
     if file is None:
         made = run.inputs["recommendations"]
         table = pl.read_parquet(made.path / TABLE_FILE)
-        return EvaluatedLists(table, int(made.facts["k"]), bool(made.facts["exclude_seen"]), "run")
+        members = {name: made.path / MEMBERS / f"{name}.parquet" for name in made.facts.get("members", ())}
+        return EvaluatedLists(table, int(made.facts["k"]), bool(made.facts["exclude_seen"]), "run", members=members)
     settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
     path = Path(file).expanduser()
     table, guessed_ties, doubts = read_lists(path, dataset, exclude_seen=settings.exclude_seen, say=run.say)

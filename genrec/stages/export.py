@@ -5,6 +5,7 @@ A bundle needs nothing outside itself (a text encoder's base model aside), so it
     bundle.json                                what it is: versions, components, counts, the seen-item rule
     items.parquet                              the catalogue, row number == item_idx
     generator/  sids/  encoder/  tokenizer/    the artifacts of these names as they are; the last three where needed
+    calibration/                               of a fusion: its weights and fitted scorers
     sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
     README.md                                  the model card
 """
@@ -34,7 +35,7 @@ from genrec.types import ITEM_ID
 
 SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
 BUNDLE_FILE, ITEMS_FILE, CARD_FILE = "bundle.json", "items.parquet", "README.md"
-PARTS = ("generator", "sids", "encoder", "tokenizer")
+PARTS = ("generator", "sids", "encoder", "tokenizer", "calibration")
 
 
 @dataclass(frozen=True, kw_only=True)

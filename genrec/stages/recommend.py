@@ -1,19 +1,23 @@
-"""recommend: decodes the best items for every user with something to predict -> ``recommendations``."""
+"""recommend: decodes the best items for every user with something to predict -> ``recommendations``.
+
+A fusion leaves a table of the same form for each of its members alone: ``members/<name>.parquet``.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
-from genrec.components import instantiate
+from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
-from genrec.decoding.users import recommend_users, users_with_targets, with_ids
+from genrec.decoding.users import Lists, recommend_users, users_with_targets, with_ids
 from genrec.errors import ConfigError
-from genrec.protocols import DecodingStrategy
+from genrec.protocols import Decoded
 from genrec.sids import SIDTable
 from genrec.stages import train
 from genrec.stages.progress import user_progress
@@ -22,6 +26,7 @@ from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID, SPLIT, USER_ID
 
 TABLE_FILE = "recommendations.parquet"
+MEMBERS = "members"  # folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +57,19 @@ class RecommendSettings:
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the generator was trained on, and the generator."""
-    return (*train.inputs(config), "generator")
+    """What the generator was trained on, the generator, and what was fitted of the decoding strategy."""
+    fitted = getattr(component_class(config["decoding"], "decoding"), "needs", ())
+    return (*train.inputs(config), "generator", *sorted(fitted))
 
 
 def build(run: StageRun) -> dict[str, Any]:
-    """Writes the table: split, user_id, item_id, rank, score, tie_start, tie_size."""
+    """Writes the tables: split, user_id, item_id, rank, score, tie_start, tie_size."""
     from genrec.training.fit import resolve_device  # Lightning is slow to import
 
     settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
-    strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")
+    strategy: Any = instantiate(run.config["decoding"], "decoding")
+    if "calibration" in run.inputs:
+        strategy.restore(run.inputs["calibration"].path)
     dataset = Dataset.load(run.inputs["dataset"].path)
     k = min(settings.k, dataset.num_items)
     strategy.check(k)
@@ -72,8 +80,10 @@ def build(run: StageRun) -> dict[str, Any]:
     trie = trie.to(device) if trie else None
 
     tables, splits = [], {}
+    alone: dict[str, list[pl.DataFrame]] = {}
     for split in settings.splits:
         users = users_with_targets(dataset, split)
+        members: dict[str, Lists] = {}
         start = time.perf_counter()
         with user_progress(f"{split}", len(users), run.runtime.progress) as advance:
             table = recommend_users(
@@ -85,7 +95,7 @@ def build(run: StageRun) -> dict[str, Any]:
                 k=k,
                 exclude_seen=settings.exclude_seen,
                 batch_size=settings.batch_size,
-                on_batch=advance,
+                on_batch=_keeping(members, advance),
             )
         seconds = time.perf_counter() - start
         table = with_ids(table, dataset).select(pl.lit(split).alias(SPLIT), pl.all())
@@ -102,8 +112,25 @@ def build(run: StageRun) -> dict[str, Any]:
             f"{split}: {len(users):,} users at {speed:,.0f} users/s; {legal:,} of {table.height:,} items are in the catalogue"
         )
         tables.append(table)
+        for name, lists in members.items():
+            of_split = with_ids(lists.table(), dataset).select(pl.lit(split).alias(SPLIT), pl.all())
+            alone.setdefault(name, []).append(of_split)
     pl.concat(tables).write_parquet(run.folder / TABLE_FILE)
-    return {"k": k, "exclude_seen": settings.exclude_seen, "splits": splits}
+    for name, of_splits in alone.items():
+        (run.folder / MEMBERS).mkdir(exist_ok=True)
+        pl.concat(of_splits).write_parquet(run.folder / MEMBERS / f"{name}.parquet")
+    return {"k": k, "exclude_seen": settings.exclude_seen, "splits": splits} | ({"members": list(alone)} if alone else {})
+
+
+def _keeping(members: dict[str, Lists], advance: Callable[[int], None]) -> Callable[[np.ndarray, Decoded], None]:
+    """Puts aside what each member of a fusion would list."""
+
+    def keep(users: np.ndarray, decoded: Decoded) -> None:
+        for name, own in decoded.members.items():
+            members.setdefault(name, Lists()).add(users, own)
+        advance(len(users))
+
+    return keep
 
 
 STAGE = Stage(name="recommend", kind="recommendations", version=1, reads=("decoding", "recommend"), inputs=inputs, build=build)

@@ -4,7 +4,7 @@ Curves while it trains; after each stage what its artifact knows, whether it was
 
     train/loss  val/ndcg@10  train/targets        by step, on the validation sample
     test/recall@10  val/ndcg@10 ...               as in metrics.json; after `genrec train` alone, val/ is the best round's
-    floors/<name>/...  bounds/<name>/...          the same keys of those
+    floors/<name>/...  members/<name>/...  bounds/<name>/...    the same keys of those
     intervals/test/recall@10/low, .../high
     <kind>/...                                    every number among an artifact's facts: tokenizer/perplexity/0 (per level)
 """
@@ -126,7 +126,9 @@ def figures_of(artifact: Artifact) -> dict[str, float]:
         named = {
             f"intervals/{key}": dict(zip(("low", "high"), pair, strict=True)) for key, pair in metrics["intervals"].items()
         }
-        told: dict[str, Any] = {key: metrics[key] for key in ("floors", "bounds", "best_floor", "users")}
+        told: dict[str, Any] = {
+            key: metrics[key] for key in ("floors", "members", "bounds", "best_floor", "best_member", "users")
+        }
         return dict(_numbers(metrics["model"] | told | named))
     facts, best = artifact.facts, {}
     if artifact.kind == "generator" and "best" in facts:  # its validation stands where evaluation's will

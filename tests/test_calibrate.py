@@ -1,0 +1,163 @@
+"""The calibrate stage, and a whole run with decoding=fusion: weights from validation only, every member told alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.torch import save_file
+from small_world import OPTIONS, ring, scrambled, sids_of
+
+import genrec
+from genrec.artifacts import Artifact
+from genrec.config import compose
+from genrec.dataset import Dataset, Sequences
+from genrec.errors import ConfigError
+from genrec.runs import Run
+from genrec.stages.calibrate import STAGE
+from genrec.stages.pipeline import needed_stages, plan
+from genrec.stages.stage import Runtime, StageRun
+
+WORLD, SIDS = ring(num_items=30, num_users=40), sids_of(30, (4, 5, 6))
+TINY = [
+    *("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),
+    *("train.epochs=1", "train.num_validations=1", "device=cpu", "decoding=fusion", "recommend.k=15"),
+    *("generator.dim=16", "generator.num_heads=2", "generator.num_history_layers=1", "generator.num_decoder_layers=1"),
+    *("generator.item_head=true", "objective.item_weight=1.0", "evaluate.draws=50", "decoding.num_candidates=15"),
+]
+
+
+def calibrated(root: Path, world: Dataset, *overrides: str) -> tuple[dict[str, Any], list[str]]:
+    """Runs the stage on a generator with scrambled initial weights; returns the facts and what was said."""
+    for kind in ("dataset", "sids", "generator", "calibration", "encoder/vectors"):
+        (root / kind).mkdir(parents=True)
+    world.save(root / "dataset")
+    SIDS.save(root / "sids", world.item_ids)
+    option = next(option for option in OPTIONS if option.id == "encdec-hybrid")
+    generator = scrambled(option.build(SIDS))
+    told = {"generator": option.node(), "sids_layout": SIDS.layout, "num_items": SIDS.num_items}
+    (root / "generator" / "config.json").write_text(json.dumps(told))
+    save_file(generator.state_dict(), root / "generator" / "model.safetensors")
+    vectors = np.random.default_rng(0).normal(size=(world.num_items, 5)).astype(np.float32)
+    from safetensors.numpy import save_file as save_arrays
+
+    save_arrays({"vectors": vectors}, root / "encoder" / "vectors" / "item.safetensors")
+    tree = compose(["decoding=fusion", "decoding.num_candidates=8", "recommend.k=5", "recommend.batch_size=16", *overrides]).tree
+    said: list[str] = []
+    inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs(tree)}
+    config = {key: tree[key] for key in STAGE.reads}
+    run = StageRun(config, inputs, root / "calibration", root, said.append, Runtime(device="cpu", progress=False))
+    return STAGE.build(run), said
+
+
+def test_the_scorer_that_knows_the_world_gets_the_weight(tmp_path: Path) -> None:
+    facts, said = calibrated(tmp_path, WORLD)
+    assert set(facts["weights"]) == {"generator", "head", "transitions", "content"}
+    assert facts["weights"]["transitions"] == max(facts["weights"].values()) > 0.5, "the next item is the next number"
+    assert facts["fused"]["ndcg@10"] > max(facts["alone"][name]["ndcg@10"] for name in ("generator", "head", "content"))
+    assert facts["users"] == WORLD.num_users
+    assert 0 <= facts["missed"] < facts["users"]
+    assert json.loads((tmp_path / "calibration" / "calibration.json").read_text())["weights"] == facts["weights"]
+    assert any(line.startswith("transitions: weight ") for line in said)
+    assert any(line.startswith("fused: recall@10 ") for line in said)
+
+
+def test_test_targets_are_never_read(tmp_path: Path) -> None:
+    events = WORLD.events.item_idx.copy()
+    events[WORLD.events.offsets[1:] - 1] = np.random.default_rng(1).integers(0, 30, WORLD.num_users)
+    other = replace(WORLD, events=Sequences(events, WORLD.events.offsets))
+    assert not np.array_equal(other.targets("test").item_idx, WORLD.targets("test").item_idx)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert calibrated(tmp_path / "a", WORLD)[0] == calibrated(tmp_path / "b", other)[0]
+
+
+def test_a_target_in_the_history_is_counted_and_not_fitted_on(tmp_path: Path) -> None:
+    events = WORLD.events.item_idx.copy()
+    validation = WORLD.events.offsets[1:] - 2
+    events[validation[:7]] = events[validation[:7] - 1]
+    facts, _ = calibrated(tmp_path, replace(WORLD, events=Sequences(events, WORLD.events.offsets)))
+    assert facts["users"] == WORLD.num_users
+    assert facts["excluded"] >= 7
+
+
+def test_a_sample_of_the_users(tmp_path: Path) -> None:
+    assert calibrated(tmp_path, WORLD, "calibrate.num_users=11")[0]["users"] == 11
+
+
+def test_it_runs_only_where_something_is_to_be_fitted() -> None:
+    def stages(*overrides: str) -> list[str]:
+        return [stage.name for stage in needed_stages(compose(overrides).tree, "evaluate")]
+
+    assert "calibrate" not in stages()
+    assert stages("decoding=fusion") == [*stages()[:5], "calibrate", *stages()[5:]]
+    only = ("generator=sasrec", "decoding=fusion", "decoding.members=[generator,transitions]")
+    assert stages(*only)[:3] == ["prepare", "train", "calibrate"]
+    assert stages("generator=sasrec", "decoding=fusion")[:4] == ["prepare", "embed", "train", "calibrate"]
+
+
+def test_nothing_to_fit_is_told_before_anything_runs() -> None:
+    with pytest.raises(ConfigError, match=r"decoding: expected a strategy with weights to fit, got TrieBeam; .*fusion"):
+        plan(compose(["generator=encdec"]), until="calibrate")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    root = tmp_path_factory.mktemp("fusion")
+    return genrec.run(quiet=True, overrides=[*TINY, f"paths.runs={root}", "name=fused"])
+
+
+def metrics_of(run: Run) -> dict[str, Any]:
+    return dict(json.loads((run.artifact("evaluation").path / "metrics.json").read_text()))
+
+
+def test_every_member_is_told_beside_the_fusion(run: Run) -> None:
+    metrics, members = metrics_of(run), ["generator", "head", "transitions", "content"]
+    assert list(metrics["members"]) == list(metrics["member_intervals"]) == members
+    for short in ("val", "test"):
+        best = metrics["best_member"][short]
+        key = f"{short}/ndcg@10"
+        assert best["name"] == max(members, key=lambda name: metrics["members"][name][key])
+        assert best["lead"] == pytest.approx(metrics["model"][key] - metrics["members"][best["name"]][key])
+    page = (run.path / "report.html").read_text()
+    assert all(f"{name} alone" in page for name in members)
+    assert "its best member" in page
+    facts = run.artifact("calibration").facts
+    assert facts["fused"]["recall@10"] == pytest.approx(metrics["model"]["val/recall@10"]), "all users were sampled"
+    for name in members:
+        assert facts["alone"][name]["ndcg@10"] == pytest.approx(metrics["members"][name]["val/ndcg@10"], abs=1e-6)
+
+
+def test_a_members_table_is_a_table_of_recommendations(run: Run) -> None:
+    table = run.artifact("recommendations").path / "members" / "transitions.parquet"
+    again = genrec.run(
+        quiet=True, overrides=[*TINY, f"paths.runs={run.path.parent}", "name=member", f"recommendations={table}"]
+    )
+    expected = metrics_of(run)["members"]["transitions"]
+    assert metrics_of(again)["model"]["test/ndcg@10"] == pytest.approx(expected["test/ndcg@10"])
+
+
+def test_a_member_alone_is_a_run_that_shares_the_training(run: Run) -> None:
+    alone = genrec.run(
+        quiet=True, overrides=[*TINY, f"paths.runs={run.path.parent}", "name=head", "decoding.members=[head]"]
+    )
+    assert alone.artifact("generator").fingerprint == run.artifact("generator").fingerprint
+    assert metrics_of(alone)["model"]["test/ndcg@10"] == pytest.approx(metrics_of(run)["members"]["head"]["test/ndcg@10"])
+
+
+def test_a_bundle_recommends_the_same(run: Run, tmp_path: Path) -> None:
+    exported = genrec.run(until="export", quiet=True, overrides=[*TINY, f"paths.runs={run.path.parent}", "name=fused"])
+    moved = (exported.path / "bundle").resolve().rename(tmp_path / "bundle")
+    dataset = Dataset.load(run.artifact("dataset").path)
+    histories = dataset.histories("test")
+    ids = [dataset.item_ids.gather(histories[user]).to_list() for user in range(dataset.num_users)]
+    found = genrec.load(moved).recommend(ids, k=15)
+    table = pl.read_parquet(run.artifact("recommendations").path / "recommendations.parquet")
+    table = table.filter((pl.col("split") == "test") & (pl.col("rank") <= 15))
+    assert found["item_id"].to_list() == table["item_id"].to_list()
+    assert found["score"].to_numpy() == pytest.approx(table["score"].to_numpy(), abs=1e-5)
