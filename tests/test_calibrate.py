@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from small_world import OPTIONS, ring, scrambled, sids_of
 
@@ -44,10 +45,10 @@ def calibrated(root: Path, world: Dataset, *overrides: str) -> tuple[dict[str, A
     (root / "generator" / "config.json").write_text(json.dumps(told))
     save_file(generator.state_dict(), root / "generator" / "model.safetensors")
     vectors = np.random.default_rng(0).normal(size=(world.num_items, 5)).astype(np.float32)
-    from safetensors.numpy import save_file as save_arrays
-
     save_arrays({"vectors": vectors}, root / "encoder" / "vectors" / "item.safetensors")
-    tree = compose(["decoding=fusion", "decoding.num_candidates=8", "recommend.k=5", "recommend.batch_size=16", *overrides]).tree
+    tree = compose(
+        ["decoding=fusion", "decoding.num_candidates=8", "recommend.k=5", "recommend.batch_size=16", *overrides]
+    ).tree
     said: list[str] = []
     inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs(tree)}
     config = {key: tree[key] for key in STAGE.reads}
@@ -143,9 +144,7 @@ def test_a_members_table_is_a_table_of_recommendations(run: Run) -> None:
 
 
 def test_a_member_alone_is_a_run_that_shares_the_training(run: Run) -> None:
-    alone = genrec.run(
-        quiet=True, overrides=[*TINY, f"paths.runs={run.path.parent}", "name=head", "decoding.members=[head]"]
-    )
+    alone = genrec.run(quiet=True, overrides=[*TINY, f"paths.runs={run.path.parent}", "name=head", "decoding.members=[head]"])
     assert alone.artifact("generator").fingerprint == run.artifact("generator").fingerprint
     assert metrics_of(alone)["model"]["test/ndcg@10"] == pytest.approx(metrics_of(run)["members"]["head"]["test/ndcg@10"])
 

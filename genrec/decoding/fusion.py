@@ -22,7 +22,7 @@ from genrec.dataset import Dataset
 from genrec.decoding.candidates import best_items, bias_of, ranked, restricted, union
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.likelihood import item_log_probs
-from genrec.decoding.smoothed import Smoothed
+from genrec.decoding.smoothed import Smoothed, precise
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError, did_you_mean
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, KeptFloor
@@ -111,7 +111,7 @@ class Fusion:
 
     def save(self, folder: Path) -> None:
         """Writes the weights and the fitted scorers."""
-        state = {"weights": self.weights, "strengths": {name: scorer.strength for name, scorer in self.scorers.items()}}
+        state = {"weights": self.weights, "smoothings": {name: scorer.smoothing for name, scorer in self.scorers.items()}}
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
         for name, scorer in self.scorers.items():
             (folder / name).mkdir()
@@ -119,10 +119,12 @@ class Fusion:
 
     def restore(self, folder: Path) -> None:
         """Reads what ``save`` wrote."""
-        self.weights = json.loads((folder / STATE_FILE).read_text())["weights"]
+        state = json.loads((folder / STATE_FILE).read_text())
+        self.weights = state["weights"]
         self.active = tuple(self.weights)
         for name, scorer in self.scorers.items():
             scorer.restore(folder / name)
+            scorer.smoothing = state["smoothings"][name]
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 
@@ -146,7 +148,8 @@ class Fusion:
             else item_log_probs(generator, trie, request.batch, items)
             for name in self.active
         ]
-        log_probs = torch.stack(scored, dim=-1).masked_fill((items == PAD).unsqueeze(-1), float("-inf"))
+        columns = torch.stack([column.to(precise(items.device)) for column in scored], dim=-1)
+        log_probs = columns.masked_fill((items == PAD).unsqueeze(-1), float("-inf"))
         return Candidates(items, log_probs)
 
     def fused(self, candidates: Candidates) -> Float[Tensor, "batch candidates"]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from safetensors.numpy import load_file, save_file
+from jaxtyping import Float
 from torch import Tensor
 
 from genrec.batch import Batch
@@ -15,68 +14,45 @@ from genrec.dataset import Dataset, Sequences
 from genrec.protocols import KeptFloor
 from genrec.types import PAD
 
-PRIOR_FILE = "prior.safetensors"
-TRIED = np.logspace(-4, 2, 25)  # shares of the mean total score that are tried as strength of the prior
+
+def precise(device: torch.device) -> torch.dtype:
+    """float64 where there is one: floors break ties by differences that float32 would round away under a smoothing."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 class Smoothed:
-    """``p(i | history) = (s_i + strength * q_i) / (sum of s + strength)``, with the floor's scores ``s`` >= 0.
+    """``p(i | history) = (s_i + smoothing) / sum over items of (s + smoothing)``, with the floor's scores ``s`` >= 0.
 
-    The prior ``q`` is the popularity in training, plus one event for every item. A history that the floor knows much about
-    follows the floor, one that it knows nothing about the prior: Dirichlet smoothing, as for n-grams.
+    What a floor knows nothing about keeps a little probability, the same for all. A small smoothing tells items with some score
+    from those with none, a large one makes log-probabilities nearly linear in the scores; the ranking is the floor's own.
 
     Args:
         floor: gives the scores.
     """
 
     def __init__(self, floor: KeptFloor) -> None:
-        self.floor, self.strength = floor, 1.0
+        self.floor, self.smoothing = floor, 1.0
 
     def fit(self, dataset: Dataset) -> None:
         """Fits the floor on the training part."""
         self.floor.fit(dataset)
-        counts = dataset.train_counts + 1.0
-        self.prior = counts / counts.sum()
 
-    def fit_strength(self, batches: list[Batch], items: Int64[np.ndarray, " users"]) -> float:
-        """Chooses the strength under which these next items are most likely; returns their mean log-likelihood.
-
-        Args:
-            batches: histories.
-            items: what came next, in the order of the batches.
-        """
-        found, totals, start = [], [], 0
-        for batch in batches:
-            scores, wanted = self._scores(batch), items[start : start + len(batch)]
-            found.append(scores[np.arange(len(batch)), wanted])
-            totals.append(scores.sum(axis=1))
-            start += len(batch)
-        score, total = np.concatenate(found), np.concatenate(totals)
-        tried = TRIED * max(total.mean(), 1e-12)
-        likelihood = [np.log((score + tau * self.prior[items]) / (total + tau)).mean() for tau in tried]
-        best = int(np.argmax(likelihood))
-        self.strength = float(tried[best])
-        return float(likelihood[best])
+    def scores(self, batch: Batch) -> Float[Tensor, "batch items"]:
+        """The floor's own scores of every item, on the batch's device."""
+        history, lengths = batch.history.cpu().numpy(), batch.lengths.cpu().numpy()
+        sequences = Sequences(history[history != PAD].astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]))
+        scores = np.maximum(np.asarray(self.floor.score(sequences), dtype=np.float64), 0.0)
+        return torch.from_numpy(scores).to(batch.history.device, precise(batch.history.device))
 
     def log_probs(self, batch: Batch) -> Float[Tensor, "batch items"]:
-        """Log-probability of every item as the next one, on the batch's device."""
-        scores = self._scores(batch)
-        total = scores.sum(axis=1, keepdims=True) + self.strength
-        scores += self.strength * self.prior
-        return torch.from_numpy(np.log(scores / total)).float().to(batch.history.device)
+        """Log-probability of every item as the next one."""
+        smooth = self.scores(batch) + self.smoothing
+        return (smooth / smooth.sum(dim=1, keepdim=True)).log()
 
     def save(self, folder: Path) -> None:
-        """Writes the fitted floor and the prior."""
+        """Writes the fitted floor."""
         self.floor.save(folder)
-        save_file({"prior": self.prior, "strength": np.array([self.strength])}, folder / PRIOR_FILE)
 
     def restore(self, folder: Path) -> None:
         """Reads what ``save`` wrote."""
         self.floor.restore(folder)
-        state = load_file(folder / PRIOR_FILE)
-        self.prior, self.strength = state["prior"], float(state["strength"][0])
-
-    def _scores(self, batch: Batch) -> Float[np.ndarray, "batch items"]:
-        history, lengths = batch.history.cpu().numpy(), batch.lengths.cpu().numpy()
-        sequences = Sequences(history[history != PAD].astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]))
-        return np.maximum(np.asarray(self.floor.score(sequences), dtype=np.float64), 0.0)

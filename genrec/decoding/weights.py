@@ -1,11 +1,60 @@
-"""Weights of several experts, fitted to what really came next."""
+"""What a product of experts has to be told, fitted to what really came next."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+
+TRIED = np.logspace(-3, 2, 11)  # smoothings, in units of the mean score above 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A product of experts.
+
+    Args:
+        weights: of the members' log-probabilities, each >= 0.
+        smoothings: member -> what is added to its scores.
+        log_probs: of each candidate by each member under these smoothings, up to a constant per user.
+        log_likelihood: of the targets among their candidates, mean over users.
+    """
+
+    weights: Float[np.ndarray, " members"]
+    smoothings: Mapping[int, float]
+    log_probs: Float[np.ndarray, "users candidates members"]
+    log_likelihood: float
+
+
+def fit_experts(
+    log_probs: Float[np.ndarray, "users candidates members"],
+    target: Int64[np.ndarray, " users"],
+    scores: Mapping[int, Float[np.ndarray, "users candidates"]],
+) -> Fitted:
+    """Chooses the smoothing of each scorer, one after the other, and the weights, by the likelihood of the targets.
+
+    Args:
+        log_probs: of each candidate by each member; -inf where the row has no more candidates.
+        target: the target's place among the candidates.
+        scores: member -> its scores before smoothing, >= 0. Its column of ``log_probs`` may then be anything.
+    """
+    log_probs = np.array(log_probs, dtype=np.float64)
+    empty = np.isneginf(log_probs).any(axis=2)
+    smoothings = {}
+    for member, raw in scores.items():
+        found = {}
+        known = raw[~empty & (raw > 0)]
+        for smoothing in TRIED * (known.mean() if known.size else 1.0):
+            log_probs[..., member] = np.where(empty, -np.inf, np.log(raw + smoothing))
+            found[float(smoothing)] = _likelihood(log_probs, target, fit_weights(log_probs, target))
+        smoothings[member] = max(found, key=found.__getitem__)
+        log_probs[..., member] = np.where(empty, -np.inf, np.log(raw + smoothings[member]))
+    weights = fit_weights(log_probs, target)
+    return Fitted(weights, smoothings, log_probs, _likelihood(log_probs, target, weights))
 
 
 def fit_weights(
@@ -19,21 +68,30 @@ def fit_weights(
     one user holds the weights near equal shares where few users say otherwise.
 
     Args:
-        log_probs: of each candidate by each member; -inf where the row has no more candidates.
+        log_probs: of each candidate by each member, up to a constant per user; -inf where the row has no more candidates.
         target: the target's place among the candidates.
     """
     users, _, members = log_probs.shape
-    valid = np.isfinite(log_probs).all(axis=2)
-    values = np.where(valid[..., None], log_probs, 0.0).astype(np.float64)
-    values -= values[np.arange(users), target][:, None, :]  # beside the target, whose key becomes 0
+    empty, values = _beside_target(log_probs, target)
     equal = np.full(members, 1 / members)
 
     def loss(weights: Float[np.ndarray, " members"]) -> tuple[float, Float[np.ndarray, " members"]]:
-        keys = np.where(valid, values @ weights, -np.inf)
+        keys = np.where(empty, -np.inf, values @ weights)
         total = logsumexp(keys, axis=1)
         shares = np.exp(keys - total[:, None])
-        gradient = np.einsum("uc,ucm->m", shares, values)
         off = weights - equal
-        return (total.sum() + off @ off / 2) / users, (gradient + off) / users
+        return (total.sum() + off @ off / 2) / users, (np.tensordot(shares, values, axes=2) + off) / users
 
     return np.asarray(minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * members).x)
+
+
+def _likelihood(log_probs: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
+    empty, values = _beside_target(log_probs, target)
+    return float(-logsumexp(np.where(empty, -np.inf, values @ weights), axis=1).mean())
+
+
+def _beside_target(log_probs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which entries are none, and the differences from the target's log-probabilities."""
+    empty = np.isneginf(log_probs).any(axis=2)
+    values = np.where(empty[..., None], 0.0, log_probs).astype(np.float64)
+    return empty, values - values[np.arange(len(values)), target][:, None, :]

@@ -1,15 +1,16 @@
 """calibrate: fits a fusion's scorers on the training part and its weights on validation targets -> ``calibration``.
 
-calibration.json holds the weights; beside it each scorer's fitted state. The facts: of a seeded sample of the users with a
-validation target, each one's FIRST target (the very next item):
+calibration.json holds weights and smoothings; beside it lies each scorer's fitted state. The facts are about a seeded sample
+of the users with a validation target, and each one's FIRST target (the very next item):
 
-    weights     member -> weight >= 0 of its log-probabilities
-    strengths   scorer -> strength of its prior (see ``Smoothed``)
-    users       how many were drawn; excluded: their target stands in their history, where the rule forbids it
-    missed      users whose target no member proposed; they say nothing about weights, and count 0 in the figures
-    candidates  mean number of candidates of a user
-    alone       member -> figures of its own ranking of the candidates: recall@10, ndcg@10
-    fused       the same of the weighted ranking, on the users that the few weights were fitted on
+    weights         member -> weight >= 0 of its log-probabilities
+    smoothings      scorer -> what is added to its scores (see ``Smoothed``)
+    log_likelihood  of the targets among their candidates, mean over the users it was fitted on
+    users           how many were drawn; excluded: their target stands in their history, where the rule forbids it
+    missed          users whose target no member proposed; they say nothing about weights, and count 0 in the figures
+    candidates      mean number of candidates of a user
+    alone           member -> figures of its own ranking of the candidates: recall@10, ndcg@10
+    fused           the same of the weighted ranking, on the users that the few weights were fitted on
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from genrec.components import completed, component_class, instantiate
 from genrec.dataset import Dataset
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.users import request_of, users_with_targets
-from genrec.decoding.weights import fit_weights
 from genrec.errors import ConfigError, DataError
 from genrec.sids import SIDTable
 from genrec.stages import train
@@ -94,13 +94,15 @@ def build(run: StageRun) -> dict[str, Any]:
     k = min(rule.k, dataset.num_items)
     histories = dataset.histories("validation")
     requests = [request_of(generator, histories, users[chunk], k=k, exclude_seen=rule.exclude_seen) for chunk in chunks]
-    for scorer in strategy.scorers.values():
-        scorer.fit_strength([request.batch for request in requests], targets)
-    parts = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    scores: dict[int, list[np.ndarray]] = {strategy.active.index(name): [] for name in strategy.scorers}
     with user_progress("users", len(users), run.runtime.progress) as advance:
         for request in requests:
             found = strategy.candidates(generator, trie, request)
             parts.append((found.items.cpu().numpy(), found.log_probs.cpu().numpy()))
+            for place, known in scores.items():
+                table = strategy.scorers[strategy.active[place]].scores(request.batch)
+                known.append(table.gather(1, found.items.clamp(min=0)).cpu().numpy())
             advance(len(request.batch))
     items = _stacked([part[0] for part in parts], PAD)
     log_probs = _stacked([part[1] for part in parts], -np.inf)
@@ -110,22 +112,25 @@ def build(run: StageRun) -> dict[str, Any]:
     if not proposed.any():
         fix = "raise decoding.num_candidates"
         raise DataError("calibrate", expected="a target among the candidates", got=f"none of {len(users):,} users", fix=fix)
-    place, known = is_target[proposed].argmax(axis=1), log_probs[proposed]
-    weights = fit_weights(known, place)
-    strategy.weights = dict(zip(strategy.active, weights.tolist(), strict=True))
+    place, log_probs = is_target[proposed].argmax(axis=1), log_probs[proposed]
+    fitted = fit_experts(log_probs, place, {member: _stacked(known, 0.0)[proposed] for member, known in scores.items()})
+    strategy.weights = dict(zip(strategy.active, fitted.weights.tolist(), strict=True))
+    for member, smoothing in fitted.smoothings.items():
+        strategy.scorers[strategy.active[member]].smoothing = smoothing
     strategy.save(run.folder)
 
     of_user = len(users) + excluded  # who cannot be hit counts, too
-    fused = np.where(np.isfinite(known), known, 0.0) @ weights
-    fused = np.where(np.isfinite(known).all(axis=2), fused, -np.inf)
+    empty = np.isneginf(log_probs).any(axis=2)
+    fused = np.where(empty, -np.inf, np.where(empty[..., None], 0.0, fitted.log_probs) @ fitted.weights)
     facts = {
         "weights": strategy.weights,
-        "strengths": {name: scorer.strength for name, scorer in strategy.scorers.items()},
+        "smoothings": {name: scorer.smoothing for name, scorer in strategy.scorers.items()},
+        "log_likelihood": fitted.log_likelihood,
         "users": of_user,
         "excluded": excluded,
         "missed": int((~proposed).sum()),
         "candidates": float((items != PAD).sum(axis=1).mean()),
-        "alone": {name: _figures(known[..., m], place, of_user) for m, name in enumerate(strategy.active)},
+        "alone": {name: _figures(fitted.log_probs[..., m], place, of_user) for m, name in enumerate(strategy.active)},
         "fused": _figures(fused, place, of_user),
     }
     for line in _told(facts):
