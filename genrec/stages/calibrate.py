@@ -89,7 +89,7 @@ def build(run: StageRun) -> dict[str, Any]:
     strategy.fit(generator, dataset)
     for name in (name for name in strategy.members if name not in strategy.active):
         run.say(f"{name}: {type(generator).__name__} was trained without one, left out")
-    users, targets, excluded = _sample(dataset, settings, exclude_seen=rule.exclude_seen)
+    users, targets, excluded = sample(dataset, settings, exclude_seen=rule.exclude_seen)
     chunks = np.split(np.arange(len(users)), range(rule.batch_size, len(users), rule.batch_size))
     k = min(rule.k, dataset.num_items)
     histories = dataset.histories("validation")
@@ -107,12 +107,8 @@ def build(run: StageRun) -> dict[str, Any]:
     items = _stacked([part[0] for part in parts], PAD)
     log_probs = _stacked([part[1] for part in parts], -np.inf)
 
-    is_target = items == targets[:, None]
-    proposed = is_target.any(axis=1)
-    if not proposed.any():
-        fix = "raise decoding.num_candidates"
-        raise DataError("calibrate", expected="a target among the candidates", got=f"none of {len(users):,} users", fix=fix)
-    place, log_probs = is_target[proposed].argmax(axis=1), log_probs[proposed]
+    proposed, place = targets_among(items, targets)
+    log_probs = log_probs[proposed]
     fitted = fit_experts(log_probs, place, {member: _stacked(known, 0.0)[proposed] for member, known in scores.items()})
     strategy.weights = dict(zip(strategy.active, fitted.weights.tolist(), strict=True))
     for member, smoothing in fitted.smoothings.items():
@@ -138,7 +134,7 @@ def build(run: StageRun) -> dict[str, Any]:
     return facts
 
 
-def _sample(dataset: Dataset, settings: CalibrateSettings, *, exclude_seen: bool) -> tuple[np.ndarray, np.ndarray, int]:
+def sample(dataset: Dataset, settings: CalibrateSettings, *, exclude_seen: bool) -> tuple[np.ndarray, np.ndarray, int]:
     """Users by length of their histories, so that little is padded; their next items; how many the rule forbids to hit."""
     users = users_with_targets(dataset, "validation")
     users = np.random.default_rng(settings.seed).permutation(users)[: settings.num_users]
@@ -156,6 +152,20 @@ def _sample(dataset: Dataset, settings: CalibrateSettings, *, exclude_seen: bool
     users, following = users[is_open], following[is_open]
     order = np.argsort(histories.lengths[users], kind="stable")
     return users[order], following[order], int((~is_open).sum())
+
+
+def targets_among(items: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which users' targets are among their candidates, and at which place there.
+
+    Raises:
+        DataError: when nobody's is.
+    """
+    is_target = items == targets[:, None]
+    proposed = is_target.any(axis=1)
+    if not proposed.any():
+        fix = "raise decoding.num_candidates"
+        raise DataError("calibrate", expected="a target among the candidates", got=f"none of {len(items):,} users", fix=fix)
+    return proposed, is_target[proposed].argmax(axis=1)
 
 
 def _stacked(parts: list[np.ndarray], empty: float) -> np.ndarray:

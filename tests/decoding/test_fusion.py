@@ -83,7 +83,9 @@ def test_every_candidate_is_scored_exactly_by_every_member(generator: Any) -> No
     found, expected = made.candidates(generator, trie, DecodingRequest(BATCH, 5)), catalogue(made, generator)
     assert 6 < found.items.shape[1] < NUM_ITEMS
     for place, name in enumerate(made.active):
-        assert torch.allclose(expected[name].exp().sum(1), torch.ones(len(BATCH)).double(), atol=1e-5), "over the whole catalogue"
+        assert torch.allclose(expected[name].exp().sum(1), torch.ones(len(BATCH)).double(), atol=1e-5), (
+            "over the whole catalogue"
+        )
         own = expected[name].gather(1, found.items.clamp(min=0)).masked_fill(found.items == PAD, -torch.inf)
         assert torch.allclose(found.log_probs[..., place], own, atol=1e-5), name
         assert own[own.isfinite()].std() > 0.1

@@ -90,6 +90,7 @@ CASES = [
     Case("no neighbours", ConfigError, "got 0", lambda scene: ItemKNN(neighbours=0)),
     Case("knn decay", ConfigError, "1.5", lambda scene: ItemKNN(decay=1.5)),
     Case("negative shrinkage", ConfigError, "-2.0", lambda scene: ItemKNN(shrinkage=-2.0)),
+    Case("no last items", ConfigError, "got 0", lambda scene: Transitions(last=0)),
     Case("no window", ConfigError, "got 0", lambda scene: Transitions(window=0)),
     Case("no decay", ConfigError, "got 0.0", lambda scene: Transitions(gap_decay=0.0)),
     Case("a k of nothing", ConfigError, "(5, 0)", lambda scene: Evaluator(floors={}, ks=(5, 0))),
