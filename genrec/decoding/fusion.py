@@ -56,7 +56,7 @@ class Fusion:
     Args:
         members: who takes part: "generator" (its IDs; of an item scorer, its scores), "head" (its dense item head, where it has
             one) and names of ``scorers``.
-        scorers: floors by name, fitted on the training part; those that are no members are left alone.
+        scorers: floors (``KeptFloor``) by name, fitted on the training part; those that are no members are left alone.
         num_candidates: that each member proposes, at least; as many beams are searched.
     """
 
@@ -67,7 +67,7 @@ class Fusion:
         self,
         *,
         members: tuple[str, ...] = (GENERATOR, HEAD),
-        scorers: Mapping[str, KeptFloor] | None = None,
+        scorers: Mapping[str, Any] | None = None,
         num_candidates: int = 50,
     ) -> None:
         known = (GENERATOR, HEAD, *(scorers or {}))
