@@ -25,6 +25,7 @@ from genrec.components import completed, component_class, instantiate
 from genrec.dataset import Dataset
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.users import request_of, users_with_targets
+from genrec.decoding.weights import fit_experts
 from genrec.errors import ConfigError, DataError
 from genrec.sids import SIDTable
 from genrec.stages import train
