@@ -43,7 +43,7 @@ def fit_experts(
         scores: member -> its scores before smoothing, >= 0. Its column of ``log_probs`` may then be anything.
     """
     log_probs = np.array(log_probs, dtype=np.float64)
-    empty = np.isneginf(log_probs).any(axis=2)
+    empty: np.ndarray = (log_probs == -np.inf).any(axis=2)
     smoothings = {}
     for member, raw in scores.items():
         found = {}
@@ -92,6 +92,6 @@ def _likelihood(log_probs: np.ndarray, target: np.ndarray, weights: np.ndarray) 
 
 def _beside_target(log_probs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which entries are none, and the differences from the target's log-probabilities."""
-    empty = np.isneginf(log_probs).any(axis=2)
+    empty: np.ndarray = (log_probs == -np.inf).any(axis=2)
     values = np.where(empty[..., None], 0.0, log_probs).astype(np.float64)
     return empty, values - values[np.arange(len(values)), target][:, None, :]
