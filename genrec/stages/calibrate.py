@@ -108,9 +108,9 @@ def build(run: StageRun) -> dict[str, Any]:
     items = _stacked([part[0] for part in parts], PAD)
     log_probs = _stacked([part[1] for part in parts], -np.inf)
 
-    proposed, place = targets_among(items, targets)
+    proposed, places = targets_among(items, targets)
     log_probs = log_probs[proposed]
-    fitted = fit_experts(log_probs, place, {member: _stacked(known, 0.0)[proposed] for member, known in scores.items()})
+    fitted = fit_experts(log_probs, places, {member: _stacked(known, 0.0)[proposed] for member, known in scores.items()})
     strategy.weights = dict(zip(strategy.active, fitted.weights.tolist(), strict=True))
     for member, smoothing in fitted.smoothings.items():
         strategy.scorers[strategy.active[member]].smoothing = smoothing
@@ -127,8 +127,8 @@ def build(run: StageRun) -> dict[str, Any]:
         "excluded": excluded,
         "missed": int((~proposed).sum()),
         "candidates": float((items != PAD).sum(axis=1).mean()),
-        "alone": {name: _figures(fitted.log_probs[..., m], place, of_user) for m, name in enumerate(strategy.active)},
-        "fused": _figures(fused, place, of_user),
+        "alone": {name: _figures(fitted.log_probs[..., m], places, of_user) for m, name in enumerate(strategy.active)},
+        "fused": _figures(fused, places, of_user),
     }
     for line in _told(facts):
         run.say(line)

@@ -205,8 +205,8 @@ def build(run: StageRun) -> dict[str, Any]:
     pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
     if lists.source == "file":
         lists.table.write_parquet(run.folder / recommend.TABLE_FILE)
-    facts = {key: metrics[key] for key in ("best_floor", *(["best_member"] if members else []), "users")}
-    return {"metrics": metrics["model"], **facts}
+    told = ("best_floor", *(["best_member"] if members else []), "users")
+    return {"metrics": metrics["model"], **{key: metrics[key] for key in told}}
 
 
 def _lists_in(file: Path) -> Lists:
