@@ -20,9 +20,9 @@ ROOMS = ("serving", "stages/export.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
 
 
-def asked(histories: Any, k: int = 1) -> Callable[[Scene], Any]:
+def asked(histories: Any, k: int = 1, items: pl.DataFrame = ITEMS, **wishes: Any) -> Callable[[Scene], Any]:
     def trigger(scene: Scene) -> Any:
-        return Recommender(generator=torch.nn.Identity(), strategy=FullRanking(), items=ITEMS).recommend(histories, k)
+        return Recommender(generator=torch.nn.Identity(), strategy=FullRanking(), items=items).recommend(histories, k, **wishes)
 
     return trigger
 
@@ -39,6 +39,13 @@ CASES = [
     Case("a string for a history", DataError, "'item1'", asked("item1")),
     Case("no list", DataError, "1193", asked([1193, 661])),
     Case("no strings", DataError, "1193", asked([["a", 1193]])),
+    Case("a quota of no column", ConfigError, "titel", asked([], quota={"titel": 1})),
+    Case(
+        "a quota of lists",
+        ConfigError,
+        "List(String)",
+        asked([], items=ITEMS.with_columns(tags=pl.Series([["x"], []], dtype=pl.List(pl.String))), quota={"tags": 1}),
+    ),
     Case("bundle of another schema", ArtifactError, "schema 99 by genrec 7.0", of_tomorrow),
     Case("no such column", ConfigError, "titel", lambda scene: ExportSettings(columns=("titel",)).of(ITEMS)),
 ]
