@@ -21,8 +21,8 @@ from genrec.batch import Batch
 from genrec.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 from genrec.sids import SIDTable
+from genrec.types import PAD, Normalization
 from genrec.types import RUNTIME as RUNTIME
-from genrec.types import Normalization
 
 # --- data ------------------------------------------------------------------------------------------------------------
 
@@ -276,6 +276,32 @@ class Decoded:
     tie_start: Int64[Tensor, "batch slots"]
     tie_size: Int64[Tensor, "batch slots"]
     members: Mapping[str, Decoded] = field(default_factory=dict)
+
+    @classmethod
+    def nothing(cls, users: int, device: torch.device) -> Decoded:
+        """Empty lists."""
+        ranks = torch.empty(users, 0, dtype=torch.long, device=device)
+        return cls(ranks, torch.empty(users, 0, device=device), ranks, ranks)
+
+    def rows(self, users: Int64[Tensor, " some"]) -> Decoded:
+        """The lists of some users, without members."""
+        return Decoded(self.items[users], self.scores[users], self.tie_start[users], self.tie_size[users])
+
+    def with_rows(self, users: Int64[Tensor, " some"], lists: Decoded) -> Decoded:
+        """The same answer with other lists for some users; the wider of the two decides the number of slots."""
+        width = max(self.items.shape[1], lists.items.shape[1])
+
+        def placed(ours: Tensor, theirs: Tensor, empty: float) -> Tensor:
+            ours, theirs = (torch.nn.functional.pad(x, (0, width - x.shape[1]), value=empty) for x in (ours, theirs))
+            return ours.index_copy(0, users, theirs.to(ours.dtype))
+
+        return replace(
+            self,
+            items=placed(self.items, lists.items, PAD),
+            scores=placed(self.scores, lists.scores, float("-inf")),
+            tie_start=placed(self.tie_start, lists.tie_start, PAD),
+            tie_size=placed(self.tie_size, lists.tie_size, PAD),
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from genrec.decoding.search import Best, search
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
 from genrec.trie import PrefixTrie
-from genrec.types import PAD
 
 _WIDEN = 4
 _AT_ONCE = 1 << 13  # beams of all users together, so that wide searches take few users at a time
@@ -42,30 +41,16 @@ class BestFirst:
     def decode(self, generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest) -> Decoded:
         """Decodes the ``request.k`` best items for every history of the batch."""
         device = request.batch.history.device
-        shape = (len(request.batch), request.k + trie.max_group - 1)
-        items, tie_start, tie_size = (torch.full(shape, PAD, device=device) for _ in range(3))
-        answer = Decoded(items, torch.full(shape, float("-inf"), device=device), tie_start, tie_size)
+        answer = Decoded.nothing(len(request.batch), device)
         open_users, num_beams = torch.arange(len(request.batch), device=device), self.num_beams
         while len(open_users):
-            parts = open_users.split(max(_AT_ONCE // num_beams, 1))
-            open_users = torch.cat([self._search(generator, trie, request, users, num_beams, answer) for users in parts])
+            again = []
+            for users in open_users.split(max(_AT_ONCE // num_beams, 1)):
+                best = Best(num_beams)
+                found = search(generator, trie, request.rows(users), best)
+                answer = answer.with_rows(users, found)
+                if best.dropped is not None:  # something better may have been let go
+                    again.append(users[best.dropped > found.scores[:, request.k - 1]])
+            open_users = torch.cat([open_users[:0], *again])
             num_beams *= _WIDEN
         return answer
-
-    @staticmethod
-    def _search(
-        generator: AutoregressiveGenerator,
-        trie: PrefixTrie,
-        request: DecodingRequest,
-        users: torch.Tensor,
-        num_beams: int,
-        answer: Decoded,
-    ) -> torch.Tensor:
-        """Fills in the rows of ``users``; returns those for whom something better may have been let go."""
-        best = Best(num_beams)
-        found = search(generator, trie, request.rows(users), best)
-        for name in ("items", "scores", "tie_start", "tie_size"):
-            getattr(answer, name)[users] = getattr(found, name)
-        if best.dropped is None:
-            return users[:0]
-        return users[best.dropped > found.scores[:, request.k - 1]]

@@ -49,11 +49,9 @@ class Quota:
         everything = torch.ones(len(request.batch), len(groups), dtype=torch.bool, device=groups.device)
         allowed = everything if request.allowed is None else everything & request.allowed
         while len(users := self._over(answer, groups).any(dim=1).nonzero().squeeze(1)):
-            part = Decoded(*(getattr(answer, name)[users] for name in ("items", "scores", "tie_start", "tie_size")))
-            allowed[users] = self._without_full_groups(part, groups, allowed[users])
+            allowed[users] = self._without_full_groups(answer.rows(users), groups, allowed[users])
             again = self.strategy.decode(generator, trie, replace(request.rows(users), allowed=allowed[users]))
-            for name in ("items", "scores", "tie_start", "tie_size"):
-                getattr(answer, name)[users] = getattr(again, name)
+            answer = answer.with_rows(users, again)
         return answer
 
     def _over(self, answer: Decoded, groups: Tensor) -> Tensor:

@@ -69,9 +69,8 @@ class Best:
 
     def __init__(self, num_beams: int) -> None:
         self.num_beams = num_beams
-        self.dropped: Float[Tensor, " batch"] | None = (
-            None  # no item that was not found has a larger key; None: none was dropped
-        )
+        # No item that was not found has a larger key than this; None: nothing was let go.
+        self.dropped: Float[Tensor, " batch"] | None = None
 
     def __call__(
         self, keys: Float[Tensor, "batch beams width"], nodes: Int64[Tensor, "batch beams width"], level: int

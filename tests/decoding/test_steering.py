@@ -21,7 +21,7 @@ from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.quota import Quota
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
-from genrec.protocols import DecodingRequest
+from genrec.protocols import Decoded, DecodingRequest
 from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
@@ -194,3 +194,16 @@ def test_quotas_are_a_walk_down_the_ranking(strategy: BestFirst | Exhaustive, li
 def test_a_quota_of_nothing_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"quota.*got 0"):
         Quota(Exhaustive(), torch.zeros(3, dtype=torch.long), 0)
+
+
+def test_lists_of_other_widths_are_put_in_place() -> None:
+    """A fusion's lists are as wide as its longest; a quota asks some users again."""
+    one = torch.tensor([[4, 2], [3, PAD]])
+    answer = Decoded(one, torch.tensor([[-1.0, -2.0], [-1.0, -torch.inf]]), one.clamp(max=1), one.clamp(max=1))
+    wider = torch.tensor([[7, 8, 9]])
+    put = answer.with_rows(torch.tensor([1]), Decoded(wider, -wider.float(), wider - 6, wider.clamp(max=1)))
+    assert put.items.tolist() == [[4, 2, PAD], [7, 8, 9]]
+    assert put.scores.tolist() == [[-1.0, -2.0, -torch.inf], [-7.0, -8.0, -9.0]]
+    assert put.rows(torch.tensor([0])).items.tolist() == [[4, 2, PAD]]
+    narrow = Decoded(wider[:, :1], -wider[:, :1].float(), wider[:, :1], wider[:, :1])
+    assert put.with_rows(torch.tensor([1]), narrow).items.tolist() == [[4, 2, PAD], [7, PAD, PAD]]
