@@ -100,7 +100,7 @@ def _folder_hash(folder: Path) -> str:
 STAGE = Stage(
     name="tokenize",
     kind="tokenizer",
-    version=3,
+    version=4,
     reads=("tokenizer",),
     inputs=lambda config: ("dataset", *encoder_if_needed(config)),
     build=build,

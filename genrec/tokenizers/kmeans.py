@@ -11,18 +11,19 @@ from torch import Tensor
 
 from genrec.tokenizers.residual import nearest, squared_distances
 
-_START_ROWS = 1 << 16  # k-means++ passes over its rows once a code: on large catalogues a sample does
+_START_ROWS = 1 << 14  # k-means++ passes over its rows once a code: on large catalogues a sample (of 32 rows a code) does
+_SEVERAL_STARTS = 1 << 16  # on more rows than these all starts end about equally well
 
 
 def kmeans(
     vectors: Float[Tensor, "rows dim"], size: int, *, generator: torch.Generator, iterations: int = 25, starts: int = 2
 ) -> Float[Tensor, "size dim"]:
-    """Centroids with the least inertia of ``starts`` runs.
+    """Centroids with the least inertia of ``starts`` runs; of one run on more than 65,536 rows.
 
     With fewer distinct points than ``size`` the spare centroids are copies of others; ``nearest`` never chooses a copy.
     """
     best, least = vectors, float("inf")
-    for _ in range(starts):
+    for _ in range(starts if len(vectors) <= _SEVERAL_STARTS else 1):
         centroids = lloyd(vectors, plus_plus(vectors, size, generator), iterations)
         inertia = float(nearest(vectors, centroids)[1].double().sum())
         if inertia < least:
@@ -32,18 +33,19 @@ def kmeans(
 
 def plus_plus(vectors: Float[Tensor, "rows dim"], size: int, generator: torch.Generator) -> Float[Tensor, "size dim"]:
     """Greedy k-means++ (Arthur and Vassilvitskii): of a few candidates drawn by squared distance, the one that saves most."""
-    limit = max(_START_ROWS, 16 * size)
+    limit = max(_START_ROWS, 32 * size)
     if len(vectors) > limit:
         vectors = vectors[torch.randperm(len(vectors), generator=generator)[:limit]]
     num_candidates = 2 + int(math.log(size))
     draws = torch.rand(size, num_candidates, generator=generator, dtype=torch.float64)
     chosen = [int(torch.randint(len(vectors), (), generator=generator))]
-    distance = squared_distances(vectors[chosen], vectors).squeeze(0)
+    norms = vectors.square().sum(1)
+    distance = squared_distances(vectors[chosen], vectors, norms).squeeze(0)
     for step in range(1, size):
         # Drawn through the cumulative sum: torch.multinomial stops at 2^24 rows.
         cumulative = distance.double().cumsum(0)
         candidates = torch.searchsorted(cumulative, draws[step] * cumulative[-1], right=True).clamp(max=len(vectors) - 1)
-        remaining = torch.minimum(distance, squared_distances(vectors[candidates], vectors))
+        remaining = torch.minimum(distance, squared_distances(vectors[candidates], vectors, norms))
         best = int(remaining.double().sum(1).argmin())
         chosen.append(int(candidates[best]))
         distance = remaining[best]

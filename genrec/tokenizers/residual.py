@@ -56,10 +56,19 @@ def checked_vectors(inputs: TokenizerInputs, source: str, *, key: str = "source"
     return torch.from_numpy(vectors.copy() if not vectors.flags.writeable else vectors)
 
 
-def squared_distances(vectors: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]) -> Float[Tensor, "rows size"]:
-    """``|x - c|^2`` by one matrix product; not negative."""
-    norms = vectors.square().sum(1, keepdim=True) + codebook.square().sum(1)
-    return norms.sub_(vectors @ codebook.T, alpha=2).clamp_(min=0)
+def squared_distances(
+    vectors: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"], norms: Float[Tensor, " size"] | None = None
+) -> Float[Tensor, "rows size"]:
+    """``|x - c|^2`` by one matrix product; not negative.
+
+    Args:
+        vectors: x.
+        codebook: c.
+        norms: ``|c|^2``, for those who ask often.
+    """
+    norms = codebook.square().sum(1) if norms is None else norms
+    sums = vectors.square().sum(1, keepdim=True) + norms
+    return sums.sub_(vectors @ codebook.T, alpha=2).clamp_(min=0)
 
 
 def nearest(

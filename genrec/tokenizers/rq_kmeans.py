@@ -47,7 +47,7 @@ class RQKMeans:
         codebook_size: codes per level.
         source: which embeddings to quantize; ``"item"`` is the encoder's joint vector.
         iterations: most Lloyd iterations per level and start.
-        starts: k-means++ starts per level; the one with the least inertia is kept.
+        starts: k-means++ starts per level; the one with the least inertia is kept. A level of more than 65,536 rows gets one.
         normalize_residuals: scale residuals to length one. Without it the later levels spend their codes on the few items
             far from everything, and dense groups of similar items share all codes (Beauty, tfidf_svd + collaborative:
             perplexity 235 and 243 of 256 at levels 1 and 2 instead of 157 and 105, 91.4 % of the items with an ID of their own
