@@ -225,6 +225,11 @@ class PrefixTrie:
             return (end - first).long()
         return (tally[end] - tally[first] if tally.dim() == 1 else tally[users, end] - tally[users, first]).long()
 
+    def num_ids_below(self, nodes: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+        """How many distinct IDs are below each node; items that share one count once."""
+        first, last = self.items[self.first_item[nodes]], self.items[self.end_item[nodes] - 1]
+        return (self.leaf_of[last] - self.leaf_of[first]).long() + 1
+
     def best_below(self, values: Float[Tensor, "*users items"]) -> Float[Tensor, "*users nodes"]:
         """The largest of the items' values below each node."""
         best = values.new_full((*values.shape[:-1], self.num_nodes), float("-inf"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from genrec.batch import Batch
 from genrec.decoding.leaves import items_of_leaves, log_group_size
 from genrec.decoding.probabilities import child_log_probs
 from genrec.decoding.steering import Steering
@@ -22,8 +23,7 @@ Choice = Callable[[Tensor, Tensor, int], Tensor]
 def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest, choose: Choice) -> Decoded:
     """Grows prefixes from the root and lists the items of the leaves that are left.
 
-    The history is encoded once per user. Levels at whose nodes nothing is left to choose cost no step of the generator when it
-    normalizes over the trie: their codes are certain.
+    The history is encoded once per user. What is decided costs no step of a generator that normalizes over the trie.
 
     Args:
         generator: in eval mode.
@@ -34,16 +34,10 @@ def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: Decodi
     steering, batch = Steering(trie, request), request.batch
     nodes = torch.zeros(len(batch), 1, dtype=torch.long, device=batch.history.device)
     scores = torch.zeros(len(batch), 1, device=batch.history.device)
-    state, codes = generator.prefill(batch), None
-    num_steps = trie.num_choices if generator.normalization == "trie" else trie.num_levels
+    beams = _Beams(generator, trie, batch)
     for level in range(trie.num_levels):
         child, child_codes, real = trie.children(nodes, level)
-        if level < num_steps:
-            logits, state = generator.step(state, codes)
-            log_probs = child_log_probs(logits.float(), child_codes, real, generator.normalization)
-        else:
-            log_probs = torch.zeros_like(real, dtype=scores.dtype)  # every family has one child, none is padded
-        grown = scores.unsqueeze(-1) + log_probs
+        grown = scores.unsqueeze(-1) + beams.log_probs(nodes, child_codes, real)
         if level == trie.num_levels - 1:
             grown = grown - log_group_size(trie, child)
         keys = steering.keys(grown, nodes, child, level)
@@ -52,12 +46,59 @@ def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: Decodi
         scores = torch.where(alive, grown.flatten(1).gather(1, chosen), float("-inf"))
         # A dead beam stands on some node of its depth, so that look-ups stay in range.
         nodes = torch.where(alive, child.flatten(1).gather(1, chosen), trie.level_starts[level + 1])
-        codes = trie.codes(nodes)
+        beams.parents = chosen // child.shape[-1]
         if request.observer is not None:
             request.observer(level, nodes, scores)
-        if level + 1 < num_steps:
-            state = generator.reorder(state, chosen // child.shape[-1])
     return items_of_leaves(trie, nodes, scores, request.k, steering)
+
+
+class _Beams:
+    """The generator's side of a search: its state, which holds only the beams that still have something to choose.
+
+    With normalization over the trie a beam above a single ID is decided: what follows has probability one and costs no step. It
+    leaves the state, and the others close up. (On a GPU they stay: counting them would make the host wait.)
+    """
+
+    def __init__(self, generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch) -> None:
+        self.generator, self.trie, self.state = generator, trie, generator.prefill(batch)
+        self.level, self.parents = 0, torch.zeros(len(batch), 1, dtype=torch.long, device=batch.history.device)
+        self._place = self.parents  # where the state has each beam of the last level
+        self._skips = generator.normalization == "trie"
+
+    def log_probs(
+        self,
+        nodes: Int64[Tensor, "batch beams"],
+        child_codes: Int64[Tensor, "batch beams width"],
+        real: Bool[Tensor, "batch beams width"],
+    ) -> Float[Tensor, "batch beams width"]:
+        """Of the children of every beam's node; -inf where the family is padded."""
+        known = torch.where(real, 0.0, float("-inf"))
+        stepped, level = self._undecided(nodes), self.level
+        self.level += 1
+        if not stepped.shape[1]:
+            return known
+        if level:
+            self.state = self.generator.reorder(self.state, self._place.gather(1, self.parents.gather(1, stepped)))
+        self._place = torch.zeros_like(nodes).scatter(
+            1, stepped, torch.arange(stepped.shape[1], device=nodes.device).expand_as(stepped)
+        )
+        codes = self.trie.codes(nodes.gather(1, stepped)) if level else None
+        logits, self.state = self.generator.step(self.state, codes)
+        family = stepped.unsqueeze(-1).expand(-1, -1, real.shape[-1])
+        log_probs = child_log_probs(
+            logits.float(), child_codes.gather(1, family), real.gather(1, family), self.generator.normalization
+        )
+        return known.scatter(1, family, log_probs)
+
+    def _undecided(self, nodes: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch some"]:
+        """Which beams to step, as places in ``nodes``; decided ones fill up the rows of users who have fewer."""
+        everyone = torch.arange(nodes.shape[1], device=nodes.device).expand_as(nodes)
+        if not self._skips:
+            return everyone
+        if nodes.device.type == "cuda":
+            return everyone if self.level < self.trie.num_choices else everyone[:, :0]
+        going = self.trie.num_ids_below(nodes) > 1
+        return going.int().argsort(dim=1, descending=True, stable=True)[:, : int(going.sum(dim=1).max())]
 
 
 class Best:

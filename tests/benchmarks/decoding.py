@@ -11,7 +11,8 @@ Four ways to decode a T5 (``tiger``'s architecture: 4+4 layers, dim 128), all wi
 
 and ``encdec`` decoded by ours: the whole system, ours against theirs. Each rival runs at its best batch size of those tried.
 The weights are as initialized: none of these methods looks at what they are, and a peaked distribution would cost none of them
-less. Then the time to decode one user with ``encdec`` against the size of the catalogue, by the trie and by the scan.
+less. Then what a filter costs that leaves 1 % of the catalogue (its lists are checked against ``exhaustive``), and the time to
+decode one user with ``encdec`` against the size of the catalogue, by the trie and by the scan.
 
 Rows are printed as they are measured; the last line holds the ratios. With ``--out`` they are also written there, with a plot.
 """
@@ -32,6 +33,7 @@ import numpy as np
 import torch
 
 from genrec.batch import Batch
+from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.generators.encdec import EncDec
 from genrec.generators.tiger import Tiger
@@ -161,6 +163,31 @@ def ways(table: SIDTable, num_beams: int, quick: bool) -> dict[str, tuple[Callab
     }
 
 
+def filter_rates(table: SIDTable, num_beams: int, seconds: float) -> dict[str, float]:
+    """Users a second of ``encdec`` without a filter, with one of 1 % for everybody, and with one of 1 % for each user."""
+    trie, random = PrefixTrie.build(table), torch.Generator().manual_seed(SEED)
+    torch.manual_seed(SEED)
+    encdec, strategy, batch_size = EncDec(sids=table, dropout=0.0).eval(), TrieBeam(num_beams=num_beams), 64
+    own = torch.rand(batch_size, table.num_items, generator=random) < 0.01
+    filters = {"none": None, "shared": own[0], "own": own}
+    few = histories(table.num_items, 8)
+    for name, allowed in filters.items():
+        request = DecodingRequest(few, K, allowed=own[:8] if name == "own" else allowed)
+        exact, found = (way.decode(encdec, trie, request) for way in (Exhaustive(), TrieBeam(num_beams=table.num_items)))
+        assert torch.allclose(exact.scores, found.scores, atol=1e-5), f"filter {name}: wide beams must be exact"
+
+    def decode(allowed: torch.Tensor | None) -> Callable[[Batch], Any]:
+        return lambda batch: strategy.decode(encdec, trie, DecodingRequest(batch, K, allowed=allowed))
+
+    rates: dict[str, list[float]] = {name: [] for name in filters}
+    for _ in range(3):  # side by side, so that a busy machine is busy for all
+        for name, allowed in filters.items():
+            rates[name].append(
+                users_per_second(decode(allowed), histories(table.num_items, 4 * batch_size), batch_size, seconds)
+            )
+    return {name: float(np.median(values)) for name, values in rates.items()}
+
+
 def cornac_users_per_second(num_items: int, num_beams: int, threads: int) -> float | None:
     """In the peers' environment; None where there is none."""
     if not CORNAC.exists():
@@ -226,6 +253,9 @@ def main() -> None:
     if (rate := None if options.quick else cornac_users_per_second(options.items, options.beams, options.threads)) is not None:
         best["T5 cornac"] = rate
         tell(way="T5 cornac", items=options.items, beams=options.beams, batch=1, users_per_second=rate)
+    filtered = filter_rates(table, options.beams, 1.0 if options.quick else 6.0)
+    for name, rate in filtered.items():
+        tell(way=f"encdec trie, filter {name}", items=options.items, beams=options.beams, batch=64, users_per_second=rate)
     steps: dict[tuple[str, int], float] = {}
     for num_items in (10_000, 100_000) if options.quick else (10_000, 100_000, 1_000_000, 10_000_000):
         for way in ("trie", "scan"):
@@ -249,6 +279,7 @@ def main() -> None:
         for name, rate in best.items()
         if name in ("T5 generate", "T5 cornac")
     }
+    ratios |= {f"cost of a 1 % filter, {name}": filtered["none"] / filtered[name] for name in ("shared", "own")}
     ratios |= {f"{sizes[-1]:,} / {sizes[0]:,} items, trie": steps["trie", sizes[-1]] / steps["trie", sizes[0]]}
     ratios |= {"100,000 / 10,000 items, scan": steps["scan", 100_000] / steps["scan", 10_000]}
     print(", ".join(f"{name} = {value:.2f}" for name, value in ratios.items()))

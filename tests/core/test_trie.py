@@ -53,6 +53,9 @@ def test_structure(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
     assert trie.num_levels == table.num_levels
     assert trie.code.tolist() == [prefix[-1] if prefix else PAD for prefix in slow.prefixes]
     assert trie.num_below(torch.arange(trie.num_nodes)).tolist() == [len(slow.items[prefix]) for prefix in slow.prefixes]
+    assert trie.num_ids_below(torch.arange(trie.num_nodes)).tolist() == [
+        sum(leaf[: len(prefix)] == prefix for leaf in leaves) for prefix in slow.prefixes
+    ]
     assert trie.max_group == max(len(slow.items[leaf]) for leaf in leaves)
     for depth, first in enumerate(trie.level_starts[:-1]):
         assert {len(prefix) for prefix in slow.prefixes[first : trie.level_starts[depth + 1]]} == {depth}

@@ -135,23 +135,24 @@ def test_a_quota_per_prefix(per_prefix: int, depth: int) -> None:
         assert decoded.items[row].tolist() == expected[:6]
 
 
-def test_decided_levels_cost_no_step() -> None:
-    """A collision level at which no item collided, after codes that tell all items apart."""
-    codes = np.concatenate([sids_of(30, (5, 7)).codes, np.zeros((30, 1), np.int32)], axis=1)
-    table, steps = SIDTable(codes, (5, 7, 1)), []
+@pytest.mark.parametrize(("normalization", "expected"), [("trie", [None, 3]), ("codebook", [None, 5, 5])])
+def test_what_is_decided_costs_no_step(normalization: str, expected: list[int | None]) -> None:
+    """Five prefixes at the first level: two of one item, whose last codes follow, and three of two items that differ there."""
+    rows = [[0, 0, 0], [1, 1, 0], [2, 0, 0], [2, 1, 0], [3, 0, 0], [3, 1, 0], [4, 0, 0], [4, 1, 0]]
+    table, stepped = SIDTable(np.asarray(rows), (5, 2, 1)), []
 
     class Counting(ArbitraryLogits):
         def step(self, state: Any, codes: Any) -> Any:
-            steps.append(codes)
+            stepped.append(None if codes is None else codes.shape[1])
             return super().step(state, codes)
 
-    decoded = TrieBeam(num_beams=30).decode(
-        Counting(table), PrefixTrie.build(table), request := DecodingRequest(batch_of([[2]]), 5)
-    )
-    assert len(steps) == 2
-    assert (
-        decoded.items.tolist() == Exhaustive().decode(ArbitraryLogits(table), PrefixTrie.build(table), request).items.tolist()
-    )
+    generator, trie = Counting(table, normalization=normalization), PrefixTrie.build(table)  # type: ignore[arg-type]
+    request = DecodingRequest(batch_of([[2], [3, 1]]), 5)
+    decoded = TrieBeam(num_beams=5).decode(generator, trie, request)
+    assert stepped == expected
+    slow = [SlowDecoding(generator, table, history) for history in ([2], [3, 1])]
+    for row, oracle in enumerate(slow):
+        assert_same(entries(decoded, row), oracle.search(5, set(), 5))
 
 
 def test_bad_requests_are_errors() -> None:
