@@ -21,8 +21,8 @@ setup: $(STAMP) ## make .venv and install genrec with everything for development
 demo: $(STAMP) ## a generated shop through the whole pipeline; about two minutes once installed, no network
 	$(BIN)/genrec run experiment=demo $(ARGS)
 
-test: $(STAMP) ## the test suite (the slow rest: make test ARGS="-m slow")
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## the test suite, a process a core (the slow rest: make test ARGS="-m slow -n 0")
+	$(BIN)/python -m pytest -n logical $(ARGS)
 
 check: $(STAMP) ## formatting, lint and types
 	$(BIN)/ruff format --check .

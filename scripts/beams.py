@@ -3,8 +3,8 @@
     python scripts/beams.py runs/NAME [--beams 10,20,50,100,200] [--check 4000] [--split test] [--out FOLDER]
 
 ``best_first`` gives the exact ten best items of every user of the split, once it has given the same as ``exhaustive`` (the
-likelihood of the whole catalogue) on --check users drawn by a seed; then each beam width is told against it: NDCG@10, Recall@10,
-users whose ten items are the exact ones, users a second. By the run's own seen-item rule.
+likelihood of the whole catalogue) on --check users drawn by a seed. Each beam width is told against it: NDCG@10, Recall@10,
+users whose ten items are the exact ones, users a second; by the run's own seen-item rule.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Judge:
 
 
 def same_users(one: pl.DataFrame, other: pl.DataFrame) -> float:
-    """The share of users with the same list: the same scores rank by rank, and the same items but for equal scores."""
+    """The share of users with the same list: equal scores rank by rank, so the same items but for ties."""
     both = one.join(other, on=[USER_IDX, RANK], how="full", suffix="_other")
     close = (pl.col(SCORE) - pl.col(f"{SCORE}_other")).abs() <= ROUNDING * (1 + pl.col(SCORE).abs())
     same = (

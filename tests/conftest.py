@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
 import jaxtyping
 
 CHECKED = ("trie", "sids", "batch", "decoding", "generators", "losses", "nn")
 jaxtyping.install_import_hook([f"genrec.{room}" for room in CHECKED], "beartype.beartype")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: more threads would only wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No deadline: a busy machine is no error. The same examples every time: a failure must not depend on the day.
 hypothesis.settings.register_profile("genrec", deadline=None, derandomize=True, max_examples=30)

@@ -51,19 +51,22 @@ class Exhaustive:
 def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch) -> Float[Tensor, "batch leaves"]:
     """Log-probability of every complete ID, in leaf order. With trie normalization they sum to one."""
     scores = torch.zeros(len(batch), 1, device=batch.history.device)
-    state, codes = generator.prefill(batch), None
+    state = generator.prefill(batch)
+    before = stepped = torch.zeros(1, dtype=torch.long, device=scores.device)  # the nodes that the state has
     for level in range(trie.num_levels):
         nodes = torch.arange(trie.level_starts[level], trie.level_starts[level + 1], device=scores.device)
-        logits, state = generator.step(state, codes)
         _, child_codes, real = trie.children(nodes, level)
-        child_codes, real = child_codes.expand(len(batch), -1, -1), real.expand(len(batch), -1, -1)
-        log_probs = child_log_probs(logits.float(), child_codes, real, generator.normalization)
-        scores = (scores.unsqueeze(-1) + log_probs)[real].view(len(batch), -1)  # breadth first: children stand in node order
-        family = trie.num_children(nodes)
-        parent = torch.repeat_interleave(torch.arange(len(nodes), device=scores.device), family)
-        codes = trie.codes(
-            torch.arange(trie.level_starts[level + 1], trie.level_starts[level + 2], device=scores.device)
-        ).expand(len(batch), -1)
-        if level < trie.num_levels - 1:
-            state = generator.reorder(state, parent.expand(len(batch), -1))
+        log_probs = torch.where(real, 0.0, float("-inf")).expand(len(batch), -1, -1)
+        # Normalized over the trie, all that follows the prefix of a single ID has probability one.
+        going = trie.num_ids_below(nodes) > (1 if generator.normalization == "trie" else 0)
+        before, stepped = stepped, nodes[going]
+        if len(stepped):
+            if level:
+                parents = torch.searchsorted(before, trie.parent[stepped].long())
+                state = generator.reorder(state, parents.expand(len(batch), -1))
+            logits, state = generator.step(state, trie.codes(stepped).expand(len(batch), -1) if level else None)
+            families = (table[going].expand(len(batch), -1, -1) for table in (child_codes, real))
+            own = child_log_probs(logits.float(), *families, generator.normalization)
+            log_probs = log_probs.index_copy(1, going.nonzero().squeeze(1), own)
+        scores = (scores.unsqueeze(-1) + log_probs)[real.expand(len(batch), -1, -1)].view(len(batch), -1)  # in node order
     return scores

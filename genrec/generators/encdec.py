@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from genrec.batch import Batch
 from genrec.nn.attention import DistanceBias
 from genrec.nn.blocks import CodeBlock, HistoryBlock
+from genrec.nn.code_cache import CodeCache
 from genrec.nn.dropout import Dropout
 from genrec.nn.item_embedding import ItemEmbedding
 from genrec.protocols import TargetLogits
@@ -35,14 +36,14 @@ class DecoderState:
         state: [batch, dim], the history state that starts the item.
         history: per block, keys and values [batch, heads, states, dim / heads].
         bias: [batch, heads, 1, states], distance bias; -inf beyond each history.
-        codes: per block, keys and values of the codes so far, [batch, beams, codes, heads, dim / heads].
+        codes: per block, keys and values of the codes so far.
         level: the level that the next step predicts.
     """
 
     state: Tensor
     history: tuple[tuple[Tensor, Tensor], ...]
     bias: Tensor
-    codes: tuple[tuple[Tensor, Tensor], ...]
+    codes: tuple[CodeCache, ...]
     level: int = 0
 
 
@@ -173,12 +174,11 @@ class EncDec(nn.Module):
         bias = self.distance_bias.weight[:, (batch.lengths.unsqueeze(-1) - position).clamp(0, self.max_history_len)]
         outside = position > batch.lengths.unsqueeze(-1)  # [batch, states]
         bias = bias.transpose(0, 1).masked_fill(outside.unsqueeze(1), float("-inf")).unsqueeze(2)
-        empty = states.new_zeros(len(batch), 1, 0, 0, 0)
         return DecoderState(
             state=states[torch.arange(len(batch), device=states.device), batch.lengths],
             history=tuple(block.to_history.keys_values(states) for block in self.code_blocks),
             bias=bias,
-            codes=tuple((empty, empty) for _ in self.code_blocks),
+            codes=tuple(CodeCache() for _ in self.code_blocks),
         )
 
     def step(
@@ -188,21 +188,17 @@ class EncDec(nn.Module):
         x = (state.state + self.level_embedding[state.level]).unsqueeze(1)  # [batch, 1 or beams, dim]
         if codes is not None:
             x = x + self.code_embedding(codes + int(self.sids.level_offsets[state.level - 1]))
-        cache = []
-        for block, history, (keys, values) in zip(self.code_blocks, state.history, state.codes, strict=True):
+        cache: list[CodeCache] = []
+        for block, history, written in zip(self.code_blocks, state.history, state.codes, strict=True):
             query, key, value = block.codes_qkv(x)
-            key, value = key.unsqueeze(2), value.unsqueeze(2)
-            if state.level:
-                key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
-            cache.append((key, value))
-            x = block.finish(x, block.attend_codes(query, key, value), history, state.bias)
+            cache.append(written.written(key, value))
+            x = block.finish(x, block.code_out(cache[-1].attend(query, query.shape[-1] ** -0.5)), history, state.bias)
         logits = self.heads[state.level](self.code_norm(x))
         return logits, replace(state, codes=tuple(cache), level=state.level + 1)
 
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
         """Beam ``j`` continues old beam ``index[:, j]``."""
-        row = torch.arange(index.shape[0], device=index.device).unsqueeze(-1)
-        return replace(state, codes=tuple((keys[row, index], values[row, index]) for keys, values in state.codes))
+        return replace(state, codes=tuple(cache.reordered(index) for cache in state.codes))
 
     # --- dense head ---------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.batch import Batch
+from genrec.nn.code_cache import CodeCache
 from genrec.nn.dropout import Dropout
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
@@ -29,13 +30,13 @@ class T5State:
     Args:
         history: per decoder layer, keys and values [batch, heads, tokens, head_dim].
         mask: [batch, 1, 1, tokens], 0 at tokens and -inf at padding.
-        codes: per decoder layer, keys and values [batch, beams, codes, heads, head_dim].
+        codes: per decoder layer, keys and values of the codes so far.
         level: the level that the next step predicts.
     """
 
     history: tuple[tuple[Tensor, Tensor], ...]
     mask: Tensor
-    codes: tuple[tuple[Tensor, Tensor], ...]
+    codes: tuple[CodeCache, ...]
     level: int = 0
 
 
@@ -158,14 +159,13 @@ class Tiger(nn.Module):
         row = torch.arange(len(batch), device=batch.history.device)
         encoded, mask = self._encode(batch.history, row, batch.lengths)
         cross = [block.layer[1].EncDecAttention for block in self.t5.decoder.block]
-        empty = encoded.new_zeros(len(batch), 1, 0, 0, 0)
         return T5State(
             history=tuple(
                 (_heads(layer.k(encoded), layer).transpose(1, 2), _heads(layer.v(encoded), layer).transpose(1, 2))
                 for layer in cross
             ),
             mask=encoded.new_zeros(mask.shape).masked_fill(mask == 0, float("-inf"))[:, None, None, :],
-            codes=tuple((empty, empty) for _ in cross),
+            codes=tuple(CodeCache() for _ in cross),
         )
 
     def step(
@@ -180,29 +180,25 @@ class Tiger(nn.Module):
         x = self.t5.shared(token)
         first = decoder.block[0].layer[0].SelfAttention
         bias = first.compute_bias(state.level + 1, state.level + 1)[0, :, -1]  # [heads, codes]
-        cache = []
-        for block, history, (keys, values) in zip(decoder.block, state.history, state.codes, strict=True):
+        cache: list[CodeCache] = []
+        for block, history, written in zip(decoder.block, state.history, state.codes, strict=True):
             own, cross, feedforward = block.layer[0], block.layer[1], block.layer[2]
-            y = own.layer_norm(x)
-            attention = own.SelfAttention
-            key, value = (_heads(project(y), attention).unsqueeze(2) for project in (attention.k, attention.v))
-            if state.level:
-                key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
-            cache.append((key, value))
-            logits = (_heads(attention.q(y), attention).unsqueeze(2) * key).sum(-1) + bias.T  # [batch, beams, codes, heads]
-            x = x + attention.o((torch.softmax(logits, dim=2).unsqueeze(-1) * value).sum(2).flatten(2))
+            attention, y = own.SelfAttention, own.layer_norm(x)
+            query, key, value = (_heads(project(y), attention) for project in (attention.q, attention.k, attention.v))
+            cache.append(written.written(key, value))
+            x = x + attention.o(cache[-1].attend(query, bias=bias))
 
             attention = cross.EncDecAttention
             query = _heads(attention.q(cross.layer_norm(x)), attention).transpose(1, 2)
-            weights = torch.softmax(query @ history[0].transpose(2, 3) + state.mask, dim=-1)
-            x = x + attention.o((weights @ history[1]).transpose(1, 2).flatten(2))
+            # T5 does not scale its logits.
+            attended = nn.functional.scaled_dot_product_attention(query, *history, attn_mask=state.mask, scale=1.0)
+            x = x + attention.o(attended.transpose(1, 2).flatten(2))
             x = feedforward(x)
         return self._logits(decoder.final_layer_norm(x), state.level), replace(state, codes=tuple(cache), level=state.level + 1)
 
     def reorder(self, state: T5State, index: Int64[Tensor, "batch beams"]) -> T5State:
         """Beam ``j`` continues old beam ``index[:, j]``; the history is not copied."""
-        row = torch.arange(index.shape[0], device=index.device).unsqueeze(-1)
-        return replace(state, codes=tuple((keys[row, index], values[row, index]) for keys, values in state.codes))
+        return replace(state, codes=tuple(cache.reordered(index) for cache in state.codes))
 
 
 def _heads(x: Float[Tensor, "*rows inner"], attention: Any) -> Float[Tensor, "*rows heads head_dim"]:
