@@ -74,19 +74,28 @@ def figures(old: Run, new: Run, removed: pl.Series) -> dict[str, Any]:
         wanted = targets.filter(is_new)
         found[f"{key} users with a new target"] = wanted.height
         found[f"{key}/recall@{K_NEW} of them"] = _mean(shown[1], wanted, "recall", K_NEW)
+        found[f"{key} share of the {K_NEW} shown that is new"] = shown[1].select(is_new.mean()).item()
         for name, vectors in _content(new, removed).items():
-            found[f"{key}/recall@{K_NEW}, neighbours by {name}"] = _mean(
-                _neighbours(after, split, vectors), wanted, "recall", K_NEW
-            )
+            nearest = _neighbours(after, split, vectors)
+            found[f"{key}/recall@{K_NEW}, neighbours by {name}"] = _mean(nearest, wanted, "recall", K_NEW)
+            found[f"{key} share of these {K_NEW} that is new"] = nearest.select(is_new.mean()).item()
         same = targets.filter(~is_new).join(targets_of(before, split), on=[USER_ID, ITEM_ID], how="semi")
         found[f"{key} users with the same old target"] = same.height
         scores = [_mean(table, same, "ndcg", K_OLD) for table in shown]
         found[f"{key}/ndcg@{K_OLD} before"], found[f"{key}/ndcg@{K_OLD} after"] = scores
         found[f"{key}/ndcg@{K_OLD} change"] = f"{scores[1] / scores[0] - 1:+.2%}" if scores[0] else "-"
         first = shown[1].filter(pl.col(RANK) <= K_OLD)
+        short = _mean(_short_lists(first, is_new), same, "ndcg", K_OLD)
+        found[f"{key}/ndcg@{K_OLD} change, lists of {K_OLD}"] = f"{short / scores[0] - 1:+.2%}" if scores[0] else "-"
         found[f"{key} share of the first {K_OLD} shown that is new"] = first.select(is_new.mean()).item()
         found[f"{key} share of the targets that is new"] = targets.select(is_new.mean()).item()
     return found
+
+
+def _short_lists(first: pl.DataFrame, is_new: pl.Expr) -> pl.DataFrame:
+    """What lists of ``K_OLD`` would hold: their last place is kept for a new item where none stands before it."""
+    has_new = is_new.any().over(USER_ID)
+    return first.filter(has_new | (pl.col(RANK) < K_OLD))
 
 
 def _moved(old: Run, new: Run) -> int:
@@ -103,7 +112,7 @@ def _content(run: Run, removed: pl.Series) -> dict[str, np.ndarray]:
 
 def _neighbours(dataset: Dataset, split: Split, vectors: np.ndarray) -> pl.DataFrame:
     score = scores_of(ContentNeighbours(vectors))
-    return pl.concat(ranked_tables(score, dataset, split, k=K_NEW, exclude_seen=True, hits_only=True))
+    return pl.concat(ranked_tables(score, dataset, split, k=K_NEW, exclude_seen=True))
 
 
 def _mean(table: pl.DataFrame, targets: pl.DataFrame, metric: str, k: int) -> float:

@@ -22,8 +22,10 @@ from genrec.decoding.users import recommend_users
 from genrec.errors import ArtifactError, ConfigError, DataError, did_you_mean
 from genrec.protocols import DecodingStrategy
 from genrec.sids import SIDTable
+from genrec.stages.embed import read_vectors
 from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SCHEMA, sid_frame
-from genrec.stages.train import open_generator
+from genrec.stages.recommend import with_newcomers
+from genrec.stages.train import num_trained, open_generator
 from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, USER_IDX
 
@@ -203,10 +205,13 @@ def open_bundle(path: Path, *, plugins: Sequence[str] = ()) -> Recommender:
     strategy = instantiate(bundle["config"]["decoding"], "decoding")
     if (path / "calibration").is_dir():
         strategy.restore(path / "calibration")
+    trained, items = num_trained(bundle["facts"]["generator"]), pl.read_parquet(path / ITEMS_FILE)
+    if trained < items.height and (path / "encoder").is_dir():
+        strategy = with_newcomers(strategy, read_vectors(path / "encoder"), trained, bundle["new_share"])
     return Recommender(
         generator=open_generator(path / "generator", sids, trie),
         strategy=strategy,
-        items=pl.read_parquet(path / ITEMS_FILE),
+        items=items,
         sids=sids,
         trie=trie,
         exclude_seen=bundle["exclude_seen"],

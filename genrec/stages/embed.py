@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,9 +67,10 @@ def _write(run: StageRun, dataset: Dataset, encoder: ItemEncoder, vectors: Mappi
     return {"num_items": dataset.num_items, "dims": dims, "present_rate": float(present.mean())}
 
 
-def read_vectors(artifact: Artifact) -> dict[str, np.ndarray]:
-    """Source -> float32 [items, dim] of an encoder artifact, mapped from disk: only what is looked at is read."""
-    return {path.stem: load_file(path)[VECTORS].numpy() for path in sorted((artifact.path / VECTORS).glob("*.safetensors"))}
+def read_vectors(artifact: Artifact | Path) -> dict[str, np.ndarray]:
+    """Source -> float32 [items, dim] of an encoder artifact (or its files in a bundle), mapped from disk until looked at."""
+    folder = (artifact if isinstance(artifact, Path) else artifact.path) / VECTORS
+    return {path.stem: load_file(path)[VECTORS].numpy() for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _check_finite(name: str, rows: np.ndarray, dataset: Dataset) -> None:

@@ -90,6 +90,7 @@ def build(run: StageRun) -> dict[str, Any]:
         "schema": SCHEMA,
         "genrec": __version__,
         "exclude_seen": rule.exclude_seen,
+        "new_share": rule.new_share,
         "config": config,
         "facts": {kind: run.inputs[kind].facts for kind in ("dataset", *parts)},
         "source": _source(run.inputs["dataset"]),

@@ -15,13 +15,16 @@ import polars as pl
 
 from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
+from genrec.decoding.newcomers import Newcomers, content_of
 from genrec.decoding.users import Lists, recommend_users, users_with_targets, with_ids
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded
 from genrec.sids import SIDTable
 from genrec.stages import train
+from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.progress import user_progress
 from genrec.stages.stage import Stage, StageRun
+from genrec.stages.tokenize import encoder_if_needed
 from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID, SPLIT, USER_ID
 
@@ -38,6 +41,8 @@ class RecommendSettings:
         exclude_seen: never recommend an item of the user's own history. One rule for the whole table, and for the floors that
             stand beside it.
         splits: whose targets to predict.
+        new_share: of each list that belongs to items which came after training, in a run that extends another: the last places
+            go to them (see ``Newcomers``). 0: only what the strategy lists by itself.
         batch_size: users per batch.
     """
 
@@ -45,11 +50,16 @@ class RecommendSettings:
     exclude_seen: bool = True
     splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     batch_size: int = 128
+    new_share: float = 0.1
 
     def __post_init__(self) -> None:
         for key in ("k", "batch_size"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"recommend.{key}", expected="at least 1", got=getattr(self, key), fix="raise it")
+        if not 0 <= self.new_share <= 1:
+            raise ConfigError(
+                "recommend.new_share", expected="a share of the list, 0 to 1", got=self.new_share, fix="change it"
+            )
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise ConfigError(
                 "recommend.splits", expected="validation, test or both", got=list(self.splits), fix="name each split once"
@@ -59,7 +69,8 @@ class RecommendSettings:
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What the generator was trained on, the generator, and what was fitted of the decoding strategy."""
     fitted = getattr(component_class(config["decoding"], "decoding"), "needs", ())
-    return (*train.inputs(config), "generator", *sorted(fitted))
+    content = encoder_if_needed(config) if config.get("extends") and "sids" in train.inputs(config) else ()
+    return tuple(dict.fromkeys((*train.inputs(config), "generator", *content, *sorted(fitted))))
 
 
 def build(run: StageRun) -> dict[str, Any]:
@@ -77,6 +88,9 @@ def build(run: StageRun) -> dict[str, Any]:
     sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
     trie = PrefixTrie.build(sids) if sids else None
     generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
+    trained = train.num_trained(run.inputs["generator"].facts)
+    if "encoder" in run.inputs:
+        strategy = with_newcomers(strategy, read_vectors(run.inputs["encoder"]), trained, settings.new_share)
     trie = trie.to(device) if trie else None
 
     tables, splits = [], {}
@@ -119,7 +133,15 @@ def build(run: StageRun) -> dict[str, Any]:
     for name, of_splits in alone.items():
         (run.folder / MEMBERS).mkdir(exist_ok=True)
         pl.concat(of_splits).write_parquet(run.folder / MEMBERS / f"{name}.parquet")
-    return {"k": k, "exclude_seen": settings.exclude_seen, "splits": splits} | ({"members": list(alone)} if alone else {})
+    told = {"k": k, "exclude_seen": settings.exclude_seen, "new_share": settings.new_share, "splits": splits}
+    return told | ({"members": list(alone)} if alone else {})
+
+
+def with_newcomers(strategy: Any, vectors: Mapping[str, np.ndarray], trained: int, share: float) -> Any:
+    """The strategy with places for the items after the first ``trained``, where there are such."""
+    if share <= 0 or trained >= len(vectors[JOINT]):
+        return strategy
+    return Newcomers(strategy, vectors=content_of(vectors, JOINT, trained), num_trained=trained, share=share)
 
 
 def _keeping(members: dict[str, Lists], advance: Callable[[int], None]) -> Callable[[np.ndarray, Decoded], None]:

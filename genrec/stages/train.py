@@ -87,7 +87,8 @@ def extend(run: StageRun) -> dict[str, Any]:
     assert run.extends is not None
     dataset, folder = Dataset.load(run.inputs["dataset"].path), run.extends.path
     sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
-    weights, facts = load_file(folder / WEIGHTS_FILE), run.extends.facts | {"num_items": dataset.num_items}
+    weights, before = load_file(folder / WEIGHTS_FILE), run.extends.facts
+    facts = before | {"num_items": dataset.num_items, "num_trained": num_trained(before)}
     later = dataset.num_items - run.extends.facts["num_items"]
     generator = component_class(run.config["generator"], "generator")
     if later and sids is None:
@@ -106,6 +107,11 @@ def extend(run: StageRun) -> dict[str, Any]:
     open_generator(run.folder, sids, PrefixTrie.build(sids) if sids else None)  # it fits, or nothing is kept
     run.say(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
     return facts | {"extends": run.extends.fingerprint}
+
+
+def num_trained(facts: Mapping[str, Any]) -> int:
+    """How many items the generator with these facts was trained with: the first ones of its catalogue."""
+    return int(facts.get("num_trained", facts["num_items"]))
 
 
 def new_generator(

@@ -1,0 +1,122 @@
+"""Places in every list for items that came after the generator was trained: around any strategy.
+
+A generator ranks such items too, by codes that it knows, but it has learned from every history that they are never next, so
+hardly any is listed. What a history says about them is what their content says. (TIGER's answer is of this kind, too: a share
+of the list for items that were not in training; see the design notes.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from genrec.decoding.candidates import best_items, ranked, restricted
+from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
+from genrec.types import PAD
+
+
+class Newcomers:
+    """The strategy's ``k`` best items, of which ``int(share * k)`` are newcomers wherever so many are allowed.
+
+    Newcomers that the strategy lists by itself count. Those that are missing are the nearest by content to the history's last
+    items; they take the places of the last other items, and have the scores that the strategy gives them.
+
+    Args:
+        strategy: does the search.
+        vectors: [items, dim] of content, scaled to length one here; the newcomers are the last rows.
+        num_trained: items that the generator was trained with; the rest are newcomers.
+        share: of the list, in [0, 1].
+        last: how many of the most recent items of a history count.
+        decay: weight of an item relative to the next more recent one.
+    """
+
+    def __init__(
+        self,
+        strategy: DecodingStrategy,
+        *,
+        vectors: Float[np.ndarray, "items dim"],
+        num_trained: int,
+        share: float,
+        last: int = 10,
+        decay: float = 0.8,
+    ) -> None:
+        self.strategy, self.num_trained, self.share, self.last, self.decay = strategy, num_trained, share, last, decay
+        self.vectors = torch.nn.functional.normalize(torch.from_numpy(np.array(vectors, dtype=np.float32)), dim=1)
+
+    @property
+    def kind(self) -> Literal["autoregressive", "item_scorer", "any"]:
+        return self.strategy.kind
+
+    def check(self, k: int) -> None:
+        """Raises ConfigError when the strategy cannot give ``k`` items."""
+        self.strategy.check(k)
+
+    @torch.inference_mode()
+    def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
+        """Decodes up to ``request.k`` items for every history of the batch."""
+        answer = self.strategy.decode(generator, trie, request)
+        chosen = self._missing(answer, request)
+        users = chosen.any(dim=1).nonzero().squeeze(1)
+        if not len(users):
+            return answer
+        number = chosen[users].sum(dim=1)
+        found = self.strategy.decode(generator, trie, replace(request.rows(users), allowed=chosen[users], k=int(number.max())))
+        lists = answer.rows(users)
+        kept = lists.items.masked_fill(self._gives_way(lists, request.k, number), PAD)
+        items, scores = torch.cat([kept, found.items], dim=1), torch.cat([lists.scores, found.scores], dim=1)
+        return answer.with_rows(users, ranked(items, scores, request.k))
+
+    def content_scores(self, request: DecodingRequest) -> Float[Tensor, "batch items"]:
+        """Cosine of each newcomer to the history's last items, recent ones weighing more; -inf for all other items.
+
+        An empty history likes what is most like the rest of the catalogue.
+        """
+        history, lengths = request.batch.history, request.batch.lengths.unsqueeze(1)
+        age = lengths - 1 - torch.arange(history.shape[1], device=history.device)
+        weight = torch.where((age >= 0) & (age < self.last), self.decay ** age.clamp(min=0).float(), 0.0)
+        vectors = self.vectors.to(history.device)
+        taste = (weight.unsqueeze(-1) * vectors[history.clamp(min=0)]).sum(dim=1)
+        taste = torch.where(lengths > 0, taste, vectors[: self.num_trained].mean(dim=0))
+        scores = taste.new_full((len(history), len(vectors)), float("-inf"))
+        scores[:, self.num_trained :] = taste @ vectors[self.num_trained :].T
+        return scores
+
+    def _missing(self, answer: Decoded, request: DecodingRequest) -> Bool[Tensor, "batch items"]:
+        """The newcomers that should be listed and are not."""
+        inside = (answer.items != PAD) & (torch.arange(answer.items.shape[1], device=answer.items.device) < request.k)
+        listed = torch.where(inside & (answer.items >= self.num_trained), answer.items, PAD)
+        scores = restricted(self.content_scores(request), replace(request, bias=None))
+        padded = torch.nn.functional.pad(scores, (0, 1))  # one column more takes the padding
+        scores = padded.scatter(1, torch.where(listed == PAD, scores.shape[1], listed), float("-inf"))[:, :-1]
+        best = best_items(scores, int(self.share * request.k))
+        room = int(self.share * request.k) - (listed != PAD).sum(dim=1, keepdim=True)
+        wanted = (best != PAD) & (torch.arange(best.shape[1], device=best.device) < room)
+        chosen = torch.zeros(*scores.shape[:1], scores.shape[1] + 1, dtype=torch.bool, device=scores.device)
+        return chosen.scatter_(1, torch.where(wanted, best, scores.shape[1]), True)[:, :-1]
+
+    def _gives_way(self, lists: Decoded, k: int, number: Int64[Tensor, " users"]) -> Bool[Tensor, "users slots"]:
+        """Which entries make room: what stands beyond ``k``, and the last entries that are no newcomers."""
+        inside = (lists.items != PAD) & (torch.arange(lists.items.shape[1], device=lists.items.device) < k)
+        others = inside & (lists.items < self.num_trained)
+        surplus = (inside.sum(dim=1) + number - k).clamp(min=0).unsqueeze(1)
+        from_the_end = others.flip(1).cumsum(dim=1).flip(1)  # 1 for the last other
+        return ~inside | (others & (from_the_end <= surplus))
+
+
+def content_of(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) -> Float[np.ndarray, "items dim"]:
+    """What newcomers are compared by: the sources that know them, side by side; the joint vectors where it has no sources.
+
+    Args:
+        vectors: source -> [items, dim].
+        joint: the name of the encoder's joint vectors.
+        num_trained: the rows after it are the newcomers.
+    """
+    known = [rows for name, rows in vectors.items() if name != joint and np.any(rows[num_trained:])]
+    unit = [rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in known]
+    return np.concatenate(unit, axis=1) if unit else vectors[joint]
