@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ class Recommender:
     ) -> None:
         self.generator, self.strategy, self.items, self.exclude_seen = generator, strategy, items, exclude_seen
         self._sids, self._trie = sids, trie
+        self._removed: frozenset[int] = frozenset()  # replaced, never changed: a request under way keeps what it began with
+        self._writing = Lock()
 
     def __repr__(self) -> str:
         ids = "" if self._sids is None else f", IDs of {' x '.join(map(str, self._sids.sizes))} codes"
@@ -96,7 +99,7 @@ class Recommender:
 
         Returns:
             ``history`` (0, 1, ... as given), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability).
-            A history has fewer than ``k`` rows only when no more items are left.
+            A history has fewer than ``k`` rows only when no more items are left. Removed items are never among them.
 
         Raises:
             ConfigError: when ``k`` is below 1, or more than the decoding strategy finds; for filters that cannot be read or
@@ -106,7 +109,10 @@ class Recommender:
         if k < 1:
             raise ConfigError("recommend: k", expected="at least 1", got=k, fix="ask for an item")
         sequences = self._sequences(histories)
-        allowed = None if only is None else torch.from_numpy(allowed_items(only, self._described))
+        allowed = None if only is None else torch.from_numpy(allowed_items(only, self._described).copy())
+        if removed := self._removed:
+            allowed = torch.ones(self.items.height, dtype=torch.bool) if allowed is None else allowed
+            allowed[list(removed)] = False
         table = recommend_users(
             self.generator,
             self._with_quotas(quota or {}),
@@ -123,6 +129,37 @@ class Recommender:
         return table.select(
             pl.col(USER_IDX).alias(HISTORY), RANK, self.items[ITEM_ID].gather(table[ITEM_IDX]).alias(ITEM_ID), SCORE
         )
+
+    @property
+    def removed(self) -> list[str]:
+        """The items that are not recommended, in the order of the catalogue."""
+        return self.items[ITEM_ID].gather(sorted(self._removed)).to_list()
+
+    def remove_items(self, item_ids: Iterable[str]) -> None:
+        """Stops recommending these items at once: no call that begins afterwards lists one. Histories may still have them.
+
+        Raises:
+            DataError: for an id that the catalogue does not have; nothing is removed then.
+        """
+        self._set_removed(item_ids, frozenset.union)
+
+    def put_back(self, item_ids: Iterable[str]) -> None:
+        """Recommends removed items again.
+
+        Raises:
+            DataError: for an id that the catalogue does not have; nothing is put back then.
+        """
+        self._set_removed(item_ids, frozenset.difference)
+
+    def _set_removed(self, item_ids: Iterable[str], combine: Callable[[frozenset[int], set[int]], frozenset[int]]) -> None:
+        rows = set()
+        for item_id in _listed(item_ids):
+            if item_id not in self._item_idx:
+                fix = "`recommender.items` has the ids"
+                raise DataError("items", expected="ids of the catalogue", got=repr(item_id), fix=fix)
+            rows.add(self._item_idx[item_id])
+        with self._writing:
+            self._removed = combine(self._removed, rows)
 
     @cached_property
     def _described(self) -> pl.DataFrame:

@@ -1,0 +1,100 @@
+"""Items leave and return, and whole bundles are swapped, while other threads ask for recommendations."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+import pytest
+from small_world import ArbitraryLogits, sids_of
+
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.errors import DataError
+from genrec.serving.live import Live
+from genrec.serving.recommender import Recommender
+from genrec.trie import PrefixTrie
+
+
+def shop(num_items: int, seed: int = 0) -> Recommender:
+    table = sids_of(num_items, seed=seed)
+    items = pl.DataFrame(
+        {"item_id": [f"i{row}" for row in range(num_items)], "even": [row % 2 == 0 for row in range(num_items)]}
+    )
+    return Recommender(
+        generator=ArbitraryLogits(table), strategy=TrieBeam(), items=items, sids=table, trie=PrefixTrie.build(table)
+    )
+
+
+def listed(recommender: Recommender | Live, **wishes: str) -> list[str]:
+    return recommender.recommend(["i1", "i2"], k=20, **wishes)["item_id"].to_list()  # type: ignore[arg-type]
+
+
+def test_removed_items_are_not_listed_and_scores_stay() -> None:
+    recommender = shop(40)
+    whole = recommender.recommend(["i1", "i2"], k=40)
+    gone = whole["item_id"][:3].to_list()
+    recommender.remove_items(gone)
+    assert recommender.removed == sorted(gone, key=lambda item_id: int(item_id[1:]))
+    left = recommender.recommend(["i1", "i2"], k=40)
+    expected = whole.filter(~pl.col("item_id").is_in(gone))
+    assert left.select("item_id", "score").equals(expected.select("item_id", "score"))
+    assert not set(listed(recommender, only="even == true")) & set(gone)
+    recommender.put_back(gone[:1])
+    assert listed(recommender)[0] == gone[0]
+    with pytest.raises(DataError, match=r"ids of the catalogue.*nowhere"):
+        recommender.remove_items(["i5", "nowhere"])
+    assert "i5" not in recommender.removed
+
+
+@contextmanager
+def asked_by_others(live: Live) -> Iterator[list[tuple[frozenset[str], frozenset[str]]]]:
+    """Two threads ask all the time; each answer with what had been removed before it was asked for."""
+    answers: list[tuple[frozenset[str], frozenset[str]]] = []
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        try:
+            while not stop.is_set():
+                gone = frozenset(live.removed)
+                answers.append((gone, frozenset(listed(live))))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    yield answers
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+def test_every_answer_is_of_one_state() -> None:
+    """Codes of the two shops differ, and items 30.. exist in the second one only; what was removed is removed in both."""
+    few, many = shop(30), shop(45, seed=1)
+    live = Live(few)
+    whole = {frozenset(listed(few)), frozenset(listed(many))}
+    with asked_by_others(live) as answers:
+        while len(answers) < 30:
+            live.swap(many)
+            live.swap(few)
+    assert {answer for _, answer in answers} == whole
+
+    live = Live(few)
+    with asked_by_others(live) as answers:
+        for row in range(3, 23):
+            live.remove_items([f"i{row}"])
+            live.swap(many if row % 2 else few)
+            asked = len(answers)
+            while len(answers) < asked + 2:
+                time.sleep(0.001)
+    assert all(not gone & answer for gone, answer in answers)
+    assert live.removed == [f"i{row}" for row in range(3, 23)]
+    live.put_back(["i3"])
+    live.swap(many)
+    assert live.removed == [f"i{row}" for row in range(4, 23)]
