@@ -25,8 +25,8 @@ from genrec.decoding.trie_beam import TrieBeam
 from genrec.decoding.users import recommend_users, users_with_targets, with_ids
 from genrec.metrics.accuracy import accuracy
 from genrec.metrics.hits import targets_of
-from genrec.pages.charts import curve_chart
-from genrec.pages.page import render, section
+from genrec.pages.charts import Kind, curve_chart
+from genrec.pages.page import join, render, section
 from genrec.protocols import DecodingStrategy
 from genrec.runs import Run
 from genrec.sids import SIDTable
@@ -124,12 +124,14 @@ def main() -> None:
 
 def page(name: str, users: int, found: dict[str, dict[str, float]]) -> str:
     """NDCG@10 and Recall@10 over beams, as a self-contained page."""
-    exact, body = found["exact"], ""
+    exact, sections = found["exact"], []
     for metric, title in (("ndcg", "NDCG@10"), ("recall", "Recall@10")):
         points = {float(beams): own[metric] for beams, own in found.items() if beams != "exact"}
-        lines = {"trie_beam": ("model", points), "exact": ("floor", dict.fromkeys(points, exact[metric]))}
-        body += section(title, curve_chart(f"{title} over beams, {users:,} users", lines, from_zero=False))  # type: ignore[arg-type]
-    return render(f"{name}: beams", lead="What a beam search loses against exact search.", body=body)
+        lines: dict[str, tuple[Kind, dict[float, float]]] = {"trie_beam": ("model", points)}
+        lines["exact"] = ("floor", dict.fromkeys(points, exact[metric]))
+        curve = curve_chart(f"{title} over beams, {users:,} users", lines, from_zero=False)
+        sections.append(section(title, curve))
+    return render(f"{name}: beams", lead="What a beam search loses against exact search.", body=join(*sections))
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: 
                 parents = torch.searchsorted(before, trie.parent[stepped].long())
                 state = generator.reorder(state, parents.expand(len(batch), -1))
             logits, state = generator.step(state, trie.codes(stepped).expand(len(batch), -1) if level else None)
-            families = (table[going].expand(len(batch), -1, -1) for table in (child_codes, real))
-            own = child_log_probs(logits.float(), *families, generator.normalization)
+            codes, are = (table[going].expand(len(batch), -1, -1) for table in (child_codes, real))
+            own = child_log_probs(logits.float(), codes, are, generator.normalization)
             log_probs = log_probs.index_copy(1, going.nonzero().squeeze(1), own)
         scores = (scores.unsqueeze(-1) + log_probs)[real.expand(len(batch), -1, -1)].view(len(batch), -1)  # in node order
     return scores
