@@ -85,6 +85,7 @@ def row_of(folder: Path, *, note: str, minutes: float | None, peer: Mapping[str,
         "minutes": minutes,
         "seconds": seconds,
         "machine": {key: made_on.get(key) for key in ("device", "processor", "cpus", "threads", "torch")},
+        **({"members": metrics["members"]} if metrics.get("members") else {}),
         **({"peer": dict(peer)} if peer else {}),
     }
 
@@ -120,6 +121,9 @@ def _section(data: str, rows: Sequence[Row]) -> str:
         minutes = _spread([row["minutes"] for row in group], digits=0)
         commits = ", ".join(dict.fromkeys(row["commit"] for row in group))
         lines.append(_line(f"**{first['run']}**", _seen(first), seeds, *figures, targets, minutes, commits, first["note"]))
+        for name in first.get("members", {}):
+            alone = [_spread([row["members"][name].get(column) for row in group]) for column in COLUMNS]
+            lines.append(_line(f"... {name} alone", _seen(first), seeds, *alone, "", "", "", ""))
     for group in _groups(measured, lambda row: (row["data"]["fingerprint"], row["rules"]["exclude_seen"])):
         fullest = max(reversed(group), key=lambda row: sum(column in row["model"] for column in COLUMNS))  # the last of them
         for kind in ("floors", "bounds"):
@@ -193,8 +197,13 @@ def _configuration(row: Row) -> Any:
     def seedless(node: Any) -> Any:
         return {key: seedless(value) for key, value in node.items() if key != "seed"} if isinstance(node, Mapping) else node
 
-    unread = RUNTIME if "sids" in row.get("facts", {"sids": ""}) else (*RUNTIME, *OF_SIDS)
-    config = {key: value if key == "data" else seedless(value) for key, value in row["config"].items() if key not in unread}
+    unread = {
+        *RUNTIME,
+        *(() if "sids" in row.get("facts", {"sids": ""}) else OF_SIDS),
+        *(() if "members" in row else ("calibrate",)),
+    }
+    read = {key: value for key, value in row["config"].items() if key not in unread and value is not None}
+    config = {key: value if key == "data" else seedless(value) for key, value in read.items()}
     return [config, row["data"]["fingerprint"], row["rules"]["exclude_seen"]]
 
 

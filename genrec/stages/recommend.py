@@ -155,4 +155,4 @@ def _keeping(members: dict[str, Lists], advance: Callable[[int], None]) -> Calla
     return keep
 
 
-STAGE = Stage(name="recommend", kind="recommendations", version=1, reads=("decoding", "recommend"), inputs=inputs, build=build)
+STAGE = Stage(name="recommend", kind="recommendations", version=2, reads=("decoding", "recommend"), inputs=inputs, build=build)
