@@ -12,7 +12,8 @@ Four ways to decode a T5 (``tiger``'s architecture: 4+4 layers, dim 128), all wi
 and ``encdec`` decoded by ours: the whole system, ours against theirs. Each rival runs at its best batch size of those tried.
 The weights are as initialized: none of these methods looks at what they are, and a peaked distribution would cost none of them
 less. Then what a filter costs that leaves 1 % of the catalogue (its lists are checked against ``exhaustive``), and the time to
-decode one user with ``encdec`` against the size of the catalogue, by the trie and by the scan.
+decode one user with ``encdec`` against the size of the catalogue: as shipped (what is decided costs no step, so that small
+catalogues are cheaper), with every step taken for every beam (normalization over the codebook), and by the scan.
 
 Rows are printed as they are measured; the last line holds the ratios. With ``--out`` they are also written there, with a plot.
 """
@@ -24,6 +25,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,7 +52,6 @@ CORNAC = ROOT / ".venv-cornac" / "bin" / "python"
 
 def catalogue(num_items: int, size: int = 256) -> SIDTable:
     """Three skewed levels and a number that tells items apart: what residual k-means and ``append_level`` give."""
-    size = size if num_items < 1 << 20 else 1024
     codes = (np.random.default_rng(SEED).random((num_items, 3)) ** 1.5 * size).astype(np.int64)
     key = (codes[:, 0] * size + codes[:, 1]) * size + codes[:, 2]
     order = np.argsort(key, kind="stable")
@@ -201,15 +202,20 @@ def cornac_users_per_second(num_items: int, num_beams: int, threads: int) -> flo
     return float(json.loads(told.stdout.splitlines()[-1])["users_per_second"])
 
 
-def step_seconds(num_items: int, scan: bool, num_beams: int) -> dict[str, float]:
-    """Milliseconds to decode one user with ``encdec``, and what building the trie took."""
-    table = catalogue(num_items)
+def one_user(num_items: int, scan: bool, num_beams: int, normalization: Any) -> dict[str, float]:
+    """Milliseconds to decode one user with ``encdec``, and what the trie costs; 1,024 codes a level, whatever the catalogue."""
+    table = catalogue(num_items, 1024)
     start = time.perf_counter()
     trie: Any = PrefixTrie.build(table)
     built = time.perf_counter() - start
     size = trie.num_bytes / num_items
+    with tempfile.TemporaryDirectory() as folder:
+        trie.save(Path(folder))
+        start = time.perf_counter()
+        trie = PrefixTrie.load(Path(folder))  # mapped: the searches below read what they need
+        loaded = time.perf_counter() - start
     torch.manual_seed(SEED)
-    encdec = EncDec(sids=table, dropout=0.0).eval()
+    encdec = EncDec(sids=table, dropout=0.0, normalization=normalization).eval()
     tree = ScannedTrie(trie, table) if scan else trie
     strategy, times = TrieBeam(num_beams=num_beams), []
     batch = histories(num_items, 40)
@@ -220,6 +226,7 @@ def step_seconds(num_items: int, scan: bool, num_beams: int) -> dict[str, float]
     times = times[5:]
     return {
         "build_seconds": built,
+        "load_ms": loaded * 1e3,
         "bytes_per_item": size,
         "p50_ms": float(np.median(times)),
         "p99_ms": float(np.quantile(times, 0.99)),
@@ -256,14 +263,14 @@ def main() -> None:
     filtered = filter_rates(table, options.beams, 1.0 if options.quick else 6.0)
     for name, rate in filtered.items():
         tell(way=f"encdec trie, filter {name}", items=options.items, beams=options.beams, batch=64, users_per_second=rate)
-    steps: dict[tuple[str, int], float] = {}
+    steps: dict[tuple[str, int], float] = {}  # milliseconds a user
     for num_items in (10_000, 100_000) if options.quick else (10_000, 100_000, 1_000_000, 10_000_000):
-        for way in ("trie", "scan"):
+        for way, normalization in (("trie", "trie"), ("every step", "codebook"), ("scan", "codebook")):
             if way == "scan" and num_items > 100_000:
                 continue  # linear: a million items take ten times as long
-            measured = step_seconds(num_items, way == "scan", options.beams)
+            measured = one_user(num_items, way == "scan", options.beams, normalization)
             steps[way, num_items] = measured["p50_ms"]
-            tell(way=f"encdec {way}", items=num_items, beams=options.beams, batch=1, **measured)
+            tell(way=f"encdec, {way}", items=num_items, beams=options.beams, batch=1, **measured)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "decoding.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -280,7 +287,8 @@ def main() -> None:
         if name in ("T5 generate", "T5 cornac")
     }
     ratios |= {f"cost of a 1 % filter, {name}": filtered["none"] / filtered[name] for name in ("shared", "own")}
-    ratios |= {f"{sizes[-1]:,} / {sizes[0]:,} items, trie": steps["trie", sizes[-1]] / steps["trie", sizes[0]]}
+    growth = f"{sizes[-1]:,} / {sizes[0]:,} items"
+    ratios |= {f"{growth}, {way}": steps[way, sizes[-1]] / steps[way, sizes[0]] for way in ("trie", "every step")}
     ratios |= {"100,000 / 10,000 items, scan": steps["scan", 100_000] / steps["scan", 10_000]}
     print(", ".join(f"{name} = {value:.2f}" for name, value in ratios.items()))
 
@@ -289,7 +297,7 @@ def plot(steps: dict[tuple[str, int], float], path: Path) -> None:
     """A page with milliseconds a user against the size of the catalogue."""
     curves = {
         f"{way}, ms a user": (kind, {float(items): ms for (name, items), ms in steps.items() if name == way})
-        for way, kind in (("trie", "model"), ("scan", "floor"))
+        for way, kind in (("trie", "model"), ("every step", "bound"), ("scan", "floor"))
     }
     chart = curve_chart("Milliseconds a user, by items in the catalogue", curves)
     path.write_text(render("Constrained decoding", lead="The cost of a decoded user.", body=section("Catalogue size", chart)))
