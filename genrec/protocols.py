@@ -238,6 +238,35 @@ class AutoregressiveGenerator(Generator, Protocol):
 
 
 @runtime_checkable
+class ParallelGenerator(AutoregressiveGenerator, Protocol):
+    """Predicts the codes of all levels at once, each independent of the others."""
+
+    def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
+        """Per level, what every ``step`` would give for the next item of each history."""
+        ...
+
+    def code_vectors(self) -> tuple[Float[Tensor, "_ dim"], ...]:
+        """Per level, a unit vector for each code; codes with near vectors are near in meaning."""
+        ...
+
+
+@runtime_checkable
+class MaskedGenerator(Generator, Protocol):
+    """Fills in the codes of an item in any order."""
+
+    normalization: Normalization
+    sids: SIDTable
+
+    def prefill(self, batch: Batch) -> Any:
+        """Encodes histories once per user."""
+        ...
+
+    def fill(self, state: Any, codes: Int64[Tensor, "batch beams levels"]) -> tuple[Float[Tensor, "batch beams _"], ...]:
+        """Per level, logits given the codes that are there (``PAD`` where none is yet); those of filled levels are not read."""
+        ...
+
+
+@runtime_checkable
 class ItemScorer(Generator, Protocol):
     """Scores the whole catalogue at once."""
 

@@ -11,14 +11,24 @@ from genrec.nn.dropout import Dropout
 
 
 class HistoryBlock(nn.Module):
-    """Causal self-attention and feed-forward, each on a residual path."""
+    """Causal self-attention and feed-forward, each on a residual path.
 
-    def __init__(self, *, dim: int, num_heads: int, feedforward_mult: int, dropout: float) -> None:
+    Args:
+        dim: model width.
+        num_heads: attention heads.
+        feedforward_mult: width of the feed-forward layer, in units of ``dim``.
+        dropout: of attention weights and of what the residual paths add, in [0, 1).
+        residual_dropout: of the latter, where it is another one.
+    """
+
+    def __init__(
+        self, *, dim: int, num_heads: int, feedforward_mult: int, dropout: float, residual_dropout: float | None = None
+    ) -> None:
         super().__init__()
         self.attention_norm, self.feedforward_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
         self.attention = Attention(dim=dim, num_heads=num_heads, dropout=dropout)
         self.feedforward = FeedForward(dim=dim, mult=feedforward_mult)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout if residual_dropout is None else residual_dropout)
 
     def forward(self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "heads states states"]) -> Tensor:
         y = self.attention_norm(x)

@@ -1,0 +1,151 @@
+"""parallel: all codes of the next item at once, from one state (RPG, arXiv 2506.05781, after the brief in the design notes).
+
+An item is the mean of its code embeddings, a causal transformer reads the history, and a small head per level compares the
+state with that level's codes by cosine, in the very table that the input uses. No code waits for another, so IDs may be long and
+in no order (``tokenizer=opq``, 16 to 64 levels), and an item's log-probability is a sum of look-ups. ``decoding=parallel_graph``
+searches by that; every strategy for generators of IDs works too, on the same probabilities.
+
+Departures from the paper: distance biases and pre-norm blocks of this library instead of GPT-2's, a learned start state so that
+empty histories work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genrec.batch import Batch
+from genrec.errors import ConfigError
+from genrec.nn.attention import DistanceBias
+from genrec.nn.blocks import HistoryBlock
+from genrec.nn.dropout import Dropout
+from genrec.protocols import TargetLogits
+from genrec.sids import SIDTable
+from genrec.types import PAD, Normalization
+
+
+@dataclass(frozen=True)
+class ParallelState:
+    """All there is to know of the next item: no beam adds anything.
+
+    Args:
+        logits: per level [batch, 1, size].
+        level: the level that the next step tells.
+    """
+
+    logits: tuple[Tensor, ...]
+    level: int = 0
+
+
+class Parallel(nn.Module):
+    """Predicts every code of the next item independently.
+
+    Args:
+        dim: model width.
+        num_heads: attention heads.
+        num_layers: causal blocks over the history.
+        feedforward_mult: width of the feed-forward layers, in units of ``dim``.
+        dropout: of item vectors and attention weights, in [0, 1); the residual paths have none, as published.
+        temperature: what cosines are divided by, above 0.
+        normalization: "codebook" as published (levels are independent), or "trie".
+        max_history_len: longest history, in items.
+
+    Raises:
+        ConfigError: for a temperature that is not above 0.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    tokens: Tensor  # [items, levels], codes in one vocabulary
+
+    def __init__(
+        self,
+        *,
+        sids: SIDTable,
+        dim: int = 448,
+        num_heads: int = 4,
+        num_layers: int = 2,
+        feedforward_mult: int = 2,
+        dropout: float = 0.5,
+        temperature: float = 0.07,
+        normalization: Normalization = "codebook",
+        max_history_len: int = 50,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ConfigError("generator.temperature", expected="above 0", got=temperature, fix="raise it")
+        self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
+        self.temperature = temperature
+        self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
+        self.code_embedding = nn.Embedding(sids.num_tokens, dim)
+        nn.init.normal_(self.code_embedding.weight, std=dim**-0.5)
+        self.start = nn.Parameter(torch.randn(dim) * dim**-0.5)  # the state before any item: empty histories work
+        self.input_dropout = Dropout(dropout)
+        self.input_norm, self.output_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
+        self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
+        self.blocks = nn.ModuleList(
+            HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout, residual_dropout=0.0)
+            for _ in range(num_layers)
+        )
+        self.heads = nn.Linear(dim, sids.num_levels * dim, bias=False)  # of all levels, side by side
+        nn.init.zeros_(self.heads.weight)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
+        """State ``t`` has seen the start and the first ``t`` items."""
+        items = self.code_embedding(self.tokens[batch.history.clamp(min=0)]).mean(-2)
+        x = self.input_dropout(self.input_norm(torch.cat([self.start.expand(len(batch), 1, -1), items], dim=1)))
+        position = torch.arange(x.shape[1], device=x.device)
+        bias = self.distance_bias(position, position)
+        for block in self.blocks:
+            x = block(x, bias)
+        return self.output_norm(x)
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        """Logits of every code at every target of the batch."""
+        if batch.targets is None:
+            raise ValueError("target_logits needs a batch with targets")
+        wanted = batch.targets != PAD
+        return TargetLogits(batch.targets[wanted], self._logits(self.history_states(batch)[wanted]))
+
+    def _logits(self, states: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "rows _"], ...]:
+        heads = states.unsqueeze(1) + F.silu(self.heads(states)).unflatten(-1, (self.sids.num_levels, -1))
+        queries = F.normalize(heads, dim=-1) / self.temperature
+        return tuple(query @ codes.T for query, codes in zip(queries.unbind(1), self.code_vectors(), strict=True))
+
+    # --- decoding -----------------------------------------------------------------------------------------------------
+
+    def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
+        """Logits of all levels for the next item of each history."""
+        states = self.history_states(batch)
+        return self._logits(states[torch.arange(len(batch), device=states.device), batch.lengths])
+
+    def code_vectors(self) -> tuple[Float[Tensor, "_ dim"], ...]:
+        """The unit vectors of each level's codes."""
+        return F.normalize(self.code_embedding.weight, dim=-1).split(self.sids.sizes)
+
+    def prefill(self, batch: Batch) -> ParallelState:
+        """Predicts all that there is to predict."""
+        return ParallelState(tuple(logits.unsqueeze(1) for logits in self.level_logits(batch)))
+
+    def step(
+        self, state: ParallelState, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams size"], ParallelState]:
+        """The logits of level ``state.level``, the same for every beam."""
+        num_beams = 1 if codes is None else codes.shape[1]
+        return state.logits[state.level].expand(-1, num_beams, -1), replace(state, level=state.level + 1)
+
+    def reorder(self, state: ParallelState, index: Int64[Tensor, "batch beams"]) -> ParallelState:
+        """Beams share everything."""
+        return state
+
+    def fill(
+        self, state: ParallelState, codes: Int64[Tensor, "batch beams levels"]
+    ) -> tuple[Float[Tensor, "batch beams _"], ...]:
+        """The logits of all levels, whatever is filled."""
+        return tuple(logits.expand(-1, codes.shape[1], -1) for logits in state.logits)
