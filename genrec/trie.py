@@ -184,6 +184,15 @@ class PrefixTrie:
             nodes.append(self.parent[nodes[-1]].long())
         return torch.stack(nodes[::-1], dim=-1)
 
+    def leaf_codes(self) -> Int64[Tensor, "leaves levels"]:
+        """The codes of every complete ID, in the order of the leaves."""
+        nodes = torch.arange(self.level_starts[-2], self.level_starts[-1], device=self.device)
+        columns = []
+        for _ in range(self.num_levels):
+            columns.append(self.codes(nodes))
+            nodes = self.parent[nodes].long()
+        return torch.stack(columns[::-1], dim=-1)
+
     def advance(self, nodes: Int64[Tensor, "*shape"], codes: Int64[Tensor, "*shape"], level: int) -> Int64[Tensor, "*shape"]:
         """The child of each node (depth ``level``) along ``codes``; ``PAD`` where the catalogue has none."""
         child, child_codes, real = self.children(nodes, level)

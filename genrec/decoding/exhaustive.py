@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genrec.batch import Batch
-from genrec.decoding.leaves import items_of_leaves, log_group_size
+from genrec.decoding.leaves import items_of_leaves, leaf_keys, log_group_size
 from genrec.decoding.probabilities import child_log_probs
 from genrec.decoding.steering import Steering
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
@@ -39,10 +39,8 @@ class Exhaustive:
         steering = Steering(trie, request)
         scores = torch.cat([leaf_log_probs(generator, trie, part) for part in request.batch.split(self.batch_size)])
         leaves = torch.arange(trie.level_starts[-2], trie.level_starts[-1], device=scores.device).expand(len(scores), -1)
-        items, _ = trie.items_of(leaves)
         scores = scores - log_group_size(trie, leaves)
-        keys = (scores.unsqueeze(-1) + steering.bias(items)).masked_fill(steering.excludes(items), float("-inf")).amax(-1)
-        keys, best = keys.topk(min(request.k, trie.num_leaves), dim=1)
+        keys, best = leaf_keys(trie, leaves, scores, steering).topk(min(request.k, trie.num_leaves), dim=1)
         scores = scores.gather(1, best).masked_fill(keys == float("-inf"), float("-inf"))
         return items_of_leaves(trie, leaves.gather(1, best), scores, request.k, steering)
 

@@ -1,9 +1,9 @@
 """parallel: all codes of the next item at once, from one state (RPG, arXiv 2506.05781, after the brief in the design notes).
 
 An item is the mean of its code embeddings, a causal transformer reads the history, and a small head per level compares the
-state with that level's codes by cosine, in the very table that the input uses. No code waits for another, so IDs may be long and
-in no order (``tokenizer=opq``, 16 to 64 levels), and an item's log-probability is a sum of look-ups. ``decoding=parallel_graph``
-searches by that; every strategy for generators of IDs works too, on the same probabilities.
+state with that level's codes by cosine, in the very table that the input uses. No code waits for another, so IDs may be long
+and in no order (``tokenizer=opq``, 16 to 64 levels), and an item's log-probability is a sum of look-ups.
+``decoding=parallel_graph`` searches by that; every strategy for generators of IDs works too, on the same probabilities.
 
 Departures from the paper: distance biases and pre-norm blocks of this library instead of GPT-2's, a learned start state so that
 empty histories work.

@@ -1,0 +1,169 @@
+"""Filling in codes in any order: against a slow search over dictionaries, for arbitrary logits, filters and biases."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from slow_decoding import Entry, assert_same, entries
+from small_world import ArbitraryLogits, batch_of, random_histories, scrambled, sids_of
+from test_steering import Made, row_of, steered
+from torch import Tensor
+
+from genrec.batch import Batch
+from genrec.decoding.exhaustive import Exhaustive
+from genrec.decoding.masked_item import MaskedItem
+from genrec.generators.parallel import Parallel
+from genrec.protocols import DecodingRequest, MaskedGenerator
+from genrec.sids import SIDTable
+from genrec.trie import PrefixTrie
+from genrec.types import PAD
+
+Partial = tuple[int, ...]
+
+
+class ArbitraryMasked(ArbitraryLogits):
+    """Logits are a fixed, patternless function of the history and of which codes are filled in."""
+
+    def fill(self, state: Any, codes: Tensor) -> tuple[Tensor, ...]:
+        place = torch.arange(1, codes.shape[-1] + 1) * 7919
+        prefix = ((codes + 2) * place * (codes + 5)).sum(-1) % 1_000_003
+        return tuple(
+            super(ArbitraryMasked, self).step(type(state)(state.user, prefix, level), None)[0]
+            for level in range(self.sids.num_levels)
+        )
+
+
+class SlowFilling:
+    """One user, one partial item at a time."""
+
+    def __init__(self, generator: Any, table: SIDTable, request: DecodingRequest, row: int) -> None:
+        self.generator, self.rows, self.k = generator, [tuple(codes) for codes in table.codes.tolist()], request.k
+        self.batch = batch_of([request.batch.history[row, : request.batch.lengths[row]].tolist()])
+        allowed, self.bias = row_of(request.allowed, row), row_of(request.bias, row)
+        seen = set(request.seen[row].tolist()) if request.seen is not None else set()
+        self.open = [i for i in range(len(self.rows)) if i not in seen and (allowed is None or allowed[i])]
+
+    def best_bias(self, partial: Partial) -> float:
+        below = [item for item in self.open if agree(partial, self.rows[item])]
+        return max(((self.bias or [0.0] * len(self.rows))[item] for item in below), default=-math.inf)
+
+    @torch.inference_mode()
+    def leaves(self, num_beams: int, in_order: bool) -> dict[Partial, float]:
+        num_levels = len(self.rows[0])
+        beams: dict[Partial, float] = {(PAD,) * num_levels: 0.0}
+        for turn in range(num_levels):
+            grown: dict[Partial, float] = {}
+            for partial, score in beams.items():
+                filled = self.generator.fill(self.generator.prefill(self.batch), torch.tensor([[partial]]))
+                for level in [turn] if in_order else [level for level in range(num_levels) if partial[level] == PAD]:
+                    logits = filled[level][0, 0].double()
+                    codes = sorted({row[level] for row in self.rows if agree(partial, row)})
+                    total = (logits[codes] if self.generator.normalization == "trie" else logits).logsumexp(0)
+                    for code in codes:
+                        longer = (*partial[:level], code, *partial[level + 1 :])
+                        log_prob = float(logits[code] - total)
+                        if turn == num_levels - 1:
+                            log_prob -= math.log(self.rows.count(longer))
+                        grown[longer] = max(grown.get(longer, -math.inf), score + log_prob)
+            keys = {partial: score + self.best_bias(partial) for partial, score in grown.items()}
+            kept = sorted((p for p in grown if keys[p] > -math.inf), key=lambda p: -keys[p])[:num_beams]
+            beams = {partial: grown[partial] for partial in kept}
+        return beams
+
+    def ranking(self, num_beams: int) -> list[Entry]:
+        leaves = self.leaves(num_beams, in_order=False)
+        if sum(self.rows[item] in leaves for item in self.open) < self.k:
+            for leaf, score in self.leaves(num_beams, in_order=True).items():
+                leaves[leaf] = max(score, leaves.get(leaf, -math.inf))
+        bias = self.bias or [0.0] * len(self.rows)
+        keys = {item: leaves[self.rows[item]] + bias[item] for item in self.open if self.rows[item] in leaves}
+        items = sorted(keys, key=lambda item: (-keys[item], self.rows[item], item))
+        if self.bias is not None:
+            return [Entry(item, keys[item], rank, 1) for rank, item in enumerate(items[: self.k], 1)]
+        found = []
+        for item in items:
+            group = [place for place, other in enumerate(items) if self.rows[other] == self.rows[item]]
+            if group[0] < self.k:
+                found.append(Entry(item, keys[item], group[0] + 1, len(group)))
+        return found
+
+
+def agree(partial: Partial, row: Partial) -> bool:
+    return all(code in (PAD, own) for code, own in zip(partial, row, strict=True))
+
+
+@given(steered(), st.integers(16, 20))
+def test_narrow_beams_are_the_slow_ones(made: Made, num_beams: int) -> None:
+    """Over the codebook, and with a code too many in every level: no step is certain, so that no two beams tie."""
+    codes, sizes, request = made
+    table = SIDTable(codes, tuple(size + 1 for size in sizes))
+    generator = ArbitraryMasked(table, normalization="codebook")
+    decoded = MaskedItem(num_beams=num_beams).decode(generator, PrefixTrie.build(table), request)
+    for row in range(len(request.batch)):
+        assert_same(entries(decoded, row), SlowFilling(generator, table, request, row).ranking(num_beams))
+
+
+@given(steered())
+def test_wide_beams_find_the_best_order_of_every_item(made: Made) -> None:
+    codes, sizes, request = made
+    table = SIDTable(codes, sizes)
+    generator = ArbitraryMasked(table)
+    decoded = MaskedItem(num_beams=300).decode(generator, PrefixTrie.build(table), request)
+    for row in range(len(request.batch)):
+        assert_same(entries(decoded, row), SlowFilling(generator, table, request, row).ranking(300))
+
+
+@pytest.mark.parametrize("scale", [3.0, 50.0])
+def test_always_k_legal_items_even_where_all_beams_are_views_of_one(scale: float) -> None:
+    table = sids_of(300, (4, 5, 6, 7))
+    batch = batch_of(random_histories(300, [0, 1, 4, 9]))
+    allowed = torch.rand(4, 300, generator=torch.Generator().manual_seed(0)) < torch.tensor([[1.0], [0.5], [0.1], [0.02]])
+    request = DecodingRequest(batch, 20, batch.history, allowed)
+    decoded = MaskedItem(num_beams=20).decode(ArbitraryMasked(table, scale=scale), PrefixTrie.build(table), request)
+    for row in range(4):
+        items = [entry.item for entry in entries(decoded, row)]
+        legal = set(allowed[row].nonzero().flatten().tolist()) - set(batch.history[row].tolist())
+        assert len(items) == len(set(items)) == min(20, len(legal))
+        assert set(items) <= legal
+
+
+def test_a_generator_of_independent_codes_is_decoded_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the codebook no order matters. Over the trie the best order counts, and the oracle's is one of them."""
+    table = sids_of(60, (4, 5, 6))
+    trie, batch = PrefixTrie.build(table), batch_of(random_histories(60, [0, 2, 6]))
+    request = DecodingRequest(batch, 60)
+    scores = {}
+    for normalization in ("codebook", "trie"):
+        options: dict[str, Any] = {"normalization": normalization, "dim": 16, "num_heads": 2, "max_history_len": 6}
+        torch.manual_seed(0)
+        generator = scrambled(Parallel(sids=table, **options).eval())
+        oracle = Exhaustive().decode(generator, trie, request)
+        filled = MaskedItem(num_beams=400).decode(generator, trie, request)
+        scores[normalization] = [
+            [{entry.item: entry.score for entry in entries(answer, row)} for row in range(3)] for answer in (filled, oracle)
+        ]
+        if normalization == "codebook":
+            for row in range(3):
+                assert_same(entries(filled, row), entries(oracle, row))
+            monkeypatch.setattr("genrec.decoding.masked_item._ENTRIES", 1)  # a user at a time
+            for row in range(3):
+                alone = MaskedItem(num_beams=400).decode(generator, trie, request)
+                assert_same(entries(alone, row), entries(filled, row))
+    for ours, theirs in zip(*scores["trie"], strict=True):
+        assert ours.keys() == theirs.keys()
+        assert all(ours[item] > theirs[item] - 1e-5 for item in ours)
+        assert any(ours[item] > theirs[item] + 1e-3 for item in ours)
+
+
+def test_is_what_it_needs() -> None:
+    table = sids_of(20, (4, 5))
+    assert isinstance(ArbitraryMasked(table), MaskedGenerator)
+    assert not isinstance(ArbitraryLogits(table), MaskedGenerator)
+    state = ArbitraryMasked(table).prefill(Batch(torch.zeros(1, 1, dtype=torch.long), torch.ones(1, dtype=torch.long)))
+    first, second = (ArbitraryMasked(table).fill(state, torch.tensor([[[code, PAD]]]))[1] for code in (0, 1))
+    assert not torch.equal(first, second), "what is filled counts"
