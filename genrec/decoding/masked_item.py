@@ -18,7 +18,7 @@ from genrec.protocols import Decoded, DecodingRequest, MaskedGenerator
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
-_ENTRIES = 1 << 24  # of the lists that follow the first code: users x beams x IDs
+_ENTRIES = 1 << 24  # of the beams' lists of IDs, at a time
 
 
 class MaskedItem:
@@ -31,8 +31,8 @@ class MaskedItem:
     Several beams may be views of one item. Where that leaves a user with fewer than ``k`` items, a second search fills level
     after level, whose beams are never the same item, and both answers are merged: ``k`` items whenever ``k`` are allowed.
 
-    The lists take users x beams x IDs entries after the first step and shrink from there, so users are searched a few at a
-    time: good for catalogues of tens of thousands.
+    A list is as long as the commonest code after the first step, and shrinks from there. Users are searched a few at a time
+    where lists are long.
 
     Args:
         num_beams: partial items kept per user; at least k.
@@ -40,7 +40,7 @@ class MaskedItem:
 
     kind: ClassVar[Literal["autoregressive"]] = "autoregressive"
 
-    def __init__(self, *, num_beams: int = 50) -> None:
+    def __init__(self, *, num_beams: int = 128) -> None:
         self.num_beams = num_beams
 
     def check(self, k: int) -> None:
@@ -59,43 +59,68 @@ class MaskedItem:
             got, fix = type(generator).__name__, "use decoding=trie_beam"
             raise ConfigError("decoding", expected="a generator that fills in codes in any order", got=got, fix=fix)
         device = request.batch.history.device
-        answer = Decoded.nothing(len(request.batch), device)
+        answer, index = Decoded.nothing(len(request.batch), device), _Index(trie)
         for users in torch.arange(len(request.batch), device=device).split(
-            max(_ENTRIES // (self.num_beams * trie.num_leaves), 1)
+            max(_ENTRIES // (self.num_beams * int(index.count.max())), 1)
         ):
-            filling = _Filling(generator, trie, request.rows(users), self.num_beams)
+            filling = _Filling(generator, index, request.rows(users), self.num_beams)
             found = filling.run(in_order=False)
             answer = answer.with_rows(users, filling.listed(*found))
             short = ((answer.items[users] != PAD).sum(dim=1) < request.k).nonzero().squeeze(1)
             if len(short):
-                again = _Filling(generator, trie, request.rows(users[short]), self.num_beams)
+                again = _Filling(generator, index, request.rows(users[short]), self.num_beams)
                 both = zip(found, again.run(in_order=True), strict=True)
                 merged = (torch.cat([first[short], second], dim=1) for first, second in both)
                 answer = answer.with_rows(users[short], again.listed(*merged))
         return answer
 
 
-class _Filling:
-    """The search of some users. IDs are counted from 0 in the order of the trie's leaves."""
+class _Index:
+    """Which IDs have which code.
 
-    def __init__(self, generator: MaskedGenerator, trie: PrefixTrie, request: DecodingRequest, num_beams: int) -> None:
-        self.generator, self.trie, self.request, self.num_beams = generator, trie, request, num_beams
-        self.codes = trie.leaf_codes()
-        self.steering = Steering(trie, request)
-        everything = torch.arange(len(self.codes), device=trie.device).expand(len(request.batch), -1)
-        leaves = everything + trie.level_starts[-2]
+    IDs are counted from 0 in the order of the trie's leaves, (level, code) pairs level by level.
+    """
+
+    def __init__(self, trie: PrefixTrie) -> None:
+        self.trie, self.codes = trie, trie.leaf_codes()
+        device = trie.device
+        sizes = torch.tensor(trie.sizes, device=device)
+        self.level_of = torch.arange(trie.num_levels, device=device).repeat_interleave(sizes)
+        self.code_of = torch.cat([torch.arange(size, device=device) for size in trie.sizes])
+        pairs = (self.codes + (sizes.cumsum(0) - sizes)).T.flatten()
+        self.count = torch.bincount(pairs, minlength=len(self.code_of))
+        self._start = self.count.cumsum(0) - self.count
+        self._ids = pairs.argsort(stable=True) % len(self.codes)  # pair after pair
+
+    def having(self, pair: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch beams width"]:
+        """The IDs that have a pair, ``PAD`` after the end."""
+        count = self.count[pair]
+        slot = torch.arange(max(int(count.max()), 1), device=pair.device)
+        place = (self._start[pair].unsqueeze(-1) + slot).clamp(max=len(self._ids) - 1)
+        return torch.where(slot < count.unsqueeze(-1), self._ids[place], PAD)
+
+
+class _Filling:
+    """The search of some users."""
+
+    def __init__(self, generator: MaskedGenerator, index: _Index, request: DecodingRequest, num_beams: int) -> None:
+        self.generator, self.index, self.request, self.num_beams = generator, index, request, num_beams
+        self.trie, self.codes = index.trie, index.codes
+        self.steering = Steering(self.trie, request)
+        everything = torch.arange(len(self.codes), device=self.codes.device).expand(len(request.batch), -1)
+        leaves = everything + self.trie.level_starts[-2]
         self.everything = everything.unsqueeze(1)
-        self.group = log_group_size(trie, leaves)
-        self.offers = leaf_keys(trie, leaves, torch.zeros_like(self.group), self.steering)  # best bias; -inf: nothing to list
+        self.group = log_group_size(self.trie, leaves)
+        self.offers = leaf_keys(
+            self.trie, leaves, torch.zeros_like(self.group), self.steering
+        )  # best bias; -inf: nothing to list
 
     def run(self, *, in_order: bool) -> tuple[Int64[Tensor, "batch beams"], Float[Tensor, "batch beams"]]:
         """The IDs of the last beams, and the scores of an item of each; -inf where a beam died."""
         num_levels, users = self.trie.num_levels, len(self.request.batch)
         state = self.generator.prefill(self.request.batch)
         device = self.codes.device
-        sizes = torch.tensor(self.trie.sizes, device=device)
-        level_of = torch.arange(num_levels, device=device).repeat_interleave(sizes)  # of a (level, code) pair
-        code_of = torch.cat([torch.arange(size, device=device) for size in self.trie.sizes])
+        level_of, code_of = self.index.level_of, self.index.code_of
         filled = torch.full((users, 1, num_levels), PAD, device=device)
         scores, members = torch.zeros(users, 1, device=device), self.everything
         for turn in range(num_levels):
@@ -111,9 +136,12 @@ class _Filling:
             place, parent, pair = (values.gather(1, kept) for values in (place, parent, pair))
             filled = partial.gather(1, kept.unsqueeze(-1).expand(-1, -1, num_levels))
             scores = grown.flatten(1).gather(1, place).masked_fill(best == float("-inf"), float("-inf"))
-            inherited = members.gather(1, parent.unsqueeze(-1).expand(-1, -1, members.shape[2]))
-            agrees = self.codes[inherited.clamp(min=0), level_of[pair].unsqueeze(-1)] == code_of[pair].unsqueeze(-1)
-            members = _compact(inherited, agrees & (inherited != PAD))
+            if turn:
+                inherited = members.gather(1, parent.unsqueeze(-1).expand(-1, -1, members.shape[2]))
+                agrees = self.codes[inherited.clamp(min=0), level_of[pair].unsqueeze(-1)] == code_of[pair].unsqueeze(-1)
+                members = _compact(inherited, agrees & (inherited != PAD))
+            else:
+                members = self.index.having(pair)
         ids = members[..., 0].clamp(min=0)
         return ids, scores - self.group.gather(1, ids)
 

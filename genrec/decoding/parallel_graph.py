@@ -73,7 +73,8 @@ class ParallelGraph:
     from the first round on; kept items stay until they are beaten; users for whom fewer than ``k`` items are found, as under a
     narrow filter, get the whole catalogue scored, so that there are always ``k`` whenever ``k`` are allowed.
 
-    The graph is kept until weights or catalogue change.
+    The graph is kept until weights or catalogue change. A round scores up to ``num_beams`` x ``num_neighbours`` IDs: a walk
+    pays where the catalogue is many times that; in a small one a beam search is faster.
 
     Args:
         num_beams: IDs kept per user; at least k.
@@ -87,7 +88,7 @@ class ParallelGraph:
 
     kind: ClassVar[Literal["autoregressive"]] = "autoregressive"
 
-    def __init__(self, *, num_beams: int = 100, num_neighbours: int = 100, num_rounds: int = 3, seed: int = 0) -> None:
+    def __init__(self, *, num_beams: int = 100, num_neighbours: int = 50, num_rounds: int = 3, seed: int = 0) -> None:
         for name, value in {"num_beams": num_beams, "num_neighbours": num_neighbours, "num_rounds": num_rounds}.items():
             if value < 1:
                 raise ConfigError(f"decoding.{name}", expected="at least 1", got=value, fix="raise it")
