@@ -108,6 +108,16 @@ def test_narrow_beams_are_the_slow_ones(made: Made, num_beams: int) -> None:
         assert_same(entries(decoded, row), SlowFilling(generator, table, request, row).ranking(num_beams))
 
 
+def test_what_two_orders_lead_to_takes_one_beam() -> None:
+    """Far fewer beams than partial items: a repeated one would crowd out another."""
+    table = sids_of(80, (4, 5, 6))
+    request = DecodingRequest(batch_of(random_histories(80, [0, 1, 3, 6])), 8)
+    generator = ArbitraryMasked(table, normalization="codebook")
+    decoded = MaskedItem(num_beams=8).decode(generator, PrefixTrie.build(table), request)
+    for row in range(4):
+        assert_same(entries(decoded, row), SlowFilling(generator, table, request, row).ranking(8))
+
+
 @given(steered())
 def test_wide_beams_find_the_best_order_of_every_item(made: Made) -> None:
     codes, sizes, request = made
