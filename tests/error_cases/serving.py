@@ -15,6 +15,7 @@ from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.serving.recommender import Recommender
 from genrec.stages.export import ExportSettings
+from genrec.stages.recommend import RecommendSettings
 
 ROOMS = ("serving", "stages/export.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
@@ -25,6 +26,10 @@ def asked(histories: Any, k: int = 1, items: pl.DataFrame = ITEMS, **wishes: Any
         return Recommender(generator=torch.nn.Identity(), strategy=FullRanking(), items=items).recommend(histories, k, **wishes)
 
     return trigger
+
+
+def removed(item_ids: list[str]) -> Callable[[Scene], Any]:
+    return lambda scene: Recommender(generator=torch.nn.Identity(), strategy=FullRanking(), items=ITEMS).remove_items(item_ids)
 
 
 def of_tomorrow(scene: Scene) -> Any:
@@ -39,6 +44,7 @@ CASES = [
     Case("a string for a history", DataError, "'item1'", asked("item1")),
     Case("no list", DataError, "1193", asked([1193, 661])),
     Case("no strings", DataError, "1193", asked([["a", 1193]])),
+    Case("removing what is not there", DataError, "'z'", removed(["a", "z"])),
     Case("a quota of no column", ConfigError, "titel", asked([], quota={"titel": 1})),
     Case(
         "a quota of lists",
@@ -47,5 +53,6 @@ CASES = [
         asked([], items=ITEMS.with_columns(tags=pl.Series([["x"], []], dtype=pl.List(pl.String))), quota={"tags": 1}),
     ),
     Case("bundle of another schema", ArtifactError, "schema 99 by genrec 7.0", of_tomorrow),
+    Case("more than the whole list", ConfigError, "1.5", lambda scene: RecommendSettings(new_share=1.5)),
     Case("no such column", ConfigError, "titel", lambda scene: ExportSettings(columns=("titel",)).of(ITEMS)),
 ]
