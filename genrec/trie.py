@@ -157,17 +157,18 @@ class PrefixTrie:
     def children(
         self, nodes: Int64[Tensor, "*shape"], level: int
     ) -> tuple[Int64[Tensor, "*shape width"], Int64[Tensor, "*shape width"], Bool[Tensor, "*shape width"]]:
-        """The families of ``nodes`` (all of depth ``level``), padded to the level's largest family.
+        """The families of ``nodes`` (all of depth ``level``), padded to the largest of them (on a GPU, where the host would
+        have to wait for it, to the largest of the level).
 
         Returns:
-            child nodes, their codes (0 where padded, so that gathers stay in range), and which entries are real.
+            child nodes, their codes, and which entries are real; what pads a family repeats its last child.
         """
-        first = self.first_child[nodes]
-        count = self.first_child[nodes + 1] - first
-        slot = torch.arange(self.widths[level], device=nodes.device)
-        real = slot < count.unsqueeze(-1)
-        child = torch.where(real, first.unsqueeze(-1) + slot, torch.zeros_like(slot))
-        return child, self.codes(child).clamp(min=0), real
+        first = self.first_child[nodes].unsqueeze(-1)
+        count = self.first_child[nodes + 1].unsqueeze(-1) - first
+        width = self.widths[level] if nodes.is_cuda or not nodes.numel() else int(count.max())
+        slot = torch.arange(width, dtype=torch.int32, device=nodes.device)
+        child = (first + torch.minimum(slot, count - 1)).long()
+        return child, self.codes(child), slot < count
 
     def num_children(self, nodes: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
         """Sizes of the families of nodes that are no leaves."""

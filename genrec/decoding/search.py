@@ -62,7 +62,7 @@ class _Beams:
     def __init__(self, generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch) -> None:
         self.generator, self.trie, self.state = generator, trie, generator.prefill(batch)
         self.level, self.parents = 0, torch.zeros(len(batch), 1, dtype=torch.long, device=batch.history.device)
-        self._place = self.parents  # where the state has each beam of the last level
+        self._place: Tensor | None = None  # where the state has each beam of the last level; None: where it stands
         self._skips = generator.normalization == "trie"
 
     def log_probs(
@@ -72,33 +72,42 @@ class _Beams:
         real: Bool[Tensor, "batch beams width"],
     ) -> Float[Tensor, "batch beams width"]:
         """Of the children of every beam's node; -inf where the family is padded."""
-        known = torch.where(real, 0.0, float("-inf"))
-        stepped, level = self._undecided(nodes), self.level
+        undecided = self._undecided(nodes)
+        if undecided is None:
+            log_probs = self._stepped(nodes, self.parents, child_codes, real)
+            self._place = None
+        else:
+            log_probs = torch.where(real, 0.0, float("-inf"))
+            if undecided.shape[1]:
+                family = undecided.unsqueeze(-1).expand(-1, -1, real.shape[-1])
+                few = (table.gather(1, family) for table in (child_codes, real))
+                of_few = self._stepped(nodes.gather(1, undecided), self.parents.gather(1, undecided), *few)
+                log_probs = log_probs.scatter(1, family, of_few)
+                place = torch.arange(undecided.shape[1], device=nodes.device).expand_as(undecided)
+                self._place = torch.zeros_like(nodes).scatter(1, undecided, place)
         self.level += 1
-        if not stepped.shape[1]:
-            return known
-        if level:
-            self.state = self.generator.reorder(self.state, self._place.gather(1, self.parents.gather(1, stepped)))
-        self._place = torch.zeros_like(nodes).scatter(
-            1, stepped, torch.arange(stepped.shape[1], device=nodes.device).expand_as(stepped)
-        )
-        codes = self.trie.codes(nodes.gather(1, stepped)) if level else None
-        logits, self.state = self.generator.step(self.state, codes)
-        family = stepped.unsqueeze(-1).expand(-1, -1, real.shape[-1])
-        log_probs = child_log_probs(
-            logits.float(), child_codes.gather(1, family), real.gather(1, family), self.generator.normalization
-        )
-        return known.scatter(1, family, log_probs)
+        return log_probs
 
-    def _undecided(self, nodes: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch some"]:
-        """Which beams to step, as places in ``nodes``; decided ones fill up the rows of users who have fewer."""
-        everyone = torch.arange(nodes.shape[1], device=nodes.device).expand_as(nodes)
+    def _stepped(self, nodes: Tensor, parents: Tensor, child_codes: Tensor, real: Tensor) -> Tensor:
+        """The same of some beams, which are all that the state goes on with."""
+        codes = None
+        if self.level:
+            at = parents if self._place is None else self._place.gather(1, parents)
+            self.state, codes = self.generator.reorder(self.state, at), self.trie.codes(nodes)
+        logits, self.state = self.generator.step(self.state, codes)
+        return child_log_probs(logits.float(), child_codes, real, self.generator.normalization)
+
+    def _undecided(self, nodes: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch some"] | None:
+        """Which beams to step, as places in ``nodes``; decided ones fill up the rows of users who have fewer. None: all."""
         if not self._skips:
-            return everyone
-        if nodes.device.type == "cuda":
-            return everyone if self.level < self.trie.num_choices else everyone[:, :0]
+            return None
+        if nodes.is_cuda:
+            return None if self.level < self.trie.num_choices else nodes[:, :0]
         going = self.trie.num_ids_below(nodes) > 1
-        return going.int().argsort(dim=1, descending=True, stable=True)[:, : int(going.sum(dim=1).max())]
+        some = int(going.sum(dim=1).max())
+        if some == nodes.shape[1]:
+            return None
+        return going.int().argsort(dim=1, descending=True, stable=True)[:, :some]
 
 
 class Best:

@@ -59,6 +59,7 @@ class Steering:
         # Each closed pair finds the beam (at most one) that stands on its parent, and the slot in that beam's family.
         match = nodes[closed.user] == closed.parent.unsqueeze(1)
         beam, slot = match.int().argmax(dim=1), closed.node - self.trie.first_child[closed.parent]
+        slot = slot.clamp(max=scores.shape[2] - 1)  # of a family that no beam stands above, which may be wider
         index = (closed.user * scores.shape[1] + beam) * scores.shape[2] + slot
         bound = torch.where(match.any(dim=1), float("-inf"), float("inf")).to(scores.dtype)
         return scores.flatten().scatter_reduce(0, index, bound, "amin").view_as(scores)

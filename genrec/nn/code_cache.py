@@ -28,10 +28,16 @@ class CodeCache:
 
     def reordered(self, index: Int64[Tensor, "batch beams"]) -> CodeCache:
         """Beam ``j`` continues old beam ``index[:, j]``."""
-        row = torch.arange(index.shape[0], device=index.device).unsqueeze(-1)
+        tables = (*self.keys, *self.values)
+        beams = tables[-1].shape[1]  # before; the first code may stand there once for all
+        rows = (index + beams * torch.arange(len(index), device=index.device).unsqueeze(-1)).flatten()
 
         def of(tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(table if table.shape[1] == 1 else table[row, index] for table in tables)
+            # Whole rows by one index are copied several times faster than entries by two.
+            return tuple(
+                table if table.shape[1] == 1 else table.flatten(0, 1).index_select(0, rows).unflatten(0, index.shape)
+                for table in tables
+            )
 
         return CodeCache(of(self.keys), of(self.values))
 

@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -202,35 +203,57 @@ def cornac_users_per_second(num_items: int, num_beams: int, threads: int) -> flo
     return float(json.loads(told.stdout.splitlines()[-1])["users_per_second"])
 
 
-def one_user(num_items: int, scan: bool, num_beams: int, normalization: Any) -> dict[str, float]:
-    """Milliseconds to decode one user with ``encdec``, and what the trie costs; 1,024 codes a level, whatever the catalogue."""
-    table = catalogue(num_items, 1024)
-    start = time.perf_counter()
-    trie: Any = PrefixTrie.build(table)
-    built = time.perf_counter() - start
-    size = trie.num_bytes / num_items
-    with tempfile.TemporaryDirectory() as folder:
-        trie.save(Path(folder))
+@dataclass
+class OneUser:
+    """Decodes one user at a time with ``encdec`` over a catalogue of 1,024 codes a level, and knows what its trie costs.
+
+    Args:
+        num_items: size of the catalogue.
+        way: "trie", "every step" (no beam is ever decided) or "scan" (every prefix against the whole table).
+        num_beams: of the search.
+    """
+
+    num_items: int
+    way: str
+    num_beams: int
+
+    def __post_init__(self) -> None:
+        table = catalogue(self.num_items, 1024)
         start = time.perf_counter()
-        trie = PrefixTrie.load(Path(folder))  # mapped: the searches below read what they need
-        loaded = time.perf_counter() - start
-    torch.manual_seed(SEED)
-    encdec = EncDec(sids=table, dropout=0.0, normalization=normalization).eval()
-    tree = ScannedTrie(trie, table) if scan else trie
-    strategy, times = TrieBeam(num_beams=num_beams), []
-    batch = histories(num_items, 40)
-    for one in batch.split(1):
+        trie: Any = PrefixTrie.build(table)
+        built = time.perf_counter() - start
+        size = trie.num_bytes / self.num_items
+        with tempfile.TemporaryDirectory() as folder:
+            trie.save(Path(folder))
+            start = time.perf_counter()
+            trie = PrefixTrie.load(Path(folder))  # mapped: the searches below read what they need
+            loaded = time.perf_counter() - start
+        torch.manual_seed(SEED)
+        self.facts = {"build_seconds": built, "load_ms": loaded * 1e3, "bytes_per_item": size}
+        self.encdec = EncDec(sids=table, dropout=0.0, normalization="trie" if self.way == "trie" else "codebook").eval()
+        self.trie = ScannedTrie(trie, table) if self.way == "scan" else trie
+        self.users = histories(self.num_items, 40).split(1)
+        self.strategy, self.milliseconds = TrieBeam(num_beams=self.num_beams), list[float]()
+
+    def decode(self, user: int) -> None:
+        """Decodes a user, and notes the time."""
         start = time.perf_counter()
-        strategy.decode(encdec, tree, DecodingRequest(one, K))
-        times.append((time.perf_counter() - start) * 1e3)
-    times = times[5:]
-    return {
-        "build_seconds": built,
-        "load_ms": loaded * 1e3,
-        "bytes_per_item": size,
-        "p50_ms": float(np.median(times)),
-        "p99_ms": float(np.quantile(times, 0.99)),
-    }
+        self.strategy.decode(self.encdec, self.trie, DecodingRequest(self.users[user], K))
+        self.milliseconds.append((time.perf_counter() - start) * 1e3)
+
+
+def growth(sizes: Sequence[int], num_beams: int) -> list[OneUser]:
+    """Decodes users with every catalogue in turn, so that whatever else the machine does falls on all of them alike."""
+    ways = ("trie", "every step", "scan")  # a scan is linear: a million items take ten times as long as 100,000
+    all_of_them = [OneUser(size, way, num_beams) for size in sizes for way in ways if way != "scan" or size <= 100_000]
+    for warm_up in (True, False):
+        for user in range(5 if warm_up else 40):
+            for one in all_of_them:
+                one.decode(user)
+        if warm_up:
+            for one in all_of_them:
+                one.milliseconds.clear()
+    return all_of_them
 
 
 def main() -> None:
@@ -263,14 +286,11 @@ def main() -> None:
     filtered = filter_rates(table, options.beams, 1.0 if options.quick else 6.0)
     for name, rate in filtered.items():
         tell(way=f"encdec trie, filter {name}", items=options.items, beams=options.beams, batch=64, users_per_second=rate)
-    steps: dict[tuple[str, int], float] = {}  # milliseconds a user
-    for num_items in (10_000, 100_000) if options.quick else (10_000, 100_000, 1_000_000, 10_000_000):
-        for way, normalization in (("trie", "trie"), ("every step", "codebook"), ("scan", "codebook")):
-            if way == "scan" and num_items > 100_000:
-                continue  # linear: a million items take ten times as long
-            measured = one_user(num_items, way == "scan", options.beams, normalization)
-            steps[way, num_items] = measured["p50_ms"]
-            tell(way=f"encdec, {way}", items=num_items, beams=options.beams, batch=1, **measured)
+    measured = growth((10_000, 100_000) if options.quick else (10_000, 100_000, 1_000_000, 10_000_000), options.beams)
+    steps = {(one.way, one.num_items): np.array(one.milliseconds) for one in measured}
+    for one in measured:
+        times = {f"p{q}_ms": float(np.percentile(one.milliseconds, q)) for q in (50, 99)}
+        tell(way=f"encdec, {one.way}", items=one.num_items, beams=options.beams, batch=1, **one.facts, **times)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "decoding.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -287,16 +307,18 @@ def main() -> None:
         if name in ("T5 generate", "T5 cornac")
     }
     ratios |= {f"cost of a 1 % filter, {name}": filtered["none"] / filtered[name] for name in ("shared", "own")}
-    growth = f"{sizes[-1]:,} / {sizes[0]:,} items"
-    ratios |= {f"{growth}, {way}": steps[way, sizes[-1]] / steps[way, sizes[0]] for way in ("trie", "every step")}
-    ratios |= {"100,000 / 10,000 items, scan": steps["scan", 100_000] / steps["scan", 10_000]}
+    grown = f"{sizes[-1]:,} / {sizes[0]:,} items"  # the median over users, each with both catalogues in turn
+    ratios |= {
+        f"{grown}, {way}": float(np.median(steps[way, sizes[-1]] / steps[way, sizes[0]])) for way in ("trie", "every step")
+    }
+    ratios |= {"100,000 / 10,000 items, scan": float(np.median(steps["scan", 100_000] / steps["scan", 10_000]))}
     print(", ".join(f"{name} = {value:.2f}" for name, value in ratios.items()))
 
 
-def plot(steps: dict[tuple[str, int], float], path: Path) -> None:
+def plot(steps: dict[tuple[str, int], np.ndarray], path: Path) -> None:
     """A page with milliseconds a user against the size of the catalogue."""
     curves = {
-        f"{way}, ms a user": (kind, {float(items): ms for (name, items), ms in steps.items() if name == way})
+        f"{way}, ms a user": (kind, {float(items): float(np.median(ms)) for (name, items), ms in steps.items() if name == way})
         for way, kind in (("trie", "model"), ("every step", "bound"), ("scan", "floor"))
     }
     chart = curve_chart("Milliseconds a user, by items in the catalogue", curves)

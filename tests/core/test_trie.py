@@ -73,7 +73,7 @@ def test_children_and_widths(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
         families = [slow.codes_below(prefix) for prefix in prefixes]
         assert trie.widths[level] == max(map(len, families))
         child, codes, real = trie.children(torch.tensor([slow.node[prefix] for prefix in prefixes]), level)
-        assert child.shape == (len(prefixes), trie.widths[level])
+        assert child.shape == (len(prefixes), trie.widths[level])  # all prefixes of the level are there
         assert ((codes >= 0) & (codes < table.sizes[level])).all(), "padding stays in range for gathers"
         for row, (prefix, family) in enumerate(zip(prefixes, families, strict=True)):
             assert codes[row][real[row]].tolist() == family
