@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genrec.nn.attention import Attention, FeedForward
+from genrec.nn.code_cache import CodeCache
 from genrec.nn.dropout import Dropout
 
 
@@ -31,8 +32,30 @@ class HistoryBlock(nn.Module):
         self.dropout = Dropout(dropout if residual_dropout is None else residual_dropout)
 
     def forward(self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "heads states states"]) -> Tensor:
+        return self.read(x, bias)[0]
+
+    def read(
+        self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "heads states states"]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """``forward``, and the keys and values that ``branch`` attends to."""
         y = self.attention_norm(x)
-        x = x + self.dropout(self.attention.attend(y, self.attention.keys_values(y), bias))
+        keys_values = self.attention.keys_values(y)
+        return self._finish(x, self.attention.attend(y, keys_values, bias)), keys_values
+
+    def branch(
+        self,
+        x: Float[Tensor, "batch branches dim"],
+        history: tuple[Tensor, Tensor],
+        history_bias: Tensor,
+        written: CodeCache,
+        bias: Float[Tensor, "heads tokens"] | None = None,
+    ) -> tuple[Float[Tensor, "batch branches dim"], CodeCache]:
+        """One token more on every branch (a beam, a chain of thoughts): see ``Attention.attend_branches``."""
+        attended, written = self.attention.attend_branches(self.attention_norm(x), history, history_bias, written, bias)
+        return self._finish(x, attended), written
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.dropout(attended)
         return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
 
 

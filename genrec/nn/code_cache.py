@@ -1,4 +1,4 @@
-"""What a decoder layer remembers of the codes that each beam has written so far, and the attention to them."""
+"""What a layer remembers of the codes that each beam has written so far, and the attention to them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,41 @@ class CodeCache:
             scale: of the logits.
             bias: added to them.
         """
-        logits = torch.stack([(query * key).sum(-1) for key in self.keys], dim=-1) * scale  # [batch, beams, heads, codes]
-        weights = torch.softmax(logits if bias is None else logits + bias, dim=-1).unsqueeze(-2).unbind(-1)
-        attended = weights[0] * self.values[0]
-        for weight, value in zip(weights[1:], self.values[1:], strict=True):
-            attended = torch.addcmul(attended, weight, value)
-        return attended.flatten(2)
+        return self._mixed(torch.softmax(self._logits(query, scale, bias), dim=-1)).flatten(2)
+
+    def attend_after(
+        self,
+        query: Float[Tensor, "batch beams heads d"],
+        history: tuple[Float[Tensor, "batch heads tokens d"], Float[Tensor, "batch heads tokens d"]],
+        history_bias: Float[Tensor, "..."],
+        scale: float = 1.0,
+        bias: Float[Tensor, "heads codes"] | None = None,
+        dropout: float = 0.0,
+    ) -> Float[Tensor, "batch beams dim"]:
+        """Attention of each beam to a history that all beams share and to its own codes, in one softmax.
+
+        Args:
+            query: one per beam.
+            history: keys and values, once per user whatever the number of beams.
+            history_bias: added to the logits of the history, to be broadcast to [batch, heads, beams, tokens].
+            scale: of the logits.
+            bias: added to the logits of the codes.
+            dropout: share of the weights that are dropped.
+        """
+        key, value = history
+        own = self._logits(query, scale, bias).transpose(1, 2)  # [batch, heads, beams, codes]
+        past = (query.transpose(1, 2) @ key.transpose(-1, -2)) * scale + history_bias
+        weights = F.dropout(torch.softmax(torch.cat([past, own], dim=-1), dim=-1), dropout)
+        of_past, of_own = weights.split([past.shape[-1], own.shape[-1]], dim=-1)
+        return ((of_past.to(value.dtype) @ value).transpose(1, 2) + self._mixed(of_own.transpose(1, 2))).flatten(2)
+
+    def _logits(self, query: Tensor, scale: float, bias: Tensor | None) -> Float[Tensor, "batch beams heads codes"]:
+        logits = torch.stack([(query * key).sum(-1) for key in self.keys], dim=-1) * scale
+        return logits if bias is None else logits + bias
+
+    def _mixed(self, weights: Float[Tensor, "batch beams heads codes"]) -> Float[Tensor, "batch beams heads d"]:
+        first, *more = weights.unsqueeze(-2).unbind(-1)
+        mixed = first * self.values[0]
+        for weight, value in zip(more, self.values[1:], strict=True):
+            mixed = torch.addcmul(mixed, weight, value)
+        return mixed

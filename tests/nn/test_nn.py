@@ -7,6 +7,7 @@ from small_world import sids_of
 
 from genrec.nn.attention import Attention, DistanceBias, FeedForward
 from genrec.nn.blocks import CodeBlock, HistoryBlock
+from genrec.nn.code_cache import CodeCache
 from genrec.nn.dropout import Dropout
 from genrec.nn.item_embedding import ItemEmbedding
 
@@ -75,6 +76,26 @@ def test_blocks_start_as_the_identity() -> None:
     query, key, value = block.codes_qkv(x)
     attended = block.attend_codes(query, key.unsqueeze(-3), value.unsqueeze(-3))
     assert torch.equal(block.finish(x, attended, block.to_history.keys_values(x), None), x)
+
+
+def test_branches_go_on_where_a_history_ends() -> None:
+    """Two branches of three tokens each, token by token, against one pass over each whole sequence."""
+    torch.manual_seed(0)
+    block = HistoryBlock(dim=8, num_heads=2, feedforward_mult=2, dropout=0.0)
+    distance = DistanceBias(num_heads=2, max_distance=6)
+    for parameter in (*block.parameters(), *distance.parameters()):
+        torch.nn.init.normal_(parameter)
+    history, branches = torch.randn(3, 4, 8), torch.randn(3, 2, 3, 8)
+    position = torch.arange(7)
+    _, keys_values = block.read(history, distance(position[:4], position[:4]))
+    written, found = CodeCache(), []
+    for token in range(3):
+        past, own = distance(position[4 + token :][:1], position[: 5 + token]).split([4, token + 1], dim=-1)
+        out, written = block.branch(branches[:, :, token], keys_values, past, written, own.squeeze(1))
+        found.append(out)
+    for branch in range(2):
+        whole = block(torch.cat([history, branches[:, branch]], dim=1), distance(position, position))
+        assert torch.allclose(torch.stack(found, dim=2)[:, branch], whole[:, 4:], atol=1e-5)
 
 
 def test_item_embedding_is_the_sum_of_its_codes() -> None:
