@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +24,14 @@ class Batch:
         lengths: number of items of each history, [batch] (0 is legal: the start state alone predicts).
         targets: item_idx [batch, time + 1] or None; ``targets[b, t]`` is predicted from the first ``t`` items, ``PAD`` where
             there is nothing to predict.
+        times: when each item of the history was [batch, time], in whole units of the data's clock; None where that is not
+            known. A target's time is not told: nobody knows it when recommending.
     """
 
     history: Int64[Tensor, "batch time"]
     lengths: Int64[Tensor, " batch"]
     targets: Int64[Tensor, "batch states"] | None = None
+    times: Int64[Tensor, "batch time"] | None = None
 
     def __len__(self) -> int:
         return self.history.shape[0]
@@ -36,25 +41,35 @@ class Batch:
         return 0 if self.targets is None else int((self.targets != PAD).sum())
 
     def to(self, device: torch.device | str) -> Batch:
-        targets = None if self.targets is None else self.targets.to(device)
-        return replace(self, history=self.history.to(device), lengths=self.lengths.to(device), targets=targets)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def rows(self, index: Int64[Tensor, " some"]) -> Batch:
+        """The histories of some rows."""
+        return self._each(lambda tensor: tensor[index])
 
     def split(self, size: int) -> list[Batch]:
         """Consecutive parts of at most ``size`` rows."""
-        targets = [None] * len(self.history) if self.targets is None else self.targets.split(size)
-        return [Batch(h, n, t) for h, n, t in zip(self.history.split(size), self.lengths.split(size), targets, strict=False)]
+        return [self.rows(index) for index in torch.arange(len(self), device=self.history.device).split(size)]
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: None if tensor is None else change(tensor) for name, tensor in tensors.items()})
 
     @classmethod
-    def of_rows(cls, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Batch:
-        """Gathers ``flat[starts[i] : starts[i] + lengths[i]]`` into row ``i``."""
-        return cls(torch.from_numpy(padded_rows(flat, starts, lengths)), torch.from_numpy(np.asarray(lengths, np.int64)))
+    def of_rows(cls, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, times: np.ndarray | None = None) -> Batch:
+        """Gathers ``flat[starts[i] : starts[i] + lengths[i]]``, and ``times`` likewise, into row ``i``."""
+        return cls(
+            history=torch.from_numpy(padded_rows(flat, starts, lengths)),
+            lengths=torch.from_numpy(np.asarray(lengths, np.int64)),
+            times=None if times is None else torch.from_numpy(padded_rows(times, starts, lengths)),
+        )
 
     @classmethod
     def of_histories(cls, sequences: Sequences, users: np.ndarray, max_history_len: int) -> Batch:
         """The last ``max_history_len`` items of each of ``users``, for prediction (no targets)."""
         ends = np.asarray(sequences.offsets[1:])[users]
         lengths = np.minimum(ends - np.asarray(sequences.offsets[:-1])[users], max_history_len)
-        return cls.of_rows(sequences.item_idx, ends - lengths, lengths)
+        return cls.of_rows(sequences.item_idx, ends - lengths, lengths, sequences.times)
 
 
 def padded_rows(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, width: int | None = None) -> np.ndarray:

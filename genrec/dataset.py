@@ -22,16 +22,26 @@ class Sequences:
     Args:
         item_idx: int32 [events], oldest first within a user.
         offsets: int64 [users + 1]; user ``u`` owns ``item_idx[offsets[u]:offsets[u + 1]]``.
+        times: float64 [events], when each event was; None where that is not known.
     """
 
     item_idx: np.ndarray
     offsets: np.ndarray
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, user: int) -> np.ndarray:
         return self.item_idx[self.offsets[user] : self.offsets[user + 1]]
+
+    def of(self, users: np.ndarray, last: int | None = None) -> Sequences:
+        """The sequences of some users in the given order, whole or their ``last`` events."""
+        ends, lengths = np.asarray(self.offsets)[1:][users], self.lengths[users]
+        lengths = lengths if last is None else np.minimum(lengths, last)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        flat = np.arange(offsets[-1]) + np.repeat(ends - offsets[1:], lengths)
+        return Sequences(self.item_idx[flat], offsets, None if self.times is None else self.times[flat])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -113,7 +123,8 @@ class Dataset:
         lengths = np.asarray(ends) - np.asarray(starts)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         flat = np.arange(offsets[-1]) + np.repeat(np.asarray(starts) - offsets[:-1], lengths)
-        return Sequences(np.asarray(self.events.item_idx[flat]), offsets)
+        times = None if self.timestamps is None else np.asarray(self.timestamps[flat])
+        return Sequences(np.asarray(self.events.item_idx[flat]), offsets, times)
 
     def save(self, folder: Path) -> None:
         """Writes items and users as parquet, the histories as npy (memory-mapped on load), the facts as json."""

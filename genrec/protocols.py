@@ -372,7 +372,7 @@ class DecodingRequest:
         def of(table: Tensor | None, shared: int) -> Tensor | None:
             return table if table is None or table.dim() == shared else table[users]
 
-        batch = Batch(self.batch.history[users], self.batch.lengths[users])
+        batch = self.batch.rows(users)
         return DecodingRequest(batch, self.k, of(self.seen, 0), of(self.allowed, 1), of(self.bias, 1))
 
 

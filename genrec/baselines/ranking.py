@@ -20,7 +20,7 @@ Score = Callable[[Sequences, Int64[np.ndarray, " rows"]], Float[np.ndarray, "row
 
 def scores_of(floor: Floor) -> Score:
     """A floor's scores of some of the users."""
-    return lambda histories, users: floor.score(_of_users(histories, users))
+    return lambda histories, users: floor.score(histories.of(users))
 
 
 def ranked_tables(
@@ -46,11 +46,11 @@ def ranked_tables(
         chunk = users[start : start + step]
         scores = np.asarray(score(histories, chunk), dtype=np.float64)
         if exclude_seen:
-            seen = _of_users(histories, chunk)
+            seen = histories.of(chunk)
             scores[seen.user_idx, seen.item_idx] = -np.inf
         row, item, rank, tie_start, tie_size = top_k(scores, k)
         if hits_only:
-            wanted = _of_users(targets, chunk)
+            wanted = targets.of(chunk)
             size = dataset.num_items
             kept = (rank <= shown) | np.isin(row * size + item, wanted.user_idx * size + wanted.item_idx)
             row, item, rank, tie_start, tie_size = (column[kept] for column in (row, item, rank, tie_start, tie_size))
@@ -105,10 +105,3 @@ def _lower_bound(scores: Float[np.ndarray, "users items"], k: int) -> Float[np.n
     blocks = items // width
     maxima = scores[:, : blocks * width].reshape(users, blocks, width).max(axis=2)
     return np.partition(maxima, blocks - k, axis=1)[:, blocks - k]
-
-
-def _of_users(sequences: Sequences, users: Int64[np.ndarray, " users"]) -> Sequences:
-    starts, lengths = np.asarray(sequences.offsets)[users], sequences.lengths[users]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    flat = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-    return Sequences(sequences.item_idx[flat], offsets)

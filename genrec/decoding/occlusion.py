@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genrec.batch import Batch
+from genrec.dataset import Sequences
 from genrec.decoding.likelihood import item_log_probs
 from genrec.protocols import device_of
 from genrec.trie import PrefixTrie
@@ -19,7 +19,7 @@ from genrec.trie import PrefixTrie
 def history_weights(
     generator: Any,
     trie: PrefixTrie | None,
-    histories: Sequence[np.ndarray],
+    histories: Sequences,
     items: Int64[Tensor, "users candidates"],
     *,
     last: int,
@@ -33,7 +33,7 @@ def history_weights(
     Args:
         generator: autoregressive or an item scorer, in eval mode, on the device to use.
         trie: on the same device, or None for an item scorer.
-        histories: item_idx of each user as the generator reads them, oldest first.
+        histories: of each user as the generator reads them.
         items: the candidates of each user, no ``PAD``.
         last: how many items are left out, one at a time; fewer where the history is shorter.
         batch_size: shortened histories at a time.
@@ -41,15 +41,15 @@ def history_weights(
     Returns:
         A matrix per user; row ``i`` belongs to the ``i``-th of the items that were left out, oldest first.
     """
-    rows: list[np.ndarray] = []
-    for history in histories:
-        tried = min(last, len(history))
-        rows += [np.delete(history, place) for place in range(len(history) - tried, len(history))] + [history]
-    counts = [min(last, len(history)) + 1 for history in histories]
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    flat = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64)
-    batch = Batch.of_rows(flat, np.cumsum(lengths) - lengths, lengths).to(device_of(generator))
-    candidates = items.repeat_interleave(torch.tensor(counts, device=items.device), dim=0)
+    counts = np.minimum(histories.lengths, last) + 1
+    rows: list[np.ndarray] = []  # events
+    for start, end, count in zip(histories.offsets, histories.offsets[1:], counts, strict=False):
+        whole = np.arange(start, end)
+        rows += [*(np.delete(whole, place) for place in range(len(whole) - count + 1, len(whole))), whole]
+    lengths, flat = np.array([len(row) for row in rows], dtype=np.int64), np.concatenate([*rows, np.zeros(0, np.int64)])
+    times = None if histories.times is None else histories.times[flat]
+    batch = Batch.of_rows(histories.item_idx[flat], np.cumsum(lengths) - lengths, lengths, times).to(device_of(generator))
+    candidates = items.repeat_interleave(torch.from_numpy(counts).to(items.device), dim=0)
     parts = zip(batch.split(batch_size), candidates.split(batch_size), strict=True)
     log_probs = torch.cat([item_log_probs(generator, trie, *part) for part in parts]).cpu().numpy()
     return [whole[-1] - whole[:-1] for whole in np.split(log_probs, np.cumsum(counts)[:-1])]

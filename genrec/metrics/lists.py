@@ -64,11 +64,4 @@ def first_items(table: pl.DataFrame, dataset: Dataset, split: Split, user_ids: p
     items[shown["row"].to_numpy(), shown[RANK].to_numpy().astype(np.int64) - 1] = shown[ITEM_IDX].to_numpy()
 
     rows = users.join(pl.DataFrame({USER_ID: dataset.user_ids}).with_row_index(USER_IDX), on=USER_ID, maintain_order="left")
-    return Lists(items, _of_users(dataset.histories(split), rows[USER_IDX].to_numpy().astype(np.int64)))
-
-
-def _of_users(sequences: Sequences, users: Int64[np.ndarray, " users"]) -> Sequences:
-    lengths = sequences.lengths[users]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    flat = np.arange(offsets[-1]) + np.repeat(sequences.offsets[users] - offsets[:-1], lengths)
-    return Sequences(sequences.item_idx[flat], offsets)
+    return Lists(items, dataset.histories(split).of(rows[USER_IDX].to_numpy().astype(np.int64)))

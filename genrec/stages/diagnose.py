@@ -182,7 +182,7 @@ def _because_of(
     chosen = [*anyone, *lucky]
     if not chosen:
         return []
-    read = [np.asarray(histories[seen["users"][row]][-decoder.generator.max_history_len :]) for row in chosen]
+    read = histories.of(seen["users"][chosen], last=decoder.generator.max_history_len)
     traced = torch.tensor([[ranked[row][0], seen["target"][row]] for row in chosen]).to(device_of(decoder.generator))
     weights = history_weights(decoder.generator, decoder.trie, read, traced, last=LEFT_OUT)
 

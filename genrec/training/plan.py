@@ -8,7 +8,7 @@ read, then targets. Users with more events than a model can read get several win
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ class BatchPlan:
     def _batch(self, windows: Windows, rows: np.ndarray) -> Batch:
         starts, firsts, ends = windows.starts[rows], windows.firsts[rows], windows.ends[rows]
         lengths = ends - starts
-        history = padded_rows(self.train.item_idx, starts, lengths - 1)
+        histories = Batch.of_rows(self.train.item_idx, starts, lengths - 1, self.train.times)
         targets = padded_rows(self.train.item_idx, starts, lengths)
         targets[np.arange(targets.shape[1]) < (firsts - starts)[:, None]] = PAD
-        return Batch(torch.from_numpy(history), torch.from_numpy(lengths - 1), torch.from_numpy(targets))
+        return replace(histories, targets=torch.from_numpy(targets))

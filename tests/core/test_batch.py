@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -33,6 +35,17 @@ def test_of_histories_takes_the_last_items(rows: list[list[int]], max_history_le
         assert length == len(expected)
         assert values[:length] == expected
         assert set(values[length:]) <= {PAD}
+
+
+@given(ROWS, st.integers(1, 9), st.data())
+def test_times_stay_with_their_items(rows: list[list[int]], max_history_len: int, data: st.DataObject) -> None:
+    sequences = sequences_of(rows)
+    timed = replace(sequences, times=sequences.item_idx * 60.0)
+    batch = Batch.of_histories(timed, np.arange(len(rows)), max_history_len)
+    which = torch.tensor(data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=5)), dtype=torch.long)
+    for part in (batch, batch.to("cpu"), *batch.split(2), batch.rows(which)):
+        assert torch.equal(part.times, torch.where(part.history == PAD, PAD, part.history * 60))
+    assert torch.equal(batch.rows(which).lengths, batch.lengths[which])
 
 
 def test_split_and_num_targets() -> None:

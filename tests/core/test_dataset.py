@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,29 @@ def test_parts(made: tuple[Dataset, list[tuple[list[int], list[int], list[int]]]
     assert dataset.train.user_idx.tolist() == owners
 
 
+@given(datasets(), st.data())
+def test_parts_of_some_users(made: tuple[Dataset, list[tuple[list[int], list[int], list[int]]]], data: st.DataObject) -> None:
+    dataset, users = made
+    which = np.asarray(
+        data.draw(st.lists(st.integers(0, len(users) - 1), max_size=8) if users else st.just([])), dtype=np.int64
+    )
+    last = data.draw(st.none() | st.integers(1, 5))
+    found = replace(dataset, timestamps=10.0 * np.arange(len(dataset.events.item_idx))).histories("test").of(which, last)
+    assert len(found) == len(which)
+    for row, user in enumerate(which):
+        train, validation, _ = users[user]
+        kept = slice(-last if last else None, None)
+        assert found[row].tolist() == [*train, *validation][kept]
+        start = int(dataset.events.offsets[user])
+        times = [10.0 * (start + place) for place in range(len(train) + len(validation))][kept]
+        assert found.times[found.offsets[row] : found.offsets[row + 1]].tolist() == times
+    assert dataset.histories("test").of(which).times is None
+
+
 @pytest.mark.parametrize("timed", [True, False])
 def test_save_and_load(tmp_path: Path, timed: bool) -> None:
     dataset = ring(num_items=7, num_users=5)
-    if timed:
-        object.__setattr__(dataset, "timestamps", np.arange(len(dataset.events.item_idx), dtype=np.float64))
+    dataset = dataset if timed else replace(dataset, timestamps=None)
     dataset.facts["split"] = {"rule": "leave_one_out"}
     dataset.save(tmp_path)
     again = Dataset.load(tmp_path)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_world import OPTIONS, ArbitraryLogits, Option, batch_of, random_histories, scrambled, sids_of
+from small_world import OPTIONS, ArbitraryLogits, Option, batch_of, random_histories, scrambled, sequences_of, sids_of
 
 from genrec.batch import Batch
 from genrec.decoding.exhaustive import Exhaustive
@@ -104,7 +104,7 @@ class LastItemOnly(ArbitraryLogits):
 def test_leaving_out_what_is_ignored_changes_nothing() -> None:
     table = sids_of(NUM_ITEMS)
     generator, trie = LastItemOnly(table), PrefixTrie.build(table)
-    histories = [np.array(row, dtype=np.int32) for row in ([43, 56, 52, 30, 56, 58, 7], [], [4, 27, 36], [16])]
+    histories = sequences_of([[43, 56, 52, 30, 56, 58, 7], [], [4, 27, 36], [16]])
     weights = history_weights(generator, trie, histories, ITEMS[:, :2], last=5, batch_size=3)
     assert [len(matrix) for matrix in weights] == [5, 0, 3, 1]
     for matrix in (weights[0], weights[2], weights[3]):
@@ -116,7 +116,7 @@ def test_weights_are_differences_of_log_probabilities() -> None:
     table = sids_of(NUM_ITEMS)
     generator, trie = ArbitraryLogits(table), PrefixTrie.build(table)
     history = [5, 9, 2, 30]
-    (matrix,) = history_weights(generator, trie, [np.array(history)], ITEMS[:1], last=2)
+    (matrix,) = history_weights(generator, trie, sequences_of([history]), ITEMS[:1], last=2)
 
     def log_probs(rows: list[int]) -> torch.Tensor:
         return item_log_probs(generator, trie, batch_of([rows]), ITEMS[:1])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,9 +20,10 @@ from genrec.types import PAD
 
 
 def events_by_number(lengths: list[int]) -> Sequences:
-    """Sequences whose items are the numbers of the events, so that an item says where it stood."""
+    """Sequences whose items are the numbers of the events, so that an item says where it stood, and when."""
     ends = np.cumsum(lengths)
-    return sequences_of([range(end - length, end) for end, length in zip(ends, lengths, strict=True)])
+    sequences = sequences_of([range(end - length, end) for end, length in zip(ends, lengths, strict=True)])
+    return replace(sequences, times=10.0 * sequences.item_idx)
 
 
 plans = st.fixed_dictionaries(
@@ -50,8 +52,11 @@ def targets_with_histories(batch: TrainingBatch) -> Iterator[tuple[int, list[int
 @given(lengths_of_users, plans)
 def test_every_target_once_with_the_items_before_it(lengths: list[int], settings: dict[str, Any]) -> None:
     train = events_by_number(lengths)
-    found = [pair for batch in BatchPlan(train, epochs=1, **settings).batches() for pair in targets_with_histories(batch)]
+    batches = list(BatchPlan(train, epochs=1, **settings).batches())
+    found = [pair for batch in batches for pair in targets_with_histories(batch)]
     assert sorted(target for target, _ in found) == list(range(sum(lengths)))
+    for parts in (batch.batch for batch in batches):
+        assert torch.equal(parts.times, torch.where(parts.history == PAD, PAD, parts.history * 10)), "and with their times"
     owner, longest = train.user_idx, settings["max_history_len"]
     for target, history in found:
         first = int(train.offsets[owner[target]])
