@@ -1,0 +1,144 @@
+"""hstu: sequential transduction without softmax (arXiv 2402.17152, after the brief in the design notes), as an item scorer.
+
+A block weighs the past by SiLU of the logits, so weights need not add up to one and say how MUCH there was of something, and
+gates what it read; there is no feed-forward layer. Where the data have times, a bias of the gap in time stands beside that of
+the distance. Scores are cosines of state and item over a small temperature.
+
+Departures from the paper: the softmax runs over all items (``objective.num_negatives`` samples them as published), distance
+biases alone instead of learned absolute positions beside them, a bias per head, a start state so that empty histories work,
+and output projections that start at zero. The reference's bias row of a position looks at the time of the NEXT item, which in
+training is the target's and in use is unknown (the brief); here it is the position's own.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genrec.batch import Batch
+from genrec.errors import ConfigError
+from genrec.nn.attention import DistanceBias, TimeGapBias
+from genrec.nn.dropout import Dropout
+from genrec.protocols import TargetLogits
+from genrec.types import PAD
+
+
+class PointwiseBlock(nn.Module):
+    """x + W_o dropout(LN(A V) * U), A = SiLU(Q K^T + bias) / n below the diagonal; U, V, Q, K = SiLU(W LN(x)).
+
+    Args:
+        dim: model width.
+        num_heads: heads of the attention; must divide ``dim``.
+        dropout: of the gated values, in [0, 1).
+        num_states: n, the same for every batch: divided by its own width, a score would depend on its neighbours.
+    """
+
+    def __init__(self, *, dim: int, num_heads: int, dropout: float, num_states: int) -> None:
+        super().__init__()
+        self.num_heads, self.num_states = num_heads, num_states
+        self.input_norm = nn.LayerNorm(dim, bias=False)
+        self.attended_norm = nn.LayerNorm(dim, bias=False, eps=1e-6)  # early states attend to little and are short
+        self.project = nn.Linear(dim, 4 * dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+        nn.init.zeros_(self.out.weight)  # each block starts as the identity, as elsewhere
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "..."]) -> Tensor:
+        gate, *heads = F.silu(self.project(self.input_norm(x))).chunk(4, dim=-1)
+        value, query, key = (y.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for y in heads)
+        weights = F.silu(query @ key.transpose(-1, -2) + bias).tril() / self.num_states
+        attended = (weights.to(value.dtype) @ value).transpose(1, 2).flatten(2)
+        return x + self.out(self.dropout(self.attended_norm(attended) * gate))
+
+
+class HSTU(nn.Module):
+    """An item scorer: the history state against a table of item embeddings, by cosine.
+
+    Args:
+        dim: model width.
+        num_heads: attention heads.
+        num_layers: blocks.
+        dropout: in [0, 1).
+        temperature: what cosines are divided by, above 0.
+        time_gaps: also attend by the gap in time, for data with times; every history that is asked about needs them then.
+        max_history_len: longest history, in items.
+
+    Raises:
+        ConfigError: for a temperature that is not above 0; with ``time_gaps``, for histories without times.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        *,
+        num_items: int,
+        dim: int = 128,
+        num_heads: int = 4,
+        num_layers: int = 4,
+        dropout: float = 0.4,
+        temperature: float = 0.05,
+        time_gaps: bool = False,
+        max_history_len: int = 50,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ConfigError("generator.temperature", expected="above 0", got=temperature, fix="raise it")
+        self.max_history_len, self.temperature = max_history_len, temperature
+        self.items = nn.Embedding(num_items, dim)
+        nn.init.normal_(self.items.weight, std=dim**-0.5)
+        self.start = nn.Parameter(torch.randn(dim) * dim**-0.5)
+        self.input_norm, self.input_dropout = nn.LayerNorm(dim, bias=False), Dropout(dropout)
+        self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
+        self.time_bias = TimeGapBias(num_heads=num_heads) if time_gaps else None
+        self.blocks = nn.ModuleList(
+            PointwiseBlock(dim=dim, num_heads=num_heads, dropout=dropout, num_states=max_history_len + 1)
+            for _ in range(num_layers)
+        )
+
+    def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
+        """State ``t`` has seen the start and the first ``t`` items, and their times."""
+        start = self.start.expand(len(batch), 1, -1)
+        x = torch.cat([start, self.items(batch.history.clamp(min=0))], dim=1)
+        x = self.input_dropout(self.input_norm(x))
+        bias = self._bias(batch)
+        for block in self.blocks:
+            x = block(x, bias)
+        return x
+
+    def _bias(self, batch: Batch) -> Float[Tensor, "batch_or_1 heads states states"]:
+        """Finite also towards the future, which the blocks cut off after the SiLU."""
+        position = torch.arange(batch.history.shape[1] + 1, device=batch.history.device)
+        distance = (position.unsqueeze(1) - position).clamp(0, self.max_history_len)
+        bias = self.distance_bias.weight[:, distance].unsqueeze(0)
+        if self.time_bias is None:
+            return bias
+        if batch.times is None:
+            raise ConfigError(
+                "generator.time_gaps", expected="times with every history", got="none", fix="train with time_gaps=false"
+            )
+        return bias + self.time_bias(batch.times)
+
+    def _queries(self, states: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
+        return F.normalize(states, dim=-1) / self.temperature
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        """Logits over all items at every target of the batch."""
+        if batch.targets is None:
+            raise ValueError("target_logits needs a batch with targets")
+        wanted = batch.targets != PAD
+        return TargetLogits(batch.targets[wanted], item_queries=self._queries(self.history_states(batch)[wanted]))
+
+    def item_table(self) -> Float[Tensor, "items dim"]:
+        """The unit vectors of all items."""
+        return F.normalize(self.items.weight, dim=-1)
+
+    def score(self, batch: Batch) -> Float[Tensor, "batch items"]:
+        """Scores of all items for the next position of each history."""
+        states = self.history_states(batch)
+        last = states[torch.arange(len(batch), device=states.device), batch.lengths]
+        return self._queries(last) @ self.item_table().T
