@@ -277,6 +277,20 @@ class ItemScorer(Generator, Protocol):
     def score(self, batch: Batch) -> Float[Tensor, "batch items"]: ...
 
 
+@runtime_checkable
+class ReasoningScorer(ItemScorer, Protocol):
+    """An item scorer that goes some steps of thought from each history state before it answers."""
+
+    readout: Literal["last", "mean"]  # the state that answers, or all of them together
+
+    def chains(self, batch: Batch, noises: tuple[float, ...] = (0.0,)) -> Float[Tensor, "chains targets states dim"]:
+        """The history's state and the thoughts after it at every target, in the order of ``TargetLogits``.
+
+        One chain for each of ``noises``: standard deviations of what is added to the states that are fed back.
+        """
+        ...
+
+
 class Objective(Protocol):
     def check(self, generator: Any) -> None:
         """Raises ConfigError when the two do not fit; called before anything is trained."""

@@ -35,7 +35,11 @@ SMALL = {
     "dropout": 0.0,
     "max_history_len": 6,
 }
-VARIANTS: dict[str, dict[str, Any]] = {"encdec": {"hybrid": {"identity": True, "item_head": True}}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "encdec": {"hybrid": {"identity": True, "item_head": True}},
+    "hstu": {"times": {"time_gaps": True}},
+    "latent_reasoning": {"adaptive": {"num_steps": 3, "stop_kl": 0.1}},
+}
 
 
 def sids_of(num_items: int, sizes: Sequence[int] = (6, 7, 8), *, seed: int = 0, distinct: bool = True) -> SIDTable:
@@ -53,7 +57,7 @@ def sequences_of(rows: Sequence[Sequence[int]]) -> Sequences:
 
 
 def batch_of(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]] | None = None, *, width: int = 0) -> Batch:
-    """Histories, padded to the longest (or further); targets are padded to one state more."""
+    """Histories, padded to the longest (or further); targets are padded to one state more. The gaps in time look arbitrary."""
     width = max(width, *(len(row) for row in rows))
 
     def padded(values: Sequence[Sequence[int]], columns: int) -> Tensor:
@@ -61,8 +65,12 @@ def batch_of(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]] | N
             len(values), columns
         )
 
-    lengths = torch.tensor([len(row) for row in rows])
-    return Batch(padded(rows, width), lengths, None if targets is None else padded(targets, width + 1))
+    return Batch(
+        history=padded(rows, width),
+        lengths=torch.tensor([len(row) for row in rows]),
+        targets=None if targets is None else padded(targets, width + 1),
+        times=padded([np.cumsum([3 ** (item % 7) for item in row], dtype=np.int64).tolist() for row in rows], width),
+    )
 
 
 def random_histories(num_items: int, lengths: Sequence[int], *, seed: int = 0) -> list[list[int]]:
@@ -86,6 +94,7 @@ def ring(*, num_items: int = 30, num_users: int = 60, seed: int = 0, min_len: in
         events=events,
         train_ends=events.offsets[1:] - 2,
         validation_ends=events.offsets[1:] - 1,
+        timestamps=3600.0 * np.arange(len(events.item_idx)),
     )
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 import torch
 from small_world import OPTIONS, ArbitraryLogits, batch_of, sids_of
-from torch import Tensor
+from torch import Tensor, nn
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
+from genrec.losses.ensemble_reasoning import EnsembleReasoning
 from genrec.losses.item_cross_entropy import ItemCrossEntropy, item_cross_entropy
+from genrec.losses.progressive_reasoning import ProgressiveReasoning
 from genrec.losses.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
-from genrec.types import Normalization
+from genrec.types import PAD, Normalization
 
 BATCH = batch_of([[0]])
 
@@ -148,3 +151,89 @@ def test_objectives_refuse_what_does_not_fit() -> None:
         SIDCrossEntropy(trie=trie, item_weight=0.5).check(ArbitraryLogits(table))
     SIDCrossEntropy(trie=trie).check(ArbitraryLogits(table))
     ItemCrossEntropy().check(scorer)
+
+
+class Thinking(nn.Module):
+    """A reasoning scorer with given chains."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    max_history_len = 9
+
+    def __init__(self, *chains: Tensor, readout: Literal["last", "mean"]) -> None:
+        super().__init__()
+        self.given, self.readout = torch.stack(chains), readout
+        self.vectors = torch.randn(6, chains[0].shape[-1], generator=torch.Generator().manual_seed(5))
+        self.noises: tuple[float, ...] = ()
+
+    def chains(self, batch: Batch, noises: tuple[float, ...] = (0.0,)) -> Tensor:
+        self.noises = noises
+        return self.given[: len(noises)]
+
+    def item_table(self) -> Tensor:
+        return self.vectors
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+
+THREE = batch_of([[1, 2], [4]], [[PAD, 2, 5], [0, PAD, PAD]])  # three targets: 2, 5, 0
+
+
+def surprise(logits: Tensor, index: int) -> float:
+    return float(torch.logsumexp(logits, 0) - logits[index])
+
+
+def test_progressive_reasoning_is_the_slow_one() -> None:
+    clean, noisy = torch.randn(2, 3, 3, 4)
+    generator = Thinking(clean, noisy, readout="last")
+    objective = ProgressiveReasoning(step_weight=0.5, annealing=3.0, contrast_weight=2.0, contrast_temperature=0.2, noise=0.4)
+    objective.check(generator)
+    terms = objective.loss(generator, THREE)
+    assert generator.noises == (0.0, 0.4)
+    targets, table = [2, 5, 0], generator.item_table()
+    last = sum(surprise(table @ clean[t, 2], targets[t]) for t in range(3)) / 3
+    early = sum(surprise(table @ clean[t, k] / 3 ** (2 - k), targets[t]) for t in range(3) for k in range(2)) / 6
+    contrast = (
+        sum(
+            surprise(torch.stack([torch.cosine_similarity(clean[t, k], noisy[u, k], dim=0) for u in range(3)]) / 0.2, t)
+            for t in range(3)
+            for k in (1, 2)
+        )
+        / 6
+    )
+    assert {name: float(part) for name, part in terms.parts.items()} == pytest.approx(
+        {"item": last, "steps": early, "contrast": contrast}, abs=1e-5
+    )
+    assert float(terms.total) == pytest.approx(last + 0.5 * early + 2 * contrast, abs=1e-5)
+    assert set(ProgressiveReasoning(contrast_weight=0.0).loss(generator, THREE).parts) == {"item", "steps"}
+    assert generator.noises == (0.0,), "no noisy chain that nobody looks at"
+
+
+def test_ensemble_reasoning_is_the_slow_one() -> None:
+    chain = torch.randn(3, 3, 4, requires_grad=True)
+    generator = Thinking(chain, readout="mean")
+    objective = EnsembleReasoning(diversity_weight=0.3)
+    objective.check(generator)
+    terms = objective.loss(generator, THREE)
+    table = generator.item_table()
+    item = sum(surprise(table @ chain[t].mean(0), target) for t, target in enumerate([2, 5, 0])) / 3
+    probs = (chain @ table.T).softmax(-1)
+    apart = (
+        sum(
+            (probs[t, b] * (probs[t, b] / probs[t, a].detach()).log()).sum()
+            for t in range(3)
+            for a in range(3)
+            for b in range(3)
+            if a != b
+        )
+        / 18
+    )
+    assert float(terms.parts["item"]) == pytest.approx(item, abs=1e-5)
+    assert float(terms.parts["divergence"]) == pytest.approx(float(apart), abs=1e-5)
+    (expected,) = torch.autograd.grad(item_cross_entropy(chain.mean(1), table, torch.tensor([2, 5, 0])) - 0.3 * apart, chain)
+    (found,) = torch.autograd.grad(terms.total, chain)
+    assert torch.allclose(found, expected, atol=1e-6), "the other step of a pair is not moved"
+    assert set(EnsembleReasoning(diversity_weight=0.0).loss(generator, THREE).parts) == {"item"}
