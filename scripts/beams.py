@@ -44,7 +44,8 @@ class Judge:
     def __init__(self, run: Run, split: Any, batch_size: int) -> None:
         self.dataset, sids = Dataset.load(run.artifact("dataset").path), SIDTable.load(run.artifact("sids").path)
         self.trie = PrefixTrie.build(sids)
-        self.generator = open_generator(run.artifact("generator").path, sids, self.trie)
+        encoder = run.artifact("encoder") if "encoder" in run.kinds else None
+        self.generator = open_generator(run.artifact("generator").path, sids, self.trie, encoder)
         self.exclude_seen = run.artifact("recommendations").facts["exclude_seen"]
         self.split, self.batch_size = split, batch_size
         self.users, self.targets = users_with_targets(self.dataset, split), targets_of(self.dataset, split)

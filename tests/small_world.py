@@ -126,7 +126,9 @@ class Option:
         """A new generator in eval mode, with its initial weights."""
         torch.manual_seed(seed)
         counts = np.ones(sids.num_items) if train_counts is None else train_counts
-        runtime = {"sids": sids, "trie": PrefixTrie.build(sids), "num_items": sids.num_items, "train_counts": counts}
+        vectors = np.random.default_rng(0).normal(size=(sids.num_items, 12))
+        facts = {"num_items": sids.num_items, "train_counts": counts, "item_vectors": vectors}
+        runtime = {"sids": sids, "trie": PrefixTrie.build(sids)} | facts
         return instantiate(self.node(**changes), "generator", **runtime).eval()
 
     def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:

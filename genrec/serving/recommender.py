@@ -246,7 +246,7 @@ def open_bundle(path: Path, *, plugins: Sequence[str] = ()) -> Recommender:
     if trained < items.height and (path / "encoder").is_dir():
         strategy = with_newcomers(strategy, read_vectors(path / "encoder"), trained, bundle["new_share"])
     return Recommender(
-        generator=open_generator(path / "generator", sids, trie),
+        generator=open_generator(path / "generator", sids, trie, path / "encoder" if (path / "encoder").is_dir() else None),
         strategy=strategy,
         items=items,
         sids=sids,

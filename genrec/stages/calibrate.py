@@ -84,7 +84,7 @@ def build(run: StageRun) -> dict[str, Any]:
     device = resolve_device(run.runtime.device)
     sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
     trie = PrefixTrie.build(sids) if sids else None
-    generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
+    generator = train.open_generator(run.inputs["generator"].path, sids, trie, run.inputs.get("encoder")).to(device)
     trie = trie.to(device) if trie else None
 
     strategy.fit(generator, dataset)

@@ -87,7 +87,7 @@ def build(run: StageRun) -> dict[str, Any]:
     device = resolve_device(run.runtime.device)
     sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
     trie = PrefixTrie.build(sids) if sids else None
-    generator = train.open_generator(run.inputs["generator"].path, sids, trie).to(device)
+    generator = train.open_generator(run.inputs["generator"].path, sids, trie, run.inputs.get("encoder")).to(device)
     trained = train.num_trained(run.inputs["generator"].facts)
     if "encoder" in run.inputs:
         strategy = with_newcomers(strategy, read_vectors(run.inputs["encoder"]), trained, settings.new_share)

@@ -16,6 +16,7 @@ from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
 from genrec.errors import ArtifactError, ConfigError
 from genrec.sids import SIDTable
+from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.stage import Stage, StageRun
 from genrec.trie import PrefixTrie
 
@@ -104,7 +105,8 @@ def extend(run: StageRun) -> dict[str, Any]:
     save_file(weights, run.folder / WEIGHTS_FILE)
     shutil.copyfile(folder / HISTORY_FILE, run.folder / HISTORY_FILE)
     (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
-    open_generator(run.folder, sids, PrefixTrie.build(sids) if sids else None)  # it fits, or nothing is kept
+    trie = PrefixTrie.build(sids) if sids else None
+    open_generator(run.folder, sids, trie, run.inputs.get("encoder"))  # it fits, or nothing is kept
     run.say(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
     return facts | {"extends": run.extends.fingerprint}
 
@@ -120,7 +122,7 @@ def new_generator(
     trie: PrefixTrie | None,
     *,
     dataset: Dataset | None = None,
-    encoder: Artifact | None = None,
+    encoder: Artifact | Path | None = None,
     num_items: int | None = None,
 ) -> Any:
     """Builds a generator from its configuration and the facts of the artifacts it stands on."""
@@ -128,17 +130,18 @@ def new_generator(
     if dataset is not None:
         runtime |= {"num_items": dataset.num_items, "train_counts": dataset.train_counts}
     if encoder is not None:
-        runtime["item_vectors"] = load_file(encoder.path / "vectors" / "item.safetensors")["vectors"]
+        runtime["item_vectors"] = read_vectors(encoder)[JOINT]
     return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
 
 
-def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None) -> Any:
+def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None, encoder: Artifact | Path | None = None) -> Any:
     """A trained generator in eval mode, on the CPU.
 
     Args:
         folder: a ``generator`` artifact, or its files in a bundle.
         sids: the table it generates; its layout must be the one the generator was trained with.
         trie: built from ``sids``.
+        encoder: the ``encoder`` artifact, or its files in a bundle, for generators that look at item vectors.
 
     Raises:
         ArtifactError: when the table has another layout.
@@ -148,7 +151,7 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None)
         raise ArtifactError(
             folder, expected=f"sids of layout {config['sids_layout']}", got=sids.layout, fix="run `genrec train` on these sids"
         )
-    generator = new_generator(config["generator"], sids, trie, num_items=config["num_items"])
+    generator = new_generator(config["generator"], sids, trie, encoder=encoder, num_items=config["num_items"])
     generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return generator.eval()
 
