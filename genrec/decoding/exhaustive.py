@@ -12,14 +12,15 @@ from genrec.batch import Batch
 from genrec.decoding.leaves import items_of_leaves, leaf_keys, log_group_size
 from genrec.decoding.probabilities import child_log_probs
 from genrec.decoding.steering import Steering
-from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
+from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, ParallelGenerator
 from genrec.trie import PrefixTrie
 
 
 class Exhaustive:
     """Scores every item by the sum of its levels' log-probabilities and ranks the whole catalogue.
 
-    Prefixes are shared: each is visited once per user, level by level.
+    Prefixes are shared: each is visited once per user, level by level. Where levels are independent (``ParallelGenerator``), an
+    item is a sum of look-ups: exact search at the cost of scoring the catalogue, whatever the number of levels.
 
     Args:
         batch_size: users at a time; memory grows with users x prefixes x codebook size.
@@ -48,6 +49,11 @@ class Exhaustive:
 @torch.inference_mode()
 def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch) -> Float[Tensor, "batch leaves"]:
     """Log-probability of every complete ID, in leaf order. With trie normalization they sum to one."""
+    if isinstance(generator, ParallelGenerator) and generator.normalization == "codebook":  # no prefix to share: look-ups
+        scores = torch.zeros(len(batch), trie.num_leaves, device=batch.history.device)
+        for logits, codes in zip(generator.level_logits(batch), trie.leaf_codes().unbind(1), strict=True):
+            scores += logits.float().log_softmax(dim=1)[:, codes]
+        return scores
     scores = torch.zeros(len(batch), 1, device=batch.history.device)
     state = generator.prefill(batch)
     before = stepped = torch.zeros(1, dtype=torch.long, device=scores.device)  # the nodes that the state has

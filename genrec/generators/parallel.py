@@ -11,11 +11,10 @@ empty histories work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,25 +23,13 @@ from genrec.errors import ConfigError
 from genrec.nn.attention import DistanceBias
 from genrec.nn.blocks import HistoryBlock
 from genrec.nn.dropout import Dropout
+from genrec.nn.parallel_codes import ParallelCodes
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
 
 
-@dataclass(frozen=True)
-class ParallelState:
-    """All there is to know of the next item: no beam adds anything.
-
-    Args:
-        logits: per level [batch, 1, size].
-        level: the level that the next step tells.
-    """
-
-    logits: tuple[Tensor, ...]
-    level: int = 0
-
-
-class Parallel(nn.Module):
+class Parallel(ParallelCodes):
     """Predicts every code of the next item independently.
 
     Args:
@@ -124,28 +111,3 @@ class Parallel(nn.Module):
         """Logits of all levels for the next item of each history."""
         states = self.history_states(batch)
         return self._logits(states[torch.arange(len(batch), device=states.device), batch.lengths])
-
-    def code_vectors(self) -> tuple[Float[Tensor, "_ dim"], ...]:
-        """The unit vectors of each level's codes."""
-        return F.normalize(self.code_embedding.weight, dim=-1).split(self.sids.sizes)
-
-    def prefill(self, batch: Batch) -> ParallelState:
-        """Predicts all that there is to predict."""
-        return ParallelState(tuple(logits.unsqueeze(1) for logits in self.level_logits(batch)))
-
-    def step(
-        self, state: ParallelState, codes: Int64[Tensor, "batch beams"] | None
-    ) -> tuple[Float[Tensor, "batch beams size"], ParallelState]:
-        """The logits of level ``state.level``, the same for every beam."""
-        num_beams = 1 if codes is None else codes.shape[1]
-        return state.logits[state.level].expand(-1, num_beams, -1), replace(state, level=state.level + 1)
-
-    def reorder(self, state: ParallelState, index: Int64[Tensor, "batch beams"]) -> ParallelState:
-        """Beams share everything."""
-        return state
-
-    def fill(
-        self, state: ParallelState, codes: Int64[Tensor, "batch beams levels"]
-    ) -> tuple[Float[Tensor, "batch beams _"], ...]:
-        """The logits of all levels, whatever is filled."""
-        return tuple(logits.expand(-1, codes.shape[1], -1) for logits in state.logits)
