@@ -267,6 +267,22 @@ class MaskedGenerator(Generator, Protocol):
 
 
 @runtime_checkable
+class DenoisingGenerator(MaskedGenerator, Protocol):
+    """A masked generator that learns from codes hidden on purpose."""
+
+    def denoise(
+        self, batch: Batch, codes: Int64[Tensor, "targets views levels"]
+    ) -> tuple[Float[Tensor, "targets views _"], ...]:
+        """What ``fill`` gives at every target of a batch, for several views of each, in one pass over the histories.
+
+        Args:
+            batch: with targets.
+            codes: what each view shows of its target, ``PAD`` where it is hidden.
+        """
+        ...
+
+
+@runtime_checkable
 class ItemScorer(Generator, Protocol):
     """Scores the whole catalogue at once."""
 

@@ -14,9 +14,10 @@ import torch
 
 from genrec.dataset import Dataset
 from genrec.decoding.full_ranking import FullRanking
+from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
-from genrec.protocols import AutoregressiveGenerator, Objective
+from genrec.protocols import AutoregressiveGenerator, DecodingStrategy, DenoisingGenerator, Objective
 from genrec.training.keeper import LAST_FILE, RoundKeeper
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
@@ -72,9 +73,7 @@ def fit(
     )
     if not plan.num_batches:
         raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
-    autoregressive = isinstance(generator, AutoregressiveGenerator)
-    strategy = TrieBeam(num_beams=settings.validation_beams) if autoregressive else FullRanking()
-    validator = Validator(dataset, strategy, trie, settings.validation_users)
+    validator = Validator(dataset, _strategy_of(generator, settings.validation_beams), trie, settings.validation_users)
     module = TrainingModule(generator, objective, plan, settings)
     keeper = RoundKeeper(validator, work, settings.patience, say, track)
     callbacks: list[lightning.Callback] = [keeper]
@@ -110,6 +109,13 @@ def fit(
     generator.eval()
     assert keeper.best is not None
     return Fitted(keeper.best, keeper.history, plan.num_targets)
+
+
+def _strategy_of(generator: Any, num_beams: int) -> DecodingStrategy:
+    """What a generator is validated by."""
+    if isinstance(generator, DenoisingGenerator):
+        return MaskedItem(num_beams=num_beams)
+    return TrieBeam(num_beams=num_beams) if isinstance(generator, AutoregressiveGenerator) else FullRanking()
 
 
 def resolve_device(name: str) -> torch.device:

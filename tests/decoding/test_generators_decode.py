@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from slow_decoding import Entry, assert_same, entries
 from small_world import OPTIONS, Option, batch_of, random_histories, scrambled, sids_of
 
 from genrec.decoding.exhaustive import Exhaustive, leaf_log_probs
+from genrec.decoding.masked_item import MaskedItem
+from genrec.decoding.parallel_graph import ParallelGraph
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.protocols import DecodingRequest
+from genrec.protocols import AutoregressiveGenerator, DecodingRequest, ParallelGenerator
 from genrec.trie import PrefixTrie
 
-AUTOREGRESSIVE = [option for option in OPTIONS if "normalization" in option.node()]
 SIDS = sids_of(200, (6, 7, 9))
+AUTOREGRESSIVE = [option for option in OPTIONS if isinstance(option.build(SIDS), AutoregressiveGenerator)]
+PARALLEL = [option for option in AUTOREGRESSIVE if isinstance(option.build(SIDS), ParallelGenerator)]
 TRIE = PrefixTrie.build(SIDS)
 BATCH = batch_of(random_histories(200, [0, 1, 3, 6]))
+
+
+def normalized(option: Option, normalization: str) -> Any:
+    """Some are configured so, others are always normalized over the codebook; the searches ask the generator."""
+    generator = scrambled(option.build(SIDS))
+    generator.normalization = normalization
+    return generator
 
 
 def exact(rows: list[Entry]) -> dict[int, float]:
@@ -25,7 +37,7 @@ def exact(rows: list[Entry]) -> dict[int, float]:
 @pytest.mark.parametrize("normalization", ["trie", "codebook"])
 @pytest.mark.parametrize("option", AUTOREGRESSIVE, ids=lambda option: option.id)
 def test_wide_beam_equals_exhaustive(option: Option, normalization: str) -> None:
-    generator = scrambled(option.build(SIDS, normalization=normalization))
+    generator = normalized(option, normalization)
     allowed = torch.arange(200) % 5 > 0
     for request in (DecodingRequest(BATCH, 200), DecodingRequest(BATCH, 50, BATCH.history, allowed)):
         beam = TrieBeam(num_beams=200).decode(generator, TRIE, request)
@@ -38,7 +50,7 @@ def test_wide_beam_equals_exhaustive(option: Option, normalization: str) -> None
 
 @pytest.mark.parametrize("option", AUTOREGRESSIVE, ids=lambda option: option.id)
 def test_probabilities_sum_to_one(option: Option) -> None:
-    generator = scrambled(option.build(SIDS, normalization="trie"))
+    generator = normalized(option, "trie")
     total = leaf_log_probs(generator, TRIE, BATCH).exp().sum(1)
     assert torch.allclose(total, torch.ones(len(BATCH)), atol=1e-4)
 
@@ -51,3 +63,15 @@ def test_batch_and_padding_change_no_score(option: Option) -> None:
         alone = batch_of([BATCH.history[row, :length].tolist()], width=length + 4)
         single = TrieBeam(num_beams=30).decode(generator, TRIE, DecodingRequest(alone, 20))
         assert_same(entries(single, 0), entries(together, row))
+
+
+@pytest.mark.parametrize("option", PARALLEL, ids=lambda option: option.id)
+def test_where_levels_are_independent_every_search_is_exact(option: Option) -> None:
+    """Wide enough, that is; the oracle itself looks up here, so the beam search is the independent one."""
+    generator = scrambled(option.build(SIDS))
+    request = DecodingRequest(BATCH, 30, BATCH.history)
+    beam = TrieBeam(num_beams=200).decode(generator, TRIE, request)
+    for strategy in (Exhaustive(batch_size=3), ParallelGraph(num_neighbours=200), MaskedItem(num_beams=1000)):
+        decoded = strategy.decode(generator, TRIE, request)
+        for row in range(len(BATCH)):
+            assert_same(entries(decoded, row), entries(beam, row))

@@ -1,0 +1,24 @@
+"""Messages of the loss on hidden codes."""
+
+from __future__ import annotations
+
+from small_world import ArbitraryLogits, sids_of
+
+from error_cases import Case
+from genrec.errors import ConfigError
+from genrec.losses.masked_cross_entropy import MaskedCrossEntropy
+from genrec.trie import PrefixTrie
+
+ROOMS = ["generators/masked_diffusion.py", "generators/hybrid_attention.py", "losses/masked_cross_entropy.py"]
+SIDS = sids_of(20, (4, 5))
+TRIE = PrefixTrie.build(SIDS)
+
+CASES = [
+    Case("all mass smoothed away", ConfigError, "got 1.0", lambda scene: MaskedCrossEntropy(trie=TRIE, label_smoothing=1.0)),
+    Case(
+        "codes in one order only",
+        ConfigError,
+        "ArbitraryLogits",
+        lambda scene: MaskedCrossEntropy(trie=TRIE).check(ArbitraryLogits(SIDS)),
+    ),
+]
