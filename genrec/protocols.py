@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,7 @@ from genrec.batch import Batch
 from genrec.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 from genrec.sids import SIDTable
-from genrec.types import PAD, Normalization
+from genrec.types import PAD, Decodes, Normalization
 from genrec.types import RUNTIME as RUNTIME
 
 # --- data ------------------------------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ class DecodingRequest:
 @runtime_checkable
 class DecodingStrategy(Protocol):
     @property
-    def kind(self) -> Literal["autoregressive", "item_scorer", "any"]:
+    def kind(self) -> Decodes:
         """Which generators it fits; a class attribute."""
         ...
 
@@ -418,7 +418,7 @@ class DecodingStrategy(Protocol):
         ...
 
     def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
-        """``trie`` is a ``PrefixTrie`` for autoregressive generators and None for item scorers."""
+        """``trie`` is a ``PrefixTrie`` for generators of IDs and None for item scorers."""
         ...
 
     # With a class attribute ``needs`` that names "calibration", the ``calibrate`` stage fits it, and ``restore(folder)`` gives

@@ -28,6 +28,9 @@ SHORT_SPLIT: Final[dict[str, str]] = {"validation": "val", "test": "test"}  # pr
 
 Normalization = Literal["trie", "codebook"]
 
+# What a decoding strategy asks of a generator: the protocols of genrec/protocols.py.
+Decodes = Literal["autoregressive", "parallel", "masked", "item_scorer", "any"]
+
 PAD: Final = -1  # an absent item, code or target in padded integer tensors
 
 # Constructor arguments that genrec supplies: facts of the artifacts and of the machine, so that nobody types them into a yaml.

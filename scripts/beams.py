@@ -33,22 +33,25 @@ from genrec.sids import SIDTable
 from genrec.stages.progress import user_progress
 from genrec.stages.train import open_generator
 from genrec.trie import PrefixTrie
-from genrec.types import RANK, SCORE, USER_IDX
+from genrec.types import RANK, SCORE, USER_ID, USER_IDX
 
 K, ROUNDING = 10, 1e-5
 
 
 class Judge:
-    """Decodes the users of one split of a run by any strategy."""
+    """Decodes the users of one split of a run, or so many of them drawn by a seed, by any strategy."""
 
-    def __init__(self, run: Run, split: Any, batch_size: int) -> None:
+    def __init__(self, run: Run, split: Any, batch_size: int, num_users: int | None = None) -> None:
         self.dataset, sids = Dataset.load(run.artifact("dataset").path), SIDTable.load(run.artifact("sids").path)
         self.trie = PrefixTrie.build(sids)
         encoder = run.artifact("encoder") if "encoder" in run.kinds else None
         self.generator = open_generator(run.artifact("generator").path, sids, self.trie, encoder)
         self.exclude_seen = run.artifact("recommendations").facts["exclude_seen"]
         self.split, self.batch_size = split, batch_size
-        self.users, self.targets = users_with_targets(self.dataset, split), targets_of(self.dataset, split)
+        users = users_with_targets(self.dataset, split)
+        self.users = users if num_users is None else np.sort(np.random.default_rng(0).permutation(users)[:num_users])
+        ids = self.dataset.user_ids.gather(self.users)
+        self.targets = targets_of(self.dataset, split).filter(pl.col(USER_ID).is_in(ids.implode()))
 
     def lists(self, name: str, strategy: DecodingStrategy, users: np.ndarray) -> tuple[pl.DataFrame, float]:
         """Their ten best items, and users a second."""

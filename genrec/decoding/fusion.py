@@ -130,7 +130,7 @@ class Fusion:
 
     def search(self, generator: Any, k: int) -> DecodingStrategy:
         """What finds the generator's own ``k`` candidates."""
-        return TrieBeam(num_beams=k) if hasattr(generator, "prefill") else FullRanking()
+        return TrieBeam(num_beams=k) if hasattr(generator, "step") else FullRanking()
 
     @torch.inference_mode()
     def candidates(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Candidates:

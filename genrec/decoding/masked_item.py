@@ -38,7 +38,7 @@ class MaskedItem:
         num_beams: partial items kept per user; at least k.
     """
 
-    kind: ClassVar[Literal["autoregressive"]] = "autoregressive"
+    kind: ClassVar[Literal["masked"]] = "masked"
 
     def __init__(self, *, num_beams: int = 128) -> None:
         self.num_beams = num_beams

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genrec.decoding.candidates import best_items, ranked, restricted
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
-from genrec.types import PAD
+from genrec.types import PAD, Decodes
 
 
 class Newcomers:
@@ -50,7 +50,7 @@ class Newcomers:
         self.vectors = torch.nn.functional.normalize(torch.from_numpy(np.array(vectors, dtype=np.float32)), dim=1)
 
     @property
-    def kind(self) -> Literal["autoregressive", "item_scorer", "any"]:
+    def kind(self) -> Decodes:
         return self.strategy.kind
 
     def check(self, k: int) -> None:

@@ -86,7 +86,7 @@ class ParallelGraph:
         ConfigError: for settings below 1.
     """
 
-    kind: ClassVar[Literal["autoregressive"]] = "autoregressive"
+    kind: ClassVar[Literal["parallel"]] = "parallel"
 
     def __init__(self, *, num_beams: int = 100, num_neighbours: int = 50, num_rounds: int = 3, seed: int = 0) -> None:
         for name, value in {"num_beams": num_beams, "num_neighbours": num_neighbours, "num_rounds": num_rounds}.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -12,7 +12,7 @@ from torch import Tensor
 from genrec.decoding.diverse_trie_beam import at_most
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
-from genrec.types import PAD
+from genrec.types import PAD, Decodes
 
 
 class Quota:
@@ -34,7 +34,7 @@ class Quota:
         self.strategy, self.groups, self.limit = strategy, groups, limit
 
     @property
-    def kind(self) -> Literal["autoregressive", "item_scorer", "any"]:
+    def kind(self) -> Decodes:
         return self.strategy.kind
 
     def check(self, k: int) -> None:

@@ -97,7 +97,7 @@ def build(run: StageRun) -> dict[str, Any]:
     generator = train.open_generator(run.inputs["generator"].path, sids, trie, run.inputs.get("encoder")).to(device)
     if isinstance(strategy, Fusion):
         strategy = strategy.search(generator, max(strategy.num_candidates, k))  # the generator is what is diagnosed
-    trie = trie.to(device) if trie and strategy.kind == "autoregressive" else None
+    trie = trie.to(device) if trie and strategy.kind != "item_scorer" else None
     decoder = Decoder(generator, strategy, trie, k, rule.exclude_seen)
 
     split = sampled_split(dataset, rule)

@@ -171,7 +171,8 @@ def check_decoding(config: Mapping[str, Any]) -> None:
         ConfigError: naming both.
     """
     generator, decoding = component_class(config["generator"], "generator"), component_class(config["decoding"], "decoding")
-    offers = {"autoregressive": hasattr(generator, "prefill"), "item_scorer": hasattr(generator, "score")}
+    methods = {"autoregressive": "step", "parallel": "level_logits", "masked": "fill", "item_scorer": "score"}
+    offers = {kind: hasattr(generator, method) for kind, method in methods.items()}
     kind = getattr(decoding, "kind", None)
     if kind in offers and not offers[kind]:
         told = " or ".join(name for name, offered in offers.items() if offered) or "nothing that can be decoded"

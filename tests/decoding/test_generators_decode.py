@@ -9,11 +9,14 @@ import torch
 from slow_decoding import Entry, assert_same, entries
 from small_world import OPTIONS, Option, batch_of, random_histories, scrambled, sids_of
 
+from genrec.config import compose
 from genrec.decoding.exhaustive import Exhaustive, leaf_log_probs
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.parallel_graph import ParallelGraph
 from genrec.decoding.trie_beam import TrieBeam
+from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, DecodingRequest, ParallelGenerator
+from genrec.stages.pipeline import check_decoding
 from genrec.trie import PrefixTrie
 
 SIDS = sids_of(200, (6, 7, 9))
@@ -75,3 +78,25 @@ def test_where_levels_are_independent_every_search_is_exact(option: Option) -> N
         decoded = strategy.decode(generator, TRIE, request)
         for row in range(len(BATCH)):
             assert_same(entries(decoded, row), entries(beam, row))
+
+
+@pytest.mark.parametrize(
+    ("generator", "decoding", "fits"),
+    [
+        ("encdec", "exhaustive", True),
+        ("encdec", "parallel_graph", False),
+        ("encdec", "masked_item", False),
+        ("hybrid_attention", "parallel_graph", True),
+        ("hybrid_attention", "masked_item", True),
+        ("masked_diffusion", "masked_item", True),
+        ("masked_diffusion", "best_first", True),
+        ("masked_diffusion", "parallel_graph", False),
+    ],
+)
+def test_a_search_for_other_generators_is_refused_before_anything_runs(generator: str, decoding: str, fits: bool) -> None:
+    config = compose([f"generator={generator}", f"decoding={decoding}"]).tree
+    if fits:
+        check_decoding(config)
+    else:
+        with pytest.raises(ConfigError, match="decoding: expected a strategy for"):
+            check_decoding(config)
