@@ -238,6 +238,15 @@ class AutoregressiveGenerator(Generator, Protocol):
 
 
 @runtime_checkable
+class SessionGenerator(AutoregressiveGenerator, Protocol):
+    """Writes several items one after another, of which decoding asks for the first."""
+
+    def session_logits(self, batch: Batch) -> TargetLogits:
+        """Teacher-forced logits of every item of the sessions that begin at the targets of a batch, in any order."""
+        ...
+
+
+@runtime_checkable
 class ParallelGenerator(AutoregressiveGenerator, Protocol):
     """Predicts the codes of all levels at once, each independent of the others."""
 

@@ -32,6 +32,7 @@ SMALL = {
     "num_decoder_layers": 2,
     "feedforward_mult": 2,
     "feedforward_dim": 32,
+    "num_experts": 4,
     "dropout": 0.0,
     "max_history_len": 6,
 }

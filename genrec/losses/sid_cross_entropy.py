@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.item_cross_entropy import item_cross_entropy
-from genrec.protocols import AutoregressiveGenerator, LossTerms
+from genrec.protocols import AutoregressiveGenerator, LossTerms, TargetLogits
 from genrec.trie import PrefixTrie
+from genrec.types import Normalization
 
 
 class SIDCrossEntropy:
@@ -55,17 +56,8 @@ class SIDCrossEntropy:
 
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Any = None) -> LossTerms:
         """Mean loss per target and level."""
-        if self.trie.device != batch.history.device:
-            self.trie = self.trie.to(batch.history.device)
         logits = generator.target_logits(batch)
-        path = self.trie.paths(logits.items)  # [targets, levels + 1]
-        total = torch.zeros((), device=path.device)
-        parts = {}
-        for level, level_logits in enumerate(logits.levels):
-            codes = self.trie.codes(path[:, level + 1])
-            loss = self._level_loss(level_logits.float(), path[:, level], codes, level, generator.normalization)
-            parts[f"level_{level}"] = loss.detach()
-            total = total + loss / len(logits.levels)
+        total, parts = self.code_loss(logits, generator.normalization)
         if self.item_weight:
             assert logits.item_queries is not None  # check() refused the pair
             table = generator.item_table()  # type: ignore[attr-defined]
@@ -74,13 +66,29 @@ class SIDCrossEntropy:
             parts["item"] = item.detach()
         return LossTerms(total, parts)
 
+    def code_loss(
+        self, logits: TargetLogits, normalization: Normalization
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """The loss on the codes of some items, and its part of each level."""
+        if self.trie.device != logits.items.device:
+            self.trie = self.trie.to(logits.items.device)
+        path = self.trie.paths(logits.items)  # [targets, levels + 1]
+        total = torch.zeros((), device=path.device)
+        parts = {}
+        for level, level_logits in enumerate(logits.levels):
+            codes = self.trie.codes(path[:, level + 1])
+            loss = self._level_loss(level_logits.float(), path[:, level], codes, level, normalization)
+            parts[f"level_{level}"] = loss.detach()
+            total = total + loss / len(logits.levels)
+        return total, parts
+
     def _level_loss(
         self,
         logits: Float[Tensor, "targets size"],
         nodes: Int64[Tensor, " targets"],
         codes: Int64[Tensor, " targets"],
         level: int,
-        normalization: str,
+        normalization: Normalization,
     ) -> Float[Tensor, ""]:
         if normalization == "codebook":
             return F.cross_entropy(logits, codes)

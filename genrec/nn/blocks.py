@@ -78,7 +78,7 @@ class CodeBlock(nn.Module):
         self.code_out = nn.Linear(dim, dim, bias=False)
         nn.init.zeros_(self.code_out.weight)
         self.to_history = Attention(dim=dim, num_heads=num_heads, dropout=dropout)
-        self.feedforward = FeedForward(dim=dim, mult=feedforward_mult)
+        self.feedforward: nn.Module = FeedForward(dim=dim, mult=feedforward_mult)
         self.dropout = Dropout(dropout)
 
     def codes_qkv(self, x: Float[Tensor, "*rows dim"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,6 +94,13 @@ class CodeBlock(nn.Module):
 
     def finish(self, x: Tensor, attended: Tensor, history: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
         """The rest of the block, given the attention among codes; ``x`` is [batch, queries, dim]."""
+        return self.feed(self.look_back(x, attended, history, bias))
+
+    def look_back(self, x: Tensor, attended: Tensor, history: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
+        """The attention to the history, given that among codes; ``x`` is [batch, queries, dim]."""
         x = x + self.dropout(attended)
-        x = x + self.dropout(self.to_history.attend(self.history_norm(x), history, bias))
+        return x + self.dropout(self.to_history.attend(self.history_norm(x), history, bias))
+
+    def feed(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """The feed-forward layer, row by row."""
         return x + self.dropout(self.feedforward(self.feedforward_norm(x)))

@@ -1,0 +1,154 @@
+"""moe: a decoder of experts that writes a session, several items one after another (OneRec, arXiv 2502.18965, after the brief
+in the design notes).
+
+The history encoder and the decoder are those of ``encdec``, but each feed-forward layer of the decoder is a crowd of experts of
+which a token asks two: many weights for the arithmetic of few. Trained by ``session_cross_entropy``, every state writes the
+next ``session_len`` items, each given the history and the items of the session before it. The next item alone is decoded: the
+first of the session.
+
+Departures from the paper: the encoder is causal, so that one pass trains a session at every state, where the paper encodes each
+history anew; offline data know no sessions of "valued" items, so a session is the next items of the training sequence (fewer at
+its end); experts are balanced by biases (see ``Experts``); no reward model and no preference alignment. Sessions as such are
+not decoded, so nothing forbids an item twice in one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genrec.batch import Batch
+from genrec.errors import ConfigError
+from genrec.generators.encdec import DecoderState, EncDec
+from genrec.nn.experts import Experts
+from genrec.protocols import TargetLogits
+from genrec.sids import SIDTable
+from genrec.types import PAD, Normalization
+
+
+class MoE(nn.Module):
+    """``EncDec`` with experts in its decoder, which can go on after the first item.
+
+    Args:
+        dim: model width.
+        num_heads: attention heads.
+        num_history_layers: causal blocks over the history.
+        num_decoder_layers: blocks over the codes of the session.
+        feedforward_mult: width of the history's feed-forward layers and of each expert, in units of ``dim``.
+        num_experts: experts of each decoder block.
+        num_active: experts that a token asks, 1 to ``num_experts``.
+        balance_rate: how fast loads are evened out, 0 (never) or more (see ``Experts``).
+        session_len: items of a session, 1 or more; what ``objective=session_cross_entropy`` trains.
+        dropout: in [0, 1).
+        normalization: "trie" (probabilities over the catalogue) or "codebook".
+        max_history_len: longest history, in items.
+
+    Raises:
+        ConfigError: for numbers of experts or items that there cannot be.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+
+    def __init__(
+        self,
+        *,
+        sids: SIDTable,
+        dim: int = 128,
+        num_heads: int = 4,
+        num_history_layers: int = 3,
+        num_decoder_layers: int = 2,
+        feedforward_mult: int = 2,
+        num_experts: int = 24,
+        num_active: int = 2,
+        balance_rate: float = 0.01,
+        session_len: int = 5,
+        dropout: float = 0.2,
+        normalization: Normalization = "trie",
+        max_history_len: int = 50,
+    ) -> None:
+        super().__init__()
+        if not 1 <= num_active <= num_experts:
+            raise ConfigError("generator.num_active", expected=f"1 to {num_experts} experts", got=num_active, fix="change it")
+        if session_len < 1:
+            raise ConfigError("generator.session_len", expected="1 or more", got=session_len, fix="raise it")
+        self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
+        self.session_len = session_len
+        self.encdec = EncDec(
+            sids=sids,
+            dim=dim,
+            num_heads=num_heads,
+            num_history_layers=num_history_layers,
+            num_decoder_layers=num_decoder_layers,
+            feedforward_mult=feedforward_mult,
+            dropout=dropout,
+            normalization=normalization,
+            max_history_len=max_history_len,
+        )
+        for block in self.encdec.code_blocks:
+            block.feedforward = Experts(
+                dim=dim, mult=feedforward_mult, num_experts=num_experts, num_active=num_active, balance_rate=balance_rate
+            )
+        self.slot_embedding = nn.Parameter(torch.randn(session_len - 1, dim) * 0.1)  # of all items but the first
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        """Teacher-forced logits of every target of the batch: the first items of the sessions."""
+        return self.encdec.target_logits(batch)
+
+    def session_logits(self, batch: Batch) -> TargetLogits:
+        """Teacher-forced logits of the sessions at all targets: each target and what follows it in its row."""
+        if batch.targets is None:
+            raise ValueError("session_logits needs a batch with targets")
+        length = min(self.session_len, batch.targets.shape[1])
+        sessions = F.pad(batch.targets, (0, length - 1), value=PAD).unfold(1, length, 1)  # [batch, states, slots]
+        real = (sessions != PAD).cumprod(dim=-1).bool()  # a session ends at the first gap
+        decoded = self._decode(self.encdec.history_states(batch), sessions.clamp(min=0), real)[real]
+        levels = tuple(head(decoded[:, level]) for level, head in enumerate(self.encdec.heads))
+        return TargetLogits(sessions[real], levels)
+
+    def _decode(
+        self,
+        states: Float[Tensor, "batch states dim"],
+        sessions: Int64[Tensor, "batch states slots"],
+        real: Bool[Tensor, "batch states slots"],
+    ) -> Float[Tensor, "batch states slots levels dim"]:
+        """What predicts each code; nothing sensible where a session is not ``real``."""
+        model, num_levels, length = self.encdec, self.sids.num_levels, sessions.shape[-1]
+        tokens = model.item_embedding.tokens[sessions].flatten(2)
+        before = F.pad(
+            model.code_embedding(tokens[..., :-1]), (0, 0, 1, 0)
+        )  # of a later item, the last code of the item before
+        slots = F.pad(self.slot_embedding[: length - 1], (0, 0, 1, 0))
+        x = states.unsqueeze(2) + (slots.unsqueeze(1) + model.level_embedding).flatten(0, 1) + before
+        position = torch.arange(states.shape[1], device=states.device)
+        bias = model.distance_bias(position.repeat_interleave(length * num_levels), position)
+        asking = real.repeat_interleave(num_levels, dim=2)  # only these go to the experts, and count as their load
+        for block in model.code_blocks:
+            query, key, value = (part.flatten(0, 1).transpose(1, 2) for part in block.codes_qkv(x))
+            attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            attended = block.code_out(attended.transpose(1, 2).flatten(2)).view_as(x)
+            history = block.to_history.keys_values(states)
+            x = block.look_back(x.flatten(1, 2), attended.flatten(1, 2), history, bias).view_as(x)
+            x = x.masked_scatter(asking.unsqueeze(-1), block.feed(x[asking]))
+        return model.code_norm(x).unflatten(2, (length, num_levels))
+
+    # --- decoding -----------------------------------------------------------------------------------------------------
+
+    def prefill(self, batch: Batch) -> DecoderState:
+        """Encodes each history once."""
+        return self.encdec.prefill(batch)
+
+    def step(
+        self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
+        """Logits of level ``state.level`` of the session's first item for every beam."""
+        return self.encdec.step(state, codes)
+
+    def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
+        """Beam ``j`` continues old beam ``index[:, j]``."""
+        return self.encdec.reorder(state, index)

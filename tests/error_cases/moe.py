@@ -1,0 +1,32 @@
+"""Messages of the generator that writes sessions, and of its objective."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from small_world import OPTIONS, sids_of
+
+from error_cases import Case
+from genrec.errors import ConfigError
+from genrec.losses.session_cross_entropy import SessionCrossEntropy
+from genrec.trie import PrefixTrie
+
+ROOMS = ["generators/moe.py", "losses/session_cross_entropy.py"]
+SIDS = sids_of(20, (4, 5))
+
+
+def built(name: str, **changes: Any) -> Any:
+    return next(option for option in OPTIONS if option.id == name).build(SIDS, **changes)
+
+
+CASES = [
+    Case("no expert", ConfigError, "got 0", lambda scene: built("moe", num_active=0)),
+    Case("more experts than there are", ConfigError, "got 5", lambda scene: built("moe", num_active=5)),
+    Case("no item", ConfigError, "got 0", lambda scene: built("moe", session_len=0)),
+    Case(
+        "no sessions",
+        ConfigError,
+        "EncDec",
+        lambda scene: SessionCrossEntropy(trie=PrefixTrie.build(SIDS)).check(built("encdec")),
+    ),
+]

@@ -1,0 +1,106 @@
+"""What only moe has: sessions, whose first item is what is decoded, and experts that all have work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_world import OPTIONS, all_targets, batch_of, random_histories, ring, scrambled, sids_of
+
+from genrec.losses.session_cross_entropy import SessionCrossEntropy
+from genrec.losses.sid_cross_entropy import SIDCrossEntropy
+from genrec.nn.experts import Experts
+from genrec.protocols import TargetLogits
+from genrec.training.fit import fit
+from genrec.training.settings import TrainSettings
+from genrec.trie import PrefixTrie
+from genrec.types import PAD
+
+MOE = next(option for option in OPTIONS if option.id == "moe")
+SIDS = sids_of(40, (4, 5, 6))
+TRIE = PrefixTrie.build(SIDS)
+BATCH = all_targets(random_histories(40, [0, 2, 6, 6]), 40)
+
+
+def by_session(logits: TargetLogits, lengths: list[int]) -> list[torch.Tensor]:
+    """The logits of each session, [items, all codes]."""
+    return list(torch.cat(logits.levels, dim=1).split(lengths))
+
+
+def test_a_session_is_the_next_items() -> None:
+    generator = MOE.build(SIDS, session_len=3)
+    batch = batch_of([[7, 8, 9]], [[7, 8, 9, 10]])
+    assert generator.session_logits(batch).items.tolist() == [7, 8, 9, 8, 9, 10, 9, 10, 10]
+    gaps = batch_of([[7, 8, 9]], [[PAD, 8, PAD, 10]])
+    assert generator.session_logits(gaps).items.tolist() == [8, 10], "context is no target, and a gap ends a session"
+
+
+def test_the_first_item_is_what_is_decoded() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=4))
+    first, sessions = generator.target_logits(BATCH), generator.session_logits(BATCH)
+    lengths = [min(4, row - state) for row in (1, 3, 7, 7) for state in range(row)]
+    starts = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+    assert torch.equal(sessions.items[starts], first.items)
+    for ours, theirs in zip(sessions.levels, first.levels, strict=True):
+        assert torch.allclose(ours[starts], theirs, atol=1e-5)
+
+
+def test_an_item_of_a_session_sees_those_before_it_and_none_behind() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=3))
+
+    def session(*items: int) -> torch.Tensor:
+        """Of the state after items 5 and 6."""
+        batch = batch_of([[5, 6, *items[:2]]], [[PAD, PAD, *items]])
+        return by_session(generator.session_logits(batch), [3, 2, 1])[0]
+
+    before = session(7, 8, 9)
+    later = session(7, 8, 20)
+    assert torch.allclose(later[:2], before[:2], atol=1e-5)
+    middle = session(7, 21, 9)
+    assert torch.allclose(middle[:1], before[:1], atol=1e-5)
+    assert (middle[2] - before[2]).abs().max() > 1e-3
+    last_code = SIDS.codes[:, 2] != SIDS.codes[7, 2]
+    sibling = int((last_code & (SIDS.codes[:, :2] == SIDS.codes[7, :2]).all(1)).nonzero()[0][0])
+    assert (session(sibling, 8, 9)[1] - before[1]).abs().max() > 1e-3, "the last code of an item is read too"
+
+
+def test_neighbours_change_no_session() -> None:
+    generator = scrambled(MOE.build(SIDS))
+    rows = random_histories(40, [0, 2, 6])
+    together = generator.session_logits(all_targets(rows, 40))
+    alone = [generator.session_logits(all_targets([row], 40)) for row in rows]
+    assert torch.equal(torch.cat([logits.items for logits in alone]), together.items)
+    for level, logits in enumerate(together.levels):
+        assert torch.allclose(torch.cat([one.levels[level] for one in alone]), logits, atol=1e-5)
+
+
+def test_sessions_of_one_item_are_the_usual_objective() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=1))
+    usual, session = SIDCrossEntropy(trie=TRIE), SessionCrossEntropy(trie=TRIE)
+    assert torch.allclose(session.loss(generator, BATCH).total, usual.loss(generator, BATCH).total, atol=1e-6)
+    longer = scrambled(MOE.build(SIDS, session_len=5))
+    later, first = (objective.loss(longer, BATCH).parts["level_0"] for objective in (session, usual))
+    assert abs(later - first) > 0.01
+
+
+@pytest.mark.parametrize(("balance_rate", "alive"), [(0.01, True), (0.0, False)])
+def test_all_experts_have_work_after_training(balance_rate: float, alive: bool, tmp_path: Path) -> None:
+    world, sids = ring(num_items=30, num_users=40), sids_of(30, (4, 5, 6))
+    trie = PrefixTrie.build(sids)
+    generator = MOE.build(sids, num_experts=12, balance_rate=balance_rate)
+    settings = TrainSettings(epochs=8, lr=1e-2, warmup_steps=5, batch_states=80, num_validations=1, validation_users=1)
+    quiet = {"work": tmp_path, "device": torch.device("cpu"), "progress": False, "say": lambda line: None}
+    fit(generator, SessionCrossEntropy(trie=trie), world, trie, settings, **quiet)
+    shares = []
+
+    def measure(layer: Experts, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        chosen = (torch.sigmoid(layer.router(inputs[0])) + layer.balance).topk(2, dim=1).indices.flatten()
+        shares.append(chosen.bincount(minlength=12) / len(chosen))
+
+    for block in generator.encdec.code_blocks:
+        block.feedforward.register_forward_hook(measure)
+    rows = [world.train[user].tolist() for user in range(40)]
+    with torch.inference_mode():
+        generator.session_logits(batch_of([row[:-1] for row in rows], rows))
+    assert bool((torch.stack(shares) > 0.25 / 12).all()) is alive
