@@ -52,8 +52,9 @@ class Batch:
         return [self.rows(index) for index in torch.arange(len(self), device=self.history.device).split(size)]
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        tensors: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: None if tensor is None else change(tensor) for name, tensor in tensors.items()})
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: None if tensor is None else change(tensor) for name, tensor in tensors.items()}
+        return Batch(**changed)
 
     @classmethod
     def of_rows(cls, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, times: np.ndarray | None = None) -> Batch:
