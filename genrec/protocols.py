@@ -316,12 +316,36 @@ class ReasoningScorer(ItemScorer, Protocol):
         ...
 
 
+class Sampler(Protocol):
+    """What a generator would recommend at this step, for objectives that learn from it; training supplies one that decodes."""
+
+    def best(self, generator: Any, batch: Batch, k: int) -> Int64[Tensor, "batch k"]:
+        """The ``k`` most probable items that a beam search finds, best first; ``PAD`` where there are fewer."""
+        ...
+
+    def drawn(self, generator: Any, batch: Batch, k: int) -> Int64[Tensor, "batch k"]:
+        """``k`` distinct items drawn from its distribution, in the order of the draw; others at every step."""
+        ...
+
+
+@runtime_checkable
 class Objective(Protocol):
     def check(self, generator: Any) -> None:
         """Raises ConfigError when the two do not fit; called before anything is trained."""
         ...
 
-    def loss(self, generator: Any, batch: Batch, sampler: Any = None) -> LossTerms: ...
+    def loss(self, generator: Any, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
+        """The loss of a batch; ``sampler`` is there in training, for generators that write codes."""
+        ...
+
+
+@runtime_checkable
+class FineTuningObjective(Objective, Protocol):
+    """Goes on from a trained generator. Torch modules among its attributes move, and are kept in checkpoints, if it is one."""
+
+    def start(self, generator: Any) -> None:
+        """Called with the weights that training starts from, also when it resumes."""
+        ...
 
 
 # --- decoding --------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from genrec.batch import Batch
 from genrec.decoding.leaves import items_of_leaves, leaf_keys, log_group_size
-from genrec.decoding.probabilities import child_log_probs
 from genrec.decoding.steering import Steering
+from genrec.nn.probabilities import child_log_probs
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, ParallelGenerator
 from genrec.trie import PrefixTrie
 

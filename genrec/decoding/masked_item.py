@@ -10,10 +10,10 @@ from torch import Tensor
 
 from genrec.decoding.diverse_trie_beam import at_most
 from genrec.decoding.leaves import items_of_leaves, leaf_keys, log_group_size
-from genrec.decoding.probabilities import child_log_probs
 from genrec.decoding.steering import Steering
 from genrec.decoding.trie_beam import enough_beams
 from genrec.errors import ConfigError
+from genrec.nn.probabilities import child_log_probs
 from genrec.protocols import Decoded, DecodingRequest, MaskedGenerator
 from genrec.trie import PrefixTrie
 from genrec.types import PAD

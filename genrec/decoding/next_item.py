@@ -10,9 +10,10 @@ import torch
 
 from genrec.dataset import Sequences
 from genrec.decoding.leaves import log_group_size
-from genrec.decoding.likelihood import item_log_probs, path_choices
+from genrec.decoding.likelihood import item_log_probs
 from genrec.decoding.survival import Survival
 from genrec.decoding.users import request_of
+from genrec.nn.paths import path_choices
 from genrec.protocols import DecodingRequest, DecodingStrategy
 from genrec.trie import PrefixTrie
 

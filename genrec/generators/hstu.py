@@ -4,7 +4,7 @@ A block weighs the past by SiLU of the logits, so weights need not add up to one
 gates what it read; there is no feed-forward layer. Where the data have times, a bias of the gap in time stands beside that of
 the distance. Scores are cosines of state and item over a small temperature.
 
-Departures from the paper: the softmax runs over all items (``objective.num_negatives`` samples them as published), distance
+Departures from the paper: the softmax runs over all items (``objective=sampled_softmax`` samples them), distance
 biases alone instead of learned absolute positions beside them, a bias per head, a start state so that empty histories work,
 and output projections that start at zero. The reference's bias row of a position looks at the time of the NEXT item, which in
 training is the target's and in use is unknown (the brief); here it is the position's own.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
-from genrec.losses.item_cross_entropy import item_cross_entropy
+from genrec.losses.item_cross_entropy import item_cross_entropy, option_of
+from genrec.losses.sampled_softmax import Proposal, sampled_softmax
 from genrec.protocols import AutoregressiveGenerator, LossTerms, TargetLogits
 from genrec.trie import PrefixTrie
 from genrec.types import Normalization
@@ -26,25 +27,44 @@ class SIDCrossEntropy:
 
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1].
+        label_smoothing: mass of the target that is spread evenly over the codes that exist below the prefix, in [0, 1); a code
+            without items never gets any.
         item_weight: weight of the dense head's cross-entropy over items; 0 without an item head.
         item_negatives: sampled negatives of that cross-entropy; None for all items.
+        item_popular_share: share of those drawn by training popularity (see ``SampledSoftmax``), in [0, 1).
+
+    Raises:
+        ConfigError: for shares outside their ranges, and a popular share of no sample.
     """
 
     def __init__(
-        self, *, trie: PrefixTrie, codebook_share: float = 0.1, item_weight: float = 0.0, item_negatives: int | None = None
+        self,
+        *,
+        trie: PrefixTrie,
+        train_counts: np.ndarray | None = None,
+        codebook_share: float = 0.1,
+        label_smoothing: float = 0.0,
+        item_weight: float = 0.0,
+        item_negatives: int | None = None,
+        item_popular_share: float = 0.0,
     ) -> None:
-        self.trie, self.codebook_share = trie, codebook_share
+        if not 0 <= codebook_share <= 1:
+            raise ConfigError("objective.codebook_share", expected="a share in [0, 1]", got=codebook_share, fix="choose one")
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError("objective.label_smoothing", expected="a share in [0, 1)", got=label_smoothing, fix="lower it")
+        self.trie, self.codebook_share, self.label_smoothing = trie, codebook_share, label_smoothing
         self.item_weight, self.item_negatives = item_weight, item_negatives
+        self.proposal: Proposal | None = None
+        if item_negatives is not None:
+            assert train_counts is not None  # the train stage supplies them
+            self.proposal = Proposal(train_counts, item_popular_share, "objective.item_popular_share")
+        elif item_popular_share:
+            got = f"{item_popular_share} with item_negatives: null"
+            raise ConfigError("objective.item_popular_share", expected="0 without a sample", got=got, fix="set item_negatives")
 
     def check(self, generator: Any) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
-        if not isinstance(generator, AutoregressiveGenerator):
-            raise ConfigError(
-                "objective",
-                expected=f"an objective for {type(generator).__name__}",
-                got="sid_cross_entropy",
-                fix="use objective=item_cross_entropy",
-            )
+        check_writes_codes(generator, self)
         has_head = bool(getattr(generator, "has_item_head", False))
         if bool(self.item_weight) != has_head:
             raise ConfigError(
@@ -61,7 +81,10 @@ class SIDCrossEntropy:
         if self.item_weight:
             assert logits.item_queries is not None  # check() refused the pair
             table = generator.item_table()  # type: ignore[attr-defined]
-            item = item_cross_entropy(logits.item_queries, table, logits.items, self.item_negatives)
+            if self.item_negatives is None or self.proposal is None:
+                item = item_cross_entropy(logits.item_queries, table, logits.items)
+            else:
+                item = sampled_softmax(logits.item_queries, table, logits.items, self.item_negatives, self.proposal)
             total = total + self.item_weight * item
             parts["item"] = item.detach()
         return LossTerms(total, parts)
@@ -73,29 +96,44 @@ class SIDCrossEntropy:
         if self.trie.device != logits.items.device:
             self.trie = self.trie.to(logits.items.device)
         path = self.trie.paths(logits.items)  # [targets, levels + 1]
-        total = torch.zeros((), device=path.device)
-        parts = {}
-        for level, level_logits in enumerate(logits.levels):
-            codes = self.trie.codes(path[:, level + 1])
-            loss = self._level_loss(level_logits.float(), path[:, level], codes, level, normalization)
-            parts[f"level_{level}"] = loss.detach()
-            total = total + loss / len(logits.levels)
-        return total, parts
+        levels = torch.stack(
+            [
+                self._level_loss(level_logits.float(), path[:, level], path[:, level + 1], level, normalization)
+                for level, level_logits in enumerate(logits.levels)
+            ]
+        )
+        return self.over_levels(levels), {f"level_{level}": loss for level, loss in enumerate(levels.detach())}
+
+    def over_levels(self, losses: Float[Tensor, " levels"]) -> Float[Tensor, ""]:
+        """The loss on codes, given each level's mean over the targets."""
+        return losses.mean()
 
     def _level_loss(
         self,
         logits: Float[Tensor, "targets size"],
         nodes: Int64[Tensor, " targets"],
-        codes: Int64[Tensor, " targets"],
+        taken: Int64[Tensor, " targets"],
         level: int,
         normalization: Normalization,
     ) -> Float[Tensor, ""]:
-        if normalization == "codebook":
-            return F.cross_entropy(logits, codes)
-        target = logits.gather(1, codes.unsqueeze(1)).squeeze(1)
-        _, child_codes, real = self.trie.children(nodes, level)
-        family = logits.gather(1, child_codes).masked_fill(~real, float("-inf"))
-        loss = (torch.logsumexp(family, dim=1) - target).mean()
-        if not self.codebook_share:
-            return loss
-        return (1 - self.codebook_share) * loss + self.codebook_share * F.cross_entropy(logits, codes)
+        share = 1.0 if normalization == "codebook" else self.codebook_share
+        wanted = logits.gather(1, self.trie.codes(taken).unsqueeze(1)).squeeze(1)
+        normalizer = share * torch.logsumexp(logits, dim=1) if share else torch.zeros_like(wanted)
+        if share < 1 or self.label_smoothing:
+            _, child_codes, real = self.trie.children(nodes, level)
+            family = logits.gather(1, child_codes)
+            normalizer = normalizer + (1 - share) * torch.logsumexp(family.masked_fill(~real, float("-inf")), dim=1)
+            even = family.masked_fill(~real, 0.0).sum(1) / real.sum(1)
+            wanted = torch.lerp(wanted, even, self.label_smoothing)
+        return (normalizer - wanted).mean()
+
+
+def check_writes_codes(generator: Any, objective: object) -> None:
+    """Raises ConfigError for a generator that does not write codes."""
+    if not isinstance(generator, AutoregressiveGenerator):
+        raise ConfigError(
+            "objective",
+            expected=f"an objective for {type(generator).__name__}, which writes no codes",
+            got=option_of(objective),
+            fix="use objective=item_cross_entropy",
+        )

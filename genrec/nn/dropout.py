@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,3 +35,14 @@ class Dropout(nn.Module):
         draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         keep = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
         return x * (keep.to(x.dtype) * (256 / (256 - threshold)))
+
+
+@contextmanager
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """Puts a module into eval mode for a while; gradients flow as before."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)

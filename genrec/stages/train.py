@@ -15,6 +15,7 @@ from genrec.artifacts import Artifact
 from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
 from genrec.errors import ArtifactError, ConfigError
+from genrec.protocols import FineTuningObjective
 from genrec.sids import SIDTable
 from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.stage import Stage, StageRun
@@ -39,8 +40,12 @@ def build(run: StageRun) -> dict[str, Any]:
     trie = PrefixTrie.build(sids) if sids else None
     torch.manual_seed(settings.seed)
     generator = new_generator(run.config["generator"], sids, trie, dataset=dataset, encoder=run.inputs.get("encoder"))
-    objective = instantiate(run.config["objective"], "objective", trie=trie)
+    objective = instantiate(run.config["objective"], "objective", trie=trie, train_counts=dataset.train_counts)
     objective.check(generator)
+    if settings.init_from is None and isinstance(objective, FineTuningObjective):
+        expected = f"what {type(objective).__name__} is to fine-tune"
+        fix = "give train.init_from=RUN, a run with the same generator and sids"
+        raise ConfigError("train.init_from", expected=expected, got="null", fix=fix)
     if settings.init_from is not None:
         try:
             generator.load_state_dict(load_file(_weights_of(settings.init_from)))

@@ -17,11 +17,12 @@ from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
-from genrec.protocols import AutoregressiveGenerator, DecodingStrategy, DenoisingGenerator, Objective
+from genrec.protocols import AutoregressiveGenerator, DecodingStrategy, DenoisingGenerator, FineTuningObjective, Objective
 from genrec.training.keeper import LAST_FILE, RoundKeeper
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
 from genrec.training.progress import StepProgress
+from genrec.training.rollouts import Rollouts
 from genrec.training.settings import TrainSettings
 from genrec.training.validation import Validator
 from genrec.trie import PrefixTrie
@@ -74,7 +75,10 @@ def fit(
     if not plan.num_batches:
         raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
     validator = Validator(dataset, _strategy_of(generator, settings.validation_beams), trie, settings.validation_users)
-    module = TrainingModule(generator, objective, plan, settings)
+    if isinstance(objective, FineTuningObjective):
+        objective.start(generator)
+    rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None
+    module = TrainingModule(generator, objective, plan, settings, rollouts)
     keeper = RoundKeeper(validator, work, settings.patience, say, track)
     callbacks: list[lightning.Callback] = [keeper]
     if progress:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from genrec.protocols import Objective
 from genrec.training.plan import BatchPlan, TrainingBatch
+from genrec.training.rollouts import Rollouts
 from genrec.training.settings import TrainSettings
 
 
@@ -34,10 +35,17 @@ class TrainingModule(lightning.LightningModule):
     resumed from a checkpoint is the run that was not.
     """
 
-    def __init__(self, generator: nn.Module, objective: Objective, plan: BatchPlan, settings: TrainSettings) -> None:
+    def __init__(
+        self,
+        generator: nn.Module,
+        objective: Objective,
+        plan: BatchPlan,
+        settings: TrainSettings,
+        rollouts: Rollouts | None = None,
+    ) -> None:
         super().__init__()
         self.generator = generator
-        self.objective, self.plan, self.settings = objective, plan, settings
+        self.objective, self.plan, self.settings, self.rollouts = objective, plan, settings, rollouts
         self.num_rounds = min(settings.num_validations, plan.num_batches)
         self.targets_seen = 0
 
@@ -62,13 +70,16 @@ class TrainingModule(lightning.LightningModule):
         return TrainingBatch(batch.batch.to(device), batch.step, batch.progress)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        torch.manual_seed(self.settings.seed * 1_000_003 + batch.step)
+        seed = self.settings.seed * 1_000_003 + batch.step
+        torch.manual_seed(seed)
+        if self.rollouts is not None:
+            self.rollouts.seed = seed
         lr = self.settings.lr_at(batch.step, batch.progress)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = lr
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        terms = self.objective.loss(self.generator, batch.batch)
+        terms = self.objective.loss(self.generator, batch.batch, self.rollouts)
         num_targets = batch.batch.num_targets
         self.targets_seen += num_targets
         figures = {"train/loss": terms.total.detach()} | {f"train/loss_{name}": part for name, part in terms.parts.items()}

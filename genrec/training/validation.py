@@ -13,6 +13,7 @@ from genrec.decoding.users import recommend_users, users_with_targets, with_ids
 from genrec.metrics.hits import find_hits, targets_of
 from genrec.metrics.ndcg import ndcg
 from genrec.metrics.recall import recall
+from genrec.nn.dropout import without_dropout
 from genrec.protocols import DecodingStrategy
 from genrec.trie import PrefixTrie
 from genrec.types import USER_ID
@@ -52,21 +53,19 @@ class Validator:
         """``val/recall@10`` and ``val/ndcg@10`` with seen items excluded; empty when nobody has a validation target."""
         if not len(self.users):
             return {}
-        was_training = generator.training
-        generator.eval()
         device = next(generator.parameters()).device
         if self.trie is not None and self.trie.device != device:
             self.trie = self.trie.to(device)
-        table = recommend_users(
-            generator,
-            self.strategy,
-            self.trie,
-            self.histories,
-            self.users,
-            k=TOP,
-            exclude_seen=True,
-            batch_size=self.batch_size,
-        )
-        generator.train(was_training)
+        with without_dropout(generator):
+            table = recommend_users(
+                generator,
+                self.strategy,
+                self.trie,
+                self.histories,
+                self.users,
+                k=TOP,
+                exclude_seen=True,
+                batch_size=self.batch_size,
+            )
         hits = find_hits(with_ids(table, self.dataset), self.targets)
         return {f"val/recall@{TOP}": float(recall(hits, TOP).mean()), f"val/ndcg@{TOP}": float(ndcg(hits, TOP).mean())}

@@ -11,8 +11,9 @@ from small_world import OPTIONS, ArbitraryLogits, Option, batch_of, random_histo
 
 from genrec.batch import Batch
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.likelihood import item_log_probs, path_choices
+from genrec.decoding.likelihood import item_log_probs
 from genrec.decoding.occlusion import history_weights
+from genrec.nn.paths import path_choices
 from genrec.protocols import DecodingRequest
 from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie

@@ -14,9 +14,14 @@ from torch import Tensor, nn
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
+from genrec.losses.dpo import DPO
 from genrec.losses.ensemble_reasoning import EnsembleReasoning
-from genrec.losses.item_cross_entropy import ItemCrossEntropy, item_cross_entropy
+from genrec.losses.group_policy import GroupPolicy
+from genrec.losses.in_batch_contrastive import InBatchContrastive
+from genrec.losses.item_cross_entropy import ItemCrossEntropy, item_cross_entropy, option_of
+from genrec.losses.prefix_aware import PrefixAware
 from genrec.losses.progressive_reasoning import ProgressiveReasoning
+from genrec.losses.sampled_softmax import SampledSoftmax
 from genrec.losses.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
@@ -110,24 +115,6 @@ def test_full_item_cross_entropy() -> None:
         for row, item in enumerate(items.tolist())
     ]
     assert float(item_cross_entropy(queries, table, items)) == pytest.approx(sum(slow) / 5, abs=1e-5)
-    assert float(item_cross_entropy(queries, table, items, num_negatives=7)) == pytest.approx(sum(slow) / 5, abs=1e-5)
-
-
-def test_sampled_item_cross_entropy_estimates_the_full_one() -> None:
-    """The sampled softmax's denominator is unbiased, so the loss converges to the full one as the sample grows."""
-    torch.manual_seed(0)
-    queries, table, items = torch.randn(1, 3), torch.randn(6, 3), torch.tensor([2])
-    full = float(item_cross_entropy(queries, table, items))
-    ratios = torch.stack([item_cross_entropy(queries, table, items, num_negatives=4) for _ in range(1000)]).exp() / math.exp(
-        full
-    )
-    error = float(ratios.std()) / len(ratios) ** 0.5
-    assert abs(float(ratios.mean()) - 1) < 4 * error < 0.12
-
-    many, targets = torch.randn(50, 3), torch.randint(3000, (50,))
-    large = torch.randn(3000, 3)
-    close = float(item_cross_entropy(many, large, targets, num_negatives=2500))
-    assert close == pytest.approx(float(item_cross_entropy(many, large, targets)), rel=0.02)
 
 
 def test_label_smoothing() -> None:
@@ -135,18 +122,47 @@ def test_label_smoothing() -> None:
     log_probs = torch.log_softmax(queries @ table.T, dim=1)
     expected = -(0.9 * log_probs.gather(1, items.unsqueeze(1)).squeeze(1) + 0.1 * log_probs.mean(1)).mean()
     assert torch.isclose(item_cross_entropy(queries, table, items, label_smoothing=0.1), expected)
-    with pytest.raises(ConfigError, match=r"got 0\.1 with num_negatives: 3"):
-        ItemCrossEntropy(num_negatives=3, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("normalization", ["trie", "codebook"])
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_sid_label_smoothing_is_spread_over_the_children(share: float, normalization: Normalization) -> None:
+    """The slow loss with a target distribution: most on the true code, the rest even over the codes below the prefix."""
+    table = sids_of(60, (3, 5, 6))
+    items = np.random.default_rng(1).integers(0, 60, 12).tolist()
+    generator = Given(table, items, normalization=normalization)
+    objective = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=share, label_smoothing=0.2)
+    terms = objective.loss(generator, BATCH)
+    codes = table.codes.tolist()
+    for level, logits in enumerate(generator.logits.levels):
+        total = 0.0
+        for example, item in enumerate(items):
+            family = sorted({row[level] for row in codes if row[:level] == codes[item][:level]})
+            wide = torch.log_softmax(logits[example], 0)[family]
+            narrow = torch.log_softmax(logits[example][family], 0)
+            log_probs = wide if normalization == "codebook" else (1 - share) * narrow + share * wide
+            target = torch.full((len(family),), 0.2 / len(family))
+            target[family.index(codes[item][level])] += 0.8
+            total -= float((target * log_probs).sum().detach())
+        assert float(terms.parts[f"level_{level}"]) == pytest.approx(total / len(items), abs=1e-5)
+    terms.total.backward()
+    if normalization == "trie" and not share:
+        for example, item in enumerate(items):
+            illegal = sorted(set(range(5)) - {row[1] for row in codes if row[0] == codes[item][0]})
+            assert not generator.logits.levels[1].grad[example, illegal].any(), "illegal codes take part in nothing"
 
 
 def test_objectives_refuse_what_does_not_fit() -> None:
     table = sids_of(20)
     trie = PrefixTrie.build(table)
     scorer = next(option for option in OPTIONS if option.name == "sasrec").build(table)
-    with pytest.raises(ConfigError, match="sid_cross_entropy"):
-        SIDCrossEntropy(trie=trie).check(scorer)
-    with pytest.raises(ConfigError, match="item_cross_entropy"):
-        ItemCrossEntropy().check(ArbitraryLogits(table))
+    for writes_codes in (SIDCrossEntropy(trie=trie), PrefixAware(trie=trie), DPO(trie=trie), GroupPolicy(trie=trie)):
+        with pytest.raises(ConfigError, match=f"SASRec, .*got {option_of(writes_codes)}"):
+            writes_codes.check(scorer)
+    counts = np.ones(20)
+    for scores_items in (ItemCrossEntropy(), SampledSoftmax(train_counts=counts), InBatchContrastive(train_counts=counts)):
+        with pytest.raises(ConfigError, match=f"ArbitraryLogits, .*got {option_of(scores_items)}"):
+            scores_items.check(ArbitraryLogits(table))
     with pytest.raises(ConfigError, match=r"0\.5 with item_head: False"):
         SIDCrossEntropy(trie=trie, item_weight=0.5).check(ArbitraryLogits(table))
     SIDCrossEntropy(trie=trie).check(ArbitraryLogits(table))
