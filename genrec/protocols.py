@@ -316,6 +316,7 @@ class ReasoningScorer(ItemScorer, Protocol):
         ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What a generator would recommend at this step, for objectives that learn from it; training supplies one that decodes."""
 

@@ -249,6 +249,16 @@ class PrefixTrie:
             best.scatter_reduce_(-1, self.parent[start:end].long().expand_as(below), below.clone(), "amax")
         return best
 
+    def sums_below(self, values: Float[Tensor, "items *any"]) -> list[Float[Tensor, "nodes *any"]]:
+        """The sums of the items' values below each node, depth by depth from 1 to the leaves."""
+        starts = self.level_starts
+        sums = [values.new_zeros(self.num_leaves, *values.shape[1:]).index_add_(0, self.leaf_of - starts[-2], values)]
+        for depth in range(self.num_levels - 1, 0, -1):
+            first, end = starts[depth + 1], starts[depth + 2]
+            above = values.new_zeros(first - starts[depth], *values.shape[1:])
+            sums.append(above.index_add_(0, self.parent[first:end] - starts[depth], sums[-1]))
+        return sums[::-1]
+
     def _tensors(self) -> dict[str, Tensor]:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
+from genrec.nn.log_normalizer import log_normalizer
 from genrec.protocols import ItemScorer, LossTerms
 
 
@@ -41,8 +42,11 @@ def item_cross_entropy(
     items: Int64[Tensor, " targets"],
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of ``items`` under softmax(queries @ table.T)."""
-    return F.cross_entropy((queries @ table.T).float(), items, label_smoothing=label_smoothing)
+    """Mean cross-entropy of ``items`` under softmax(queries @ table.T), in bounded memory."""
+    wanted = (queries * table[items]).sum(1).float()
+    if label_smoothing:
+        wanted = torch.lerp(wanted, (queries @ table.mean(0)).float(), label_smoothing)
+    return (log_normalizer(queries, table) - wanted).mean()
 
 
 def check_scores_items(generator: Any, objective: object) -> None:

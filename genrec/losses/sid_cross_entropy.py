@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
+from genrec.losses.children_shares import children_shares
 from genrec.losses.item_cross_entropy import item_cross_entropy, option_of
 from genrec.losses.sampled_softmax import Proposal, sampled_softmax
 from genrec.protocols import AutoregressiveGenerator, LossTerms, TargetLogits
@@ -25,6 +27,9 @@ class SIDCrossEntropy:
     all items sum to one. A prefix with a single child then costs nothing and teaches nothing about that child's siblings-to-be;
     ``codebook_share`` mixes in a share of the codebook-wide softmax, so that items added later get honest probabilities.
 
+    With ``item_teaches`` the item head, which knows each item and not only its codes, teaches the codes what else might have
+    come: the target at a prefix is in part the head's own distribution, summed over the items below each child and held fixed.
+
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1].
         label_smoothing: mass of the target that is spread evenly over the codes that exist below the prefix, in [0, 1); a code
@@ -32,6 +37,7 @@ class SIDCrossEntropy:
         item_weight: weight of the dense head's cross-entropy over items; 0 without an item head.
         item_negatives: sampled negatives of that cross-entropy; None for all items.
         item_popular_share: share of those drawn by training popularity (see ``SampledSoftmax``), in [0, 1).
+        item_teaches: share of the codes' targets that the item head decides, in [0, 1]; this takes its softmax over all items.
 
     Raises:
         ConfigError: for shares outside their ranges, and a popular share of no sample.
@@ -47,13 +53,19 @@ class SIDCrossEntropy:
         item_weight: float = 0.0,
         item_negatives: int | None = None,
         item_popular_share: float = 0.0,
+        item_teaches: float = 0.0,
     ) -> None:
+        if not 0 <= item_teaches <= 1:
+            raise ConfigError("objective.item_teaches", expected="a share in [0, 1]", got=item_teaches, fix="choose one")
+        if item_teaches and not item_weight:
+            got = f"{item_teaches} with item_weight: {item_weight}"
+            raise ConfigError("objective.item_teaches", expected="0 without an item head", got=got, fix="set item_weight")
         if not 0 <= codebook_share <= 1:
             raise ConfigError("objective.codebook_share", expected="a share in [0, 1]", got=codebook_share, fix="choose one")
         if not 0 <= label_smoothing < 1:
             raise ConfigError("objective.label_smoothing", expected="a share in [0, 1)", got=label_smoothing, fix="lower it")
         self.trie, self.codebook_share, self.label_smoothing = trie, codebook_share, label_smoothing
-        self.item_weight, self.item_negatives = item_weight, item_negatives
+        self.item_weight, self.item_negatives, self.item_teaches = item_weight, item_negatives, item_teaches
         self.proposal: Proposal | None = None
         if item_negatives is not None:
             assert train_counts is not None  # the train stage supplies them
@@ -77,10 +89,10 @@ class SIDCrossEntropy:
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Any = None) -> LossTerms:
         """Mean loss per target and level."""
         logits = generator.target_logits(batch)
-        total, parts = self.code_loss(logits, generator.normalization)
-        if self.item_weight:
+        table = generator.item_table() if self.item_weight else None  # type: ignore[attr-defined]
+        total, parts = self.code_loss(logits, generator.normalization, table)
+        if table is not None:
             assert logits.item_queries is not None  # check() refused the pair
-            table = generator.item_table()  # type: ignore[attr-defined]
             if self.item_negatives is None or self.proposal is None:
                 item = item_cross_entropy(logits.item_queries, table, logits.items)
             else:
@@ -90,16 +102,19 @@ class SIDCrossEntropy:
         return LossTerms(total, parts)
 
     def code_loss(
-        self, logits: TargetLogits, normalization: Normalization
+        self, logits: TargetLogits, normalization: Normalization, table: Float[Tensor, "items dim"] | None = None
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The loss on the codes of some items, and its part of each level."""
+        """The loss on the codes of some items, and its part of each level; ``table`` is that of an item head, if any."""
         if self.trie.device != logits.items.device:
             self.trie = self.trie.to(logits.items.device)
         path = self.trie.paths(logits.items)  # [targets, levels + 1]
+        taught: Sequence[Tensor | None] = [None] * len(logits.levels)
+        if self.item_teaches and table is not None and logits.item_queries is not None:
+            taught = children_shares(self.trie, logits.item_queries, table, path)
         levels = torch.stack(
             [
-                self._level_loss(level_logits.float(), path[:, level], path[:, level + 1], level, normalization)
-                for level, level_logits in enumerate(logits.levels)
+                self._level_loss(level_logits.float(), path[:, level : level + 2], level, normalization, shares)
+                for level, (level_logits, shares) in enumerate(zip(logits.levels, taught, strict=True))
             ]
         )
         return self.over_levels(levels), {f"level_{level}": loss for level, loss in enumerate(levels.detach())}
@@ -111,20 +126,24 @@ class SIDCrossEntropy:
     def _level_loss(
         self,
         logits: Float[Tensor, "targets size"],
-        nodes: Int64[Tensor, " targets"],
-        taken: Int64[Tensor, " targets"],
+        step: Int64[Tensor, "targets 2"],
         level: int,
-        normalization: Normalization,
+        normalization: str,
+        taught: Float[Tensor, "targets width"] | None,
     ) -> Float[Tensor, ""]:
+        """Of the step from one node to the next; ``taught`` is what the head makes of the children."""
         share = 1.0 if normalization == "codebook" else self.codebook_share
+        nodes, taken = step.unbind(1)
         wanted = logits.gather(1, self.trie.codes(taken).unsqueeze(1)).squeeze(1)
         normalizer = share * torch.logsumexp(logits, dim=1) if share else torch.zeros_like(wanted)
-        if share < 1 or self.label_smoothing:
+        if share < 1 or self.label_smoothing or taught is not None:
             _, child_codes, real = self.trie.children(nodes, level)
             family = logits.gather(1, child_codes)
             normalizer = normalizer + (1 - share) * torch.logsumexp(family.masked_fill(~real, float("-inf")), dim=1)
-            even = family.masked_fill(~real, 0.0).sum(1) / real.sum(1)
-            wanted = torch.lerp(wanted, even, self.label_smoothing)
+            family = family.masked_fill(~real, 0.0)
+            if taught is not None:
+                wanted = torch.lerp(wanted, (taught * family).sum(1), self.item_teaches)
+            wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
         return (normalizer - wanted).mean()
 
 

@@ -12,7 +12,7 @@ BLOCK = 2**24  # logits held at a time
 
 
 def log_normalizer(queries: Float[Tensor, "rows dim"], table: Float[Tensor, "items dim"]) -> Float[Tensor, " rows"]:
-    """log sum over items of exp(query . item), in fp32.
+    """Log of the sum over items of exp(query . item), in fp32.
 
     Above ``BLOCK`` logits it goes over the table block by block and computes the logits anew for the gradient: a third more
     arithmetic, and memory that does not grow with the catalogue.

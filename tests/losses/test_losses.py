@@ -199,7 +199,7 @@ THREE = batch_of([[1, 2], [4]], [[PAD, 2, 5], [0, PAD, PAD]])  # three targets: 
 
 
 def surprise(logits: Tensor, index: int) -> float:
-    return float(torch.logsumexp(logits, 0) - logits[index])
+    return float((torch.logsumexp(logits, 0) - logits[index]).detach())
 
 
 def test_progressive_reasoning_is_the_slow_one() -> None:
@@ -253,3 +253,37 @@ def test_ensemble_reasoning_is_the_slow_one() -> None:
     (found,) = torch.autograd.grad(terms.total, chain)
     assert torch.allclose(found, expected, atol=1e-6), "the other step of a pair is not moved"
     assert set(EnsembleReasoning(diversity_weight=0.0).loss(generator, THREE).parts) == {"item"}
+
+
+@pytest.mark.parametrize("distinct", [True, False])
+@pytest.mark.parametrize("block", [10**6, 100])
+def test_the_item_head_teaches_the_codes(distinct: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets of a level, example by example: most on the true code, the rest as the head's softmax has it below the prefix."""
+    monkeypatch.setattr("genrec.losses.children_shares.BLOCK", block)
+    table, items = sids_of(40, (3, 5, 6), distinct=distinct), [3, 7, 7, 30, 12]
+    generator = Given(table, items, dim=4)
+    share, rows = 0.3, table.codes.tolist()
+    objective = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=0.0, item_weight=1.0, item_teaches=share)
+    terms = objective.loss(generator, BATCH)
+    assert generator.logits.item_queries is not None
+    head = torch.softmax(generator.logits.item_queries @ generator.item_table().T, dim=1)
+    for level, logits in enumerate(generator.logits.levels):
+        expected = 0.0
+        for example, item in enumerate(items):
+            below = [other for other, row in enumerate(rows) if row[:level] == rows[item][:level]]
+            family = sorted({rows[other][level] for other in below})
+            log_probs = torch.log_softmax(logits[example, family], dim=0)
+            mass = torch.tensor([sum(head[example, o] for o in below if rows[o][level] == code) for code in family])
+            truth = torch.tensor([float(code == rows[item][level]) for code in family])
+            expected -= float(((1 - share) * truth + share * mass / mass.sum()) @ log_probs)
+        assert float(terms.parts[f"level_{level}"]) == pytest.approx(expected / len(items), abs=1e-5)
+
+
+def test_a_head_that_rules_a_family_out_shares_it_evenly() -> None:
+    """Underflow of all items below a prefix is no 0 / 0."""
+    table = sids_of(20, (3, 5, 6))
+    generator = Given(table, [3], dim=4)
+    generator.vectors = torch.zeros_like(generator.vectors)
+    generator.vectors[19] = 1e4 * torch.sign(generator.logits.item_queries[0])
+    terms = SIDCrossEntropy(trie=PrefixTrie.build(table), item_weight=1.0, item_teaches=0.5).loss(generator, BATCH)
+    assert torch.isfinite(terms.total)
