@@ -275,7 +275,7 @@ def test_the_item_head_teaches_the_codes(distinct: bool, block: int, monkeypatch
             log_probs = torch.log_softmax(logits[example, family], dim=0)
             mass = torch.tensor([sum(head[example, o] for o in below if rows[o][level] == code) for code in family])
             truth = torch.tensor([float(code == rows[item][level]) for code in family])
-            expected -= float(((1 - share) * truth + share * mass / mass.sum()) @ log_probs)
+            expected -= float((((1 - share) * truth + share * mass / mass.sum()) @ log_probs).detach())
         assert float(terms.parts[f"level_{level}"]) == pytest.approx(expected / len(items), abs=1e-5)
 
 
