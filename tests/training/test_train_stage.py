@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from small_world import OPTIONS, Option, ring, sids_of
 
 from genrec.artifacts import Artifact
@@ -18,15 +20,17 @@ from genrec.trie import PrefixTrie
 
 HYBRID, SASREC = (next(option for option in OPTIONS if option.id == name) for name in ("encdec-hybrid", "sasrec"))
 WORLD, SIDS = ring(num_items=30, num_users=30, max_len=8), sids_of(30, (4, 5, 6))
+VECTORS = np.random.default_rng(0).normal(size=(30, 7)).astype(np.float32)
 
 
 def train(root: Path, name: str, option: Option, **settings: Any) -> Path:
     """Runs the stage; returns the folder it wrote."""
-    folders = {kind: root / kind for kind in ("dataset", "sids", name, f"{name}.work")}
+    folders = {kind: root / kind for kind in ("dataset", "sids", "encoder/vectors", name, f"{name}.work")}
     for folder in folders.values():
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     WORLD.save(folders["dataset"])
     SIDS.save(folders["sids"], WORLD.item_ids)
+    save_file({"vectors": VECTORS}, folders["encoder/vectors"] / "item.safetensors")
     small = {"epochs": 1, "batch_states": 100, "num_validations": 1, "validation_users": 5, "init_from": None}
     objective = option.tree["objective"] | ({"item_weight": 1.0} if option.label == "hybrid" else {})
     config = {"generator": option.node(), "objective": objective, "train": option.tree["train"] | small | settings}
@@ -76,3 +80,11 @@ def test_a_generator_belongs_to_a_layout(tmp_path: Path) -> None:
 def test_an_item_scorer_needs_no_sids(tmp_path: Path) -> None:
     assert STAGE.inputs({"generator": SASREC.node()}) == ("dataset",)
     assert set(weights(train(tmp_path, "first", SASREC), SASREC)) >= {"items.weight", "start"}
+
+
+def test_item_vectors_are_the_encoders_and_no_weights(tmp_path: Path) -> None:
+    option = next(option for option in OPTIONS if option.id == "hybrid_attention")
+    assert set(STAGE.inputs({"generator": option.node()})) == {"dataset", "sids", "encoder"}
+    opened = open_generator(train(tmp_path, "first", option), SIDS, PrefixTrie.build(SIDS), tmp_path / "encoder")
+    assert torch.equal(opened.item_vectors, torch.from_numpy(VECTORS))
+    assert "item_vectors" not in opened.state_dict()
