@@ -213,6 +213,8 @@ class Generator(Protocol):
 
     # Where weights have a row per item:
     #   item_rows: ClassVar[frozenset[str]], their names in the state dict; items that come later get rows of zeros
+    # Where building one takes more than its configuration and weights:
+    #   save(folder), what a constructor that takes ``saved`` finds there when the trained generator is opened again
 
     def target_logits(self, batch: Batch) -> TargetLogits: ...
 
@@ -243,6 +245,23 @@ class SessionGenerator(AutoregressiveGenerator, Protocol):
 
     def session_logits(self, batch: Batch) -> TargetLogits:
         """Teacher-forced logits of every item of the sessions that begin at the targets of a batch, in any order."""
+        ...
+
+
+@runtime_checkable
+class AlignedGenerator(AutoregressiveGenerator, Protocol):
+    """Can also tell an item's ID from its text, and its text from its ID."""
+
+    def described(self) -> Int64[Tensor, " described"]:
+        """The items that have a text."""
+        ...
+
+    def index_logits(self, items: Int64[Tensor, " some"]) -> TargetLogits:
+        """Teacher-forced logits of the IDs of described items, given their texts."""
+        ...
+
+    def text_logits(self, items: Int64[Tensor, " some"]) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Teacher-forced logits of the words of described items, and the words, given the items' IDs."""
         ...
 
 

@@ -34,4 +34,6 @@ Decodes = Literal["autoregressive", "parallel", "masked", "item_scorer", "any"]
 PAD: Final = -1  # an absent item, code or target in padded integer tensors
 
 # Constructor arguments that genrec supplies: facts of the artifacts and of the machine, so that nobody types them into a yaml.
-RUNTIME: Final = frozenset({"sids", "trie", "num_items", "train_counts", "item_vectors", "max_history_len", "device"})
+RUNTIME: Final = frozenset(
+    {"sids", "trie", "num_items", "train_counts", "item_vectors", "catalog", "saved", "max_history_len", "device"}
+)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,7 +43,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "encdec": {"hybrid": {"identity": True, "item_head": True}},
     "hstu": {"times": {"time_gaps": True}},
     "latent_reasoning": {"adaptive": {"num_steps": 3, "stop_kl": 0.1}},
+    "lc_rec": {"gpt2": {}},  # another language model: see ``Option.node``
 }
+GIVEN = {"lc_rec": ["generator.model=given"]}  # what a yaml leaves to the user
 
 
 def sids_of(num_items: int, sizes: Sequence[int] = (6, 7, 8), *, seed: int = 0, distinct: bool = True) -> SIDTable:
@@ -121,7 +126,10 @@ class Option:
     def node(self, **changes: Any) -> dict[str, Any]:
         """The yaml, made small."""
         node = dict(self.tree["generator"])
-        return node | {key: value for key, value in SMALL.items() if key in node} | dict(self.changes) | changes
+        if "model" in node:
+            node["model"] = language_model(self.label or "llama")
+        wanted = SMALL | dict(self.changes) | changes
+        return node | {key: value for key, value in wanted.items() if key in node or key not in SMALL}
 
     def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, **changes: Any) -> Any:
         """A new generator in eval mode, with its initial weights."""
@@ -129,7 +137,7 @@ class Option:
         counts = np.ones(sids.num_items) if train_counts is None else train_counts
         vectors = np.random.default_rng(0).normal(size=(sids.num_items, 12))
         facts = {"num_items": sids.num_items, "train_counts": counts, "item_vectors": vectors}
-        runtime = {"sids": sids, "trie": PrefixTrie.build(sids)} | facts
+        runtime = {"sids": sids, "trie": PrefixTrie.build(sids), "catalog": catalog_of(sids.num_items)} | facts
         return instantiate(self.node(**changes), "generator", **runtime).eval()
 
     def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:
@@ -144,7 +152,38 @@ class Option:
 
 @cache
 def _tree(name: str) -> dict[str, Any]:
-    return dict(compose([f"generator={name}"]).tree)
+    return dict(compose([f"generator={name}", *GIVEN.get(name, [])]).tree)
+
+
+def catalog_of(num_items: int) -> pl.DataFrame:
+    """Items with titles of one to four words; every seventh has none."""
+    words = ["red", "blue", "shoe", "lamp", "wool", "steel", "small", "large"]
+    titles = [" ".join(words[(item * step) % 8] for step in range(1, item % 7 % 4 + 2)) for item in range(num_items)]
+    return pl.DataFrame(
+        {
+            "item_id": [f"i{item}" for item in range(num_items)],
+            "title": [None if item % 7 == 6 else title for item, title in enumerate(titles)],
+        }
+    )
+
+
+@cache
+def language_model(kind: str) -> str:
+    """Folder of a tiny language model with random weights, gone when the tests are."""
+    script = Path(__file__).resolve().parents[1] / "scripts" / "random_language_model.py"
+    spec = importlib.util.spec_from_file_location("random_language_model", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = tempfile.TemporaryDirectory(prefix=f"genrec-{kind}-")
+    _FOLDERS.append(folder)
+    titles = catalog_of(60)["title"].drop_nulls().to_list()
+    module.write(Path(folder.name), titles, kind=kind, dim=16, num_layers=2, num_heads=2, vocabulary=300)
+    return folder.name
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 OPTIONS = [

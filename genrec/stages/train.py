@@ -22,6 +22,7 @@ from genrec.stages.stage import Stage, StageRun
 from genrec.trie import PrefixTrie
 
 CONFIG_FILE, WEIGHTS_FILE, HISTORY_FILE = "config.json", "model.safetensors", "history.json"
+SAVED = "saved"  # folder of what a generator writes itself, where it does
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -81,6 +82,9 @@ def build(run: StageRun) -> dict[str, Any]:
     (run.folder / HISTORY_FILE).write_text(json.dumps(fitted.history, indent=2))
     weights = {name: tensor.cpu().contiguous() for name, tensor in generator.state_dict().items()}
     save_file(weights, run.folder / WEIGHTS_FILE)
+    if hasattr(generator, "save"):
+        (run.folder / SAVED).mkdir()
+        generator.save(run.folder / SAVED)
     return facts
 
 
@@ -109,6 +113,8 @@ def extend(run: StageRun) -> dict[str, Any]:
             weights[name] = torch.cat([weights[name], weights[name].new_zeros(later, *weights[name].shape[1:])])
     save_file(weights, run.folder / WEIGHTS_FILE)
     shutil.copyfile(folder / HISTORY_FILE, run.folder / HISTORY_FILE)
+    if (folder / SAVED).is_dir():
+        shutil.copytree(folder / SAVED, run.folder / SAVED)
     (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
     trie = PrefixTrie.build(sids) if sids else None
     open_generator(run.folder, sids, trie, run.inputs.get("encoder"))  # it fits, or nothing is kept
@@ -129,11 +135,12 @@ def new_generator(
     dataset: Dataset | None = None,
     encoder: Artifact | Path | None = None,
     num_items: int | None = None,
+    saved: Path | None = None,
 ) -> Any:
     """Builds a generator from its configuration and the facts of the artifacts it stands on."""
-    runtime: dict[str, Any] = {"sids": sids, "trie": trie, "num_items": num_items}
+    runtime: dict[str, Any] = {"sids": sids, "trie": trie, "num_items": num_items, "saved": saved}
     if dataset is not None:
-        runtime |= {"num_items": dataset.num_items, "train_counts": dataset.train_counts}
+        runtime |= {"num_items": dataset.num_items, "train_counts": dataset.train_counts, "catalog": dataset.items}
     if encoder is not None:
         runtime["item_vectors"] = read_vectors(encoder)[JOINT]
     return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
@@ -156,7 +163,8 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None,
         raise ArtifactError(
             folder, expected=f"sids of layout {config['sids_layout']}", got=sids.layout, fix="run `genrec train` on these sids"
         )
-    generator = new_generator(config["generator"], sids, trie, encoder=encoder, num_items=config["num_items"])
+    saved = folder / SAVED if (folder / SAVED).is_dir() else None
+    generator = new_generator(config["generator"], sids, trie, encoder=encoder, num_items=config["num_items"], saved=saved)
     generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return generator.eval()
 

@@ -1,0 +1,163 @@
+"""A causal language model of Hugging Face whose vocabulary has grown, as a module that reads tokens. It never samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from genrec.errors import ConfigError
+
+Cache = tuple[tuple[Tensor, Tensor], ...]  # per layer, keys and values [batch, heads, tokens, d]
+
+
+class LanguageModel(nn.Module):
+    """The body of a causal language model with tokens added behind its own.
+
+    Rows of the new tokens stand in tables of their own, so that the old ones can stay tied, or frozen. They start at the mean
+    of the old rows plus a little noise. No head is computed here that nobody asks for.
+
+    Args:
+        source: folder, or id on the hub, of a model in safetensors; or a folder that ``save`` wrote, whose weights the caller
+            loads.
+        revision: branch, tag or commit of a hub model.
+        num_new: tokens added; their ids are ``vocabulary`` and up.
+        lora_rank: rank of adapters (LoRA) on every linear layer, all else of the old model frozen; None trains everything.
+        lora_alpha: scale of the adapters, in units of 1 / rank.
+        lora_dropout: of what the adapters read, in [0, 1).
+
+    Raises:
+        ConfigError: when there is no such model; when adapters are wanted and the package for them is missing.
+    """
+
+    SAVED = "saved.txt"  # marks a folder without weights
+
+    def __init__(
+        self,
+        *,
+        source: Path | str,
+        revision: str | None,
+        num_new: int,
+        lora_rank: int | None,
+        lora_alpha: float,
+        lora_dropout: float,
+    ) -> None:
+        super().__init__()
+        model, self.tokenizer = _opened(Path(source).expanduser(), str(source), revision, self.SAVED)
+        self.body: Any = model.base_model
+        head = model.get_output_embeddings()
+        old = self.body.get_input_embeddings()
+        self.vocabulary: int = old.num_embeddings
+        self.new_embedding = nn.Embedding(num_new, old.embedding_dim)
+        self.new_head = nn.Linear(head.in_features, num_new, bias=False)
+        for new, table in ((self.new_embedding.weight, old.weight), (self.new_head.weight, head.weight)):
+            with torch.no_grad():
+                new.normal_(std=0.1 * float(table.std())).add_(table.mean(0))
+        self.old_head = None if head.weight is old.weight else head
+        if lora_rank is not None:
+            self.requires_grad_(False)
+            self.new_embedding.requires_grad_(True)
+            self.new_head.requires_grad_(True)
+            _add_adapters(self.body, lora_rank, lora_alpha, lora_dropout)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest text that it can read; None when it does not say."""
+        return getattr(self.body.config, "max_position_embeddings", None)
+
+    def tokens(self, text: str) -> list[int]:
+        """Ids of a piece of text, without special tokens."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def embed(self, tokens: Int64[Tensor, "batch time"]) -> Float[Tensor, "batch time dim"]:
+        """Rows of old and new tokens."""
+        new = tokens >= self.vocabulary
+        old = self.body.get_input_embeddings()(tokens.masked_fill(new, 0))
+        return torch.where(new.unsqueeze(-1), self.new_embedding((tokens - self.vocabulary).clamp(min=0)), old)
+
+    def forward(self, tokens: Int64[Tensor, "batch time"]) -> Float[Tensor, "batch time dim"]:
+        """The state of every token, which has seen those before it. Padding belongs at the end of a row."""
+        return self.body(inputs_embeds=self.embed(tokens), use_cache=False).last_hidden_state
+
+    def read(
+        self,
+        tokens: Int64[Tensor, "batch time"],
+        cache: Cache = (),
+        *,
+        position: Int64[Tensor, "batch time"] | None = None,
+        visible: Bool[Tensor, "batch time keys"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time dim"], Cache]:
+        """Like ``forward``, going on after what was read before; ``cache`` itself stays as it is.
+
+        Args:
+            tokens: read now.
+            cache: of the tokens read before.
+            position: of each token, if it is not the next one.
+            visible: which tokens each of them sees, the cached ones first; None: those before it.
+        """
+        from transformers import DynamicCache
+
+        grown = DynamicCache(cache or None)
+        states = self.body(
+            inputs_embeds=self.embed(tokens),
+            position_ids=position,
+            attention_mask=None if visible is None else visible.unsqueeze(1),
+            past_key_values=grown,
+            use_cache=True,
+        ).last_hidden_state
+        return states, tuple((layer.keys, layer.values) for layer in grown.layers)
+
+    def text_logits(self, states: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows vocabulary"]:
+        """Logits of the old tokens."""
+        return states @ self.body.get_input_embeddings().weight.T if self.old_head is None else self.old_head(states)
+
+    def new_logits(self, states: Float[Tensor, "*rows dim"], first: int, end: int) -> Float[Tensor, "*rows new"]:
+        """Logits of some of the new tokens, counted from 0."""
+        return states @ self.new_head.weight[first:end].T
+
+    def save(self, folder: Path) -> None:
+        """Writes what it takes to build the model again, weights aside: its configuration and its tokenizer."""
+        self.body.config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        (folder / self.SAVED).write_text("The weights are those of the generator.\n")
+
+
+def _opened(folder: Path, source: str, revision: str | None, saved: str) -> tuple[Any, Any]:
+    """The model and its tokenizer."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # slow to import: paid by those who want it
+
+    how: dict[str, Any] = {"attn_implementation": "sdpa", "dtype": torch.float32}
+    try:
+        if (folder / saved).exists():
+            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), **how)
+        else:
+            source = str(folder) if folder.is_dir() else source
+            model = AutoModelForCausalLM.from_pretrained(source, revision=revision or "main", use_safetensors=True, **how)
+        return model, AutoTokenizer.from_pretrained(source, revision=revision or "main")
+    except Exception as error:  # the hub, the file system and the formats each have their own errors
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            "generator.model",
+            expected="a folder with a causal language model in safetensors, or a hub id and a network",
+            got=f"{source} ({reason})",
+            fix="download the model where there is a network and give its folder: generator.model=/path/to/folder",
+        ) from error
+
+
+def _add_adapters(body: nn.Module, rank: int, alpha: float, dropout: float) -> None:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ConfigError(
+            "generator.lora_rank",
+            expected="null without the package peft",
+            got=rank,
+            fix="pip install 'genrec[llm]', or train the whole model: generator.lora_rank=null",
+        ) from error
+    inject_adapter_in_model(
+        LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear"),  # type: ignore[arg-type]
+        body,
+    )

@@ -1,0 +1,58 @@
+"""Messages of the generator that is a language model, and of its objective."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import Any
+
+from small_world import OPTIONS, language_model, sids_of
+
+from error_cases import Case, Scene
+from genrec.errors import ConfigError
+from genrec.losses.aligned_cross_entropy import AlignedCrossEntropy
+from genrec.trie import PrefixTrie
+
+ROOMS = ["generators/lc_rec.py", "nn/language_model.py", "losses/aligned_cross_entropy.py"]
+SIDS = sids_of(20, (4, 5))
+TRIE = PrefixTrie.build(SIDS)
+
+
+def built(name: str = "lc_rec", **changes: Any) -> Any:
+    return next(option for option in OPTIONS if option.id == name).build(SIDS, **changes)
+
+
+def without_adapters(scene: Scene) -> Any:
+    scene.monkeypatch.setitem(sys.modules, "peft", None)
+    return built(lora_rank=2)
+
+
+def without_start(scene: Scene) -> Any:
+    """A model whose tokenizer begins no text by itself."""
+    folder = shutil.copytree(language_model("llama"), scene.path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"bos_token": None}))
+    return built(model=str(folder), seqrec_prompts=["{history}"])
+
+
+CASES = [
+    Case("nothing to start from", ConfigError, "got {history}", without_start),
+    Case("no such model", ConfigError, "nowhere", lambda scene: built(model=str(scene.path / "nowhere"))),
+    Case("no adapters", ConfigError, "got 2", without_adapters),
+    Case("no history", ConfigError, "What next?", lambda scene: built(seqrec_prompts=["What next?"])),
+    Case("a history inside", ConfigError, "then?", lambda scene: built(seqrec_prompts=["After {history} what then?"])),
+    Case("no text", ConfigError, "Which is it?", lambda scene: built(item2index_prompts=["Which is it?"])),
+    Case("histories too long", ConfigError, "got 500", lambda scene: built(max_history_len=500)),
+    Case("texts too long", ConfigError, "got 300", lambda scene: built(max_text_len=300)),
+    Case("no such column", ConfigError, "titel", lambda scene: built(text_column="titel")),
+    Case("weight", ConfigError, "got -1.0", lambda scene: AlignedCrossEntropy(trie=TRIE, item2index_weight=-1.0)),
+    Case("no items", ConfigError, "got 0", lambda scene: AlignedCrossEntropy(trie=TRIE, items_per_step=0)),
+    Case("no texts read", ConfigError, "EncDec", lambda scene: AlignedCrossEntropy(trie=TRIE).check(built("encdec"))),
+    Case(
+        "no texts there",
+        ConfigError,
+        "no text in any item",
+        lambda scene: AlignedCrossEntropy(trie=TRIE).check(built(text_column=None)),
+    ),
+]
