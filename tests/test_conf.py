@@ -55,11 +55,13 @@ def raw(file: Path) -> Any:
 @pytest.mark.parametrize(("group", "option", "file"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_yaml_composes_and_fits_its_signature(group: str, option: str, file: Path) -> None:
     given = required_values(group, raw(file))
-    if group in OVERLAYS:  # what an experiment's data source needs is given on its command line
+    if group in OVERLAYS:  # what an experiment's choices need is given on its command line
         stated = raw(file)
-        data = next((entry["override /data"] for entry in stated.get("defaults", []) if "override /data" in entry), None)
-        needed = required_values("data", raw(groups()["data"][data])) if data else []
-        given = [entry for entry in needed if entry.partition("=")[0].partition(".")[2] not in stated.get("data", {})]
+        chosen = {key: value for entry in stated.get("defaults", []) for key, value in entry.items()}
+        for key, value in chosen.items():
+            part = key.removeprefix("override /")
+            needed = required_values(part, raw(groups()[part][value]))
+            given += [entry for entry in needed if entry.partition("=")[0].partition(".")[2] not in stated.get(part, {})]
     config = compose([f"{group}={option}", *given])
     for key, part in config.tree.items():
         for node in components_in(part):
