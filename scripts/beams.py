@@ -46,7 +46,7 @@ class Judge:
         self.trie = PrefixTrie.build(sids)
         encoder = run.artifact("encoder") if "encoder" in run.kinds else None
         self.generator = open_generator(run.artifact("generator").path, sids, self.trie, encoder)
-        self.exclude_seen = run.artifact("recommendations").facts["exclude_seen"]
+        self.exclude_seen = run.config["recommend"]["exclude_seen"]
         self.split, self.batch_size = split, batch_size
         users = users_with_targets(self.dataset, split)
         self.users = users if num_users is None else np.sort(np.random.default_rng(0).permutation(users)[:num_users])

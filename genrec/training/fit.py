@@ -13,11 +13,19 @@ import lightning
 import torch
 
 from genrec.dataset import Dataset
+from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
-from genrec.protocols import AutoregressiveGenerator, DecodingStrategy, DenoisingGenerator, FineTuningObjective, Objective
+from genrec.protocols import (
+    AutoregressiveGenerator,
+    DecodingStrategy,
+    DenoisingGenerator,
+    FineTuningObjective,
+    Objective,
+    ParallelGenerator,
+)
 from genrec.training.keeper import LAST_FILE, RoundKeeper
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
@@ -119,6 +127,8 @@ def _strategy_of(generator: Any, num_beams: int) -> DecodingStrategy:
     """What a generator is validated by."""
     if isinstance(generator, DenoisingGenerator):
         return MaskedItem(num_beams=num_beams)
+    if isinstance(generator, ParallelGenerator) and generator.normalization == "codebook":
+        return Exhaustive()  # look-ups; a beam over levels in no order would lose items
     return TrieBeam(num_beams=num_beams) if isinstance(generator, AutoregressiveGenerator) else FullRanking()
 
 

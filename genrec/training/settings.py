@@ -27,7 +27,7 @@ class TrainSettings:
         num_validations: how often the model is validated and a checkpoint written; the best one on ``val/ndcg@10`` is kept.
         patience: stop after so many validations without a better one; None never stops early.
         validation_users: size of the fixed sample of users for validation.
-        validation_beams: beams of the decoder in validation.
+        validation_beams: beams of the decoder in validation, where it has any.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it.
         init_from: generator artifact (folder) to start from; its content enters the fingerprint.
         seed: of the initial weights, the order of batches and every random draw.
