@@ -4,7 +4,8 @@ Any causal language model of Hugging Face gets the codes as new tokens and is tr
 the next ID (seqrec), an item's text and its ID (item2index), an ID and its text (index2item); the latter two by
 ``objective=aligned_cross_entropy``. Only responses are predicted. Decoding is ours, over the trie, so that nothing of a model's
 own sampling settings has a say: the prompt is read once per user, and all beams of a user are read in one go, as branches that
-each see the prompt and their own codes.
+each see the prompt and their own codes (a step costs the square of the beams: searches suit that, ``exhaustive`` over a
+large catalogue does not).
 
 Departures from the paper: the history ends the prompt, so that ONE pass over a sequence trains every item of it where the paper
 reads each prefix anew; one template is drawn per batch; the softmax at a code runs over that level's codes (or the trie) and at

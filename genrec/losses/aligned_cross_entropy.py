@@ -73,7 +73,8 @@ class AlignedCrossEntropy(SIDCrossEntropy):
             loss, _ = self.code_loss(generator.index_logits(_drawn(described, self.items_per_step)), generator.normalization)
             total, parts["item2index"] = total + self.item2index_weight * loss, loss.detach()
         if self.index2item_weight:
-            loss = F.cross_entropy(*generator.text_logits(_drawn(described, self.items_per_step)))
+            logits, words = generator.text_logits(_drawn(described, self.items_per_step))
+            loss = F.cross_entropy(logits.float(), words)
             total, parts["index2item"] = total + self.index2item_weight * loss, loss.detach()
         return LossTerms(total, parts)
 
