@@ -148,6 +148,8 @@ class ItemTokenizer(Protocol):
     # Where collisions can be repaired by moving items within a level:
     #   level_costs(inputs, prefix [items, depth]) -> [items, sizes[depth]], squared distance of what the prefix leaves over of
     #   each item to every code of the next level
+    # With further codes that generators may read but never decode:
+    #   encode_streams(inputs) -> name -> Stream of the same items
 
 
 class CollisionPolicy(Protocol):
@@ -189,11 +191,13 @@ class TargetLogits:
         levels: per level [targets, size], teacher-forced; empty for item scorers.
         item_queries: [targets, dim] of a dense head or an item scorer: an item's logit is its product with that item's row of
             ``generator.item_table()``. None without a head.
+        auxiliary: losses of the generator's own by name, weighted, means per target; an objective on codes adds them.
     """
 
     items: Int64[Tensor, " targets"]
     levels: tuple[Tensor, ...] = ()
     item_queries: Float[Tensor, "targets dim"] | None = None
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

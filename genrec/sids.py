@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,41 @@ import polars as pl
 from jaxtyping import Int
 
 from genrec.errors import ArtifactError, DataError
-from genrec.types import ITEM_ID, ITEM_IDX
+from genrec.types import ITEM_ID, ITEM_IDX, PAD
 
 TABLE_FILE = "sids.parquet"
 LAYOUT_FILE = "layout.json"
+STREAMS_FILE = "streams.parquet"  # a column for each, where there are any
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Codes that tell an item from another side: read by generators that can, never decoded, not unique.
+
+    Args:
+        codes: [items, levels], row number == item_idx; ``PAD`` at every level of an item of which this side knows nothing.
+        sizes: number of codes of each level.
+
+    Raises:
+        DataError: when a code is out of its level's range.
+    """
+
+    codes: Int[np.ndarray, "items levels"]
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
+        object.__setattr__(self, "codes", _checked(self.codes, self.sizes, lowest=PAD))
+
+    @cached_property
+    def tokens(self) -> Int[np.ndarray, "items levels"]:
+        """int64: codes in one vocabulary shared by all levels; ``PAD`` stays."""
+        offsets = np.cumsum((0, *self.sizes[:-1]))
+        return np.where(self.codes == PAD, PAD, self.codes + offsets)
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(self.sizes)
 
 
 @dataclass(frozen=True)
@@ -30,6 +61,7 @@ class SIDTable:
         sizes: number of codes of each level, the collision level included.
         collision_level: the level that a collision policy appended, or None.
         codebooks: hash of the tokenizer's codebooks ("" when it has none).
+        streams: further codes of the same items, by name.
 
     Raises:
         DataError: when a code is out of its level's range.
@@ -39,22 +71,15 @@ class SIDTable:
     sizes: tuple[int, ...]
     collision_level: int | None = None
     codebooks: str = ""
+    streams: Mapping[str, Stream] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        codes = np.asarray(self.codes)
         object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
-        if codes.ndim != 2 or codes.shape[1] != len(self.sizes):
-            raise DataError("sids", expected=f"codes [items, {len(self.sizes)}]", got=codes.shape, fix="give one code a level")
-        wrong = np.argwhere((codes < 0) | (codes >= np.asarray(self.sizes)))
-        if len(wrong):
-            item, level = (int(x) for x in wrong[0])
-            raise DataError(
-                f"sids: item_idx {item}, level {level}",
-                expected=f"a code in [0, {self.sizes[level]})",
-                got=int(codes[item, level]),
-                fix="tokenize again",
-            )
-        object.__setattr__(self, "codes", np.ascontiguousarray(codes, dtype=np.int32))
+        object.__setattr__(self, "codes", _checked(self.codes, self.sizes))
+        for name, stream in self.streams.items():
+            if len(stream.codes) != self.num_items:
+                expected, got = f"codes of {self.num_items} items", len(stream.codes)
+                raise DataError(f"sids: stream {name}", expected=expected, got=got, fix="tokenize again")
 
     @property
     def num_items(self) -> int:
@@ -81,16 +106,26 @@ class SIDTable:
     @cached_property
     def layout(self) -> str:
         """Hash of levels, sizes and codebooks: what a trained generator depends on. Adding items keeps it."""
-        return _sha({"sizes": self.sizes, "collision_level": self.collision_level, "codebooks": self.codebooks})
+        streams = {"streams": self._stream_sizes} if self.streams else {}
+        return _sha({"sizes": self.sizes, "collision_level": self.collision_level, "codebooks": self.codebooks, **streams})
 
     @cached_property
     def table(self) -> str:
         """Hash of the layout and of every item's codes, in item_idx order."""
-        return _sha({"layout": self.layout, "codes": hashlib.sha256(self.codes.tobytes()).hexdigest()})
+        streams = {"streams": {name: _hash(stream.codes) for name, stream in self.streams.items()}} if self.streams else {}
+        return _sha({"layout": self.layout, "codes": _hash(self.codes), **streams})
 
     def with_items(self, codes: Int[np.ndarray, "later levels"]) -> SIDTable:
-        """The table with rows for items that came later behind its own: no ID moves, the layout stays."""
-        return replace(self, codes=np.concatenate([self.codes, np.asarray(codes)]))
+        """The table with rows for items that came later behind its own, without streams: no ID moves, the layout stays."""
+        return replace(self, codes=np.concatenate([self.codes, np.asarray(codes)]), streams={})
+
+    def with_streams(self, streams: Mapping[str, Stream]) -> SIDTable:
+        """The table with these streams in place of its own."""
+        return replace(self, streams=streams)
+
+    @property
+    def _stream_sizes(self) -> dict[str, list[int]]:
+        return {name: list(stream.sizes) for name, stream in self.streams.items()}
 
     def unique_rate(self, num_levels: int | None = None) -> float:
         """Share of items that have their first ``num_levels`` codes (all by default) to themselves."""
@@ -103,10 +138,13 @@ class SIDTable:
             {
                 ITEM_IDX: np.arange(self.num_items, dtype=np.int64),
                 ITEM_ID: pl.Series(item_ids, dtype=pl.String),
-                "codes": pl.Series(self.codes, dtype=pl.Array(pl.Int32, self.num_levels)),
+                "codes": _column(self.codes),
             }
         )
         frame.write_parquet(folder / TABLE_FILE)
+        if self.streams:
+            streams = {name: _column(stream.codes) for name, stream in self.streams.items()}
+            pl.DataFrame(streams).write_parquet(folder / STREAMS_FILE)
         (folder / LAYOUT_FILE).write_text(json.dumps(self.facts(), indent=2))
 
     def facts(self) -> dict[str, Any]:
@@ -118,6 +156,7 @@ class SIDTable:
             "codebooks": self.codebooks,
             "layout": self.layout,
             "table": self.table,
+            **({"streams": self._stream_sizes} if self.streams else {}),
         }
 
     @classmethod
@@ -130,17 +169,48 @@ class SIDTable:
         try:
             facts = json.loads((folder / LAYOUT_FILE).read_text())
             frame = pl.read_parquet(folder / TABLE_FILE).sort(ITEM_IDX)
+            beside = pl.read_parquet(folder / STREAMS_FILE) if "streams" in facts else pl.DataFrame()
         except FileNotFoundError as error:
             raise ArtifactError(
                 folder, expected="a SID table", got=f"no file {error.filename}", fix="run `genrec assign`"
             ) from error
-        codes = np.asarray(frame["codes"].to_numpy()).reshape(frame.height, len(facts["sizes"]))
-        table = cls(codes, tuple(facts["sizes"]), facts["collision_level"], facts["codebooks"])
+        streams = {name: Stream(_codes(beside[name], sizes), tuple(sizes)) for name, sizes in facts.get("streams", {}).items()}
+        codes = _codes(frame["codes"], facts["sizes"])
+        table = cls(codes, tuple(facts["sizes"]), facts["collision_level"], facts["codebooks"], streams)
         if table.table != facts["table"]:
             raise ArtifactError(
                 folder / TABLE_FILE, expected=f"table {facts['table']}", got=table.table, fix="run `genrec assign` again"
             )
         return table
+
+
+def _checked(codes: np.ndarray, sizes: tuple[int, ...], lowest: int = 0) -> np.ndarray:
+    """The codes as int32, contiguous."""
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.shape[1] != len(sizes):
+        raise DataError("sids", expected=f"codes [items, {len(sizes)}]", got=codes.shape, fix="give one code a level")
+    wrong = np.argwhere((codes < lowest) | (codes >= np.asarray(sizes)))
+    if len(wrong):
+        item, level = (int(x) for x in wrong[0])
+        raise DataError(
+            f"sids: item_idx {item}, level {level}",
+            expected=f"a code in [0, {sizes[level]})",
+            got=int(codes[item, level]),
+            fix="tokenize again",
+        )
+    return np.ascontiguousarray(codes, dtype=np.int32)
+
+
+def _column(codes: np.ndarray) -> pl.Series:
+    return pl.Series(codes, dtype=pl.Array(pl.Int32, codes.shape[1]))
+
+
+def _codes(column: pl.Series, sizes: Sequence[int]) -> np.ndarray:
+    return np.asarray(column.to_numpy()).reshape(len(column), len(sizes))
+
+
+def _hash(codes: np.ndarray) -> str:
+    return hashlib.sha256(codes.tobytes()).hexdigest()
 
 
 def _sha(value: object) -> str:

@@ -20,7 +20,7 @@ from genrec.components import instantiate
 from genrec.config import compose, groups
 from genrec.dataset import Dataset, Sequences
 from genrec.protocols import Generator, Objective, TargetLogits
-from genrec.sids import SIDTable
+from genrec.sids import SIDTable, Stream
 from genrec.trie import PrefixTrie
 from genrec.types import PAD, Normalization
 
@@ -53,6 +53,13 @@ def sids_of(num_items: int, sizes: Sequence[int] = (6, 7, 8), *, seed: int = 0, 
     random = np.random.default_rng(seed)
     number = random.choice(int(np.prod(sizes)), num_items, replace=not distinct)
     return SIDTable(np.stack(np.unravel_index(number, tuple(sizes)), axis=1), tuple(sizes))
+
+
+def stream_of(num_items: int, sizes: Sequence[int] = (5, 3)) -> Stream:
+    """Random codes of a further stream; every seventh item has none."""
+    codes = np.random.default_rng(0).integers(0, sizes, (num_items, len(sizes)))
+    codes[::7] = PAD
+    return Stream(codes, tuple(sizes))
 
 
 def sequences_of(rows: Sequence[Sequence[int]]) -> Sequences:
@@ -137,7 +144,9 @@ class Option:
         counts = np.ones(sids.num_items) if train_counts is None else train_counts
         vectors = np.random.default_rng(0).normal(size=(sids.num_items, 12))
         facts = {"num_items": sids.num_items, "train_counts": counts, "item_vectors": vectors}
-        runtime = {"sids": sids, "trie": PrefixTrie.build(sids), "catalog": catalog_of(sids.num_items)} | facts
+        facts["item_labels"] = {"category": np.arange(sids.num_items) % 3}
+        streamed = sids.with_streams({"other": stream_of(sids.num_items)})
+        runtime = {"sids": streamed, "trie": PrefixTrie.build(sids), "catalog": catalog_of(sids.num_items)} | facts
         return instantiate(self.node(**changes), "generator", **runtime).eval()
 
     def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from genrec.artifacts import Artifact
 from genrec.components import instantiate
 from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer, TokenizerInputs
-from genrec.sids import SIDTable
+from genrec.sids import SIDTable, Stream
 from genrec.stages.stage import Stage, StageRun
 from genrec.stages.tokenize import CODES_FILE, FITTED, encoder_if_needed, tokenizer_inputs
 from genrec.tokenizers.prefixes import collisions, prefix_groups
@@ -22,6 +23,7 @@ def build(run: StageRun) -> dict[str, Any]:
     tokenizer, codes = _tokenizer(artifact), np.load(artifact.path / CODES_FILE, allow_pickle=False)
     policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
     table = policy.resolve(codes, tokenizer.sizes, _context(inputs, tokenizer, artifact))
+    table = table.with_streams(_streams(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
 
     moved = float((table.codes[:, : codes.shape[1]] != codes).any(axis=1).mean())
@@ -48,10 +50,12 @@ def extend(run: StageRun) -> dict[str, Any]:
     assert run.extends is not None
     inputs, artifact, before = tokenizer_inputs(run.inputs), run.inputs["tokenizer"], SIDTable.load(run.extends.path)
     table, codes = before, np.load(artifact.path / CODES_FILE, allow_pickle=False)
+    tokenizer = _tokenizer(artifact)
     if added := inputs.num_items - before.num_items:
         rows = np.arange(before.num_items, inputs.num_items)
         policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
-        table = policy.extend(before, codes[rows], _context(inputs, _tokenizer(artifact), artifact, rows))
+        table = policy.extend(before, codes[rows], _context(inputs, tokenizer, artifact, rows))
+        table = table.with_streams(_streams(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
     elsewhere = (table.codes[:, : codes.shape[1]] != codes).any(axis=1)
     displaced = int(elsewhere[before.num_items :].sum())
@@ -73,6 +77,10 @@ def _tokenizer(artifact: Artifact) -> ItemTokenizer:
     tokenizer: ItemTokenizer = instantiate(artifact.config["tokenizer"], "tokenizer")
     tokenizer.restore(artifact.path / FITTED)
     return tokenizer
+
+
+def _streams(tokenizer: ItemTokenizer, inputs: TokenizerInputs) -> Mapping[str, Stream]:
+    return tokenizer.encode_streams(inputs) if hasattr(tokenizer, "encode_streams") else {}
 
 
 def _context(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_world import sids_of
+from small_world import sids_of, stream_of
 
 from genrec.errors import ArtifactError, DataError
-from genrec.sids import LAYOUT_FILE, TABLE_FILE, SIDTable
+from genrec.sids import LAYOUT_FILE, TABLE_FILE, SIDTable, Stream
 
 
 def test_tokens_are_one_vocabulary() -> None:
@@ -75,3 +75,26 @@ def test_a_table_of_other_codes_is_refused(tmp_path: Path) -> None:
     (tmp_path / TABLE_FILE).unlink()
     with pytest.raises(ArtifactError, match="no file"):
         SIDTable.load(tmp_path)
+
+
+def test_streams_are_kept_beside_the_codes(tmp_path: Path) -> None:
+    table = sids_of(9).with_streams({"text": stream_of(9), "image": Stream(np.zeros((9, 1), int), (2,))})
+    table.save(tmp_path, [f"i{item}" for item in range(9)])
+    again = SIDTable.load(tmp_path)
+    assert list(again.streams) == ["text", "image"]
+    for name, stream in table.streams.items():
+        assert (again.streams[name].codes == stream.codes).all()
+        assert again.streams[name].sizes == stream.sizes
+    assert (again.codes == table.codes).all()
+    assert again.layout == table.layout != sids_of(9).layout
+    turned = table.with_streams(table.streams | {"image": Stream(np.ones((9, 1), int), (2,))})
+    assert (turned.layout == table.layout, turned.table == table.table) == (True, False)
+    assert table.with_items(table.codes[:1]).streams == {}, "theirs are told anew"
+
+
+def test_tokens_of_a_stream() -> None:
+    stream = Stream(np.array([[1, 2], [-1, -1]]), (3, 4))
+    assert stream.tokens.tolist() == [[1, 5], [-1, -1]]
+    assert stream.num_tokens == 7
+    with pytest.raises(DataError, match="got -2"):
+        Stream(np.array([[-2]]), (3,))

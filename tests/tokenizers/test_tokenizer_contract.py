@@ -31,6 +31,7 @@ SMALL = {
     "batch_size": 128,
     "hidden": [32],
     "latent_dim": 12,
+    "streams": ["collaborative"],
     "seed": 0,
 }
 
