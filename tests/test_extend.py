@@ -90,6 +90,24 @@ def test_no_id_moves_and_the_generator_goes_on(old: Run) -> None:
     assert new.metrics["dataset"]["num_items"] == ALL
 
 
+@pytest.mark.parametrize("kind", ["cobra", "multi_stream"])
+def test_what_a_generator_reads_of_content_comes_with_later_items(kind: str, tmp_path: Path) -> None:
+    own = ["generator=cobra"] if kind == "cobra" else ["generator=multi_stream", "tokenizer=multi_stream"]
+    given = [setting for setting in SETTINGS if not setting.endswith(("identity=true", "head=true", "weight=1.0"))]
+    given += [*own, "generator.num_history_layers=1", "name=first", f"paths.runs={tmp_path}/runs"]
+    first = genrec.run(until="train", overrides=[*given, *tables(tmp_path / "first", range(OLD))], quiet=True)
+    new = extended(first, "new", range(ALL), until="recommend")
+    assert new.artifact("generator").facts["num_items"] == ALL
+    if kind == "multi_stream":
+        before, after = (SIDTable.load(run.artifact("sids").path) for run in (first, new))
+        assert list(after.streams) == ["text", "collaborative"]
+        for name, stream in after.streams.items():
+            np.testing.assert_array_equal(stream.codes[:OLD], before.streams[name].codes)
+        assert (after.streams["text"].codes[OLD:] >= 0).all()
+        assert (after.streams["collaborative"].codes[OLD:] == -1).all(), "nobody has taken them yet"
+        assert after.layout == before.layout
+
+
 def test_the_order_of_the_rows_and_a_table_of_the_new_items_alone_change_no_id(old: Run) -> None:
     """A run of the new items' rows alone has no events of the old ones; their order in the table is their item_idx."""
     straight = ids_of(extended(old, "straight", range(ALL)))

@@ -99,6 +99,9 @@ class SIDCrossEntropy:
                 item = sampled_softmax(logits.item_queries, table, logits.items, self.item_negatives, self.proposal)
             total = total + self.item_weight * item
             parts["item"] = item.detach()
+        for name, own in logits.auxiliary.items():
+            total = total + own
+            parts[name] = own.detach()
         return LossTerms(total, parts)
 
     def code_loss(

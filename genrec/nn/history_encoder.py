@@ -1,0 +1,63 @@
+"""A causal transformer over histories whose items are one or several tokens each."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genrec.nn.attention import DistanceBias
+from genrec.nn.blocks import HistoryBlock
+from genrec.nn.dropout import Dropout
+
+
+class HistoryEncoder(nn.Module):
+    """State ``t`` has seen the start and the first ``t`` items; one pass over a sequence gives all states.
+
+    Tokens of one item see each other and everything before. Distances count in items; where an item has several tokens, a
+    learned bias says which of them looks at which.
+
+    Args:
+        dim: width.
+        num_heads: attention heads.
+        num_layers: causal blocks.
+        feedforward_mult: width of the feed-forward layers, in units of ``dim``.
+        dropout: in [0, 1).
+        max_history_len: longest history, in items.
+        num_tokens: tokens of an item.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_heads: int,
+        num_layers: int,
+        feedforward_mult: int,
+        dropout: float,
+        max_history_len: int,
+        num_tokens: int = 1,
+    ) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.randn(num_tokens, dim) * dim**-0.5)  # before any item: empty histories work
+        self.input_dropout = Dropout(dropout)
+        self.input_norm, self.output_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
+        self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
+        self.token_bias = nn.Parameter(torch.zeros(num_heads, num_tokens, num_tokens)) if num_tokens > 1 else None
+        self.blocks = nn.ModuleList(
+            HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout)
+            for _ in range(num_layers)
+        )
+
+    def forward(self, items: Float[Tensor, "batch time tokens dim"]) -> Float[Tensor, "batch states tokens dim"]:
+        """States of every token; those beyond a history are meaningless but harmless."""
+        x = torch.cat([self.start.expand(len(items), 1, -1, -1), items], dim=1)
+        num_states, num_tokens = x.shape[1:3]
+        position = torch.arange(num_states, device=x.device).repeat_interleave(num_tokens)
+        bias = self.distance_bias(position, position)
+        if self.token_bias is not None:
+            bias = bias + self.token_bias.repeat(1, num_states, num_states)
+        x = self.input_dropout(self.input_norm(x)).flatten(1, 2)
+        for block in self.blocks:
+            x = block(x, bias)
+        return self.output_norm(x).unflatten(1, (num_states, num_tokens))
