@@ -1,0 +1,262 @@
+"""human_priors: a light head per group of items, and a gate that says which group comes next (arXiv 2511.10492).
+
+Something that people know of items, how popular they are or what they are for, sorts them into groups. The decoder's states
+pass through a small adapter per group before the codes are told, and a gate reads the group from the history. In training the
+target's group is given, as its codes are, so each head learns from targets of its own group and the gate from all; afterwards
+nobody knows the group, and the probability of an item is the mixture sum_g pi_g p_g(item).
+
+The mixture is exact under any search: by the chain rule p(code | prefix) = sum_g p(g | prefix) p_g(code | prefix), where the
+gate's weights, multiplied by what each head gave to the prefix, are the posterior p(g | prefix) that a beam carries along.
+
+Departures from the paper: codes of semantic IDs instead of item vectors, one prior at a time (its stacked heads for pairs of
+priors are left out), this library's backbone instead of HSTU, and the gate (the paper leaves the fusion open). From the brief
+in the design notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genrec.batch import Batch
+from genrec.errors import ConfigError
+from genrec.nn.code_decoder import CodeDecoder, DecoderState
+from genrec.nn.history_encoder import HistoryEncoder
+from genrec.nn.item_embedding import ItemEmbedding
+from genrec.nn.trie_walk import NO_ITEM, TrieWalk, placed
+from genrec.protocols import TargetLogits
+from genrec.sids import SIDTable
+from genrec.trie import PrefixTrie
+from genrec.types import PAD, Normalization
+
+POPULARITY = "popularity"
+
+
+@dataclass(frozen=True)
+class MixtureState:
+    """What a beam search carries.
+
+    Args:
+        decoder: the codes so far.
+        nodes: [batch, beams], where each beam's prefix stands in the trie; ``PAD`` off the catalogue.
+        log_weights: [batch, beams, groups], of each group given history and prefix.
+        log_probs: [batch, beams, groups, size], what each head said of the last level's codes; None at the start.
+    """
+
+    decoder: DecoderState
+    nodes: Tensor
+    log_weights: Tensor
+    log_probs: Tensor | None = None
+
+
+class HumanPriors(nn.Module):
+    """A mixture of heads over one backbone.
+
+    Args:
+        prior: what sorts items into groups: "popularity" (equally many training events a group, the most popular items first),
+            or a label of the catalogue's items, "category" or "brand" (the most frequent ones; all others are the last group).
+        num_groups: heads, 2 or more.
+        rank: width of an adapter.
+        gate_weight: of the gate's cross-entropy, 0 or more.
+        dim: model width.
+        num_heads: attention heads.
+        num_history_layers: causal blocks over the history.
+        num_decoder_layers: blocks over the codes of the item being written.
+        feedforward_mult: width of the feed-forward layers, in units of ``dim``.
+        dropout: in [0, 1).
+        normalization: "trie" (probabilities over the catalogue) or "codebook"; of every head by itself.
+        max_history_len: longest history, in items.
+
+    Raises:
+        ConfigError: for a prior that the catalogue does not know, or fewer than two groups.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    groups: Tensor  # [items]; read in training only
+
+    def __init__(
+        self,
+        *,
+        sids: SIDTable,
+        trie: PrefixTrie,
+        train_counts: np.ndarray | None = None,
+        item_labels: Mapping[str, np.ndarray] | None = None,
+        prior: str = POPULARITY,
+        num_groups: int = 4,
+        rank: int = 32,
+        gate_weight: float = 0.1,
+        dim: int = 128,
+        num_heads: int = 4,
+        num_history_layers: int = 3,
+        num_decoder_layers: int = 2,
+        feedforward_mult: int = 4,
+        dropout: float = 0.2,
+        normalization: Normalization = "trie",
+        max_history_len: int = 50,
+    ) -> None:
+        super().__init__()
+        if num_groups < 2:
+            raise ConfigError("generator.num_groups", expected="at least 2", got=num_groups, fix="raise it")
+        if gate_weight < 0:
+            raise ConfigError("generator.gate_weight", expected="0 or more", got=gate_weight, fix="raise it")
+        self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
+        self.num_groups, self.gate_weight, self.walk = num_groups, gate_weight, TrieWalk(trie)
+        counts = np.zeros(sids.num_items) if train_counts is None else np.asarray(train_counts)
+        groups = groups_of(prior, num_groups, counts, item_labels)
+        self.register_buffer("groups", torch.from_numpy(groups), persistent=False)
+        self.item_embedding = ItemEmbedding(sids=sids, dim=dim, identity=False, identity_dropout=0.0, train_counts=None)
+        self.history = HistoryEncoder(
+            dim=dim,
+            num_heads=num_heads,
+            num_layers=num_history_layers,
+            feedforward_mult=feedforward_mult,
+            dropout=dropout,
+            max_history_len=max_history_len,
+        )
+        self.decoder = CodeDecoder(
+            sids=sids,
+            dim=dim,
+            num_heads=num_heads,
+            num_layers=num_decoder_layers,
+            feedforward_mult=feedforward_mult,
+            dropout=dropout,
+            max_history_len=max_history_len,
+        )
+        self.gate = nn.Linear(dim, num_groups)
+        self.narrow = nn.Linear(dim, num_groups * rank, bias=False)
+        self.widen = nn.Parameter(torch.zeros(num_groups, rank, dim))  # all heads start as one
+        self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)
+        for head in self.heads:
+            nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # every code starts equally likely
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        """Teacher-forced logits of every target: in training by the head of its group, else by the mixture."""
+        if batch.targets is None:
+            raise ValueError("target_logits needs a batch with targets")
+        memory = self._memory(batch)
+        states, wanted = memory.squeeze(2), batch.targets != PAD
+        items = batch.targets[wanted]
+        written = self.item_embedding.tokens[batch.targets.clamp(min=0)][..., :-1]
+        hidden = self.decoder(states, memory, written)[wanted]  # [targets, levels, dim]
+        gate, groups = self.gate(states[wanted]), self.groups[items]
+        if self.training:
+            chosen = F.one_hot(groups, self.num_groups).to(hidden.dtype)[:, None, :, None]
+            hidden = hidden + torch.einsum("nlgr,grd->nld", chosen * self._narrowed(hidden), self.widen)
+            levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
+        else:
+            levels = self._mixed(hidden, gate.log_softmax(-1), items)
+        told = F.cross_entropy(gate.float(), groups)
+        return TargetLogits(items, levels, auxiliary={"gate": self.gate_weight * told})
+
+    def _mixed(
+        self, hidden: Float[Tensor, "targets levels dim"], log_weights: Float[Tensor, "targets groups"], items: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The mixture's logits along the true codes."""
+        path, trie = self.walk.of(items.device).paths(items), self.walk.of(items.device)
+        levels = []
+        for level in range(self.sids.num_levels):
+            log_probs = self._log_probs(hidden[:, level], path[:, level], level)
+            levels.append(_mixture(log_weights, log_probs))
+            log_weights = _posterior(log_weights, log_probs, trie.codes(path[:, level + 1]))
+        return tuple(levels)
+
+    def _memory(self, batch: Batch) -> Float[Tensor, "batch states 1 dim"]:
+        return self.history(self.item_embedding(batch.history.clamp(min=0)).unsqueeze(2))
+
+    def _narrowed(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows groups rank"]:
+        return F.silu(self.narrow(hidden)).unflatten(-1, (self.num_groups, -1))
+
+    def _log_probs(
+        self, hidden: Float[Tensor, "*rows dim"], nodes: Int64[Tensor, "*rows"], level: int
+    ) -> Float[Tensor, "*rows groups size"]:
+        """What each head says of the codes that follow ``nodes``."""
+        own = hidden.unsqueeze(-2) + torch.einsum("...gr,grd->...gd", self._narrowed(hidden), self.widen)
+        logits = self.heads[level](own).float()
+        if self.normalization == "trie":
+            _, places = self.walk.children(nodes, level)
+            legal = placed(torch.zeros_like(places, dtype=logits.dtype), places, logits.shape[-1])
+            logits = logits.masked_fill(legal.unsqueeze(-2) < 0, NO_ITEM)
+        return logits.log_softmax(dim=-1)
+
+    # --- decoding -----------------------------------------------------------------------------------------------------
+
+    def prefill(self, batch: Batch) -> MixtureState:
+        """Encodes each history once, and asks the gate."""
+        memory = self._memory(batch)
+        decoder = self.decoder.prefill(memory.squeeze(2), memory, batch.lengths)
+        nodes = torch.zeros(len(batch), 1, dtype=torch.long, device=memory.device)
+        return MixtureState(decoder, nodes, self.gate(decoder.state).float().log_softmax(-1).unsqueeze(1))
+
+    def step(
+        self, state: MixtureState, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams size"], MixtureState]:
+        """The mixture's logits of the next level for every beam, given the code each beam chose last."""
+        level, nodes, log_weights = state.decoder.level, state.nodes, state.log_weights
+        if codes is not None and state.log_probs is not None:
+            nodes = self.walk.advance(nodes, codes, level - 1)
+            log_weights = _posterior(log_weights, state.log_probs, codes)
+        hidden, decoder = self.decoder.step(state.decoder, codes)
+        log_probs = self._log_probs(hidden, nodes, level)
+        return _mixture(log_weights, log_probs), MixtureState(decoder, nodes, log_weights, log_probs)
+
+    def reorder(self, state: MixtureState, index: Int64[Tensor, "batch beams"]) -> MixtureState:
+        """Beam ``j`` continues old beam ``index[:, j]``."""
+        row = torch.arange(index.shape[0], device=index.device).unsqueeze(-1)
+        return replace(
+            state,
+            decoder=state.decoder.reordered(index),
+            nodes=state.nodes[row, index],
+            log_weights=state.log_weights[row, index],
+            log_probs=None if state.log_probs is None else state.log_probs[row, index],
+        )
+
+
+def groups_of(
+    prior: str, num_groups: int, train_counts: np.ndarray, item_labels: Mapping[str, np.ndarray] | None
+) -> np.ndarray:
+    """int64 [items]: the group of each item.
+
+    Args:
+        prior: "popularity", or a key of ``item_labels``.
+        num_groups: how many groups there are.
+        train_counts: [items] training events.
+        item_labels: label -> the number of each item's, the most frequent first, -1 for none; None when a trained generator is
+            opened, which needs no groups any more.
+
+    Raises:
+        ConfigError: when there is no such label.
+    """
+    if prior == POPULARITY:
+        order = np.argsort(-train_counts, kind="stable")
+        before = np.cumsum(train_counts[order]) - train_counts[order]  # events of the items ahead
+        groups = np.empty(len(order), dtype=np.int64)
+        groups[order] = np.minimum(before * num_groups // max(train_counts.sum(), 1), num_groups - 1)
+        return groups
+    if item_labels is None:
+        return np.zeros(len(train_counts), dtype=np.int64)
+    if prior not in item_labels:
+        known = ", ".join((POPULARITY, *item_labels))
+        raise ConfigError("generator.prior", expected=f"one of {known}", got=prior, fix="choose what the catalogue has")
+    labels = item_labels[prior]
+    return np.where((labels >= 0) & (labels < num_groups - 1), labels, num_groups - 1).astype(np.int64)
+
+
+def _mixture(log_weights: Float[Tensor, "*rows groups"], log_probs: Float[Tensor, "*rows groups size"]) -> Tensor:
+    return torch.logsumexp(log_weights.unsqueeze(-1) + log_probs, dim=-2)
+
+
+def _posterior(
+    log_weights: Float[Tensor, "*rows groups"], log_probs: Float[Tensor, "*rows groups size"], codes: Int64[Tensor, "*rows"]
+) -> Float[Tensor, "*rows groups"]:
+    """The weights once a code is known: more for the heads that expected it."""
+    taken = log_probs.gather(-1, codes[..., None, None].expand(*log_weights.shape, 1)).squeeze(-1)
+    return (log_weights + taken).log_softmax(dim=-1)
