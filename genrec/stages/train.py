@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genrec.artifacts import Artifact
-from genrec.components import component_class, instantiate
+from genrec.components import component_class, instantiate, parameters
 from genrec.dataset import Dataset
 from genrec.errors import ArtifactError, ConfigError
+from genrec.metrics.labels import item_labels, numbered
 from genrec.protocols import FineTuningObjective
 from genrec.sids import SIDTable
 from genrec.stages.embed import JOINT, read_vectors
@@ -141,6 +142,8 @@ def new_generator(
     runtime: dict[str, Any] = {"sids": sids, "trie": trie, "num_items": num_items, "saved": saved}
     if dataset is not None:
         runtime |= {"num_items": dataset.num_items, "train_counts": dataset.train_counts, "catalog": dataset.items}
+        if "item_labels" in parameters(component_class(node, "generator")):  # a catalogue's categories are slow to read
+            runtime["item_labels"] = {name: numbered(labels)[1] for name, labels in item_labels(dataset.items).items()}
     if encoder is not None:
         runtime["item_vectors"] = read_vectors(encoder)[JOINT]
     return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
