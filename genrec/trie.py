@@ -250,9 +250,11 @@ class PrefixTrie:
         return best
 
     def sums_below(self, values: Float[Tensor, "items *any"]) -> list[Float[Tensor, "nodes *any"]]:
-        """The sums of the items' values below each node, depth by depth from 1 to the leaves."""
-        starts = self.level_starts
-        sums = [values.new_zeros(self.num_leaves, *values.shape[1:]).index_add_(0, self.leaf_of - starts[-2], values)]
+        """The sums of the values of ``items``, in their order, below each node; depth by depth from 1 to the leaves."""
+        starts, sums = self.level_starts, [values]
+        if self.max_group > 1:
+            leaves = self.leaf_of[self.items] - starts[-2]
+            sums = [values.new_zeros(self.num_leaves, *values.shape[1:]).index_add_(0, leaves, values)]
         for depth in range(self.num_levels - 1, 0, -1):
             first, end = starts[depth + 1], starts[depth + 2]
             above = values.new_zeros(first - starts[depth], *values.shape[1:])

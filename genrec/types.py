@@ -35,5 +35,16 @@ PAD: Final = -1  # an absent item, code or target in padded integer tensors
 
 # Constructor arguments that genrec supplies: facts of the artifacts and of the machine, so that nobody types them into a yaml.
 RUNTIME: Final = frozenset(
-    {"sids", "trie", "num_items", "train_counts", "item_vectors", "item_labels", "catalog", "saved", "max_history_len", "device"}
+    {
+        "sids",
+        "trie",
+        "num_items",
+        "train_counts",
+        "item_vectors",
+        "item_labels",
+        "catalog",
+        "saved",
+        "max_history_len",
+        "device",
+    }
 )

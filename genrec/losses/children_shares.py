@@ -31,12 +31,13 @@ def children_shares(
     Returns:
         Per level, a distribution over the family of the path's node, 0 where the family is padded.
     """
-    rows = max(BLOCK // len(table), 1)  # of so many targets all probabilities are held at a time
-    blocks = []
+    rows = max(BLOCK // len(table), 1)  # of so many targets all weights are held at a time
+    blocks, in_order = [], table[trie.items]
     for some_queries, some_path in zip(queries.split(rows), path.split(rows), strict=True):
-        sums = trie.sums_below(torch.softmax((table @ some_queries.T).float(), dim=0))  # [nodes, targets]
+        logits = (in_order @ some_queries.T).float()  # [items, targets]
+        weights = logits.sub_(logits.amax(dim=0)).exp_()  # of a softmax; its denominator would cancel below
         shares = []
-        for level, below in enumerate(sums):
+        for level, below in enumerate(trie.sums_below(weights)):
             child, _, real = trie.children(some_path[:, level], level)
             mass = below.gather(0, (child - trie.level_starts[level + 1]).T).T.masked_fill(~real, 0.0)
             total = mass.sum(1, keepdim=True)  # 0 where the head rules all of them out: then they share evenly

@@ -149,3 +149,15 @@ def test_no_saved_trie(tmp_path: Path) -> None:
 def test_empty_catalogue() -> None:
     with pytest.raises(ConfigError, match="got 0"):
         PrefixTrie.build(SIDTable(np.zeros((0, 2), np.int64), (4, 4)))
+
+
+@given(drawn())
+def test_sums_below(made: tuple[np.ndarray, tuple[int, ...]]) -> None:
+    table = SIDTable(*made)
+    trie, slow = PrefixTrie.build(table), SlowTrie(table)
+    values = torch.arange(table.num_items, dtype=torch.float32).unsqueeze(1) * torch.tensor([1.0, -2.0])
+    sums = torch.cat(trie.sums_below(values[trie.items]))
+    for prefix, node in slow.node.items():
+        if prefix:
+            below = [item for item, row in enumerate(table.codes.tolist()) if tuple(row[: len(prefix)]) == prefix]
+            assert torch.allclose(sums[node - 1], values[below].sum(0))
