@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,14 +11,9 @@ from genrec.protocols import AutoregressiveGenerator
 from genrec.trie import PrefixTrie
 
 
-class Written(NamedTuple):
-    """What became of the IDs that were written."""
-
-    loss: Float[Tensor, ""]
-    illegal: Float[Tensor, ""]  # share
-
-
-def format_loss(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch, number: int) -> Written:
+def format_loss(
+    generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch, number: int
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """L = -mean over written IDs of A log p, A = 1 where the catalogue has the ID, else 0.
 
     Codes are drawn from the softmax over the whole codebook, whatever the generator's normalization. Decoding over the trie
@@ -31,6 +24,9 @@ def format_loss(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Bat
         trie: of the catalogue.
         batch: histories.
         number: IDs written for each.
+
+    Returns:
+        The loss, and the share of IDs that do not exist.
     """
     state, codes = generator.prefill(batch), None
     beams = torch.zeros(len(batch), number, dtype=torch.long, device=batch.history.device)
@@ -45,4 +41,4 @@ def format_loss(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Bat
         child = trie.advance(nodes, codes, level)
         legal = legal & (child >= 0)
         nodes = torch.where(legal, child, trie.level_starts[level + 1])  # what left the trie stands on some node of its depth
-    return Written(-(legal * log_p).mean(), 1 - legal.float().mean())
+    return -(legal * log_p).mean(), 1 - legal.float().mean()

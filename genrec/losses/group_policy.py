@@ -128,10 +128,8 @@ class GroupPolicy(nn.Module):
         with without_dropout(generator):  # type: ignore[arg-type]
             log_p = id_log_probs(generator, self.trie, examples, items)
             written = format_loss(generator, self.trie, examples, self.group_size) if self.format_weight else None
-        gain = surrogate((log_p - old).exp(), advantage, self.clip, self.early_clip) - self.kl_weight * divergence(
-            log_p, reference
-        )
-        loss = -gain[real].mean()
+        gain = surrogate((log_p - old).exp(), advantage, self.clip, self.early_clip)
+        loss = -(gain - self.kl_weight * divergence(log_p, reference))[real].mean()
         parts = {
             "policy": loss.detach(),
             "reward": reward[real].mean(),
@@ -139,7 +137,7 @@ class GroupPolicy(nn.Module):
             "taught": (advantage != 0).any(1).float().mean(),
         }
         if written is not None:
-            loss, parts["illegal"] = loss + self.format_weight * written.loss, written.illegal
+            loss, parts["illegal"] = loss + self.format_weight * written[0], written[1]
         return beside(self.supervised, generator, batch, LossTerms(self.weight * loss, parts))
 
 

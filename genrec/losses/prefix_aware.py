@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -29,6 +27,7 @@ class PrefixAware(SIDCrossEntropy):
         item_weight: likewise.
         item_negatives: likewise.
         item_popular_share: likewise.
+        item_teaches: likewise.
 
     Raises:
         ConfigError: for a negative weight.
@@ -46,10 +45,18 @@ class PrefixAware(SIDCrossEntropy):
         item_weight: float = 0.0,
         item_negatives: int | None = None,
         item_popular_share: float = 0.0,
+        item_teaches: float = 0.0,
     ) -> None:
-        shared: dict[str, Any] = {"codebook_share": codebook_share, "label_smoothing": label_smoothing}
-        head: dict[str, Any] = {"item_weight": item_weight, "item_negatives": item_negatives}
-        super().__init__(trie=trie, train_counts=train_counts, item_popular_share=item_popular_share, **shared, **head)
+        super().__init__(
+            trie=trie,
+            train_counts=train_counts,
+            codebook_share=codebook_share,
+            label_smoothing=label_smoothing,
+            item_weight=item_weight,
+            item_negatives=item_negatives,
+            item_popular_share=item_popular_share,
+            item_teaches=item_teaches,
+        )
         if prefix_weight < 0:
             raise ConfigError("objective.prefix_weight", expected="0 or more", got=prefix_weight, fix="raise it")
         self.prefix_weight, self.prefix_sharpness = prefix_weight, prefix_sharpness

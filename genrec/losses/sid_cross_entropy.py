@@ -146,7 +146,8 @@ class SIDCrossEntropy:
             family = family.masked_fill(~real, 0.0)
             if taught is not None:
                 wanted = torch.lerp(wanted, (taught * family).sum(1), self.item_teaches)
-            wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
+            if self.label_smoothing:
+                wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
         return (normalizer - wanted).mean()
 
 

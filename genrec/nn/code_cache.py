@@ -29,6 +29,8 @@ class CodeCache:
 
     def reordered(self, index: Int64[Tensor, "batch beams"]) -> CodeCache:
         """Beam ``j`` continues old beam ``index[:, j]``."""
+        if not self.keys:  # nothing is written yet
+            return self
         tables = (*self.keys, *self.values)
         beams = tables[-1].shape[1]  # before; the first code may stand there once for all
         rows = (index + beams * torch.arange(len(index), device=index.device).unsqueeze(-1)).flatten()
