@@ -74,7 +74,7 @@ class ParallelGraph:
     narrow filter, get the whole catalogue scored, so that there are always ``k`` whenever ``k`` are allowed.
 
     The graph is kept until weights or catalogue change. A round scores up to ``num_beams`` x ``num_neighbours`` IDs: a walk
-    pays where the catalogue is many times that; in a small one a beam search is faster.
+    pays where the catalogue is many times that; in a small one ``Exhaustive`` is faster, and exact.
 
     Args:
         num_beams: IDs kept per user; at least k.

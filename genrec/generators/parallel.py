@@ -2,8 +2,9 @@
 
 An item is the mean of its code embeddings, a causal transformer reads the history, and a small head per level compares the
 state with that level's codes by cosine, in the very table that the input uses. No code waits for another, so IDs may be long
-and in no order (``tokenizer=opq``, 16 to 64 levels), and an item's log-probability is a sum of look-ups.
-``decoding=parallel_graph`` searches by that; every strategy for generators of IDs works too, on the same probabilities.
+and in no order (``tokenizer=opq``, 16 to 64 levels), and an item's log-probability is a sum of look-ups. ``exhaustive`` scores
+the catalogue by them, ``parallel_graph`` a neighbourhood of it; every other strategy for generators of IDs works too, on the
+same probabilities, but beams over levels in no order lose items.
 
 Departures from the paper: distance biases and pre-norm blocks of this library instead of GPT-2's, a learned start state so that
 empty histories work.
