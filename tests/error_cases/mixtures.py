@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from small_world import OPTIONS, sids_of
 
 from error_cases import Case
@@ -31,7 +30,7 @@ def built(name: str, **changes: Any) -> Any:
 
 def shared_ids() -> Any:
     sids = SIDTable(np.array([[1, 2], [0, 0], [1, 2]]), (4, 5))
-    return Cobra(sids=sids, trie=PrefixTrie.build(sids), item_vectors=torch.ones(3, 2))
+    return Cobra(sids=sids, trie=PrefixTrie.build(sids), item_vectors=np.ones((3, 2)))
 
 
 CASES = [
