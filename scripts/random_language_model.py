@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 START, END = "<s>", "</s>"
 
@@ -27,6 +28,7 @@ def write(
     vocabulary: int = 4000,
     max_tokens: int = 256,
     seed: int = 0,
+    **more: Any,
 ) -> None:
     """Writes configuration, weights (safetensors) and tokenizer.
 
@@ -40,6 +42,7 @@ def write(
         vocabulary: tokens at most, 256 bytes and two special ones included.
         max_tokens: positions.
         seed: of the weights.
+        more: of the model's configuration.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -56,7 +59,7 @@ def write(
     shape = {"hidden_size": dim, "num_hidden_layers": num_layers, "num_attention_heads": num_heads}
     ends = {"bos_token_id": tokenizer.token_to_id(START), "eos_token_id": tokenizer.token_to_id(END)}
     config = AutoConfig.for_model(
-        kind, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=max_tokens, **shape, **ends
+        kind, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=max_tokens, **shape, **ends, **more
     )
     setattr(config, "n_inner" if hasattr(config, "n_inner") else "intermediate_size", 2 * dim)
     if hasattr(config, "num_key_value_heads"):

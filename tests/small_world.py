@@ -188,7 +188,8 @@ def language_model(kind: str) -> str:
     folder = tempfile.TemporaryDirectory(prefix=f"genrec-{kind}-")
     _FOLDERS.append(folder)
     titles = catalog_of(60)["title"].drop_nulls().to_list()
-    module.write(Path(folder.name), titles, kind=kind, dim=16, num_layers=2, num_heads=2, vocabulary=300)
+    more = {f"{place}_pdrop": 0.0 for place in ("embd", "attn", "resid")} if kind == "gpt2" else {}
+    module.write(Path(folder.name), titles, kind=kind, dim=32, num_layers=2, num_heads=2, vocabulary=300, **more)
     return folder.name
 
 

@@ -17,8 +17,9 @@ Cache = tuple[tuple[Tensor, Tensor], ...]  # per layer, keys and values [batch, 
 class LanguageModel(nn.Module):
     """The body of a causal language model with tokens added behind its own.
 
-    Rows of the new tokens stand in tables of their own, so that the old ones can stay tied, or frozen. They start at the mean
-    of the old rows plus a little noise. No head is computed here that nobody asks for.
+    Rows of the new tokens stand in tables of their own, so that the old ones can stay tied, or frozen. Their embeddings start
+    about the mean of the old ones and as far apart as those are; in the head they are all near the mean, so that new tokens
+    are about equally likely.
 
     Args:
         source: folder, or id on the hub, of a model in safetensors; or a folder that ``save`` wrote, whose weights the caller
@@ -53,9 +54,9 @@ class LanguageModel(nn.Module):
         self.vocabulary: int = old.num_embeddings
         self.new_embedding = nn.Embedding(num_new, old.embedding_dim)
         self.new_head = nn.Linear(head.in_features, num_new, bias=False)
-        for new, table in ((self.new_embedding.weight, old.weight), (self.new_head.weight, head.weight)):
-            with torch.no_grad():
-                new.normal_(std=0.1 * float(table.std())).add_(table.mean(0))
+        with torch.no_grad():
+            for new, table, spread in ((self.new_embedding, old, 1.0), (self.new_head, head, 0.1)):
+                new.weight.normal_().mul_(spread * table.weight.std(dim=0)).add_(table.weight.mean(dim=0))
         self.old_head = None if head.weight is old.weight else head
         if lora_rank is not None:
             self.requires_grad_(False)
