@@ -43,7 +43,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "encdec": {"hybrid": {"identity": True, "item_head": True}},
     "hstu": {"times": {"time_gaps": True}},
     "latent_reasoning": {"adaptive": {"num_steps": 3, "stop_kl": 0.1}},
-    "lc_rec": {"gpt2": {}},  # another language model: see ``Option.node``
 }
 GIVEN = {"lc_rec": ["generator.model=given"]}  # what a yaml leaves to the user
 
@@ -134,7 +133,7 @@ class Option:
         """The yaml, made small."""
         node = dict(self.tree["generator"])
         if "model" in node:
-            node["model"] = language_model(self.label or "llama")
+            node["model"] = language_model("llama")
         wanted = SMALL | dict(self.changes) | changes
         return node | {key: value for key, value in wanted.items() if key in node or key not in SMALL}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_world import OPTIONS, Option, all_targets, batch_of, catalog_of, language_model, random_histories, scrambled, sids_of
+from small_world import OPTIONS, all_targets, batch_of, catalog_of, language_model, random_histories, scrambled, sids_of
 from torch.nn import functional as F
 
 from genrec.components import instantiate
@@ -19,14 +19,13 @@ from genrec.errors import ConfigError
 from genrec.losses.aligned_cross_entropy import AlignedCrossEntropy
 from genrec.protocols import AlignedGenerator
 from genrec.trie import PrefixTrie
+from genrec.types import PAD
 
 SIDS = sids_of(40, (4, 5, 6))
 TRIE = PrefixTrie.build(SIDS)
 HISTORIES = random_histories(40, [0, 2, 6])
-both = pytest.mark.parametrize(
-    "option", [option for option in OPTIONS if option.name == "lc_rec"], ids=lambda option: option.id
-)
 LLAMA = next(option for option in OPTIONS if option.id == "lc_rec")
+both = pytest.mark.parametrize("kind", ["llama", "gpt2"])  # relative positions and a head of its own; neither
 
 
 def whole(generator: Any, folder: str) -> tuple[Any, Any]:
@@ -53,10 +52,10 @@ def written(item: int) -> str:
 
 
 @both
-def test_codes_are_words_of_the_language_model(option: Option) -> None:
+def test_codes_are_words_of_the_language_model(kind: str) -> None:
     """The logits of the next ID are those of the whole model for the prompt as one string."""
-    generator = scrambled(option.build(SIDS))
-    model, tokenizer = whole(generator, language_model(option.label or "llama"))
+    generator = scrambled(LLAMA.build(SIDS, model=language_model(kind)))
+    model, tokenizer = whole(generator, language_model(kind))
     logits = generator.target_logits(all_targets(HISTORIES, 40))
     target = 0
     for row in HISTORIES:
@@ -72,11 +71,11 @@ def test_codes_are_words_of_the_language_model(option: Option) -> None:
 
 
 @both
-def test_texts_and_ids_by_hand(option: Option) -> None:
+def test_texts_and_ids_by_hand(kind: str) -> None:
     """Both alignment tasks against the whole model, whose labels are the responses alone."""
-    generator = scrambled(option.build(SIDS))
+    generator = scrambled(LLAMA.build(SIDS, model=language_model(kind)))
     assert isinstance(generator, AlignedGenerator)
-    model, tokenizer = whole(generator, language_model(option.label or "llama"))
+    model, tokenizer = whole(generator, language_model(kind))
     titles = catalog_of(40)["title"].to_list()
     described = generator.described()
     assert described.tolist() == [item for item, title in enumerate(titles) if title]
@@ -100,6 +99,25 @@ def test_texts_and_ids_by_hand(option: Option) -> None:
         assert labels[found].tolist() == answer
         assert torch.allclose(words[found], expected[:, : generator.language_model.vocabulary], atol=1e-4)
     assert start == len(labels)
+
+
+@both
+def test_beams_that_are_branches_read_what_one_pass_reads(kind: str) -> None:
+    """Three beams of one user, reordered at every level, against the teacher-forced logits of the same IDs."""
+    generator = scrambled(LLAMA.build(SIDS, model=language_model(kind)))
+    items, swap = torch.tensor([[3, 17, 29]] * len(HISTORIES)), torch.tensor([[2, 0, 1]] * len(HISTORIES))
+    codes, found = torch.from_numpy(SIDS.codes).long(), []
+    state, chosen = generator.prefill(batch_of(HISTORIES)), None
+    for level in range(3):
+        logits, state = generator.step(state, chosen)
+        found.append(logits.expand(-1, 3, -1).gather(1, items.argsort(dim=1).unsqueeze(-1).expand(-1, -1, logits.shape[-1])))
+        items = items.gather(1, swap)
+        state = generator.reorder(state, swap if level else torch.zeros_like(swap))
+        chosen = codes[items, level]
+    for beam, item in enumerate([3, 17, 29]):
+        targets = [[*[PAD] * len(row), item] for row in HISTORIES]
+        for ours, theirs in zip(found, generator.target_logits(batch_of(HISTORIES, targets)).levels, strict=True):
+            assert torch.allclose(ours[:, beam], theirs, atol=1e-4)
 
 
 def test_the_objective_is_the_sum_of_the_tasks() -> None:
