@@ -505,6 +505,10 @@ class KeptFloor(Floor, Protocol):
     def save(self, folder: Path) -> None: ...
     def restore(self, folder: Path) -> None: ...
 
+    def with_items(self, num_items: int) -> KeptFloor:
+        """The same floor for a catalogue with later items behind, of which it knows nothing; this one stays as it is."""
+        ...
+
 
 def device_of(module: torch.nn.Module) -> torch.device:
     """Where a module's parameters live."""

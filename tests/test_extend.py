@@ -131,6 +131,32 @@ def test_a_bundle_keeps_places_for_new_items_too(old: Run) -> None:
     )
 
 
+def test_a_bundle_takes_items_in_as_an_extended_run_does(old: Run) -> None:
+    """Same IDs, same lists, whether a run is extended or its bundle is told of the items; and the bundle is not touched."""
+    events = tables(old.path.parents[1] / "old", range(OLD))[1]
+    [later, _] = tables(old.path.parents[1] / "taken", range(ALL))
+    given = [f"extends={old.path}", "name=taken", later, events]
+    expected = genrec.load(genrec.run(until="export", overrides=given, quiet=True).artifact("bundle").path)
+    made = [
+        *SETTINGS,
+        f"data.items={old.path.parents[1]}/old/items.parquet",
+        events,
+        f"paths.runs={old.path.parent}",
+        "name=old",
+    ]
+    recommender = genrec.load(genrec.run(until="export", overrides=made, quiet=True).artifact("bundle").path)
+    before = recommender.catalogue
+    recommender.add_items(expected.items)
+    assert before.table.frame.height == OLD
+    assert recommender.items.equals(expected.items)
+    assert recommender.sids.equals(expected.sids)
+    histories = [["i01", "i02"], [], ["i65", "i03"]]
+    ours, theirs = (one.recommend(histories, k=20) for one in (recommender, expected))
+    assert ours.drop("score").equals(theirs.drop("score"))
+    np.testing.assert_allclose(ours["score"], theirs["score"], atol=1e-5)
+    assert recommender.similar("i70", k=5).equals(expected.similar("i70", k=5))
+
+
 def test_an_extended_run_can_be_extended_and_filters_drop_no_known_item(old: Run) -> None:
     once = extended(old, "once", range(70), "filters.k_core=3")
     twice = genrec.run(

@@ -6,34 +6,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 import pytest
-from small_world import ArbitraryLogits, sids_of
+from small_shop import shop
 
-from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import DataError
+from genrec.serving.journal import Journal
 from genrec.serving.live import Live
 from genrec.serving.recommender import Recommender
-from genrec.trie import PrefixTrie
 
 
-def shop(num_items: int, seed: int = 0) -> Recommender:
-    table = sids_of(num_items, seed=seed)
-    items = pl.DataFrame(
-        {"item_id": [f"i{row}" for row in range(num_items)], "even": [row % 2 == 0 for row in range(num_items)]}
-    )
-    return Recommender(
-        generator=ArbitraryLogits(table), strategy=TrieBeam(), items=items, sids=table, trie=PrefixTrie.build(table)
-    )
-
-
-def listed(recommender: Recommender | Live, **wishes: str) -> list[str]:
+def listed(recommender: Recommender, **wishes: str) -> list[str]:
     return recommender.recommend(["i1", "i2"], k=20, **wishes)["item_id"].to_list()  # type: ignore[arg-type]
 
 
 def test_removed_items_are_not_listed_and_scores_stay() -> None:
-    recommender = shop(40)
+    recommender = Recommender(shop(40))
     whole = recommender.recommend(["i1", "i2"], k=40)
     gone = whole["item_id"][:3].to_list()
     recommender.remove_items(gone)
@@ -77,15 +67,14 @@ def asked_by_others(live: Live) -> Iterator[list[tuple[frozenset[str], frozenset
 def test_every_answer_is_of_one_state() -> None:
     """Codes of the two shops differ, and items 30.. exist in the second one only; what was removed is removed in both."""
     few, many = shop(30), shop(45, seed=1)
-    live = Live(few)
-    whole = {frozenset(listed(few)), frozenset(listed(many))}
+    live = Live(few, Journal(None))
+    whole = {frozenset(listed(Recommender(catalogue))) for catalogue in (few, many)}
     with asked_by_others(live) as answers:
         while len(answers) < 30:
             live.swap(many)
             live.swap(few)
     assert {answer for _, answer in answers} == whole
 
-    live = Live(few)
     with asked_by_others(live) as answers:
         for row in range(3, 23):
             live.remove_items([f"i{row}"])
@@ -98,3 +87,40 @@ def test_every_answer_is_of_one_state() -> None:
     live.put_back(["i3"])
     live.swap(many)
     assert live.removed == [f"i{row}" for row in range(4, 23)]
+
+
+def test_items_come_and_go_while_others_ask() -> None:
+    """An item that came late is listed like any other, by the IDs of its own shop, until it is removed."""
+    few, many = shop(30), shop(45, seed=1)
+    live = Live(few, Journal(None))
+    with asked_by_others(live) as answers:
+        for row in range(30, 40):
+            live.add_items([{"item_id": f"late{row}"}])
+            assert f"late{row}" in live.recommend([], k=1, only=f'item_id == "late{row}"')["item_id"]
+            live.swap(many if row % 2 else few)
+            assert live.items.height == (45 if row % 2 else 30) + row - 29
+            live.remove_items([f"late{row}"])
+            asked = len(answers)
+            while len(answers) < asked + 2:
+                time.sleep(0.001)
+    assert all(not gone & answer for gone, answer in answers)
+    assert live.removed == [f"late{row}" for row in range(30, 40)]
+
+
+def test_nothing_is_lost_by_a_restart(tmp_path: Path) -> None:
+    live = Live(shop(30), Journal(tmp_path))
+    live.add_items([{"item_id": "late1", "even": True}, {"item_id": "late2"}])
+    live.remove_items(["i4", "late2", "i7"])
+    live.add_items([{"item_id": "i7", "even": True}])  # is known: it comes back as it was
+    with pytest.raises(DataError, match="nowhere"):
+        live.remove_items(["late1", "nowhere"])
+    with pytest.raises(DataError, match=r"column even: expected a value of type Boolean, got 'odd'"):
+        live.add_items([{"item_id": "late3"}, {"item_id": "late4", "even": "odd"}])
+    answer = listed(live)
+    live.close()
+    again = Live(shop(30), Journal(tmp_path))
+    assert listed(again) == answer
+    assert again.removed == ["i4", "late2"]
+    assert again.items.tail(3).rows() == [("i29", False), ("late1", True), ("late2", None)]
+    again.close()
+    assert Live(shop(45, seed=1), Journal(tmp_path)).removed == ["i4", "late2"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sparse
@@ -39,6 +41,14 @@ class ItemToItem:
         scores = (recent @ self.matrix).toarray()
         scores += self.tie_breaker
         return scores
+
+    def with_items(self, num_items: int) -> Self:
+        """The same floor for a catalogue with more items; it knows nothing about the later ones."""
+        grown, later = copy(self), num_items - len(self.tie_breaker)
+        rows = np.pad(self.matrix.indptr, (0, later), mode="edge")
+        grown.matrix = sparse.csr_array((self.matrix.data, self.matrix.indices, rows), shape=(num_items, num_items))
+        grown.tie_breaker = np.pad(self.tie_breaker, (0, later))
+        return grown
 
     def save(self, folder: Path) -> None:
         """Writes what was fitted."""

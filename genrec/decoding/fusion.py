@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -125,6 +126,12 @@ class Fusion:
         for name, scorer in self.scorers.items():
             scorer.restore(folder / name)
             scorer.smoothing = state["smoothings"][name]
+
+    def with_items(self, num_items: int) -> Fusion:
+        """The same fusion for a catalogue with later items, of which the generator knows the codes and the scorers nothing."""
+        grown = copy(self)
+        grown.scorers = {name: scorer.with_items(num_items) for name, scorer in self.scorers.items()}
+        return grown
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 

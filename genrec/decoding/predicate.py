@@ -20,7 +20,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from typing import NoReturn
 
 import numpy as np
@@ -93,13 +92,13 @@ class _Parser:
         parts = [self._both()]
         while self._take("or"):
             parts.append(self._both())
-        return reduce(lambda one, other: one | other, parts)
+        return parts[0] if len(parts) == 1 else pl.any_horizontal(parts)  # a chain of | costs polars the square of its length
 
     def _both(self) -> pl.Expr:
         parts = [self._term()]
         while self._take("and"):
             parts.append(self._term())
-        return reduce(lambda one, other: one & other, parts)
+        return parts[0] if len(parts) == 1 else pl.all_horizontal(parts)
 
     def _term(self) -> pl.Expr:
         self._depth += 1
@@ -156,7 +155,8 @@ class _Parser:
         if token.kind == "text":
             value: Value = re.sub(r"\\(.)", r"\1", token.shown[1:-1])
         elif token.kind == "number":
-            value = float(token.shown) if re.search(r"[.eE]", token.shown) else int(token.shown)
+            exact = re.fullmatch(r"-?\d{1,18}", token.shown)  # longer ones fit no integer column
+            value = int(token.shown) if exact else float(token.shown)
         elif token.shown in ("true", "false"):
             value = token.shown == "true"
         else:

@@ -49,6 +49,12 @@ class Smoothed:
         smooth = self.scores(batch) + self.smoothing
         return (smooth / smooth.sum(dim=1, keepdim=True)).log()
 
+    def with_items(self, num_items: int) -> Smoothed:
+        """The same for a catalogue with more items."""
+        grown = Smoothed(self.floor.with_items(num_items))
+        grown.smoothing = self.smoothing
+        return grown
+
     def save(self, folder: Path) -> None:
         """Writes the fitted floor."""
         self.floor.save(folder)

@@ -2,73 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import polars as pl
-import torch
 
-from genrec.artifacts import Artifact
-from genrec.components import allow_package, instantiate
-from genrec.dataset import Sequences
-from genrec.decoding.predicate import allowed_items
-from genrec.decoding.quota import Quota
-from genrec.decoding.users import recommend_users
-from genrec.errors import ArtifactError, ConfigError, DataError, did_you_mean
-from genrec.protocols import DecodingStrategy
-from genrec.sids import SIDTable
-from genrec.stages.embed import read_vectors
-from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SCHEMA, sid_frame
-from genrec.stages.recommend import with_newcomers
-from genrec.stages.train import num_trained, open_generator
-from genrec.trie import PrefixTrie
-from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, USER_IDX
+from genrec.serving.bundle import open_catalogue
+from genrec.serving.catalogue import Catalogue
+from genrec.serving.explanation import Explanation, explain, scored
+from genrec.serving.histories import listed, read_histories
+from genrec.serving.similar import similarities
+from genrec.types import ITEM_ID, RANK, SCORE
 
-HISTORY = "history"  # column: which of the given histories
 _SHOWN = 5  # unknown ids named in a warning
 
 
 class Recommender:
     """Ranks the items of a catalogue for histories of item ids.
 
+    Safe to be asked by many threads while others add and remove items: a call answers from what was there when it began.
+
     Args:
-        generator: in eval mode.
-        strategy: how it is decoded.
-        items: the catalogue; row number == item_idx, column ``item_id`` and any others.
-        sids: the semantic IDs, or None for an item scorer.
-        trie: of ``sids``.
-        exclude_seen: the seen-item rule where ``recommend`` is told no other.
+        catalogue: what is recommended from; replaced, never changed, by whatever adds and removes items.
     """
 
-    def __init__(
-        self,
-        *,
-        generator: torch.nn.Module,
-        strategy: DecodingStrategy,
-        items: pl.DataFrame,
-        sids: SIDTable | None = None,
-        trie: PrefixTrie | None = None,
-        exclude_seen: bool = True,
-    ) -> None:
-        self.generator, self.strategy, self.items, self.exclude_seen = generator, strategy, items, exclude_seen
-        self._sids, self._trie = sids, trie
-        self._removed: frozenset[int] = frozenset()  # replaced, never changed: a request under way keeps what it began with
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
         self._writing = Lock()
 
     def __repr__(self) -> str:
-        ids = "" if self._sids is None else f", IDs of {' x '.join(map(str, self._sids.sizes))} codes"
-        return f"Recommender({type(self.generator).__name__}, {self.items.height:,} items{ids})"
+        now = self.catalogue
+        ids = "" if now.table.sids is None else f", IDs of {' x '.join(map(str, now.table.sids.sizes))} codes"
+        return f"Recommender({type(now.generator).__name__}, {len(now.table):,} items{ids})"
 
-    @cached_property
+    @property
+    def items(self) -> pl.DataFrame:
+        """The catalogue: ``item_id`` and its other columns."""
+        return self.catalogue.table.frame
+
+    @property
     def sids(self) -> pl.DataFrame | None:
         """``item_id`` and ``code_0``, ``code_1``, ... of every item; None for an item scorer."""
-        return None if self._sids is None else sid_frame(self._sids, self.items[ITEM_ID])
+        return self.catalogue.table.codes
+
+    # --- asking -------------------------------------------------------------------------------------------------------
 
     def recommend(
         self,
@@ -106,34 +86,95 @@ class Recommender:
                 that nothing passes, and unknown columns.
             DataError: when something else than strings stands in a history.
         """
-        if k < 1:
-            raise ConfigError("recommend: k", expected="at least 1", got=k, fix="ask for an item")
-        sequences = self._sequences(histories)
-        allowed = None if only is None else torch.from_numpy(allowed_items(only, self._described).copy())
-        if removed := self._removed:
-            allowed = torch.ones(self.items.height, dtype=torch.bool) if allowed is None else allowed
-            allowed[list(removed)] = False
-        table = recommend_users(
-            self.generator,
-            self._with_quotas(quota or {}),
-            self._trie,
-            sequences,
-            np.arange(len(sequences)),
-            k=min(k, self.items.height),
-            allowed=allowed,
-            bias=self._bias(steer) if steer else None,
-            exclude_seen=self.exclude_seen if exclude_seen is None else exclude_seen,
-            batch_size=batch_size,
+        now, entries = self.catalogue, listed(histories)
+        one = all(isinstance(entry, str) for entry in entries)
+        read = read_histories([entries] if one else entries, now.table.idx)
+        _warn(read.unknown)
+        return now.recommend(
+            read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=steer, quota=quota, batch_size=batch_size
         )
-        table = table.filter(pl.col(RANK) <= k)  # a last group of items that share an ID is listed whole
-        return table.select(
-            pl.col(USER_IDX).alias(HISTORY), RANK, self.items[ITEM_ID].gather(table[ITEM_IDX]).alias(ITEM_ID), SCORE
-        )
+
+    def similar(self, item_id: str, k: int = 10, *, only: str | None = None) -> pl.DataFrame:
+        """The ``k`` items most like one: by the encoder's vectors, by the generator's, or by the IDs (see ``similarities``).
+
+        Args:
+            item_id: of the catalogue, removed or not.
+            k: how many items.
+            only: a filter, as for ``recommend``.
+
+        Returns:
+            ``rank``, ``item_id`` and ``score``, at most 1; never the item itself, never a removed one.
+
+        Raises:
+            DataError: for an id that the catalogue does not have.
+            ConfigError: for filters that cannot be read.
+        """
+        now = self.catalogue
+        row = now.table.rows([item_id])[0]
+        scores = pl.Series(SCORE, similarities(now, row).numpy())
+        table = pl.DataFrame([now.table.frame[ITEM_ID], scores])
+        allowed = now.allowed(only)
+        if allowed is not None:
+            table = table.filter(pl.Series(allowed.numpy()))
+        best = table.filter(pl.col(ITEM_ID) != item_id).sort(SCORE, descending=True, maintain_order=True).head(k)
+        return best.with_row_index(RANK, offset=1).cast({RANK: pl.Int64})
+
+    def score(self, history: Iterable[str], item_ids: Iterable[str]) -> pl.DataFrame:
+        """How probable each of these items is as the next one, by the generator alone.
+
+        Args:
+            history: item ids, oldest first; unknown ones are left out with a warning.
+            item_ids: of the catalogue.
+
+        Returns:
+            ``item_id`` and ``score``, a log-probability over the whole catalogue, in the order given.
+
+        Raises:
+            DataError: for an id that the catalogue does not have.
+            ConfigError: for a generator that gives no likelihood.
+        """
+        now = self.catalogue
+        read = read_histories([history], now.table.idx)
+        _warn(read.unknown)
+        return scored(now, read.sequences, now.table.rows(item_ids))
+
+    def explain(self, history: Iterable[str], item_id: str, *, last: int = 20) -> Explanation:
+        """Why this item after this history.
+
+        Args:
+            history: item ids, oldest first; unknown ones are left out with a warning.
+            item_id: of the catalogue.
+            last: how many items of the history are weighed, the most recent ones; each costs as much as scoring the item.
+
+        Raises:
+            DataError: for an id that the catalogue does not have.
+            ConfigError: for a generator that gives no likelihood.
+        """
+        now = self.catalogue
+        read = read_histories([history], now.table.idx)
+        _warn(read.unknown)
+        return explain(now, read.sequences, now.table.rows([item_id])[0], last=last)
+
+    # --- changing -----------------------------------------------------------------------------------------------------
 
     @property
     def removed(self) -> list[str]:
         """The items that are not recommended, in the order of the catalogue."""
-        return self.items[ITEM_ID].gather(sorted(self._removed)).to_list()
+        now = self.catalogue
+        return now.table.ids(sorted(now.removed)).to_list()
+
+    def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]]) -> None:
+        """Recommends more items from now on, by IDs that the bundle's own encoder and tokenizer give them; no ID moves.
+
+        Args:
+            items: a table, or one mapping an item: ``item_id`` and any columns of ``items``. Known ones keep their content, and
+                are put back where they were removed.
+
+        Raises:
+            DataError: for what cannot be read or given an ID; nothing is added then.
+            ConfigError: when the bundle has no tokenizer.
+        """
+        self._replace(lambda now: now.with_items(items))
 
     def remove_items(self, item_ids: Iterable[str]) -> None:
         """Stops recommending these items at once: no call that begins afterwards lists one. Histories may still have them.
@@ -141,7 +182,7 @@ class Recommender:
         Raises:
             DataError: for an id that the catalogue does not have; nothing is removed then.
         """
-        self._set_removed(item_ids, frozenset.union)
+        self._replace(lambda now: now.without(item_ids))
 
     def put_back(self, item_ids: Iterable[str]) -> None:
         """Recommends removed items again.
@@ -149,107 +190,21 @@ class Recommender:
         Raises:
             DataError: for an id that the catalogue does not have; nothing is put back then.
         """
-        self._set_removed(item_ids, frozenset.difference)
+        self._replace(lambda now: now.put_back(item_ids))
 
-    def _set_removed(self, item_ids: Iterable[str], combine: Callable[[frozenset[int], set[int]], frozenset[int]]) -> None:
-        rows = set()
-        for item_id in _listed(item_ids):
-            if item_id not in self._item_idx:
-                fix = "`recommender.items` has the ids"
-                raise DataError("items", expected="ids of the catalogue", got=repr(item_id), fix=fix)
-            rows.add(self._item_idx[item_id])
+    def _replace(self, change: Callable[[Catalogue], Catalogue]) -> None:
         with self._writing:
-            self._removed = combine(self._removed, rows)
-
-    @cached_property
-    def _described(self) -> pl.DataFrame:
-        """What filters may speak of: the columns of the items, and their codes."""
-        return self.items if self.sids is None else self.items.hstack(self.sids.drop(ITEM_ID))
-
-    def _bias(self, steer: Mapping[str, float]) -> torch.Tensor:
-        bias = np.zeros(self.items.height, dtype=np.float32)
-        for predicate, amount in steer.items():
-            bias += np.float32(amount) * allowed_items(predicate, self._described)
-        return torch.from_numpy(bias)
-
-    def _with_quotas(self, quota: Mapping[str, int]) -> DecodingStrategy:
-        strategy = self.strategy
-        for column, limit in quota.items():
-            if column not in self._described.columns:
-                fix = did_you_mean(column, self._described.columns)
-                raise ConfigError("quota", expected="a column of the items", got=column, fix=fix)
-            values = self._described[column]
-            if values.dtype.is_nested():
-                raise ConfigError(f"quota {column}", expected="one value an item", got=values.dtype, fix="use another column")
-            groups = values.rank("dense").cast(pl.Int64).fill_null(PAD + 1).to_numpy() - 1
-            strategy = Quota(strategy, torch.from_numpy(groups.copy()), limit)
-        return strategy
-
-    @cached_property
-    def _item_idx(self) -> dict[str, int]:
-        return {item_id: idx for idx, item_id in enumerate(self.items[ITEM_ID].to_list())}
-
-    def _sequences(self, histories: Iterable[Any]) -> Sequences:
-        """The histories as rows of the catalogue; warns of ids that are not in it."""
-        entries = _listed(histories)
-        one = all(isinstance(entry, str) for entry in entries)
-        rows, unknown = [], []
-        for history in [entries] if one else map(_listed, entries):
-            for item_id in history:
-                if not isinstance(item_id, str):
-                    raise DataError("histories", expected="item ids as strings", got=repr(item_id), fix="convert them")
-            rows.append([self._item_idx[item_id] for item_id in history if item_id in self._item_idx])
-            unknown += [item_id for item_id in history if item_id not in self._item_idx]
-        if unknown:
-            names = list(dict.fromkeys(unknown))
-            more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-            told = ", ".join(map(repr, names[:_SHOWN])) + more
-            warnings.warn(f"histories: not in the catalogue, left out: {told}", stacklevel=3)
-        flat = np.array([item for row in rows for item in row], dtype=np.int32)
-        return Sequences(flat, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+            self.catalogue = change(self.catalogue)
 
 
-def _listed(value: Any) -> list[Any]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise DataError("histories", expected="a list of item ids", got=repr(value), fix="give one list, or a list of lists")
-    return list(value)
+def _warn(unknown: list[list[str]]) -> None:
+    names = list(dict.fromkeys(item_id for of_history in unknown for item_id in of_history))
+    if names:
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        told = ", ".join(map(repr, names[:_SHOWN])) + more
+        warnings.warn(f"histories: not in the catalogue, left out: {told}", stacklevel=3)
 
 
 def open_bundle(path: Path, *, plugins: Sequence[str] = ()) -> Recommender:
-    """Opens a bundle, on the CPU.
-
-    Args:
-        path: its folder.
-        plugins: packages beside genrec whose classes its configuration may name.
-
-    Raises:
-        ArtifactError: when a file is missing or damaged, or the bundle is of another schema.
-        ConfigError: when it names classes of a package that is not allowed.
-    """
-    Artifact(path).check(hashes=True)
-    bundle = json.loads((path / BUNDLE_FILE).read_text())
-    if bundle["schema"] != SCHEMA:
-        raise ArtifactError(
-            path / BUNDLE_FILE,
-            expected=f"a bundle of schema {SCHEMA}",
-            got=f"schema {bundle['schema']} by genrec {bundle['genrec']}",
-            fix="export it again with this version, or open it with that one",
-        )
-    for package in plugins:
-        allow_package(package)
-    sids = SIDTable.load(path / "sids") if (path / "sids").is_dir() else None
-    trie = PrefixTrie.build(sids) if sids else None
-    strategy = instantiate(bundle["config"]["decoding"], "decoding")
-    if (path / "calibration").is_dir():
-        strategy.restore(path / "calibration")
-    trained, items = num_trained(bundle["facts"]["generator"]), pl.read_parquet(path / ITEMS_FILE)
-    if trained < items.height and (path / "encoder").is_dir():
-        strategy = with_newcomers(strategy, read_vectors(path / "encoder"), trained, bundle["new_share"])
-    return Recommender(
-        generator=open_generator(path / "generator", sids, trie, path / "encoder" if (path / "encoder").is_dir() else None),
-        strategy=strategy,
-        items=items,
-        sids=sids,
-        trie=trie,
-        exclude_seen=bundle["exclude_seen"],
-    )
+    """Opens a bundle; see ``open_catalogue``."""
+    return Recommender(open_catalogue(path, plugins=plugins))

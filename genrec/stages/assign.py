@@ -22,8 +22,9 @@ def build(run: StageRun) -> dict[str, Any]:
     inputs, artifact = tokenizer_inputs(run.inputs), run.inputs["tokenizer"]
     tokenizer, codes = _tokenizer(artifact), np.load(artifact.path / CODES_FILE, allow_pickle=False)
     policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
-    table = policy.resolve(codes, tokenizer.sizes, _context(inputs, tokenizer, artifact))
-    table = table.with_streams(_streams(tokenizer, inputs))
+    context = collision_context(inputs, tokenizer, artifact.facts["codebooks"], _train_counts(inputs))
+    table = policy.resolve(codes, tokenizer.sizes, context)
+    table = table.with_streams(streams_of(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
 
     moved = float((table.codes[:, : codes.shape[1]] != codes).any(axis=1).mean())
@@ -54,8 +55,10 @@ def extend(run: StageRun) -> dict[str, Any]:
     if added := inputs.num_items - before.num_items:
         rows = np.arange(before.num_items, inputs.num_items)
         policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
-        table = policy.extend(before, codes[rows], _context(inputs, tokenizer, artifact, rows))
-        table = table.with_streams(_streams(tokenizer, inputs))
+        counts, codebooks = _train_counts(inputs)[rows], artifact.facts["codebooks"]
+        context = collision_context(inputs.of(rows), tokenizer, codebooks, counts)
+        table = policy.extend(before, codes[rows], context)
+        table = table.with_streams(streams_of(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
     elsewhere = (table.codes[:, : codes.shape[1]] != codes).any(axis=1)
     displaced = int(elsewhere[before.num_items :].sum())
@@ -79,26 +82,36 @@ def _tokenizer(artifact: Artifact) -> ItemTokenizer:
     return tokenizer
 
 
-def _streams(tokenizer: ItemTokenizer, inputs: TokenizerInputs) -> Mapping[str, Stream]:
+def streams_of(tokenizer: ItemTokenizer, inputs: TokenizerInputs) -> Mapping[str, Stream]:
+    """Further codes of the items by name, from tokenizers that have some."""
     return tokenizer.encode_streams(inputs) if hasattr(tokenizer, "encode_streams") else {}
 
 
-def _context(
-    inputs: TokenizerInputs, tokenizer: ItemTokenizer, artifact: Artifact, rows: np.ndarray | None = None
-) -> CollisionContext:
-    """What a policy may know of all items, or of those in ``rows``, which it numbers from 0."""
+def _train_counts(inputs: TokenizerInputs) -> np.ndarray:
     assert inputs.train is not None
-    counts = np.bincount(inputs.train.item_idx, minlength=inputs.num_items)
-    some = inputs if rows is None else inputs.of(rows)
+    return np.bincount(inputs.train.item_idx, minlength=inputs.num_items)
+
+
+def collision_context(
+    inputs: TokenizerInputs, tokenizer: ItemTokenizer, codebooks: str, train_counts: np.ndarray
+) -> CollisionContext:
+    """What a policy may know of the items of ``inputs``.
+
+    Args:
+        inputs: of these items.
+        tokenizer: fitted.
+        codebooks: hash of its fitted state.
+        train_counts: int64 [items].
+    """
 
     def costs(rows: np.ndarray, prefix: np.ndarray) -> np.ndarray:
-        return tokenizer.level_costs(some.of(rows), prefix)  # type: ignore[attr-defined]
+        return tokenizer.level_costs(inputs.of(rows), prefix)  # type: ignore[attr-defined]
 
     return CollisionContext(
-        item_ids=some.items[ITEM_ID],
-        train_counts=counts if rows is None else counts[rows],
+        item_ids=inputs.items[ITEM_ID],
+        train_counts=train_counts,
         costs=costs if hasattr(tokenizer, "level_costs") else None,
-        codebooks=artifact.facts["codebooks"],
+        codebooks=codebooks,
     )
 
 

@@ -33,7 +33,7 @@ def build(run: StageRun) -> dict[str, Any]:
         run.say(f"note: {note}")
     (run.folder / FITTED).mkdir()
     encoder.save(run.folder / FITTED)
-    return _write(run, dataset, encoder, _encoded(encoder, dataset.items))
+    return _write(run, dataset, encoder, encoded(encoder, dataset.items))
 
 
 def extend(run: StageRun) -> dict[str, Any]:
@@ -45,12 +45,13 @@ def extend(run: StageRun) -> dict[str, Any]:
     encoder.restore(run.folder / FITTED)
     later = dataset.items[len(vectors[JOINT]) :]
     if later.height:
-        new = _encoded(encoder, later)
+        new = encoded(encoder, later)
         vectors = {name: np.concatenate([rows, new[name]]) for name, rows in vectors.items()}
     return _write(run, dataset, encoder, vectors)
 
 
-def _encoded(encoder: ItemEncoder, items: pl.DataFrame) -> dict[str, np.ndarray]:
+def encoded(encoder: ItemEncoder, items: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Source -> float32 [items, dim] by a fitted encoder."""
     return dict(encoder.encode_named(items)) if hasattr(encoder, "encode_named") else {JOINT: encoder.encode(items)}
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 
 from genrec.artifacts import Artifact
@@ -109,10 +111,7 @@ def extend(run: StageRun) -> dict[str, Any]:
             got=f"{later:,} items that {generator.__name__} has never seen",
             fix="train it again: run without extends",
         )
-    for name in getattr(generator, "item_rows", ()):
-        if name in weights:
-            weights[name] = torch.cat([weights[name], weights[name].new_zeros(later, *weights[name].shape[1:])])
-    save_file(weights, run.folder / WEIGHTS_FILE)
+    save_file(_with_rows(weights, generator, later), run.folder / WEIGHTS_FILE)
     shutil.copyfile(folder / HISTORY_FILE, run.folder / HISTORY_FILE)
     if (folder / SAVED).is_dir():
         shutil.copytree(folder / SAVED, run.folder / SAVED)
@@ -121,6 +120,38 @@ def extend(run: StageRun) -> dict[str, Any]:
     open_generator(run.folder, sids, trie, run.inputs.get("encoder"))  # it fits, or nothing is kept
     run.say(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
     return facts | {"extends": run.extends.fingerprint}
+
+
+def with_later_items(
+    generator: Any,
+    folder: Path,
+    sids: SIDTable,
+    trie: PrefixTrie,
+    *,
+    later: int,
+    item_vectors: Float[np.ndarray, "items dim"] | None = None,
+) -> Any:
+    """A trained generator for a table with more items, in eval mode; all weights that are not item by item are shared.
+
+    Args:
+        generator: as it is; it goes on working.
+        folder: what it was opened from.
+        sids: its table, and later items behind.
+        trie: built from ``sids``.
+        later: how many they are.
+        item_vectors: of all items, for generators that look at them.
+    """
+    node, saved = json.loads((folder / CONFIG_FILE).read_text())["generator"], _saved(folder)
+    runtime = {"sids": sids, "trie": trie, "num_items": sids.num_items, "item_vectors": item_vectors, "saved": saved}
+    grown = instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
+    grown.load_state_dict(_with_rows(generator.state_dict(), type(generator), later), assign=True)
+    return grown.eval()
+
+
+def _with_rows(weights: Mapping[str, torch.Tensor], generator: type, later: int) -> dict[str, torch.Tensor]:
+    """The weights with rows of zeros for later items, wherever there is a row per item."""
+    rows = {name: weights[name] for name in getattr(generator, "item_rows", ()) if name in weights}
+    return {**weights, **{name: torch.cat([row, row.new_zeros(later, *row.shape[1:])]) for name, row in rows.items()}}
 
 
 def num_trained(facts: Mapping[str, Any]) -> int:
@@ -166,10 +197,14 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None,
         raise ArtifactError(
             folder, expected=f"sids of layout {config['sids_layout']}", got=sids.layout, fix="run `genrec train` on these sids"
         )
-    saved = folder / SAVED if (folder / SAVED).is_dir() else None
-    generator = new_generator(config["generator"], sids, trie, encoder=encoder, num_items=config["num_items"], saved=saved)
+    node, saved = config["generator"], _saved(folder)
+    generator = new_generator(node, sids, trie, encoder=encoder, num_items=config["num_items"], saved=saved)
     generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return generator.eval()
+
+
+def _saved(folder: Path) -> Path | None:
+    return folder / SAVED if (folder / SAVED).is_dir() else None
 
 
 def _weights_of(path: Path) -> Path:

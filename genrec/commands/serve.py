@@ -1,0 +1,112 @@
+"""Answer other programs over HTTP from a bundle: recommendations, similar items, takedowns, new items, metrics."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genrec.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from genrec.serving.limits import Limits
+
+TOKEN_VARIABLE = "GENREC_ADMIN_TOKEN"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("bundle", type=Path, help="runs/NAME/bundle, or wherever one was copied to")
+    parser.add_argument("limits", nargs="*", metavar="limit=value", help="such as k=50 timeout=5; see below")
+    parser.add_argument("--host", default="127.0.0.1", help="to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument(
+        "--state-dir", type=Path, metavar="DIR", help="keep added and removed items here (default: in memory only)"
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help=f"the token of admin calls (default: ${TOKEN_VARIABLE}, else refused)"
+    )
+    parser.add_argument("--threads", type=int, help="of the model (default: a core each)")
+    parser.add_argument("--plugins", nargs="+", default=(), metavar="PACKAGE", help="whose classes the bundle may name")
+    parser.add_argument("--log-histories", action="store_true", help="write the bodies of requests to the log")
+
+
+def epilog() -> str:
+    """The limits and their defaults."""
+    from genrec.serving.limits import Limits
+
+    told = (Limits.__doc__ or "").partition("Args:")[2].strip().splitlines()
+    defaults = [f"{field.name}={field.default:g}" for field in fields(Limits)]
+    return "\n".join(["limits:", *(f"  {line.strip()}" for line in told), "", f"  default: {' '.join(defaults)}"])
+
+
+def main(options: argparse.Namespace) -> int:
+    """Serves until it is told to stop; returns the exit code."""
+    try:
+        import uvicorn
+
+        from genrec.serving.app import create_app
+    except ModuleNotFoundError as error:
+        expected, fix = "the packages fastapi and uvicorn", 'install them: pip install "genrec[serve]"'
+        raise ConfigError("serve", expected=expected, got=f"no {error.name}", fix=fix) from error
+    from genrec.serving.bundle import open_catalogue
+    from genrec.serving.journal import Journal
+    from genrec.serving.live import Live
+    from genrec.serving.logs import log_to_stderr
+    from genrec.serving.service import Service
+
+    limits, token = limits_of(options.limits), token_of(options.token_file)
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    catalogue = open_catalogue(options.bundle.expanduser(), plugins=options.plugins)
+    service = Service(Live(catalogue, Journal(options.state_dir)), limits)
+    log_to_stderr()
+    app = create_app(
+        service, options.bundle.expanduser(), token=token, plugins=options.plugins, log_histories=options.log_histories
+    )
+    print(f"{service.live} at http://{options.host}:{options.port}", flush=True)
+    uvicorn.run(app, host=options.host, port=options.port, log_config=None, access_log=False)
+    return 0
+
+
+def limits_of(words: Sequence[str]) -> Limits:
+    """``["k=50", "timeout=5"]`` -> limits.
+
+    Raises:
+        ConfigError: for unknown ones, and values that are no numbers.
+    """
+    from genrec.serving.limits import Limits
+
+    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Limits)}
+    given: dict[str, Any] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in kinds:
+            raise ConfigError(f"limits.{name}", expected="a limit", got=word, fix=did_you_mean(name, kinds))
+        try:
+            given[name] = kinds[name](value)
+        except ValueError:
+            raise ConfigError(f"limits.{name}", expected="a number", got=value, fix=f"give {name}=NUMBER") from None
+    return Limits(**given)
+
+
+def token_of(file: Path | None) -> str | None:
+    """The token in a file, or else in the environment; None: there is none.
+
+    Raises:
+        ConfigError: for a file without one.
+    """
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        token = file.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("--token-file", expected="a file with a token", got=str(error), fix="correct the path") from error
+    if not token:
+        raise ConfigError("--token-file", expected="a token", got=f"nothing in {file}", fix="write one into it")
+    return token

@@ -1,0 +1,176 @@
+"""The service over HTTP."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from genrec import __version__
+from genrec.errors import GenRecError
+from genrec.serving.guard import Guard
+from genrec.serving.measures import CONTENT_TYPE
+from genrec.serving.problems import RefusedError, answer_of, of_validation
+from genrec.serving.schemas import (
+    Changed,
+    Health,
+    ItemId,
+    ItemsBody,
+    Problem,
+    Recommendations,
+    RecommendBody,
+    Similar,
+    SimilarBody,
+)
+from genrec.serving.service import Service
+from genrec.serving.wishes import Likeness, Listing
+
+_BEARER = HTTPBearer(auto_error=False, description="the admin token that the service was started with")
+_WRONG: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": told}
+    for status, told in {
+        400: "No JSON.",
+        408: "The body came too slowly.",
+        413: "The body is too long.",
+        422: "The request cannot be met; the answer has the offending value.",
+        429: "The queue is full; Retry-After says when to come back.",
+        503: "No answer in time, or the service is stopping.",
+    }.items()
+}
+_ADMIN: dict[int | str, dict[str, Any]] = _WRONG | {
+    401: {"model": Problem, "description": "Another token than the service's."},
+    403: {"model": Problem, "description": "The service was started without an admin token."},
+}
+
+
+def create_app(
+    service: Service, bundle: Path, *, token: str | None = None, plugins: Sequence[str] = (), log_histories: bool = False
+) -> FastAPI:
+    """Declares the routes.
+
+    Args:
+        service: answers; closed when the app shuts down.
+        bundle: its path, opened anew by ``POST /reload``.
+        token: of admin calls; None: they are refused.
+        plugins: packages beside genrec whose classes a bundle may name.
+        log_histories: write the bodies of requests to the log.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(service.close)
+
+    app = FastAPI(
+        title="genrec",
+        description="Recommendations by generated semantic IDs.",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.add_middleware(Guard, service=service, log_histories=log_histories)
+    _add_error_answers(app)
+    limits, live, admin = service.limits, service.live, [Depends(_admin_of(token))]
+
+    @app.post("/recommend", response_model=Recommendations, responses=_WRONG)
+    async def recommend(body: RecommendBody) -> JSONResponse:
+        """The most likely next items of one or many histories."""
+        limits.check("histories", "histories", body.histories)
+        for place, history in enumerate(body.histories):
+            limits.check("history_len", f"histories.{place}", history)
+        limits.check("k", "k", body.k)
+        limits.check("wishes", "steer", body.steer)
+        limits.check("wishes", "quota", body.quota)
+        wish = Listing(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()), tuple(body.quota.items()))
+        return JSONResponse({"lists": await service.ask(wish, body.histories)})
+
+    @app.post("/similar", response_model=Similar, responses=_WRONG)
+    async def similar(body: SimilarBody) -> JSONResponse:
+        """The items most like a given one."""
+        limits.check("k", "k", body.k)
+        return JSONResponse((await service.ask(Likeness(body.k, body.filter), [body.item_id]))[0])
+
+    def changed() -> JSONResponse:
+        now = live.catalogue
+        return JSONResponse({"num_items": len(now.table), "num_removed": len(now.removed)})
+
+    @app.post("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    def add_items(body: ItemsBody) -> JSONResponse:
+        """Recommends more items from now on; answered once it is on disk."""
+        limits.check("items", "items", body.items)
+        live.add_items(body.items)
+        return changed()
+
+    @app.delete("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    def remove_items(item_id: Annotated[list[ItemId], Query(min_length=1, description="once for each item")]) -> JSONResponse:
+        """Recommends items no longer: no request that begins after the answer lists one; answered once it is on disk."""
+        limits.check("items", "item_id", item_id)
+        live.remove_items(item_id)
+        return changed()
+
+    @app.post("/reload", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    def reload() -> JSONResponse:
+        """Opens the bundle's path anew and answers from what is there now; no request waits or fails meanwhile."""
+        live.swap(bundle, plugins=plugins)
+        return changed()
+
+    @app.get("/healthz", response_model=Health)
+    async def healthz() -> JSONResponse:
+        """Whether the process lives."""
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", response_model=Health, responses={503: {"model": Health, "description": "It is stopping."}})
+    async def readyz() -> JSONResponse:
+        """Whether to send requests here."""
+        return JSONResponse({"status": "ok"}) if service.batcher.alive else JSONResponse({"status": "stopping"}, 503)
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> PlainTextResponse:
+        """Counts and times, as Prometheus reads them."""
+        lines = [line for measure in service.measures for line in measure.lines()]
+        return PlainTextResponse("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
+
+    return app
+
+
+def _admin_of(token: str | None) -> Callable[..., None]:
+    """A check that a caller knows the token, in the same time for every wrong one."""
+
+    def admin(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+        if token is None:
+            fix = "set GENREC_ADMIN_TOKEN or --token-file and start it again"
+            raise RefusedError(403, "authorization", expected="a service with an admin token", got="one without", fix=fix)
+        given = "" if credentials is None else credentials.credentials
+        if not hmac.compare_digest(given.encode(), token.encode()):
+            got, fix = "another" if given else "none", "send Authorization: Bearer TOKEN"
+            asked = {"WWW-Authenticate": "Bearer"}
+            raise RefusedError(401, "authorization", expected="the admin token", got=got, fix=fix, headers=asked)
+
+    return admin
+
+
+def _add_error_answers(app: FastAPI) -> None:
+    @app.exception_handler(GenRecError)
+    async def told(request: Request, error: GenRecError) -> JSONResponse:
+        return answer_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer_of(of_validation(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        got = f"{request.method} {request.url.path}"
+        expected, fix = f"a request of /openapi.json ({error.detail})", "see there"
+        headers = dict(error.headers or {})
+        return answer_of(RefusedError(error.status_code, "request", expected=expected, got=got, fix=fix, headers=headers))

@@ -1,0 +1,138 @@
+"""One thread that runs the model, over what many requests want at about the same time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+from typing import Any
+
+
+class FullError(Exception):
+    """The queue has no room; ``args[0]`` is how many entries wait."""
+
+
+class ClosedError(Exception):
+    """Nothing is accepted any more."""
+
+
+@dataclass(eq=False)
+class _Job:
+    wish: Hashable
+    entries: Sequence[Any]
+    answer: Future[list[Any]] = field(default_factory=Future)
+    arrived: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """Gathers entries of several requests and answers those with the same wish at once.
+
+    The first request of a batch waits at most ``max_wait`` for others; a full batch does not wait, nor does what arrived while
+    the model was busy. What was accepted is answered, also while closing; what its asker has given up is not worked on.
+
+    Args:
+        run: (wish, entries) -> an answer for each entry, in order.
+        max_wait: seconds.
+        batch: entries at once; a request with more is a batch of its own.
+        queue: entries that may wait.
+        on_batch: called with the number of entries of each run and its seconds.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Any, list[Any]], list[Any]],
+        *,
+        max_wait: float,
+        batch: int,
+        queue: int,
+        on_batch: Callable[[int, float], None] = lambda entries, seconds: None,
+    ) -> None:
+        self._run, self._max_wait, self._batch, self._queue, self._on_batch = run, max_wait, batch, queue, on_batch
+        self._jobs: deque[_Job] = deque()
+        self._waiting, self._closed, self._changed = 0, False, Condition()
+        self._thread = Thread(target=self._work, name="genrec-model", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Entries in the queue."""
+        return self._waiting
+
+    @property
+    def alive(self) -> bool:
+        """Whether what is accepted will be answered."""
+        return self._thread.is_alive() and not self._closed
+
+    def submit(self, wish: Hashable, entries: Sequence[Any]) -> Future[list[Any]]:
+        """Queues a request.
+
+        Args:
+            wish: equal for requests that can be answered at once.
+            entries: at least one.
+
+        Raises:
+            FullError: when the queue has no room for them.
+            ClosedError: after ``close``.
+        """
+        job = _Job(wish, entries)
+        with self._changed:
+            if self._closed:
+                raise ClosedError
+            if self._waiting + len(entries) > self._queue:
+                raise FullError(self._waiting)
+            self._jobs.append(job)
+            self._waiting += len(entries)
+            self._changed.notify()
+        return job.answer
+
+    def close(self) -> None:
+        """Accepts nothing more, and returns when all that was accepted is answered."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while jobs := self._gathered():
+            groups: dict[Hashable, list[_Job]] = {}
+            for job in jobs:
+                if job.answer.set_running_or_notify_cancel():
+                    groups.setdefault(job.wish, []).append(job)
+            for wish, group in groups.items():
+                self._answer(wish, group)
+
+    def _gathered(self) -> list[_Job]:
+        """The next batch, oldest first; empty when closed and done."""
+        with self._changed:
+            while not self._jobs:
+                if self._closed:
+                    return []
+                self._changed.wait()
+            deadline = self._jobs[0].arrived + self._max_wait
+            while self._waiting < self._batch and not self._closed and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+            jobs, size = [self._jobs.popleft()], 0
+            size = len(jobs[0].entries)
+            while self._jobs and size + len(self._jobs[0].entries) <= self._batch:
+                jobs.append(self._jobs.popleft())
+                size += len(jobs[-1].entries)
+            self._waiting -= size
+            return jobs
+
+    def _answer(self, wish: Hashable, jobs: list[_Job]) -> None:
+        start = time.perf_counter()
+        entries = [entry for job in jobs for entry in job.entries]
+        try:
+            answers = self._run(wish, entries)
+        except Exception as error:  # of one wish; the thread goes on for the others
+            for job in jobs:
+                job.answer.set_exception(error)
+            return
+        self._on_batch(len(entries), time.perf_counter() - start)
+        place = 0
+        for job in jobs:
+            job.answer.set_result(answers[place : place + len(job.entries)])
+            place += len(job.entries)

@@ -1,0 +1,97 @@
+"""Why an item is recommended: its path through the tree of IDs, and what of the history speaks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+
+from genrec.batch import Batch
+from genrec.dataset import Sequences
+from genrec.decoding.likelihood import item_log_probs, path_choices
+from genrec.decoding.occlusion import history_weights
+from genrec.errors import ConfigError
+from genrec.protocols import AutoregressiveGenerator, ItemScorer
+from genrec.serving.catalogue import Catalogue
+from genrec.types import ITEM_ID, SCORE
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one history has to do with one item.
+
+    Args:
+        item_id: the item.
+        log_prob: of it as the next item, by the generator alone: no filter, no preference, no other member of a fusion.
+        path: a row per level: ``level``, ``code``, ``log_prob`` given the codes before, ``choices`` (codes that exist there).
+            None for an item scorer.
+        because: ``item_id`` and ``weight`` of the last items of the history, the strongest first: how much less probable the
+            item were without it, in nats; below zero it speaks against the item.
+    """
+
+    item_id: str
+    log_prob: float
+    path: pl.DataFrame | None
+    because: pl.DataFrame
+
+
+def explain(catalogue: Catalogue, history: Sequences, item: int, *, last: int) -> Explanation:
+    """Leaves out each of the ``last`` items of the history in turn (see ``history_weights``).
+
+    Args:
+        catalogue: of the items.
+        history: one, looked up.
+        item: item_idx.
+        last: how many are left out, one at a time.
+
+    Raises:
+        ConfigError: for a generator that gives no likelihood.
+    """
+    log_prob = float(log_probs(catalogue, history, [item])[0])
+    read = history[0][-catalogue.generator.max_history_len :]
+    candidate = torch.tensor([[item]])
+    weights = history_weights(catalogue.generator, catalogue.trie, [read], candidate, last=last)[0][:, 0]
+    because = pl.DataFrame({ITEM_ID: catalogue.table.ids(read[len(read) - len(weights) :]), "weight": weights})
+    return Explanation(
+        item_id=catalogue.table.ids([item])[0],
+        log_prob=log_prob,
+        path=_path(catalogue, history, item),
+        because=because.sort("weight", descending=True, maintain_order=True),
+    )
+
+
+def scored(catalogue: Catalogue, history: Sequences, items: list[int]) -> pl.DataFrame:
+    """``item_id`` and ``score``, the generator's log-probability of each as the next item, in the order given."""
+    return pl.DataFrame({ITEM_ID: catalogue.table.ids(items), SCORE: log_probs(catalogue, history, items)})
+
+
+def log_probs(catalogue: Catalogue, history: Sequences, items: list[int]) -> np.ndarray:
+    """float32 [items], of one history.
+
+    Raises:
+        ConfigError: for a generator that gives no likelihood.
+    """
+    generator = catalogue.generator
+    if not isinstance(generator, AutoregressiveGenerator | ItemScorer):
+        got, fix = type(generator).__name__, "its scores depend on the search; see `recommend`"
+        raise ConfigError("score", expected="a generator that says how probable an item is", got=got, fix=fix)
+    found: np.ndarray = item_log_probs(generator, catalogue.trie, _batch(catalogue, history), torch.tensor([items]))[0].numpy()
+    return found
+
+
+@torch.inference_mode()
+def _path(catalogue: Catalogue, history: Sequences, item: int) -> pl.DataFrame | None:
+    if catalogue.trie is None or catalogue.table.sids is None:
+        return None
+    choices = path_choices(catalogue.generator, catalogue.trie, _batch(catalogue, history), torch.tensor([[item]]))
+    rows = [
+        {"level": level, "code": int(code), "log_prob": float(choice.taken), "choices": int(choice.num_children)}
+        for level, (code, choice) in enumerate(zip(catalogue.table.sids.codes[item], choices, strict=True))
+    ]
+    return pl.DataFrame(rows)
+
+
+def _batch(catalogue: Catalogue, history: Sequences) -> Batch:
+    return Batch.of_histories(history, np.array([0]), catalogue.generator.max_history_len)

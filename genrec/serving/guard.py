@@ -1,0 +1,130 @@
+"""Around every request: its body bounded and readable, its answer counted, timed and logged, and no traceback sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from genrec.serving.limits import Limits
+from genrec.serving.logs import LOGGER
+from genrec.serving.problems import RefusedError, answer_of
+from genrec.serving.service import Service
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # may be half a character, which json allows and UTF-8 does not
+
+
+class Guard:
+    """An ASGI middleware.
+
+    Args:
+        app: answers.
+        service: whose measures are kept.
+        log_histories: write the bodies of requests to the log; nobody's history is there otherwise.
+    """
+
+    def __init__(self, app: ASGIApp, *, service: Service, log_histories: bool) -> None:
+        self.app, self.service, self.log_histories = app, service, log_histories
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status, body = time.perf_counter(), 0, b""
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            body = await _body(scope, receive, self.service.limits)
+            await self.app(scope, _again(body, receive), sending)
+        except RefusedError as error:
+            await answer_of(error)(scope, receive, sending)
+        except ClientDisconnect:
+            status = status or 499  # nginx's word for it; nobody is there to read an answer
+        except Exception:
+            LOGGER.exception("a bug", extra={"fields": {"path": scope["path"]}})
+            if not status:
+                told = {"where": "server", "expected": "an answer", "got": "a bug, see the log", "fix": "report it"}
+                await JSONResponse(told, 500)(scope, receive, sending)
+        finally:
+            self._told(scope, status, time.perf_counter() - start, body)
+
+    def _told(self, scope: Scope, status: int, seconds: float, body: bytes) -> None:
+        path = getattr(scope.get("route"), "path", "other")  # as declared: a label for each unknown path would never end
+        self.service.requests.add(path=path, method=scope["method"], status=str(status))
+        self.service.seconds.observe(seconds, path=path)
+        fields: dict[str, Any] = {"method": scope["method"], "path": path, "status": status, "ms": round(seconds * 1000, 1)}
+        if self.log_histories and body:
+            fields["body"] = body.decode(errors="replace")
+        LOGGER.log(logging.DEBUG if path in ("/healthz", "/readyz", "/metrics") else logging.INFO, "", extra={"fields": fields})
+
+
+async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+    """All of it.
+
+    Raises:
+        RefusedError: when it is too long, too slow, or holds text that no file could.
+    """
+    told = dict(scope["headers"]).get(b"content-length", b"0")
+    if told.isdigit() and int(told[:20]) > limits.body:
+        raise _too_long(limits, f"{int(told[:20]):,} bytes")
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(limits.timeout):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limits.body:
+                    raise _too_long(limits, f"more than {limits.body:,} bytes")
+                more = message.get("more_body", False)
+    except TimeoutError:
+        got, fix = f"{size:,} bytes", "send it faster"
+        raise RefusedError(408, "body", expected=f"all of it within {limits.timeout:g} s", got=got, fix=fix) from None
+    body = b"".join(parts)
+    if half := _half_character(body):
+        raise RefusedError(400, "body", expected="whole characters", got=half, fix="send surrogates in pairs")
+    return body
+
+
+def _too_long(limits: Limits, got: str) -> RefusedError:
+    return RefusedError(413, "body", expected=f"at most {limits.body:,} bytes", got=got, fix="ask for less at once")
+
+
+def _half_character(body: bytes) -> str | None:
+    if _SURROGATE.search(body):
+        try:
+            json.dumps(json.loads(body), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            return repr(error.object[error.start : error.end])
+        except (ValueError, RecursionError):
+            pass  # no json, which whoever reads it will say
+    return None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Gives the body once, then what comes after it."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

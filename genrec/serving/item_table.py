@@ -1,0 +1,91 @@
+"""The items of a catalogue by id, and what filters, preferences and quotas may say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float32, Int64
+
+from genrec.decoding.predicate import allowed_items
+from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.sids import SIDTable
+from genrec.stages.export import sid_frame
+from genrec.types import ITEM_ID, PAD
+
+
+class ItemTable:
+    """Read-only.
+
+    Args:
+        frame: row number == item_idx, column ``item_id`` and any others.
+        sids: the semantic IDs, or None.
+    """
+
+    def __init__(self, frame: pl.DataFrame, sids: SIDTable | None) -> None:
+        self.frame, self.sids = frame, sids
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @cached_property
+    def codes(self) -> pl.DataFrame | None:
+        """``item_id`` and ``code_0``, ``code_1``, ... of every item; None without IDs."""
+        return None if self.sids is None else sid_frame(self.sids, self.frame[ITEM_ID])
+
+    @cached_property
+    def idx(self) -> dict[str, int]:
+        """item_id -> item_idx."""
+        return {item_id: idx for idx, item_id in enumerate(self.frame[ITEM_ID].to_list())}
+
+    @cached_property
+    def described(self) -> pl.DataFrame:
+        """What filters may speak of: the columns of the items, and their codes."""
+        return self.frame if self.codes is None else self.frame.hstack(self.codes.drop(ITEM_ID))
+
+    def ids(self, rows: Iterable[int] | pl.Series) -> pl.Series:
+        """The item_id of each row."""
+        return self.frame[ITEM_ID].gather(rows)
+
+    def rows(self, item_ids: Iterable[Any]) -> list[int]:
+        """The item_idx of each.
+
+        Raises:
+            DataError: for the first that is not in the catalogue.
+        """
+        rows = []
+        for item_id in item_ids:
+            if not isinstance(item_id, str) or item_id not in self.idx:
+                fix = "`recommender.items` has the ids"
+                raise DataError("items", expected="ids of the catalogue", got=repr(item_id), fix=fix)
+            rows.append(self.idx[item_id])
+        return rows
+
+    def passing(self, only: str) -> Bool[np.ndarray, " items"]:
+        """Which items pass a filter."""
+        return allowed_items(only, self.described)
+
+    def bias(self, steer: Mapping[str, float]) -> Float32[np.ndarray, " items"]:
+        """What preferences add to the log-probability of each item."""
+        bias = np.zeros(len(self), dtype=np.float32)
+        for predicate, amount in steer.items():
+            bias += np.float32(amount) * self.passing(predicate)
+        return bias
+
+    def groups(self, column: str) -> Int64[np.ndarray, " items"]:
+        """The number of each item's value in a column, ``PAD`` where it has none.
+
+        Raises:
+            ConfigError: for an unknown column, and one of lists.
+        """
+        if column not in self.described.columns:
+            fix = did_you_mean(column, self.described.columns)
+            raise ConfigError("quota", expected="a column of the items", got=column, fix=fix)
+        values = self.described[column]
+        if values.dtype.is_nested():
+            raise ConfigError(f"quota {column}", expected="one value an item", got=values.dtype, fix="use another column")
+        groups: np.ndarray = values.rank("dense").cast(pl.Int64).fill_null(PAD + 1).to_numpy() - 1
+        return groups

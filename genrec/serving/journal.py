@@ -1,0 +1,161 @@
+"""What was added and removed since a bundle was made, kept apart from it: a SQLite file that one process at a time owns.
+
+A row is an item's newest state, so the file grows with the items and not with the calls. What a call has returned from is on
+disk (WAL, synchronous=FULL), whatever happens to the process or the machine afterwards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genrec.errors import ArtifactError
+from genrec.types import ITEM_ID
+
+JOURNAL_FILE, LOCK_FILE = "journal.sqlite", "lock"
+_SCHEMA = 1
+_TABLE = """
+CREATE TABLE items (
+    number INTEGER PRIMARY KEY,        -- in the order of arrival
+    item_id TEXT UNIQUE NOT NULL,
+    content TEXT,                      -- json of a row as it was added, or null: an item of the bundle
+    removed INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+)
+"""
+
+
+class Journal:
+    """Opens a journal, or starts one. Its calls must not overlap.
+
+    Args:
+        folder: made if it is not there; None: kept in memory.
+
+    Raises:
+        ArtifactError: when another process has it, or it cannot be used.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._where, self._lock = str(folder or "state_dir"), None if folder is None else _locked(folder)
+        try:
+            self._database = self._opened(":memory:" if folder is None else folder / JOURNAL_FILE)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _opened(self, file: Path | str) -> sqlite3.Connection:
+        with self._told("a journal of added and removed items", "restore a copy, or remove it to start from the bundle alone"):
+            database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+            try:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute("PRAGMA synchronous=FULL")
+                (schema,) = database.execute("PRAGMA user_version").fetchone()
+                if schema == 0:
+                    with _transaction(database):
+                        database.execute(_TABLE)
+                        database.execute(f"PRAGMA user_version={_SCHEMA}")
+                elif schema != _SCHEMA:
+                    raise sqlite3.DatabaseError(f"schema {schema}")
+                for *row, checksum in database.execute("SELECT item_id, content, removed, checksum FROM items"):
+                    if _checksum(*row) != checksum:
+                        raise sqlite3.DatabaseError(f"a damaged row for {row[0]}")
+            except BaseException:
+                database.close()
+                raise
+            return database
+
+    def added(self) -> list[dict[str, Any]]:
+        """Content of every item that was ever added, removed ones included, in the order of arrival."""
+        rows = self._database.execute("SELECT content FROM items WHERE content IS NOT NULL ORDER BY number")
+        return [json.loads(content) for (content,) in rows]
+
+    def removed(self) -> list[str]:
+        """Ids of the items that are removed now."""
+        return [item_id for (item_id,) in self._database.execute("SELECT item_id FROM items WHERE removed ORDER BY number")]
+
+    def add(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Writes down that these items are there; removed ones are no longer removed. All of them or none.
+
+        Raises:
+            ArtifactError: when it cannot be written, such as on a full disk.
+        """
+        self._write((str(row[ITEM_ID]), json.dumps(dict(row), ensure_ascii=False, default=str), False) for row in items)
+
+    def mark(self, item_ids: Iterable[str], *, removed: bool) -> None:
+        """Writes down that these items are removed, or that they are not. All of them or none.
+
+        Raises:
+            ArtifactError: when it cannot be written, such as on a full disk.
+        """
+        self._write((item_id, None, removed) for item_id in item_ids)
+
+    def close(self) -> None:
+        """Lets another process have it."""
+        self._database.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _write(self, rows: Iterable[tuple[str, str | None, bool]]) -> None:
+        with self._told("a journal that can be written", "make room, or give another state_dir"), _transaction(self._database):
+            for item_id, content, removed in rows:
+                before = self._database.execute("SELECT content FROM items WHERE item_id = ?", (item_id,)).fetchone()
+                content = before[0] if before and before[0] is not None else content  # known items keep their content
+                self._database.execute(
+                    "INSERT INTO items (item_id, content, removed, checksum) VALUES (?, ?, ?, ?) ON CONFLICT (item_id)"
+                    " DO UPDATE SET content = excluded.content, removed = excluded.removed, checksum = excluded.checksum",
+                    (item_id, content, int(removed), _checksum(item_id, content, int(removed))),
+                )
+
+    @contextmanager
+    def _told(self, expected: str, fix: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ArtifactError(self._where, expected=expected, got=str(error), fix=fix) from error
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # a full disk may have ended it already
+            database.execute("ROLLBACK")
+        raise
+
+
+def _locked(folder: Path) -> int:
+    """Holds the folder for this process; the system lets go of it on any death."""
+    handle = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        got = str(error)
+        if handle is not None:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            got = f"one that process {holder} is using" if isinstance(error, BlockingIOError) else got
+        fix = "stop that process, or give each its own state_dir"
+        raise ArtifactError(folder, expected="a state_dir of its own that can be written", got=got, fix=fix) from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    return handle
+
+
+def _checksum(item_id: str, content: str | None, removed: int) -> int:
+    return zlib.crc32(json.dumps([item_id, content, removed]).encode())

@@ -1,0 +1,56 @@
+"""What a service lets one request, and all of them together, ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from genrec.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much is too much. Filters have limits of their own (see ``genrec.decoding.predicate``).
+
+    Args:
+        body: bytes of a request.
+        histories: of one request.
+        history_len: items of one history.
+        k: items wanted of one list.
+        items: added or removed at once.
+        wishes: filters of one ``steer``, and columns of one ``quota``.
+        queue: histories that wait; more are told to come back.
+        batch: histories decoded at once.
+        max_wait: seconds that the first of a batch waits for others.
+        timeout: seconds until a request that was not answered is given up.
+    """
+
+    body: int = 1_000_000
+    histories: int = 64
+    history_len: int = 1_000
+    k: int = 100
+    items: int = 1_000
+    wishes: int = 20
+    queue: int = 512
+    batch: int = 64
+    max_wait: float = 0.005
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ConfigError(f"limits.{field.name}", expected="above 0", got=getattr(self, field.name), fix="raise it")
+        if self.queue < self.histories:
+            fix = "raise it, or lower limits.histories"
+            raise ConfigError("limits.queue", expected=f"room for a request of {self.histories}", got=self.queue, fix=fix)
+
+    def check(self, limit: str, where: str, value: int | Sequence[Any]) -> None:
+        """Holds a number, or the length of something, against a limit.
+
+        Raises:
+            ConfigError: when it is above.
+        """
+        size, most = value if isinstance(value, int) else len(value), getattr(self, limit)
+        if size > most:
+            raise ConfigError(where, expected=f"at most {most}", got=size, fix="ask for less at once")

@@ -1,0 +1,101 @@
+"""The bodies of requests and answers, which are the OpenAPI document too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ItemId = Annotated[str, Field(min_length=1, max_length=1000)]
+Filter = Annotated[str, Field(max_length=10_000, description="for example `price < 20 and brand in ['OPI', 'Essie']`")]
+_EXAMPLE = {"histories": [["item001", "item002"]], "k": 10}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RecommendBody(_Body):
+    """Histories, and what their lists should be like. Requests that differ in histories only are decoded together."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                _EXAMPLE,
+                _EXAMPLE | {"filter": 'brand == "OPI" or price < 10', "steer": {'brand == "Essie"': 0.5}, "exclude_seen": True},
+            ]
+        }
+    )
+
+    histories: Annotated[list[list[ItemId]], Field(min_length=1, description="item ids, oldest first; a history may be empty")]
+    k: Annotated[int, Field(ge=1, description="items of each list")] = 10
+    filter: Filter | None = None
+    steer: Annotated[dict[Filter, float], Field(description="filter -> what to add to the log-probability")] = {}
+    quota: Annotated[dict[str, int], Field(description="column -> how many items of one value a list may have")] = {}
+    exclude_seen: Annotated[bool | None, Field(description="never list an item of the history; null: the bundle's rule")] = None
+
+
+class SimilarBody(_Body):
+    """An item of the catalogue."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "item001", "k": 5}]})
+
+    item_id: ItemId
+    k: Annotated[int, Field(ge=1)] = 10
+    filter: Filter | None = None
+
+
+class ItemsBody(_Body):
+    """New items; what one does not say is null. Known ones keep their content, and are put back where they were removed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"item_id": "item999", "title": "Red polish"}]}]})
+
+    items: Annotated[list[dict[str, Any]], Field(min_length=1, description="`item_id` and columns of the catalogue")]
+
+
+class Scored(BaseModel):
+    """An item of a list."""
+
+    item_id: str
+    score: float
+
+
+class Listed(BaseModel):
+    """The list of one history."""
+
+    items: list[Scored]
+    unknown: Annotated[list[str], Field(description="ids of the history that the catalogue does not have; left out")]
+
+
+class Recommendations(BaseModel):
+    """A list for each history, in order."""
+
+    lists: list[Listed]
+
+
+class Similar(BaseModel):
+    """The most similar items, best first."""
+
+    items: list[Scored]
+
+
+class Changed(BaseModel):
+    """What the catalogue has now."""
+
+    num_items: int
+    num_removed: int
+
+
+class Health(BaseModel):
+    """Whether the service answers."""
+
+    status: str
+
+
+class Problem(BaseModel):
+    """What is wrong with a request, in the same words as on the command line."""
+
+    where: str
+    expected: str
+    got: str
+    fix: str

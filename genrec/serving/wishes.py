@@ -1,0 +1,67 @@
+"""What requests want: equal wishes are answered together, from one catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from genrec.serving.catalogue import HISTORY
+from genrec.serving.histories import read_histories
+from genrec.serving.recommender import Recommender
+from genrec.types import ITEM_ID, SCORE
+
+Answer = dict[str, Any]  # as it is sent
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The next items of histories; see ``Recommender.recommend``.
+
+    Args:
+        k: items of each list.
+        exclude_seen: never list an item of the history; None: the bundle's rule.
+        only: a filter.
+        steer: filters, and what to add to the log-probability of what passes them.
+        quota: columns, and how many items of one value a list may have.
+    """
+
+    k: int
+    exclude_seen: bool | None = None
+    only: str | None = None
+    steer: tuple[tuple[str, float], ...] = ()
+    quota: tuple[tuple[str, int], ...] = ()
+
+    def answer(self, recommender: Recommender, histories: list[list[str]]) -> list[Answer]:
+        """The list of each history, and its ids that are not in the catalogue."""
+        now = recommender.catalogue
+        read = read_histories(histories, now.table.idx)
+        table = now.recommend(
+            read.sequences,
+            k=self.k,
+            exclude_seen=self.exclude_seen,
+            only=self.only,
+            steer=dict(self.steer),
+            quota=dict(self.quota),
+            batch_size=len(histories),
+        )
+        lists: list[list[Answer]] = [[] for _ in histories]
+        for place, item_id, score in table.select(HISTORY, ITEM_ID, SCORE).iter_rows():
+            lists[place].append({ITEM_ID: item_id, SCORE: score})
+        return [{"items": items, "unknown": unknown} for items, unknown in zip(lists, read.unknown, strict=True)]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The items most like given ones; see ``Recommender.similar``.
+
+    Args:
+        k: items of each list.
+        only: a filter.
+    """
+
+    k: int
+    only: str | None = None
+
+    def answer(self, recommender: Recommender, item_ids: list[str]) -> list[Answer]:
+        """The list of each item."""
+        return [{"items": recommender.similar(item_id, self.k, only=self.only).drop("rank").to_dicts()} for item_id in item_ids]

@@ -1,0 +1,41 @@
+"""A catalogue of a generator of arbitrary logits, which takes in new items at random places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from small_world import ArbitraryLogits, sids_of
+
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.serving.catalogue import Catalogue
+from genrec.serving.item_table import ItemTable
+from genrec.sids import SIDTable
+from genrec.trie import PrefixTrie
+
+
+def shop(num_items: int, seed: int = 0) -> Catalogue:
+    """Items i0, i1, ... with a column that says whether their number is even."""
+    items = pl.DataFrame(
+        {"item_id": [f"i{row}" for row in range(num_items)], "even": [row % 2 == 0 for row in range(num_items)]}
+    )
+    return _catalogue(sids_of(num_items, seed=seed), items)
+
+
+def _catalogue(sids: SIDTable, items: pl.DataFrame) -> Catalogue:
+    return Catalogue(
+        generator=ArbitraryLogits(sids),
+        strategy=TrieBeam(),
+        table=ItemTable(items, sids),
+        trie=PrefixTrie.build(sids),
+        intake=_taken_in,
+    )
+
+
+def _taken_in(catalogue: Catalogue, later: pl.DataFrame) -> Catalogue:
+    sids, random = catalogue.table.sids, np.random.default_rng(len(catalogue.table))
+    assert sids is not None
+    codes = np.stack([random.integers(0, size, later.height) for size in sids.sizes], axis=1)
+    grown = _catalogue(sids.with_items(codes), pl.concat([catalogue.table.frame, later]))
+    return replace(grown, removed=catalogue.removed)
