@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -93,6 +94,12 @@ def without_target(scene: Scene) -> Any:
 
 INTERACTIONS = "user,item\na,b\n"
 
+
+def without_a_server(scene: Scene) -> Any:
+    scene.monkeypatch.setitem(sys.modules, "uvicorn", None)
+    return _dispatch("serve", ["bundle"])
+
+
 CASES = [
     # the store and runs
     Case("no artifact", ArtifactError, "nowhere", lambda scene: Artifact(scene.path / "nowhere").check()),
@@ -160,6 +167,11 @@ CASES = [
     # commands
     Case("no command", ConfigError, "tokenise", command("tokenise")),
     Case("nothing to show", ArtifactError, "nobody", command("show", "nobody")),
+    Case("no such limit", ConfigError, "kk=3", command("serve", "bundle", "kk=3")),
+    Case("a limit of words", ConfigError, "many", command("serve", "bundle", "k=many")),
+    Case("no token file", ConfigError, "no/such", command("serve", "bundle", "--token-file", "no/such")),
+    Case("an empty token", ConfigError, "nothing in t", written("\n", "serve", "bundle", "--token-file", "t", name="t")),
+    Case("no server installed", ConfigError, "no uvicorn", without_a_server),
     Case("yaml exists", ConfigError, "t.yaml", written("", "init", "t.csv", "--out", "t.yaml", name="t.yaml")),
     Case("no user column", DataError, "x, item", written("x,item\na,b\n", "init", "t.csv")),
     Case(

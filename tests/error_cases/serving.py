@@ -13,6 +13,10 @@ import genrec
 from error_cases import Case, Scene
 from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.serving.catalogue import Catalogue
+from genrec.serving.item_table import ItemTable
+from genrec.serving.journal import Journal
+from genrec.serving.limits import Limits
 from genrec.serving.recommender import Recommender
 from genrec.stages.export import ExportSettings
 from genrec.stages.recommend import RecommendSettings
@@ -21,15 +25,29 @@ ROOMS = ("serving", "stages/export.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
 
 
+def shop(items: pl.DataFrame = ITEMS) -> Recommender:
+    return Recommender(Catalogue(generator=torch.nn.Identity(), strategy=FullRanking(), table=ItemTable(items, None)))
+
+
 def asked(histories: Any, k: int = 1, items: pl.DataFrame = ITEMS, **wishes: Any) -> Callable[[Scene], Any]:
-    def trigger(scene: Scene) -> Any:
-        return Recommender(generator=torch.nn.Identity(), strategy=FullRanking(), items=items).recommend(histories, k, **wishes)
-
-    return trigger
+    return lambda scene: shop(items).recommend(histories, k, **wishes)
 
 
-def removed(item_ids: list[str]) -> Callable[[Scene], Any]:
-    return lambda scene: Recommender(generator=torch.nn.Identity(), strategy=FullRanking(), items=ITEMS).remove_items(item_ids)
+def added(*items: Any) -> Callable[[Scene], Any]:
+    return lambda scene: shop().add_items(items)
+
+
+def twice(scene: Scene) -> Any:
+    one = Journal(scene.path)
+    try:
+        return Journal(scene.path)
+    finally:
+        one.close()
+
+
+def no_journal(scene: Scene) -> Any:
+    (scene.path / "journal.sqlite").write_text("something else, and long enough to be read as a header of a database" * 20)
+    return Journal(scene.path)
 
 
 def of_tomorrow(scene: Scene) -> Any:
@@ -44,7 +62,19 @@ CASES = [
     Case("a string for a history", DataError, "'item1'", asked("item1")),
     Case("no list", DataError, "1193", asked([1193, 661])),
     Case("no strings", DataError, "1193", asked([["a", 1193]])),
-    Case("removing what is not there", DataError, "'z'", removed(["a", "z"])),
+    Case("removing what is not there", DataError, "'z'", lambda scene: shop().remove_items(["a", "z"])),
+    Case("no item", DataError, "'title'", added("title")),
+    Case("an item without an id", DataError, "None", added({"title": "C"})),
+    Case("an item twice", DataError, "'c'", added({"item_id": "c"}, {"item_id": "c"})),
+    Case("an item with a column of its own", DataError, "titel", added({"item_id": "c", "titel": "C"})),
+    Case("an item with a value of another type", DataError, "got 3", added({"item_id": "c", "title": 3})),
+    Case("items that nothing gives an ID", ConfigError, "got c", added({"item_id": "c"})),
+    Case("a likelihood that there is not", ConfigError, "Identity", lambda scene: shop().score([], ["a"])),
+    Case("two on one journal", ArtifactError, "is using", twice),
+    Case("no journal", ArtifactError, "not a database", no_journal),
+    Case("a limit of nothing", ConfigError, "got 0", lambda scene: Limits(k=0)),
+    Case("a short queue", ConfigError, "got 2", lambda scene: Limits(queue=2)),
+    Case("above a limit", ConfigError, "got 101", lambda scene: Limits().check("k", "k", 101)),
     Case("a quota of no column", ConfigError, "titel", asked([], quota={"titel": 1})),
     Case(
         "a quota of lists",
