@@ -44,7 +44,7 @@ class Server:
         environment = {**os.environ, "GENREC_ADMIN_TOKEN": TOKEN}
         self.process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{port}"
-        self.client = httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
+        self.client = httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=300)  # the first new item imports the encoder
         self._wait()
 
     def _wait(self) -> None:
@@ -61,7 +61,7 @@ class Server:
         """Its exit code and its log."""
         self.client.close()
         self.process.send_signal(number)
-        _, log = self.process.communicate(timeout=60)
+        _, log = self.process.communicate(timeout=300)  # the first new item imports the encoder
         return self.process.returncode, log
 
 
