@@ -9,14 +9,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
+from small_shop import shop
 
 import genrec
+from genrec.serving import live as live_module
+from genrec.serving.app import create_app
+from genrec.serving.journal import Journal
+from genrec.serving.limits import Limits
+from genrec.serving.live import Live
+from genrec.serving.service import Service
 
 TINY = [
     *("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),
@@ -44,7 +55,9 @@ class Server:
         environment = {**os.environ, "GENREC_ADMIN_TOKEN": TOKEN}
         self.process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{port}"
-        self.client = httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=300)  # the first new item imports the encoder
+        self.client = httpx2.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=300
+        )  # the first new item imports the encoder
         self._wait()
 
     def _wait(self) -> None:
@@ -96,13 +109,37 @@ def test_what_was_acknowledged_survives_a_kill(server: Server, bundle: Path, tmp
     assert "late" not in log
 
 
-def test_schemathesis_finds_no_fault(server: Server, tmp_path: Path) -> None:
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """A server in a thread of this process."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_schemathesis_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the document allows or forbids: no 5xx, declared statuses, answers of the declared form."""
+    monkeypatch.setattr(live_module, "open_catalogue", lambda path, plugins: shop(50, seed=1))
+    service = Service(Live(shop(40), Journal(tmp_path / "state")), Limits(timeout=100))
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    tool = shutil.which("schemathesis", path=Path(sys.executable).parent)
+    tool = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert tool is not None
-    words = [tool, "run", f"{server.url}/openapi.json", "--checks", checks, "--max-examples", "40", "--seed", "1"]
-    words += ["-H", f"Authorization: Bearer {TOKEN}", "--phases", "examples,coverage,fuzzing", "--generation-database", "none"]
-    found = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
-    assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-1000:]
-    assert server.client.post("/recommend", json={"histories": [[]]}).status_code == 200
+    with listening(create_app(service, Path("bundle"), token=TOKEN)) as url:
+        words = [tool, "run", f"{url}/openapi.json", "--checks", checks, "--max-examples", "40", "--seed", "1"]
+        words += [
+            "-H",
+            f"Authorization: Bearer {TOKEN}",
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--generation-database",
+            "none",
+        ]
+        found = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+        assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-1000:]
+        assert httpx2.post(f"{url}/recommend", json={"histories": [[]]}).status_code == 200

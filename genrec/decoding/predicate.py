@@ -61,7 +61,12 @@ def allowed_items(predicate: str, items: pl.DataFrame) -> Bool[np.ndarray, " ite
     >>> allowed_items('price < 10 and brand in ["OPI", "Essie"]', shop).tolist()
     [True, False, False]
     """
-    return items.select(_Parser(predicate, items).parse().alias("allowed"))["allowed"].to_numpy()
+    test = _Parser(predicate, items).parse()
+    try:
+        return items.select(test.alias("allowed"))["allowed"].to_numpy()
+    except pl.exceptions.PolarsError as error:  # such as an order of values that an enumeration does not have
+        told = str(error).partition("\n")[0]
+        raise ConfigError("filter", expected="tests that fit the columns", got=predicate, fix=f"polars says: {told}") from error
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class _Parser:
             while self._take(","):
                 values.append(self._fitting(name, self._value()))
             self._expect("]")
-            return self._answer(column.is_in(values), negated)
+            return self._answer(column.is_in(_alike(self._schema[name], values)), negated)
         comparison = _COMPARISONS.get(self._here.shown)
         if comparison is None:
             self._refuse(f"==, !=, <, <=, >, >=, in or is after the column at {place}")
@@ -182,8 +187,10 @@ class _Parser:
     def _contains(self, name: str, column: pl.Expr, value: Value) -> pl.Expr:
         dtype = self._schema[name]
         inner = getattr(dtype, "inner", None)
-        if dtype == pl.List and (inner == pl.String) == isinstance(value, str):
+        if dtype == pl.List and isinstance(value, str) and inner == pl.String:
             return column.list.contains(value)
+        if dtype == pl.List and not isinstance(value, str) and inner is not None and inner.is_numeric():
+            return column.cast(pl.List(pl.Float64)).list.contains(float(value))
         if dtype == pl.String and isinstance(value, str):
             return column.str.contains(value, literal=True)
         self._next -= 1
@@ -231,3 +238,12 @@ class _Parser:
             tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
             place = match.end()
         return [*tokens, _Token("end", "", end + 1)]
+
+
+def _alike(dtype: pl.DataType, values: list[Value]) -> list[Value]:
+    """The values as numbers of the column's own kind, which polars wants of lists; without those it cannot hold."""
+    if dtype.is_float():
+        return [float(value) for value in values]
+    if dtype.is_integer():
+        return [int(value) for value in values if isinstance(value, int | float) and abs(value) < 2**63 and value == int(value)]
+    return values

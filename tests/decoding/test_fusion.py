@@ -178,6 +178,18 @@ def test_what_is_saved_decodes_the_same(tmp_path: Path) -> None:
     assert torch.equal(before.scores, after.scores)
 
 
+def test_a_larger_catalogue_changes_no_order_and_no_state() -> None:
+    made = fusion(("transitions", "content"))
+    grown = made.with_items(NUM_ITEMS + 3)
+    for name, scorer in made.scorers.items():
+        before, after = scorer.scores(BATCH), grown.scorers[name].scores(BATCH)
+        assert torch.equal(after[:, :NUM_ITEMS], before)
+        assert not after[:, NUM_ITEMS:].any()
+        assert grown.scorers[name].smoothing == 0.3
+        assert grown.scorers[name].scores(batch_of([[1, NUM_ITEMS + 2]])).shape == (1, NUM_ITEMS + 3)
+        assert torch.equal(scorer.scores(BATCH), before)
+
+
 def test_what_a_scorer_knows_nothing_about_goes_by_its_tie_breaker() -> None:
     alone = fusion(("transitions",))
     alone.weights, alone.scorers["transitions"].smoothing = {"transitions": 1.0}, 100.0

@@ -19,7 +19,7 @@ ROWS: list[dict[str, Any]] = [
     {"item_id": "c", "brand": "Essie", "price": None, "stock": 7, "new": None, "tags": ["blue"], "my col": None},
     {"item_id": "d", "brand": "Essie Gel", "price": -1.0, "stock": 3, "new": True, "tags": None, "my col": "y"},
 ]
-ITEMS = pl.DataFrame(ROWS)
+ITEMS = pl.DataFrame(ROWS).with_columns(size=pl.lit("S", dtype=pl.Enum(["S", "M"])), sizes=pl.Series([[1, 2]] * len(ROWS)))
 
 
 def passing(predicate: str) -> str:
@@ -48,6 +48,11 @@ def passing(predicate: str) -> str:
         ("stock == 3 or stock == 0 and new == true", "ad"),
         ("(stock == 3 or stock == 0) and new == true", "ad"),
         ("(stock == 3 or stock == 0) and new == false", "b"),
+        ("price in [3, -1]", "bd"),
+        ("2 in sizes and 1.5 not in sizes", "abcd"),
+        (f"stock in [3.0, 0.5, 1e999, {'9' * 5000}]", "ad"),
+        (f"stock < {'9' * 5000} and stock > -1e999", "abcd"),
+        (" or ".join(f"stock == {number}" for number in range(3, 600)), "acd"),
     ],
 )
 def test_what_passes(predicate: str, expected: str) -> None:
@@ -84,6 +89,7 @@ def test_any_combination_is_what_python_says(tree: tuple[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("predicate", "message"),
     [
+        ("size < 'XL'", "got size < 'XL'; polars says: .*XL"),
         ("", "character 1: expected a column, got the end"),
         ("brnd == 'x'", "got brnd; did you mean brand"),
         ("brand = 'x'", "character 7.*got = 'x'"),
