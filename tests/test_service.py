@@ -123,6 +123,7 @@ def test_what_is_refused(client: TestClient, path: str, body: Any, status: int, 
         (b"{nothing", 422, "Expecting property name"),
         (b'{"histories": [[]], "steer": {"even == true": NaN}}', 422, "nan"),
         (b'{"histories": [[]], "steer": {"even == true": 1e999}}', 422, "inf"),
+        (b'{"histories": [[]], "steer": {"even == true": 1e308}}', 422, "inf"),
         (b'{"histories": [["\\ud83d"]]}', 400, "\\ud83d"),
         (b'{"histories": [["\\ud83d\\ude00"]]}', 200, ""),
         (b"[" * 9_000, 400, "POST /recommend"),
@@ -288,7 +289,6 @@ def test_no_illegal_item_while_everything_changes(monkeypatch: pytest.MonkeyPatc
 
 
 def test_measures(client: TestClient) -> None:
-    before = service_of(client).requests
     client.post("/recommend", json={"histories": [[], []]})
     client.get("/nowhere")
     client.get("/nowhere/else")
@@ -306,7 +306,6 @@ def test_measures(client: TestClient) -> None:
     assert buckets == sorted(buckets)
     assert buckets[-1] == values['genrec_request_seconds_count{path="/recommend"}'] >= 1
     assert values["genrec_batch_size_sum"] >= 2
-    assert before is service_of(client).requests
 
 
 def test_logs_have_no_histories_unless_asked(caplog: pytest.LogCaptureFixture) -> None:

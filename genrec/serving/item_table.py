@@ -70,10 +70,11 @@ class ItemTable:
 
     def bias(self, steer: Mapping[str, float]) -> Float32[np.ndarray, " items"]:
         """What preferences add to the log-probability of each item."""
-        bias = np.zeros(len(self), dtype=np.float32)
-        for predicate, amount in steer.items():
-            bias += np.float32(amount) * self.passing(predicate)
-        return bias
+        bias = np.zeros(len(self))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the request
+            for predicate, amount in steer.items():
+                bias += np.where(self.passing(predicate), float(amount), 0.0)
+            return bias.astype(np.float32)
 
     def groups(self, column: str) -> Int64[np.ndarray, " items"]:
         """The number of each item's value in a column, ``PAD`` where it has none.
