@@ -141,8 +141,7 @@ class Option:
         """A new generator in eval mode, with its initial weights."""
         torch.manual_seed(seed)
         counts = np.ones(sids.num_items) if train_counts is None else train_counts
-        vectors = np.random.default_rng(0).normal(size=(sids.num_items, 12))
-        facts = {"num_items": sids.num_items, "train_counts": counts, "item_vectors": vectors}
+        facts = {"num_items": sids.num_items, "train_counts": counts, "item_vectors": vectors_of(sids.num_items)}
         facts["item_labels"] = {"category": np.arange(sids.num_items) % 3}
         streamed = sids.with_streams({"other": stream_of(sids.num_items)})
         runtime = {"sids": streamed, "trie": PrefixTrie.build(sids), "catalog": catalog_of(sids.num_items)} | facts
@@ -161,6 +160,11 @@ class Option:
 @cache
 def _tree(name: str) -> dict[str, Any]:
     return dict(compose([f"generator={name}", *GIVEN.get(name, [])]).tree)
+
+
+def vectors_of(num_items: int) -> np.ndarray:
+    """What an encoder might say of items: float [items, 12]."""
+    return np.random.default_rng(0).normal(size=(num_items, 12))
 
 
 def catalog_of(num_items: int) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from genrec.protocols import DecodingRequest, DecodingStrategy
 from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
 
+ENCDEC = next(option for option in OPTIONS if option.id == "encdec")
 NUM_ITEMS = 60
 TABLE = sids_of(NUM_ITEMS, (4, 5, 6))
 ROWS = random_histories(NUM_ITEMS, [0, 1, 3, 6], seed=5)
@@ -70,7 +71,7 @@ def test_accuracy_given_the_true_prefix(normalization: str) -> None:
 
 def test_accuracy_given_the_true_prefix_is_that_of_training() -> None:
     """``target_logits`` is another way through the same network."""
-    generator = scrambled(OPTIONS[0].build(TABLE))
+    generator = scrambled(ENCDEC.build(TABLE))
     decoder = Decoder(generator, TrieBeam(num_beams=10), PrefixTrie.build(TABLE), 10, False)
     seen = observe(decoder, sequences_of(ROWS), USERS, TARGETS)
     history = batch_of([row for row, _ in PAIRS])
@@ -122,7 +123,7 @@ def test_beams_lose_what_a_slow_beam_search_loses(num_beams: int, exclude_seen: 
 def test_whose_fault_it_is() -> None:
     """A search error is an item that the exact probabilities put above the last one listed."""
     table = sids_of(NUM_ITEMS, (30, 30))  # lone items under a lost code are what a search misses
-    generator, trie = scrambled(OPTIONS[0].build(table), scale=0.3), PrefixTrie.build(table)
+    generator, trie = scrambled(ENCDEC.build(table), scale=0.3), PrefixTrie.build(table)
     seen = observe(Decoder(generator, TrieBeam(num_beams=12), trie, 12, True), sequences_of(ROWS), USERS, TARGETS)
     told = beam_losses(seen, 12)
     assert told is not None
