@@ -4,10 +4,10 @@ A block weighs the past by SiLU of the logits, so weights need not add up to one
 gates what it read; there is no feed-forward layer. Where the data have times, a bias of the gap in time stands beside that of
 the distance. Scores are cosines of state and item over a small temperature.
 
-Departures from the paper: the softmax runs over all items (``objective=sampled_softmax`` samples them), distance
-biases alone instead of learned absolute positions beside them, a bias per head, a start state so that empty histories work,
-and output projections that start at zero. The reference's bias row of a position looks at the time of the NEXT item, which in
-training is the target's and in use is unknown (the brief); here it is the position's own.
+Departures from the paper: the softmax runs over all items (``objective=sampled_softmax`` samples them), distance biases alone
+instead of learned absolute positions beside them, a bias per head, a start state so that empty histories work, output
+projections that start at zero, and a projection of the state before it is compared. The reference's bias row of a position
+looks at the time of the NEXT item, which in training is the target's and in use is unknown (the brief); here it is its own.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ class HSTU(nn.Module):
         nn.init.normal_(self.items.weight, std=dim**-0.5)
         self.start = nn.Parameter(torch.randn(dim) * dim**-0.5)
         self.input_norm, self.input_dropout = nn.LayerNorm(dim, bias=False), Dropout(dropout)
+        # Without it a state would begin as the vector of its own last item, and by cosine that is the best answer there is.
+        self.query = nn.Linear(dim, dim, bias=False)
         self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
         self.time_bias = TimeGapBias(num_heads=num_heads) if time_gaps else None
         self.blocks = nn.ModuleList(
@@ -124,7 +126,7 @@ class HSTU(nn.Module):
         return bias + self.time_bias(batch.times)
 
     def _queries(self, states: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
-        return F.normalize(states, dim=-1) / self.temperature
+        return F.normalize(self.query(states), dim=-1) / self.temperature
 
     def target_logits(self, batch: Batch) -> TargetLogits:
         """Logits over all items at every target of the batch."""

@@ -19,7 +19,7 @@ class EnsembleReasoning:
     """L = CE(mean of s_0 .. s_K) - diversity_weight * mean over a != b of KL(p_b || sg(p_a)).
 
     p_k is the distribution over all items that state k alone would give; the steps are pushed apart, so that their mean is an
-    ensemble and not the same answer several times.
+    ensemble and not the same answer several times. All p_k are held at once: memory grows with targets x states x items.
 
     Args:
         diversity_weight: of the divergence, at least 0; the paper's grid ends at .1, for the divergence has no upper end.

@@ -38,7 +38,7 @@ def test_a_block_against_a_loop() -> None:
 def test_scores_are_cosines_over_the_temperature() -> None:
     generator = scrambled(TIMED.build(SIDS, temperature=0.5))
     last = generator.history_states(BATCH)[range(len(BATCH)), BATCH.lengths]
-    expected = torch.cosine_similarity(last.unsqueeze(1), generator.items.weight, dim=2) / 0.5
+    expected = torch.cosine_similarity(generator.query(last).unsqueeze(1), generator.items.weight, dim=2) / 0.5
     assert torch.allclose(generator.score(BATCH), expected, atol=1e-5)
 
 
