@@ -98,6 +98,10 @@ def test_branches_go_on_where_a_history_ends() -> None:
         assert torch.allclose(torch.stack(found, dim=2)[:, branch], whole[:, 4:], atol=1e-5)
 
 
+def test_beams_are_reordered_before_they_have_written() -> None:
+    assert CodeCache().reordered(torch.zeros(2, 3, dtype=torch.long)) == CodeCache()
+
+
 def test_item_embedding_is_the_sum_of_its_codes() -> None:
     sids = sids_of(10)
     layer = ItemEmbedding(sids=sids, dim=4, identity=False, identity_dropout=0.0, train_counts=None)
