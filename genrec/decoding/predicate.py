@@ -138,7 +138,7 @@ class _Parser:
             while self._take(","):
                 values.append(self._fitting(name, self._value()))
             self._expect("]")
-            return self._answer(column.is_in(_alike(self._schema[name], values)), negated)
+            return self._answer(column.is_in(self._alike(name, values)), negated)
         comparison = _COMPARISONS.get(self._here.shown)
         if comparison is None:
             self._refuse(f"==, !=, <, <=, >, >=, in or is after the column at {place}")
@@ -183,6 +183,15 @@ class _Parser:
             self._next -= 1
             self._refuse(f"a value that fits column {name} ({dtype})")
         return value
+
+    def _alike(self, name: str, values: list[Value]) -> list[Value]:
+        """The values as numbers of the column's own kind, which polars wants of lists; without those it cannot hold."""
+        dtype = self._schema[name]
+        if dtype.is_float():
+            return [float(value) for value in values]
+        if dtype.is_integer():
+            return [int(value) for value in values if not isinstance(value, str) and abs(value) < 2**63 and value == int(value)]
+        return values
 
     def _contains(self, name: str, column: pl.Expr, value: Value) -> pl.Expr:
         dtype = self._schema[name]
@@ -238,12 +247,3 @@ class _Parser:
             tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
             place = match.end()
         return [*tokens, _Token("end", "", end + 1)]
-
-
-def _alike(dtype: pl.DataType, values: list[Value]) -> list[Value]:
-    """The values as numbers of the column's own kind, which polars wants of lists; without those it cannot hold."""
-    if dtype.is_float():
-        return [float(value) for value in values]
-    if dtype.is_integer():
-        return [int(value) for value in values if isinstance(value, int | float) and abs(value) < 2**63 and value == int(value)]
-    return values
