@@ -109,7 +109,8 @@ class LanguageModel(nn.Module):
             past_key_values=grown,
             use_cache=True,
         ).last_hidden_state
-        return states, tuple((layer.keys, layer.values) for layer in grown.layers)
+        layers: list[Any] = list(grown.layers)
+        return states, tuple((layer.keys, layer.values) for layer in layers)
 
     def text_logits(self, states: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows vocabulary"]:
         """Logits of the old tokens."""
@@ -159,6 +160,6 @@ def _add_adapters(body: nn.Module, rank: int, alpha: float, dropout: float) -> N
             fix="pip install 'genrec[llm]', or train the whole model: generator.lora_rank=null",
         ) from error
     inject_adapter_in_model(
-        LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear"),  # type: ignore[arg-type]
+        LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear"),
         body,
     )

@@ -48,7 +48,7 @@ class ItemTable:
 
     def ids(self, rows: Iterable[int] | pl.Series) -> pl.Series:
         """The item_id of each row."""
-        return self.frame[ITEM_ID].gather(rows)
+        return self.frame[ITEM_ID].gather(rows if isinstance(rows, pl.Series) else list(rows))
 
     def rows(self, item_ids: Iterable[Any]) -> list[int]:
         """The item_idx of each.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sized
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -45,7 +45,7 @@ class Limits:
             fix = "raise it, or lower limits.histories"
             raise ConfigError("limits.queue", expected=f"room for a request of {self.histories}", got=self.queue, fix=fix)
 
-    def check(self, limit: str, where: str, value: int | Sequence[Any]) -> None:
+    def check(self, limit: str, where: str, value: int | Sized) -> None:
         """Holds a number, or the length of something, against a limit.
 
         Raises:

@@ -22,7 +22,7 @@ def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping
     Raises:
         DataError: for what is no item, ids that are missing or given twice, unknown columns, and values that do not fit theirs.
     """
-    rows = items.to_dicts() if isinstance(items, pl.DataFrame) else list(items)
+    rows: list[Mapping[str, Any]] = [*items.to_dicts()] if isinstance(items, pl.DataFrame) else list(items)
     known: set[str] = set()
     for row in rows:
         if not isinstance(row, Mapping):

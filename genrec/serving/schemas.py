@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ItemId = Annotated[str, Field(min_length=1, max_length=1000)]
 Filter = Annotated[str, Field(max_length=10_000, description="for example `price < 20 and brand in ['OPI', 'Essie']`")]
-_EXAMPLE = {"histories": [["item001", "item002"]], "k": 10}
+_EXAMPLE: dict[str, Any] = {"histories": [["item001", "item002"]], "k": 10}
 
 
 class _Body(BaseModel):
