@@ -10,9 +10,10 @@ import torch
 
 from genrec.batch import Batch
 from genrec.dataset import Sequences
-from genrec.decoding.likelihood import item_log_probs, path_choices
+from genrec.decoding.likelihood import item_log_probs
 from genrec.decoding.occlusion import history_weights
 from genrec.errors import ConfigError
+from genrec.nn.paths import path_choices
 from genrec.protocols import AutoregressiveGenerator, ItemScorer
 from genrec.serving.catalogue import Catalogue
 from genrec.types import ITEM_ID, SCORE
