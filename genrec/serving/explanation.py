@@ -51,10 +51,10 @@ def explain(catalogue: Catalogue, history: Sequences, item: int, *, last: int) -
         ConfigError: for a generator that gives no likelihood.
     """
     log_prob = float(log_probs(catalogue, history, [item])[0])
-    read = history[0][-catalogue.generator.max_history_len :]
+    read = history.of(np.array([0]), catalogue.generator.max_history_len)
     candidate = torch.tensor([[item]])
-    weights = history_weights(catalogue.generator, catalogue.trie, [read], candidate, last=last)[0][:, 0]
-    because = pl.DataFrame({ITEM_ID: catalogue.table.ids(read[len(read) - len(weights) :]), "weight": weights})
+    weights = history_weights(catalogue.generator, catalogue.trie, read, candidate, last=last)[0][:, 0]
+    because = pl.DataFrame({ITEM_ID: catalogue.table.ids(read[0][len(read[0]) - len(weights) :]), "weight": weights})
     return Explanation(
         item_id=catalogue.table.ids([item])[0],
         log_prob=log_prob,
