@@ -139,13 +139,14 @@ class Option:
 
     def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, **changes: Any) -> Any:
         """A new generator in eval mode, with its initial weights."""
-        torch.manual_seed(seed)
+        node = self.node(**changes)
+        torch.manual_seed(seed)  # after the node, which may make a language model
         counts = np.ones(sids.num_items) if train_counts is None else train_counts
         facts = {"num_items": sids.num_items, "train_counts": counts, "item_vectors": vectors_of(sids.num_items)}
         facts["item_labels"] = {"category": np.arange(sids.num_items) % 3}
         streamed = sids.with_streams({"other": stream_of(sids.num_items)})
         runtime = {"sids": streamed, "trie": PrefixTrie.build(sids), "catalog": catalog_of(sids.num_items)} | facts
-        return instantiate(self.node(**changes), "generator", **runtime).eval()
+        return instantiate(node, "generator", **runtime).eval()
 
     def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:
         """The objective that its yaml chooses; an item head is trained too where there is one."""
