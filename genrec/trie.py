@@ -237,6 +237,8 @@ class PrefixTrie:
 
     def num_ids_below(self, nodes: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
         """How many distinct IDs are below each node; items that share one count once."""
+        if self.max_group == 1:
+            return self.num_below(nodes)
         first, last = self.items[self.first_item[nodes]], self.items[self.end_item[nodes] - 1]
         return (self.leaf_of[last] - self.leaf_of[first]).long() + 1
 
