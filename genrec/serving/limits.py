@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from dataclasses import dataclass, fields
-from typing import Any
 
 from genrec.errors import ConfigError
 

@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,21 @@ def ways(table: SIDTable, num_beams: int, quick: bool) -> dict[str, tuple[Callab
     }
 
 
+def beam_rates(table: SIDTable, seconds: float) -> Iterator[tuple[int, int, float]]:
+    """(beams, batch, users a second) of ``encdec``."""
+    trie = PrefixTrie.build(table)
+    torch.manual_seed(SEED)
+    encdec = EncDec(sids=table, dropout=0.0).eval()
+    for num_beams in (10, 50, 200):
+        strategy = TrieBeam(num_beams=num_beams)
+        for size in (1, 256):
+
+            def decode(batch: Batch, strategy: TrieBeam = strategy) -> None:
+                strategy.decode(encdec, trie, DecodingRequest(batch, K))
+
+            yield num_beams, size, users_per_second(decode, histories(table.num_items, 256), size, seconds)
+
+
 def filter_rates(table: SIDTable, num_beams: int, seconds: float) -> dict[str, float]:
     """Users a second of ``encdec`` without a filter, with one of 1 % for everybody, and with one of 1 % for each user."""
     trie, random = PrefixTrie.build(table), torch.Generator().manual_seed(SEED)
@@ -283,6 +298,9 @@ def main() -> None:
     if (rate := None if options.quick else cornac_users_per_second(options.items, options.beams, options.threads)) is not None:
         best["T5 cornac"] = rate
         tell(way="T5 cornac", items=options.items, beams=options.beams, batch=1, users_per_second=rate)
+    for num_items in () if options.quick else (options.items, 1_000_000):
+        for num_beams, size, rate in beam_rates(catalogue(num_items), 4.0):
+            tell(way="encdec trie", items=num_items, beams=num_beams, batch=size, users_per_second=rate)
     filtered = filter_rates(table, options.beams, 1.0 if options.quick else 6.0)
     for name, rate in filtered.items():
         tell(way=f"encdec trie, filter {name}", items=options.items, beams=options.beams, batch=64, users_per_second=rate)
