@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from genrec.dataset import Sequences
 from genrec.types import PAD
@@ -55,6 +56,22 @@ class Batch:
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         changed: dict[str, Any] = {name: None if tensor is None else change(tensor) for name, tensor in tensors.items()}
         return Batch(**changed)
+
+    def streams(self) -> tuple[Int64[Tensor, "rows states"], Int64[Tensor, " targets"], Int64[Tensor, " targets"]]:
+        """Sequences in which every target stands where it is predicted: the histories gone on by their last targets.
+
+        Returns:
+            The sequences, ``PAD`` after the end, and the row and the place of every target. Targets that the histories do not
+            go on with each end a row of their own.
+        """
+        assert self.targets is not None
+        row, state = (self.targets != PAD).nonzero(as_tuple=True)
+        items, end = self.targets[row, state], self.lengths.unsqueeze(1)
+        stream = F.pad(self.history, (0, 1), value=PAD).scatter(1, end, self.targets.gather(1, end))
+        if not torch.equal(stream[row, state], items):
+            stream = stream[row].scatter(1, state.unsqueeze(1), items.unsqueeze(1))
+            row = torch.arange(len(items), device=row.device)
+        return stream, row, state
 
     @classmethod
     def of_rows(cls, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, times: np.ndarray | None = None) -> Batch:

@@ -17,7 +17,6 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.nn.attention import DistanceBias
@@ -26,7 +25,7 @@ from genrec.nn.code_cache import CodeCache
 from genrec.nn.dropout import Dropout
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
-from genrec.types import PAD, Normalization
+from genrec.types import Normalization
 
 
 @dataclass(frozen=True)
@@ -101,12 +100,8 @@ class DecoderOnly(nn.Module):
         """Teacher-forced logits of every target: one pass where the targets are what the histories go on with."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        row, state = (batch.targets != PAD).nonzero(as_tuple=True)
-        items, end = batch.targets[row, state], batch.lengths.unsqueeze(1)
-        stream = F.pad(batch.history, (0, 1), value=PAD).scatter(1, end, batch.targets.gather(1, end))
-        if not torch.equal(stream[row, state], items):  # they are others: each ends a row of its own
-            stream = stream[row].scatter(1, state.unsqueeze(1), items.unsqueeze(1))
-            row = torch.arange(len(items), device=row.device)
+        stream, row, state = batch.streams()
+        items = stream[row, state]
         hidden = self._hidden(stream)[row, state]  # [targets, levels, dim]
         return TargetLogits(items, tuple(head(hidden[:, level]) for level, head in enumerate(self.heads)))
 

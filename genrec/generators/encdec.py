@@ -9,7 +9,7 @@ briefs. Departures from those are this project's own and are measured in RESULTS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,30 +21,12 @@ from genrec.batch import Batch
 from genrec.nn.attention import DistanceBias
 from genrec.nn.blocks import CodeBlock, HistoryBlock
 from genrec.nn.code_cache import CodeCache
+from genrec.nn.code_decoder import DecoderState
 from genrec.nn.dropout import Dropout
 from genrec.nn.item_embedding import ItemEmbedding
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
-
-
-@dataclass(frozen=True)
-class DecoderState:
-    """What a beam search carries. Everything per USER is stored once; only the codes' keys and values grow per beam.
-
-    Args:
-        state: [batch, dim], the history state that starts the item.
-        history: per block, keys and values [batch, heads, states, dim / heads].
-        bias: [batch, heads, 1, states], distance bias; -inf beyond each history.
-        codes: per block, keys and values of the codes so far.
-        level: the level that the next step predicts.
-    """
-
-    state: Tensor
-    history: tuple[tuple[Tensor, Tensor], ...]
-    bias: Tensor
-    codes: tuple[CodeCache, ...]
-    level: int = 0
 
 
 class EncDec(nn.Module):
@@ -198,7 +180,7 @@ class EncDec(nn.Module):
 
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
         """Beam ``j`` continues old beam ``index[:, j]``."""
-        return replace(state, codes=tuple(cache.reordered(index) for cache in state.codes))
+        return state.reordered(index)
 
     # --- dense head ---------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ import polars as pl
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError, did_you_mean
@@ -189,12 +188,8 @@ class LCRec(nn.Module):
         """Teacher-forced logits of every target: one pass where the targets are what the histories go on with."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        row, state = (batch.targets != PAD).nonzero(as_tuple=True)
-        items, end = batch.targets[row, state], batch.lengths.unsqueeze(1)
-        stream = F.pad(batch.history, (0, 1), value=PAD).scatter(1, end, batch.targets.gather(1, end))
-        if not torch.equal(stream[row, state], items):  # they are others: each ends a row of its own
-            stream = stream[row].scatter(1, state.unsqueeze(1), items.unsqueeze(1))
-            row = torch.arange(len(items), device=row.device)
+        stream, row, state = batch.streams()
+        items = stream[row, state]
         prompt = self._drawn(self.seqrec).before
         hidden = self.language_model(self._history(prompt, stream)[:, :-1])[:, len(prompt) - 1 :]
         return self._of_items(items, hidden.unflatten(1, (-1, self.sids.num_levels))[row, state])

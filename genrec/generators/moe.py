@@ -23,7 +23,8 @@ from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
-from genrec.generators.encdec import DecoderState, EncDec
+from genrec.generators.encdec import EncDec
+from genrec.nn.code_decoder import DecoderState
 from genrec.nn.experts import Experts
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
