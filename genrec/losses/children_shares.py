@@ -9,41 +9,38 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from genrec.nn.log_normalizer import BLOCK
 from genrec.trie import PrefixTrie
 
 
-@torch.no_grad()
-def children_shares(
-    trie: PrefixTrie,
-    queries: Float[Tensor, "targets dim"],
-    table: Float[Tensor, "items dim"],
-    path: Int64[Tensor, "targets levels_and_1"],
-) -> list[Float[Tensor, "targets width"]]:
+class ChildrenShares:
     """What an item head makes of the children along each target's path: level by level, shares of the softmax over all items.
+
+    It looks on while ``mean_log_normalizer`` goes over the head's softmax, whose table is in the order of ``trie.items``.
 
     Args:
         trie: of the items.
-        queries: of the head.
-        table: of the head.
         path: nodes from the root to each target's leaf.
-
-    Returns:
-        Per level, a distribution over the family of the path's node, 0 where the family is padded.
     """
-    rows = max(BLOCK // len(table), 1)  # of so many targets all weights are held at a time
-    blocks, in_order = [], table[trie.items]
-    for some_queries, some_path in zip(queries.split(rows), path.split(rows), strict=True):
-        logits = (in_order @ some_queries.T).float()  # [items, targets]
-        weights = logits.sub_(logits.amax(dim=0)).exp_()  # of a softmax; its denominator would cancel below
-        shares = []
+
+    def __init__(self, trie: PrefixTrie, path: Int64[Tensor, "targets levels_and_1"]) -> None:
+        self.trie, self._ahead = trie, path
+        self._blocks: list[list[Tensor]] = []
+
+    @torch.no_grad()
+    def __call__(self, weights: Float[Tensor, "items block"]) -> None:
+        """The next targets' weights, up to a factor of each target."""
+        trie, shares = self.trie, []
+        path, self._ahead = self._ahead[: weights.shape[1]], self._ahead[weights.shape[1] :]
         for level, below in enumerate(trie.sums_below(weights)):
-            child, _, real = trie.children(some_path[:, level], level)
+            child, _, real = trie.children(path[:, level], level)
             mass = below.gather(0, (child - trie.level_starts[level + 1]).T).T.masked_fill(~real, 0.0)
             total = mass.sum(1, keepdim=True)  # 0 where the head rules all of them out: then they share evenly
             shares.append(torch.where(total > 0, mass, real.float()) / torch.where(total > 0, total, real.sum(1, keepdim=True)))
-        blocks.append(shares)
-    return [_joined(level) for level in zip(*blocks, strict=True)]
+        self._blocks.append(shares)
+
+    def levels(self) -> list[Float[Tensor, "targets _"]]:
+        """Per level, a distribution over the family of the path's node, 0 where the family is padded."""
+        return [_joined(level) for level in zip(*self._blocks, strict=True)]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

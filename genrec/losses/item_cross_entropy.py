@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
-from genrec.nn.log_normalizer import log_normalizer
+from genrec.nn.log_normalizer import mean_log_normalizer
 from genrec.protocols import ItemScorer, LossTerms
 
 
@@ -46,7 +46,7 @@ def item_cross_entropy(
     wanted = (queries * table[items]).sum(1).float()
     if label_smoothing:
         wanted = torch.lerp(wanted, (queries @ table.mean(0)).float(), label_smoothing)
-    return (log_normalizer(queries, table) - wanted).mean()
+    return mean_log_normalizer(queries, table) - wanted.mean()
 
 
 def check_scores_items(generator: Any, objective: object) -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
-from genrec.losses.children_shares import children_shares
+from genrec.losses.children_shares import ChildrenShares
 from genrec.losses.item_cross_entropy import item_cross_entropy, option_of
 from genrec.losses.sampled_softmax import Proposal, sampled_softmax
+from genrec.nn.log_normalizer import mean_log_normalizer
 from genrec.protocols import AutoregressiveGenerator, LossTerms, TargetLogits
 from genrec.trie import PrefixTrie
 from genrec.types import Normalization
@@ -37,10 +38,10 @@ class SIDCrossEntropy:
         item_weight: weight of the dense head's cross-entropy over items; 0 without an item head.
         item_negatives: sampled negatives of that cross-entropy; None for all items.
         item_popular_share: share of those drawn by training popularity (see ``SampledSoftmax``), in [0, 1).
-        item_teaches: share of the codes' targets that the item head decides, in [0, 1]; this takes its softmax over all items.
+        item_teaches: share of the codes' targets that the item head decides, in [0, 1]; it takes the softmax over all items.
 
     Raises:
-        ConfigError: for shares outside their ranges, and a popular share of no sample.
+        ConfigError: for shares outside their ranges, a popular share of no sample, and a head that teaches from a sample.
     """
 
     def __init__(
@@ -60,6 +61,13 @@ class SIDCrossEntropy:
         if item_teaches and not item_weight:
             got = f"{item_teaches} with item_weight: {item_weight}"
             raise ConfigError("objective.item_teaches", expected="0 without an item head", got=got, fix="set item_weight")
+        if item_teaches and item_negatives is not None:
+            raise ConfigError(
+                "objective.item_negatives",
+                expected=f"null with item_teaches: {item_teaches}, which needs the probabilities of all items",
+                got=item_negatives,
+                fix="set item_negatives: null",
+            )
         if not 0 <= codebook_share <= 1:
             raise ConfigError("objective.codebook_share", expected="a share in [0, 1]", got=codebook_share, fix="choose one")
         if not 0 <= label_smoothing < 1:
@@ -89,14 +97,11 @@ class SIDCrossEntropy:
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Any = None) -> LossTerms:
         """Mean loss per target and level."""
         logits = generator.target_logits(batch)
-        table = generator.item_table() if self.item_weight else None  # type: ignore[attr-defined]
-        total, parts = self.code_loss(logits, generator.normalization, table)
-        if table is not None:
-            assert logits.item_queries is not None  # check() refused the pair
-            if self.item_negatives is None or self.proposal is None:
-                item = item_cross_entropy(logits.item_queries, table, logits.items)
-            else:
-                item = sampled_softmax(logits.item_queries, table, logits.items, self.item_negatives, self.proposal)
+        if not self.item_weight:
+            total, parts = self.code_loss(logits, generator.normalization)
+        else:
+            item, taught = self._item_loss(logits, generator.item_table())  # type: ignore[attr-defined]
+            total, parts = self.code_loss(logits, generator.normalization, taught)
             total = total + self.item_weight * item
             parts["item"] = item.detach()
         for name, own in logits.auxiliary.items():
@@ -105,22 +110,37 @@ class SIDCrossEntropy:
         return LossTerms(total, parts)
 
     def code_loss(
-        self, logits: TargetLogits, normalization: Normalization, table: Float[Tensor, "items dim"] | None = None
+        self, logits: TargetLogits, normalization: Normalization, taught: Sequence[Float[Tensor, "targets _"]] | None = None
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The loss on the codes of some items, and its part of each level; ``table`` is that of an item head, if any."""
-        if self.trie.device != logits.items.device:
-            self.trie = self.trie.to(logits.items.device)
-        path = self.trie.paths(logits.items)  # [targets, levels + 1]
-        taught: Sequence[Tensor | None] = [None] * len(logits.levels)
-        if self.item_teaches and table is not None and logits.item_queries is not None:
-            taught = children_shares(self.trie, logits.item_queries, table, path)
+        """The loss on the codes of some items, and its part of each level; ``taught`` is what an item head makes of them."""
+        path = self._paths(logits.items)
+        shares: Sequence[Tensor | None] = taught or [None] * len(logits.levels)
         levels = torch.stack(
             [
-                self._level_loss(level_logits.float(), path[:, level : level + 2], level, normalization, shares)
-                for level, (level_logits, shares) in enumerate(zip(logits.levels, taught, strict=True))
+                self._level_loss(of_level.float(), path[:, level : level + 2], level, normalization, shares[level])
+                for level, of_level in enumerate(logits.levels)
             ]
         )
         return self.over_levels(levels), {f"level_{level}": loss for level, loss in enumerate(levels.detach())}
+
+    def _item_loss(
+        self, logits: TargetLogits, table: Float[Tensor, "items dim"]
+    ) -> tuple[Float[Tensor, ""], list[Float[Tensor, "targets _"]] | None]:
+        """The item head's cross-entropy, and what the head teaches: one pass over its softmax gives both."""
+        queries, items = logits.item_queries, logits.items
+        assert queries is not None  # check() refused the pair
+        if self.item_negatives is not None and self.proposal is not None:
+            return sampled_softmax(queries, table, items, self.item_negatives, self.proposal), None
+        if not self.item_teaches:
+            return item_cross_entropy(queries, table, items), None
+        shares = ChildrenShares(self.trie, self._paths(items))
+        wanted = (queries * table[items]).sum(1).float()
+        return mean_log_normalizer(queries, table[self.trie.items], shares) - wanted.mean(), shares.levels()
+
+    def _paths(self, items: Int64[Tensor, " targets"]) -> Int64[Tensor, "targets levels_and_1"]:
+        if self.trie.device != items.device:
+            self.trie = self.trie.to(items.device)
+        return self.trie.paths(items)
 
     def over_levels(self, losses: Float[Tensor, " levels"]) -> Float[Tensor, ""]:
         """The loss on codes, given each level's mean over the targets."""

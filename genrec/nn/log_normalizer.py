@@ -1,49 +1,63 @@
-"""The log of a softmax's denominator over a large table, without ever holding all logits."""
+"""The mean log of softmax denominators over a large table, and its gradient, in one pass that never holds all logits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 2**22  # logits held at a time; on a CPU that is also faster than all of them at once
+BLOCK = 2**22  # logits held at a time
+FEWEST = 64  # queries of a block, however large the table: products with fewer are slow
+
+Look = Callable[[Float[Tensor, "items block"]], None]
 
 
-def log_normalizer(queries: Float[Tensor, "rows dim"], table: Float[Tensor, "items dim"]) -> Float[Tensor, " rows"]:
-    """Log of the sum over items of exp(query . item), in fp32.
+def mean_log_normalizer(
+    queries: Float[Tensor, "rows dim"], table: Float[Tensor, "items dim"], look: Look | None = None
+) -> Tensor:
+    """Mean over queries of the log of the sum over items of exp(query . item), in fp32.
 
-    Above ``BLOCK`` logits it goes over the table block by block and computes the logits anew for the gradient: a third more
-    arithmetic, and memory that does not grow with the catalogue.
+    Since the gradient of a mean is known before anything above it is, it is made while a block of logits is at hand (the trick
+    of fused cross-entropies): three products instead of four, and one exponential instead of two.
+
+    Args:
+        queries: one per row of a softmax.
+        table: of the items.
+        look: is shown the weights of each block of queries before they are divided by their sums, in the order of the queries;
+            whoever wants them later takes a copy.
     """
-    if len(queries) * len(table) <= BLOCK:
-        return torch.logsumexp((queries @ table.T).float(), dim=1)
-    total: Tensor = _InBlocks.apply(queries, table)
-    return total
+    mean: Tensor = _MeanLogNormalizer.apply(queries, table, look)
+    return mean
 
 
-class _InBlocks(torch.autograd.Function):
+class _MeanLogNormalizer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, table: Tensor) -> Tensor:
-        total = torch.full((len(queries),), float("-inf"), device=queries.device)
-        for block in table.split(_rows(queries)):
-            total = torch.logaddexp(total, torch.logsumexp((queries @ block.T).float(), dim=1))
-        ctx.save_for_backward(queries, table, total)
-        return total
+    def forward(ctx: Any, queries: Tensor, table: Tensor, look: Look | None) -> Tensor:
+        wants_gradient = any(ctx.needs_input_grad)
+        to_table = torch.zeros_like(table, dtype=torch.float32) if wants_gradient else None
+        to_queries, total = [], torch.zeros((), device=queries.device)
+        for block in queries.split(max(BLOCK // len(table), FEWEST)):
+            weights = (table @ block.T).float()  # [items, block]
+            largest = weights.amax(dim=0)
+            sums = weights.sub_(largest).exp_().sum(dim=0)
+            total += (largest + sums.log()).sum()
+            if look is not None:
+                look(weights)
+            if to_table is not None:
+                shares = weights.div_(sums * len(queries)).to(queries.dtype)
+                to_queries.append(shares.T @ table)
+                if shares.dtype == to_table.dtype:
+                    to_table.addmm_(shares, block)
+                else:
+                    to_table += shares @ block
+        if to_table is not None:
+            ctx.save_for_backward(torch.cat(to_queries).to(queries.dtype), to_table.to(table.dtype))
+        return total / len(queries)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        queries, table, total = ctx.saved_tensors
-        to_queries, to_table = torch.zeros_like(queries), []
-        for block in table.split(_rows(queries)):
-            share = torch.exp((queries @ block.T).float() - total.unsqueeze(1)) * gradients[0].unsqueeze(1)
-            share = share.to(queries.dtype)
-            to_queries.addmm_(share, block)
-            to_table.append(share.T @ queries)
-        return to_queries, torch.cat(to_table)
-
-
-def _rows(queries: Tensor) -> int:
-    """Rows of the table in a block."""
-    return max(BLOCK // max(len(queries), 1), 1)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        to_queries, to_table = ctx.saved_tensors
+        return to_queries * gradients[0], to_table * gradients[0], None
