@@ -113,9 +113,9 @@ def load(path: str | Path, *, plugins: Sequence[str] = ()) -> Any:
     """
     path = Path(path).expanduser()
     if (path / MANIFEST).exists():
-        artifact = Artifact(path).check()
+        artifact = Artifact(path)
         if artifact.kind != "bundle":
-            return artifact
+            return artifact.check(hashes=True)
         from genrec.serving.recommender import open_bundle
 
         return open_bundle(path, plugins=plugins)

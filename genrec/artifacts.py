@@ -25,16 +25,17 @@ from typing import Any
 
 from genrec import __version__
 from genrec.errors import ArtifactError
-from genrec.fingerprints import ContentHashes, sha256_file
+from genrec.fingerprints import ContentHashes, digest, sha256_file
 
-SCHEMA = 1  # of manifest.json
-MANIFEST = "manifest.json"
+SCHEMA = 2  # of manifest.json
+UNSEALED = 1  # the schema before manifests had a seal: still opened, with nothing to hold the manifest itself against
+MANIFEST, SEAL = "manifest.json", "seal"
 _TOLD_VERSIONS = ("torch", "lightning", "transformers", "numpy", "scipy", "scikit-learn", "polars", "safetensors")
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A whole artifact on disk. Opening one reads its manifest and checks that every file is there in its full size.
+    """A whole artifact on disk. Opening one reads its manifest and checks that its files and no others are there in full size.
 
     Args:
         path: its folder.
@@ -46,20 +47,25 @@ class Artifact:
     def manifest(self) -> dict[str, Any]:
         """Kind, schema, genrec version, config, inputs, files, created, environment, facts."""
         try:
-            manifest = json.loads((self.path / MANIFEST).read_text())
+            manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ArtifactError(
                 self.path, expected="an artifact (a folder with manifest.json)", got="none", fix="run the stage that makes it"
             ) from None
         except ValueError:
             raise self._damaged(MANIFEST, "json", "something else") from None
-        if manifest.get("schema") != SCHEMA:
+        if not isinstance(manifest, dict):
+            raise self._damaged(MANIFEST, "a json object", repr(manifest)[:80])
+        seal, schema = manifest.pop(SEAL, None), manifest.get("schema")
+        if schema not in (UNSEALED, SCHEMA):
             raise ArtifactError(
                 self.path,
                 expected=f"an artifact of schema {SCHEMA}",
-                got=f"schema {manifest.get('schema')} by genrec {manifest.get('genrec')}",
+                got=f"schema {schema} by genrec {manifest.get('genrec')}",
                 fix="make it again with this version, or open it with that one",
             )
+        if (seal or schema == SCHEMA) and seal != digest(manifest):
+            raise self._damaged(MANIFEST, f"content of the seal {seal}", digest(manifest))
         return manifest
 
     @property
@@ -91,7 +97,9 @@ class Artifact:
         return dict(self.manifest["facts"])
 
     def check(self, *, hashes: bool = False) -> Artifact:
-        """Returns itself when it is undamaged: all files there in their sizes and, with ``hashes``, byte by byte.
+        """Returns itself when it is undamaged: all files there in their sizes and, with ``hashes``, byte by byte; no others.
+
+        Hidden files (those of a file manager, or of a repository that a bundle was put in) do not count.
 
         Raises:
             ArtifactError: naming the file, both hashes (or sizes) and the command that makes the artifact again.
@@ -104,6 +112,9 @@ class Artifact:
                 raise self._damaged(name, f"{told['bytes']} bytes", f"{size} bytes")
             if hashes and (sha := sha256_file(file)) != told["sha256"]:
                 raise self._damaged(name, f"sha256 {told['sha256']}", f"sha256 {sha}")
+        for name, _ in _files(self.path):
+            if name not in {*self.manifest["files"], MANIFEST} and not any(part.startswith(".") for part in Path(name).parts):
+                raise self._damaged(name, "no such file", "one that the manifest does not name")
         return self
 
     def expect_inputs(self, inputs: Mapping[str, str]) -> None:
@@ -228,7 +239,9 @@ class Store:
             }
             for path in draft.rglob("*"):
                 _sync(path)
-            (draft / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False))
+            text = json.dumps(manifest, indent=2, ensure_ascii=False)
+            sealed = {**manifest, SEAL: digest(json.loads(text))}  # as it will be read: a tuple is a list by then
+            (draft / MANIFEST).write_text(json.dumps(sealed, indent=2, ensure_ascii=False), encoding="utf-8")
             _sync(draft / MANIFEST)
             _sync(draft)
             os.rename(draft, final)
@@ -245,26 +258,8 @@ class Store:
     def locked(self, kind: str, fingerprint: str, *, say: Callable[[str], None] = print) -> Iterator[None]:
         """Holds the lock of one fingerprint; waits for another holder and says so."""
         path = self.folder(kind, fingerprint).with_name(f"{fingerprint}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-                    say(f"waiting: process {holder} is making {kind} {fingerprint}")
-                    start = time.monotonic()
-                    fcntl.flock(handle, fcntl.LOCK_EX)
-                    say(f"waited {time.monotonic() - start:.0f} s for {kind} {fingerprint}")
-                if not _is_same_file(handle, path):  # `gc` removed the file while we waited for it
-                    continue
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, str(os.getpid()).encode(), 0)
-                yield
-                return
-            finally:
-                os.close(handle)
+        with held(path, doing=f"making {kind} {fingerprint}", say=say):
+            yield
 
     def remove(self, kind: str, fingerprint: str) -> bool:
         """Deletes an artifact with all that belongs to it; False when a process is using it."""
@@ -293,6 +288,37 @@ class Store:
                 if folder.is_dir() and not folder.name.startswith(".")
             }
         )
+
+
+@contextmanager
+def held(path: Path, *, doing: str, say: Callable[[str], None] = print) -> Iterator[None]:
+    """Holds a lock file, which the system lets go of on any death; waits for another holder and says so.
+
+    Args:
+        path: of the file; it and its folder are made where they are not there.
+        doing: what whoever has it is doing.
+        say: prints a line.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+                say(f"waiting: process {holder} is {doing}")
+                start = time.monotonic()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                say(f"waited {time.monotonic() - start:.0f} s for {path}")
+            if not _is_same_file(handle, path):  # `gc` removed the file while we waited for it
+                continue
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            yield
+            return
+        finally:
+            os.close(handle)
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:

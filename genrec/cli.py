@@ -18,6 +18,7 @@ from types import ModuleType
 
 from genrec import __version__
 from genrec.errors import GenRecError
+from genrec.machine import refusals_told
 from genrec.stages.pipeline import STAGES
 
 _PACKAGE = Path(__file__).parent
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+@refusals_told()
 def _dispatch(name: str, words: Sequence[str]) -> int:
     known = [*STAGES, *_files("commands")]
     if name not in known:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def sha256_file(path: Path) -> str:
 
 
 class ContentHashes:
-    """Hashes of external files and folders, remembered by path, size and modification time.
+    """Hashes of external files and folders, remembered by path, size, and times of modification and change.
+
+    (A copy that keeps the modification time, such as ``rsync -t`` makes, has another time of change.)
 
     A file's name and place stay out of its hash, so moving the data repeats no work; a folder's hash covers the names
     inside it. An artifact's folder counts as its fingerprint.
@@ -59,19 +62,20 @@ class ContentHashes:
 
     def _of_file(self, path: Path) -> str:
         stat, key = path.stat(), str(path.resolve())
-        seen = self._known.get(key)
-        if seen and seen[:2] == [stat.st_size, stat.st_mtime_ns]:
-            return str(seen[2])
+        seen, now = self._known.get(key), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+        if seen and seen[:-1] == now:
+            return str(seen[-1])
         sha = sha256_file(path)
-        self._known[key] = [stat.st_size, stat.st_mtime_ns, sha]
+        self._known[key] = [*now, sha]
         self._remember()
         return sha
 
     def _remember(self) -> None:
-        self._cache.parent.mkdir(parents=True, exist_ok=True)
         draft = self._cache.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(self._known))
-        os.replace(draft, self._cache)
+        with suppress(OSError):  # no room, or a folder that may only be read: what is lost is time
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(self._known))
+            os.replace(draft, self._cache)
 
 
 def _files(folder: Path) -> Iterator[Path]:

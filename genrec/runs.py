@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genrec.artifacts import MANIFEST, Artifact, Store
+from genrec.artifacts import MANIFEST, Artifact, Store, held
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 
 STORE = ".store"  # inside paths.runs
-RECORD = "run.json"
+RECORD, LOCK = "run.json", ".lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,199}")
 
 
@@ -79,7 +80,7 @@ class Run:
         return tuple(kind for kind in self.links if (self.path / kind / MANIFEST).exists())
 
     def artifact(self, kind: str) -> Artifact:
-        """One of its artifacts, checked for presence, sizes, and that the run's other artifacts are what it was made from.
+        """One of its artifacts, checked byte by byte, and that the run's other artifacts are what it was made from.
 
         Raises:
             ArtifactError: when it is missing, damaged, or made from something else.
@@ -87,7 +88,7 @@ class Run:
         if kind not in self.kinds:
             known = did_you_mean(kind, self.kinds)
             raise ArtifactError(self.path / kind, expected="an artifact", got="nothing", fix=f"`genrec run` makes it; {known}")
-        artifact = Artifact(self.path / kind).check()
+        artifact = Artifact(self.path / kind).check(hashes=True)
         artifact.expect_inputs(self.links)
         return artifact
 
@@ -95,6 +96,12 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """``evaluation/metrics.json``: ``model``, ``floors``, ``intervals``, ..."""
         return dict(json.loads((self.artifact("evaluation").path / "metrics.json").read_text()))
+
+    @contextmanager
+    def alone(self, say: Callable[[str], None] = print) -> Iterator[None]:
+        """One process at a time works on a run: two with different settings would leave links to the artifacts of both."""
+        with held(self.path / LOCK, doing=f"working on {self.path}", say=say):
+            yield
 
     def start(self, config: Mapping[str, Any], overrides: Sequence[str], wanted: Mapping[str, str]) -> None:
         """Writes the record; links to what this configuration no longer wants go away (the store keeps the artifacts)."""

@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from genrec.artifacts import Artifact
+from genrec.errors import ArtifactError
 from genrec.runs import Run, list_runs
 
 _FIGURES = ("test/recall@10", "test/ndcg@10")
@@ -32,14 +34,15 @@ def main(options: argparse.Namespace) -> int:
 
 def _row(run: Run) -> tuple[str, ...]:
     started = str(run.record.get("started", "")).removesuffix("+00:00").replace("T", " ")
-    figures = _model_figures(run.path / "evaluation" / "metrics.json")
+    figures = _model_figures(Artifact(run.path / "evaluation"))
     return (run.name, started, *(_shown(figures.get(figure)) for figure in _FIGURES), " ".join(run.kinds))
 
 
-def _model_figures(file: Path) -> dict[str, float]:
+def _model_figures(evaluation: Artifact) -> dict[str, float]:
+    """None where there is no evaluation, nor where it is damaged: one bad run hides no other, and `genrec show` says why."""
     try:
-        return dict(json.loads(file.read_text())["model"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads((evaluation.check(hashes=True).path / "metrics.json").read_text())["model"])
+    except (ArtifactError, OSError, KeyError):
         return {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from genrec.batch import Batch, padded_rows
 from genrec.dataset import Dataset, Sequences
+from genrec.machine import is_out_of_memory
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, device_of
 from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, TIE_SIZE, TIE_START, USER_ID, USER_IDX, Split
 
+LOGGER = logging.getLogger(__name__)
 _TYPES: dict[str, Any] = {SCORE: np.float32}
 
 
@@ -36,7 +39,8 @@ def recommend_users(
 ) -> pl.DataFrame:
     """Recommends ``k`` items to each of ``users`` (rows of ``histories``).
 
-    Users are taken in order of history length, so that little is padded; the result is ordered by user and rank.
+    Users are taken in order of history length, so that little is padded; the result is ordered by user and rank. Where memory
+    has no room for a batch, it is halved, once, and so are those that come after it.
 
     Args:
         generator: a ``Generator``, in eval mode, on the device to use.
@@ -55,13 +59,22 @@ def recommend_users(
         user_idx, item_idx, rank, score, tie_start, tie_size.
     """
     users = np.asarray(users)[np.argsort(histories.lengths[users], kind="stable")]
-    lists = Lists()
-    for start in range(0, len(users), batch_size):
-        chunk = users[start : start + batch_size]
-        request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen, allowed=allowed, bias=bias)
-        decoded = strategy.decode(generator, trie, request)
+    lists, size, start = Lists(), min(batch_size, max(len(users), 1)), 0
+    smallest = -(-size // 2)
+    while start < len(users):
+        chunk = users[start : start + size]
+        try:
+            request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen, allowed=allowed, bias=bias)
+            decoded = strategy.decode(generator, trie, request)
+        except (RuntimeError, MemoryError) as error:
+            if size == smallest or not is_out_of_memory(error):
+                raise
+            LOGGER.warning("out of memory with %d users at once: going on with %d", size, smallest)
+            size = smallest
+            continue
         lists.add(chunk, decoded)
         on_batch(chunk, decoded)
+        start += len(chunk)
     return lists.table()
 
 

@@ -53,7 +53,7 @@ def lineage(run: Run, last: Artifact) -> dict[str, Artifact]:
     while waiting:
         for kind, fingerprint in waiting.pop().inputs.items():
             if kind not in found and (made := run.store.find(kind, fingerprint)):
-                found[kind] = made
+                found[kind] = made.check(hashes=True)
                 waiting.append(made)
     if "diagnosis" in run.kinds and "generator" in found:
         diagnosis = run.artifact("diagnosis")

@@ -27,10 +27,10 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Everything of the service and of uvicorn, as JSON lines; uvicorn's own line per request is ours instead."""
+    """Everything of genrec and of uvicorn, as JSON lines; uvicorn's own line per request is ours instead."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in (LOGGER.name, "uvicorn"):
+    for name in ("genrec", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO)

@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from genrec.machine import is_out_of_memory
 from genrec.serving.batching import Batcher, ClosedError, FullError
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
+from genrec.serving.logs import LOGGER
 from genrec.serving.measures import SECONDS, SIZES, Counter, Gauge, Histogram
 from genrec.serving.problems import RefusedError
 from genrec.serving.wishes import Answer, Likeness, Listing
@@ -71,6 +73,12 @@ class Service:
         except TimeoutError:
             expected, fix = f"an answer within {self.limits.timeout:g} s", "ask for less, or later"
             raise RefusedError(503, "server", expected=expected, got="none", fix=fix, headers={"Retry-After": "1"}) from None
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            LOGGER.error("out of memory", extra={"fields": {"error": str(error)}})
+            fix, told = "ask for less at once, or later", {"Retry-After": "1"}
+            raise RefusedError(503, "server", expected="memory for it", got="too little", fix=fix, headers=told) from error
 
     def close(self) -> None:
         """Answers all that was accepted, then lets go of the journal."""

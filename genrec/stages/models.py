@@ -43,7 +43,7 @@ class Finished:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
-        Artifact(self.folder).check()
+        Artifact(self.folder).check(hashes=True)
         return dict(json.loads((self.folder / "metrics.json").read_text()))
 
     @cached_property

@@ -23,6 +23,7 @@ from genrec.components import completed
 from genrec.config import Config, component_class, instantiate, outside_files
 from genrec.errors import ConfigError, DataError
 from genrec.fingerprints import digest
+from genrec.machine import refusals_told
 from genrec.runs import Run, check_name
 from genrec.stages.extend import extended_artifact, parent_of
 from genrec.stages.stage import Runtime, Stage, StageRun
@@ -102,6 +103,7 @@ def plan(config: Config, *, until: str = LAST) -> list[Step]:
     return steps
 
 
+@refusals_told()
 def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = print) -> Run:
     """Makes everything up to ``until`` that is not up to date.
 
@@ -111,6 +113,12 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
     steps, run = plan(config, until=until), run_of(config)
     for note in unused_overrides(config, steps):
         say(note)
+    with run.alone(say):
+        _make_all(config, steps, run, say)
+    return run
+
+
+def _make_all(config: Config, steps: Sequence[Step], run: Run, say: Callable[[str], None]) -> None:
     run.start(config.tree, config.overrides, {step.stage.kind: step.fingerprint for step in steps})
     store, start = run.store, time.perf_counter()
     with _threads(config.tree["threads"]), tracking(config, run, steps[0].fingerprint, say) as tracked:
@@ -124,7 +132,6 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
 
         say(f"report: {write_report(run)}")
     say(f"{run.path}: done in {time.perf_counter() - start:.1f} s")
-    return run
 
 
 def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable[[str], None]) -> Artifact:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 
-from genrec.artifacts import Artifact
+from genrec.artifacts import MANIFEST, Artifact
 from genrec.components import component_class, instantiate, parameters
 from genrec.dataset import Dataset
 from genrec.errors import ArtifactError, ConfigError
@@ -209,6 +209,8 @@ def _saved(folder: Path) -> Path | None:
 
 def _weights_of(path: Path) -> Path:
     for candidate in (path / WEIGHTS_FILE, path / "generator" / WEIGHTS_FILE):
+        if (candidate.parent / MANIFEST).exists():
+            Artifact(candidate.parent).check(hashes=True)
         if candidate.exists():
             return candidate
     raise ArtifactError(

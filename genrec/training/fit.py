@@ -26,7 +26,7 @@ from genrec.protocols import (
     Objective,
     ParallelGenerator,
 )
-from genrec.training.keeper import LAST_FILE, RoundKeeper
+from genrec.training.keeper import RoundKeeper, whole_checkpoint
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
 from genrec.training.progress import StepProgress
@@ -69,7 +69,8 @@ def fit(
     ``track`` is told every round, those of the earlier process first.
 
     Raises:
-        ConfigError: when there is nothing to train on.
+        ConfigError: when there is nothing to train on, and when a loss or a weight is no number.
+        ArtifactError: when the checkpoint is damaged.
     """
     plan = BatchPlan(
         dataset.train,
@@ -86,17 +87,17 @@ def fit(
     if isinstance(objective, FineTuningObjective):
         objective.start(generator)
     rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None
-    module = TrainingModule(generator, objective, plan, settings, rollouts)
+    module = TrainingModule(generator, objective, plan, settings, rollouts, say)
     keeper = RoundKeeper(validator, work, settings.patience, say, track)
     callbacks: list[lightning.Callback] = [keeper]
     if progress:
         callbacks.append(StepProgress(plan.num_batches))
     precision = resolve_precision(settings.precision, device)
-    checkpoint = work / LAST_FILE
+    checkpoint = whole_checkpoint(work)
     say(
         f"  {plan.num_targets:,} targets an epoch, {plan.num_batches:,} batches in all, {precision}, "
         f"{sum(p.numel() for p in generator.parameters()):,} weights, validation on {len(validator.users):,} users"
-        + (", resuming" if checkpoint.exists() else "")
+        + (", resuming" if checkpoint else "")
     )
     with _quiet_lightning():
         trainer = lightning.Trainer(
@@ -115,7 +116,7 @@ def fit(
             default_root_dir=work,
         )
         generator.train()
-        trainer.fit(module, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+        trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
     generator.to(device)
     keeper.load_best(module)
     generator.eval()

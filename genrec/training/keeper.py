@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import lightning
 from safetensors.torch import load_file, save_file
 
-from genrec.errors import ConfigError
+from genrec.errors import ArtifactError
+from genrec.fingerprints import sha256_file
+from genrec.training.finite import check_weights
 from genrec.training.module import TrainingModule
 from genrec.training.validation import Validator
 
@@ -44,6 +46,7 @@ class RoundKeeper(lightning.Callback):
     ) -> None:
         self.validator, self.work, self.patience, self.say, self.track = validator, work, patience, say, track
         self.history: list[dict[str, float]] = []
+        self._best_sha: str | None = None
         self._started = self._round_started = time.perf_counter()
         self._rounds_here = self._targets_before = 0
 
@@ -67,10 +70,7 @@ class RoundKeeper(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
         seconds = time.perf_counter() - self._round_started
-        loss = float(trainer.callback_metrics["train/loss"])
-        if not math.isfinite(loss):
-            got = f"{loss} at step {trainer.global_step}"
-            raise ConfigError("train/loss", expected="a finite number", got=got, fix="lower train.lr or use precision=fp32")
+        check_weights(pl_module.generator, trainer.global_step - 1, pl_module.plan)
         row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
         row |= {key: float(part) for key, part in trainer.callback_metrics.items() if key.startswith("train/")}
         row |= self.validator.measure(pl_module.generator)
@@ -79,6 +79,7 @@ class RoundKeeper(lightning.Callback):
         if self.best is row:
             tensors = {name: tensor.contiguous() for name, tensor in pl_module.generator.state_dict().items()}
             save_file(tensors, self.work / f"{BEST_FILE}.tmp")
+            self._best_sha = sha256_file(self.work / f"{BEST_FILE}.tmp")
             os.replace(self.work / f"{BEST_FILE}.tmp", self.work / BEST_FILE)
         trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
         os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
@@ -88,14 +89,20 @@ class RoundKeeper(lightning.Callback):
             trainer.should_stop = True
 
     def load_best(self, module: TrainingModule) -> None:
-        """Puts the best weights into the generator."""
+        """Puts the best weights into the generator.
+
+        Raises:
+            ArtifactError: when they are not the ones that were written.
+        """
+        if self._best_sha is not None and sha256_file(self.work / BEST_FILE) != self._best_sha:
+            raise _damaged(self.work / BEST_FILE, f"weights of sha256 {self._best_sha}", "others")
         module.generator.load_state_dict(load_file(self.work / BEST_FILE))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
+        return {"history": self.history, "best_sha": self._best_sha}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = list(state_dict["history"])
+        self.history, self._best_sha = list(state_dict["history"]), state_dict.get("best_sha")
 
     def _out_of_patience(self) -> bool:
         if self.patience is None or self.best is None:
@@ -112,3 +119,29 @@ class RoundKeeper(lightning.Callback):
             f"  round {len(self.history)}/{module.num_rounds}: loss {row['train/loss']:.3f}, {score}{mark}, "
             f"{speed:,.0f} targets/s, {left / 60:.1f} min left"
         )
+
+
+def whole_checkpoint(work: Path) -> Path | None:
+    """The checkpoint to go on from, if there is one. (It is a zip archive, whose checksums torch writes and does not read.)
+
+    Raises:
+        ArtifactError: when it is damaged.
+    """
+    file = work / LAST_FILE
+    if not file.exists():
+        return None
+    try:
+        with zipfile.ZipFile(file) as archive:
+            bad = archive.testzip()
+    except OSError:
+        raise
+    except Exception as error:  # whatever a parser makes of damage
+        raise _damaged(file, "a checkpoint", str(error) or type(error).__name__) from error
+    if bad is not None:
+        raise _damaged(file, "a checkpoint", f"another checksum of {bad}")
+    return file
+
+
+def _damaged(file: Path, expected: str, got: str) -> ArtifactError:
+    fix = f"damaged; remove it (rm -r {file.parent}) and run the same command: training begins anew"
+    return ArtifactError(file, expected=expected, got=got, fix=fix)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor, nn
 
-from genrec.protocols import Objective
+from genrec.batch import Batch
+from genrec.machine import is_out_of_memory
+from genrec.protocols import LossTerms, Objective
+from genrec.training.finite import check_loss
+from genrec.training.halves import in_halves
 from genrec.training.plan import BatchPlan, TrainingBatch
 from genrec.training.rollouts import Rollouts
 from genrec.training.settings import TrainSettings
@@ -33,6 +38,8 @@ class TrainingModule(lightning.LightningModule):
 
     Everything random in a step comes from (seed, step) and the learning rate from the step, so a run that was killed and
     resumed from a checkpoint is the run that was not.
+
+    A batch that memory has no room for is trained in two halves (see ``in_halves``), and so is every later one of its size.
     """
 
     def __init__(
@@ -42,12 +49,14 @@ class TrainingModule(lightning.LightningModule):
         plan: BatchPlan,
         settings: TrainSettings,
         rollouts: Rollouts | None = None,
+        say: Callable[[str], None] = print,
     ) -> None:
         super().__init__()
         self.generator = generator
-        self.objective, self.plan, self.settings, self.rollouts = objective, plan, settings, rollouts
+        self.objective, self.plan, self.settings, self.rollouts, self.say = objective, plan, settings, rollouts, say
         self.num_rounds = min(settings.num_validations, plan.num_batches)
         self.targets_seen = 0
+        self._room: int | None = None  # states of a batch that memory had no room for
 
     def round_bounds(self, number: int) -> tuple[int, int]:
         """First and last (exclusive) step of a round."""
@@ -70,6 +79,7 @@ class TrainingModule(lightning.LightningModule):
         return TrainingBatch(batch.batch.to(device), batch.step, batch.progress)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        self._batch = batch
         seed = self.settings.seed * 1_000_003 + batch.step
         torch.manual_seed(seed)
         if self.rollouts is not None:
@@ -79,12 +89,38 @@ class TrainingModule(lightning.LightningModule):
             group["lr"] = lr
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        terms = self.objective.loss(self.generator, batch.batch, self.rollouts)
+        if self._fits(batch.batch):
+            terms = self._loss(batch.batch)
+            loss, self._terms = terms.total, replace(terms, total=terms.total.detach())  # no graph outlives its step
+        else:
+            loss, self._terms = in_halves(self._loss, batch.batch, self.generator.parameters())
+        check_loss(loss, batch.step, self.plan)
+        return loss
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        whole, batch = self._fits(self._batch.batch), self._batch.batch
+        try:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not whole or len(batch) < 2 or not is_out_of_memory(error):
+                raise
+        # Here the error is gone, and with it what its traceback held in memory.
+        self._room = batch.history.numel()
+        self.say(f"  out of memory at step {self._batch.step}: batches as long ({self._room:,} states) are trained in halves")
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+
+    def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:
         num_targets = batch.batch.num_targets
         self.targets_seen += num_targets
-        figures = {"train/loss": terms.total.detach()} | {f"train/loss_{name}": part for name, part in terms.parts.items()}
+        figures = {"train/loss": self._terms.total} | {f"train/loss_{name}": part for name, part in self._terms.parts.items()}
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=num_targets)  # a round's mean per target
-        return terms.total
+
+    def _fits(self, batch: Batch) -> bool:
+        return self._room is None or batch.history.numel() < self._room
+
+    def _loss(self, batch: Batch) -> LossTerms:
+        return self.objective.loss(self.generator, batch, self.rollouts)  # type: ignore[arg-type]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["targets_seen"] = self.targets_seen

@@ -92,6 +92,15 @@ class BatchPlan:
         total = sum(self._counts)
         return min(total, max(1, round(total * self._share)))
 
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the targets, the last of which ``max_targets`` may cut short."""
+        return len(self._counts)
+
+    def epoch_of(self, step: int) -> int:
+        """The pass that a step belongs to, from 1."""
+        return int(np.searchsorted(np.cumsum(self._counts), step, side="right")) + 1
+
     def batches(self, first_step: int = 0, last_step: int | None = None) -> Iterator[TrainingBatch]:
         """Batches ``first_step`` up to (not including) ``last_step``."""
         last_step = self.num_batches if last_step is None else min(last_step, self.num_batches)
