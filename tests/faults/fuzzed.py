@@ -1,0 +1,71 @@
+"""Requests as nobody in their right mind would send them, and those that are nearly right."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+_COLUMNS = ("even", "item_id", "code_0", "odd", "`item_id`", "null", "ÄÖ")
+_VALUES = ("true", "3", "-1e400", "'i3'", '"i', "null", "[1]", "9" * 30, "0x1f", "'\\''", "NaN")
+_SIGNS = ("==", "!=", "<", ">=", "in", "not in", "is", "is not", "=", "&&", "like", "; drop table items")
+_test = st.tuples(st.sampled_from(_COLUMNS), st.sampled_from(_SIGNS), st.sampled_from(_VALUES)).map(" ".join)
+_tree = st.recursive(
+    _test,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from([" and ", " or ", " not "]), inner).map("".join),
+        inner.map("not {}".format),
+        inner.map("({})".format),
+    ),
+    max_leaves=6,
+)
+_words = st.lists(st.sampled_from((*_COLUMNS, *_VALUES, *_SIGNS, "(", ")", ",")), max_size=9).map(" ".join)
+filters = st.one_of(_tree, _words, st.text())
+ids = st.sampled_from([f"i{number}" for number in range(15)] + ["", "nobody", "i1\0", "\ud800", "x" * 1001])
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), ids)
+junk = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5
+)
+
+
+def _or_junk(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(strategy, strategy, strategy, junk)
+
+
+def _body(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[Any]:
+    fields = {name: _or_junk(strategy) for name, strategy in (required | optional).items()}
+    needed = {name: fields[name] for name in required}
+    whole = st.fixed_dictionaries(needed, optional={name: fields[name] for name in optional})
+    lacking = st.fixed_dictionaries({}, optional={**fields, "more": junk})
+    return st.one_of(whole, whole, lacking, junk)
+
+
+_amounts = st.one_of(st.floats(-5, 5), st.floats())
+_item = st.fixed_dictionaries({}, optional={"item_id": ids, "even": _or_junk(st.booleans()), "colour": scalars})
+_wishes = {
+    "k": st.integers(-1, 30),
+    "filter": filters,
+    "steer": st.dictionaries(filters, _amounts, max_size=3),
+    "quota": st.dictionaries(st.sampled_from(_COLUMNS), st.integers(-1, 3), max_size=2),
+    "exclude_seen": st.booleans(),
+}
+BODIES = {
+    "/recommend": _body({"histories": st.lists(st.lists(ids, max_size=6), max_size=4)}, _wishes),
+    "/similar": _body({"item_id": ids}, {"k": st.integers(-1, 30), "filter": filters}),
+    "/items": _body({"items": st.lists(_item, max_size=3)}, {}),
+}
+
+
+@st.composite
+def fuzzed(draw: st.DrawFn) -> tuple[str, str, bytes]:
+    """Method, path with query, body."""
+    if draw(st.integers(0, 19)) == 0:
+        return "DELETE", "/items?" + draw(st.text(st.characters(codec="ascii"), max_size=30)), b""
+    path = draw(st.sampled_from([*BODIES, "/recommend", "/recommend"]))
+    body = json.dumps(draw(BODIES[path])).encode()
+    place = draw(st.integers(0, 9))
+    if place == 0:
+        cut = draw(st.integers(0, len(body)))
+        body = body[:cut] + draw(st.binary(max_size=4)) + body[cut + draw(st.integers(0, 3)) :]
+    return "POST", path, body
