@@ -28,7 +28,7 @@ MODULES = [importlib.import_module(f"error_cases.{module.name}") for module in p
 CASES = [
     pytest.param(case, id=f"{module.__name__.rpartition('.')[2]}-{case.name}") for module in MODULES for case in module.CASES
 ]
-KINDS = {"ConfigError", "DataError", "ArtifactError", "UnknownKeyError"}
+KINDS = {"ConfigError", "DataError", "ArtifactError", "MachineError", "UnknownKeyError"}
 
 made_at: set[tuple[str, int]] = set()  # (file, line) of every error made by a case
 ran: set[int] = set()  # cases that this process has run: of several processes, none runs all rows by itself

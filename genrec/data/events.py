@@ -84,9 +84,13 @@ def catalogue_after(before: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """The rows of ``before`` as they are, then those of ``items`` whose ``item_id`` it lacks.
 
     Raises:
-        DataError: when a column holds something else in the two.
+        DataError: when later items lack a column, or one holds something else in the two.
     """
     later = items.join(before.select(ITEM_ID), on=ITEM_ID, how="anti", maintain_order="left")
+    lacking = [name for name in before.columns if name not in later.columns]
+    if later.height and lacking:  # nulls in their place would give the items IDs that say nothing of them
+        expected = f"the columns of the run that is extended ({', '.join(before.columns)})"
+        raise DataError("items", expected=expected, got=f"no {lacking[0]}", fix="add it, empty where nothing is known")
     types = pl.Schema({name: kind for name, kind in before.schema.items() if name in later.columns and kind != pl.Null})
     try:
         return pl.concat([before, later.cast(types)], how="diagonal_relaxed")

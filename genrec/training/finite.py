@@ -18,7 +18,9 @@ def check_loss(loss: Tensor, step: int, plan: BatchPlan) -> None:
         ConfigError: with the step and the epoch.
     """
     if not torch.isfinite(loss):
-        raise ConfigError("train/loss", expected="a finite number", got=f"{float(loss)} {_place(step, plan)}", fix=_FIX)
+        raise ConfigError(
+            "train/loss", expected="a finite number", got=f"{float(loss.detach())} {_place(step, plan)}", fix=_FIX
+        )
 
 
 def check_weights(generator: nn.Module, step: int, plan: BatchPlan) -> None:

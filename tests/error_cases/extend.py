@@ -40,6 +40,11 @@ def types(scene: Scene) -> Any:
     return catalogue_after(old, pl.DataFrame({"item_id": ["b"], "price": ["cheap"]}))
 
 
+def columns(scene: Scene) -> Any:
+    old = pl.DataFrame({"item_id": ["a"], "price": [1.5]})
+    return catalogue_after(old, pl.DataFrame({"item_id": ["b"]}))
+
+
 def full(scene: Scene) -> Any:
     context = CollisionContext(item_ids=pl.Series(["late"]), train_counts=np.zeros(1, np.int64))
     return find_places(np.array([[0], [1]]), np.array([[0]]), (2,), context)
@@ -50,5 +55,6 @@ CASES = [
     Case("a run extends itself", ConfigError, "got shop", itself),
     Case("fitted otherwise", ConfigError, "got 9", other_settings),
     Case("a column of another type", DataError, "cheap", types),
+    Case("a column that is missing", DataError, "no price", columns),
     Case("no free place", DataError, "late", full),
 ]
