@@ -1,9 +1,9 @@
-"""Answers under concurrent change: lists asked for while items come, go and whole bundles are swapped, every item of them checked.
+"""Answers under concurrent change: items come and go and bundles are swapped while lists are asked for; every item is checked.
 
     python tests/benchmarks/legality.py BUNDLE [--answers 100000] [--seed 0]
 
-Runs the service's own batcher, journal and live recommender in this process; without BUNDLE, a shop of arbitrary logits. An item
-of an answer is wrong when it is
+Runs the service's own batcher, journal and live recommender in this process; without BUNDLE, a shop of arbitrary logits. An
+item is wrong when it is
 
     illegal      in no catalogue that was ever served and never added
     duplicate    twice in one list

@@ -27,8 +27,6 @@ CASES = [
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
     ),
     Case("of safetensors", MachineError, "No space left", raised(RuntimeError("I/O error: No space left (os error 28)"))),
-    Case(
-        "memory of the CPU", MachineError, "allocate 8 bytes", raised(RuntimeError("can't allocate memory: allocate 8 bytes"))
-    ),
+    Case("memory of the CPU", MachineError, "allocate memory", raised(RuntimeError("can't allocate memory: 8"))),
     Case("memory of Python", MachineError, "MemoryError", raised(MemoryError())),
 ]

@@ -20,6 +20,10 @@ ROOMS = ["training/finite.py", "training/keeper.py"]
 PLAN = BatchPlan(Sequences(np.arange(9, dtype=np.int32), np.array([0, 4, 9])), max_history_len=5, batch_states=4, epochs=3)
 
 
+def no_loss(scene: Scene) -> Any:
+    check_loss(torch.tensor(torch.nan), 5, PLAN)
+
+
 def no_weight(scene: Scene) -> Any:
     generator = torch.nn.Linear(2, 2)
     torch.nn.init.constant_(generator.bias, torch.inf)

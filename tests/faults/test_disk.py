@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from genrec.cli import main
 from genrec.config import compose
 from genrec.runs import Run
 from genrec.serving.journal import JOURNAL_FILE, Journal
-from genrec.stages.pipeline import execute
 
 REFUSALS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES)
 WRITING = (("open", "replace", "rename", "fsync", "pwrite", "ftruncate"), ("rmtree", "copytree"), PATH_METHODS[:-1])
@@ -55,26 +55,38 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[toy_pipelin
 
 
 def test_a_disk_that_refuses_once_at_any_moment_of_a_run(
-    toy: toy_pipeline.Built, tmp_path: Path, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    toy: toy_pipeline.Built,
+    tmp_path: Path,
+    ledger: Ledger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def words(name: str) -> list[str]:
+        """Of the command; what they compose to is worked out here once, since hydra takes longer than the run."""
+        config = replace(settings, tree={**settings.tree, "paths": {"runs": str(tmp_path / name)}})
+        monkeypatch.setattr("genrec.stages.sweep.compose", lambda overrides: config)
+        return ["train"]
+
+    settings = compose()
     with pytest.MonkeyPatch.context() as patch:
         counted = Disk(patch, errno.EIO)
-        expected = contents(execute(compose([f"paths.runs={tmp_path}/straight"]), until="train"))
+        assert main(words("straight")) == 0
+    expected = contents(Run(tmp_path / "straight" / "default"))
     assert counted.count > 60
     for deadly in range(1, counted.count + 1):
-        words = [f"paths.runs={tmp_path}/refused{deadly}"]
+        command, run = words(f"refused{deadly}"), Run(tmp_path / f"refused{deadly}" / "default")
         with pytest.MonkeyPatch.context() as patch:
             disk = Disk(patch, REFUSALS[deadly % len(REFUSALS)])
             disk.deadly = deadly
             capsys.readouterr()
-            code = main(["train", *words])
+            code = main(command)
         told = capsys.readouterr().err
         if not disk.refused:
             continue
         ledger.inject(f"disk: {errno.errorcode[disk.number]}")
         if code:  # what is only tidied up may be refused: the run goes on
             ledger.told_by_command(deadly, code, told, os.strerror(disk.number))
-        run = execute(compose(words), until="train", say=lambda line: None)
+        ledger.kept(f"the command after refusal {deadly}", main(command) == 0)
         ledger.kept(f"the run after refusal {deadly}", contents(run) == expected)
 
 
@@ -146,9 +158,9 @@ def test_a_journal_on_a_disk_that_is_really_full(tmp_path: Path, ledger: Ledger)
 def test_a_run_on_a_disk_that_is_really_full_and_then_read_only(
     toy: toy_pipeline.Built, tmp_path: Path, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with small_disk(tmp_path / "small", 40) as folder:
+    with small_disk(tmp_path / "small", 400) as folder:
         filling = folder / "filling"
-        for free in range(0, 40, 4):  # kilobytes
+        for free in range(0, 400, 16):  # kilobytes
             shutil.rmtree(folder / "runs", ignore_errors=True)
             filling.write_bytes(b"")
             while True:
