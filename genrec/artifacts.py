@@ -9,28 +9,27 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genrec import __version__
+from genrec.environment import environment
 from genrec.errors import ArtifactError
 from genrec.fingerprints import ContentHashes, digest, sha256_file
+from genrec.locks import held
 
 SCHEMA = 2  # of manifest.json
 UNSEALED = 1  # the schema before manifests had a seal: still opened, with nothing to hold the manifest itself against
 MANIFEST, SEAL = "manifest.json", "seal"
-_TOLD_VERSIONS = ("torch", "lightning", "transformers", "numpy", "scipy", "scikit-learn", "polars", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -233,15 +232,14 @@ class Store:
                 "external": dict(external or {}),
                 "inputs": dict(inputs),
                 "files": {name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for name, file in _files(draft)},
-                "environment": {**_environment(), **machine()},
+                "environment": {**environment(), **machine()},
                 "seconds": round(seconds, 2),
                 "facts": dict(facts),
             }
             for path in draft.rglob("*"):
                 _sync(path)
-            text = json.dumps(manifest, indent=2, ensure_ascii=False)
-            sealed = {**manifest, SEAL: digest(json.loads(text))}  # as it will be read: a tuple is a list by then
-            (draft / MANIFEST).write_text(json.dumps(sealed, indent=2, ensure_ascii=False), encoding="utf-8")
+            text = json.dumps(sealed(manifest), indent=2, ensure_ascii=False)
+            (draft / MANIFEST).write_text(text, encoding="utf-8")
             _sync(draft / MANIFEST)
             _sync(draft)
             os.rename(draft, final)
@@ -290,35 +288,10 @@ class Store:
         )
 
 
-@contextmanager
-def held(path: Path, *, doing: str, say: Callable[[str], None] = print) -> Iterator[None]:
-    """Holds a lock file, which the system lets go of on any death; waits for another holder and says so.
-
-    Args:
-        path: of the file; it and its folder are made where they are not there.
-        doing: what whoever has it is doing.
-        say: prints a line.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-                say(f"waiting: process {holder} is {doing}")
-                start = time.monotonic()
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                say(f"waited {time.monotonic() - start:.0f} s for {path}")
-            if not _is_same_file(handle, path):  # `gc` removed the file while we waited for it
-                continue
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
-            yield
-            return
-        finally:
-            os.close(handle)
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest with the hash of its own content: it tells the hashes of all other files, and nobody else tells its own."""
+    content = json.loads(json.dumps({key: value for key, value in manifest.items() if key != SEAL}))  # as it will be read
+    return {**content, SEAL: digest(content)}
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
@@ -331,38 +304,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _is_same_file(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-@cache
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _environment() -> dict[str, Any]:
-    versions = {name: _version(name) for name in _TOLD_VERSIONS}
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpus": os.cpu_count(),
-        **versions,
-    }
-
-
-def _processor() -> str:
-    """The processor's name; ``platform.processor()`` is empty on most Linux systems."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genrec.artifacts import MANIFEST, Artifact, Store, held
+from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
+from genrec.locks import held
 
 STORE = ".store"  # inside paths.runs
 RECORD, LOCK = "run.json", ".lock"

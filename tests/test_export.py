@@ -18,6 +18,7 @@ import yaml
 
 import genrec
 from genrec import components
+from genrec.artifacts import sealed
 from genrec.components import instantiate
 from genrec.dataset import Dataset
 from genrec.errors import ArtifactError, ConfigError
@@ -89,7 +90,7 @@ def rewritten(source: Path, target: Path, change: Callable[[dict[str, Any]], Non
     change(bundle)
     file.write_text(json.dumps(bundle))
     manifest["files"]["bundle.json"] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-    (target / "manifest.json").write_text(json.dumps(manifest))
+    (target / "manifest.json").write_text(json.dumps(sealed(manifest)))
     return target
 
 

@@ -13,7 +13,7 @@ import genrec
 ROOT = Path(genrec.__file__).parent
 FLOORS = {
     0: {"errors", "machine", "types"},
-    1: {"artifacts", "components", "config", "fingerprints", "runs"},
+    1: {"artifacts", "components", "config", "environment", "fingerprints", "locks", "runs"},
     2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},
     4: {"training", "audits"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ import torch
 
 import genrec
 from error_cases import Case, Scene
+from genrec.artifacts import Store
 from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.serving.catalogue import Catalogue
@@ -51,10 +53,11 @@ def no_journal(scene: Scene) -> Any:
 
 
 def of_tomorrow(scene: Scene) -> Any:
-    manifest = {"kind": "bundle", "schema": 1, "stage": "export", "files": {}}
-    (scene.path / "manifest.json").write_text(json.dumps(manifest))
-    (scene.path / "bundle.json").write_text(json.dumps({"schema": 99, "genrec": "7.0"}))
-    return genrec.load(scene.path)
+    def build(folder: Path, work: Path) -> dict[str, Any]:
+        (folder / "bundle.json").write_text(json.dumps({"schema": 99, "genrec": "7.0"}))
+        return {}
+
+    return genrec.load(Store(scene.path).make("bundle", "f1", build, stage="export", config={}, inputs={}).path)
 
 
 CASES = [

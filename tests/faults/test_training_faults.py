@@ -225,6 +225,7 @@ def test_an_eta_while_the_wall_clock_jumps(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_checkpoint_that_is_damaged(straight: tuple[dict[str, torch.Tensor], Fitted], tmp_path: Path, ledger: Ledger) -> None:
     """Killed after the last round, so that the checkpoint and the best weights both decide the result."""
+    (tmp_path / "work").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RoundKeeper, "load_best", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -64,12 +64,18 @@ def test_the_second_says_whom_it_waits_for(toy: toy_pipeline.Built, tmp_path: Pa
     def hold() -> None:
         with folder.alone():
             (tmp_path / "held").touch()
-            time.sleep(0.3)
+            while not (tmp_path / "seen").exists():
+                time.sleep(0.01)
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("waiting"):
+            (tmp_path / "seen").touch()
 
     child, said = forked(hold), list[str]()
     while not (tmp_path / "held").exists():
         time.sleep(0.01)
-    run(3, said)
+    execute(compose(), until="train", say=say)
     ledger.inject("two runs into one folder")
     os.waitpid(child, 0)
     assert any(f"waiting: process {child} is working on {folder.path}" in line for line in said)
