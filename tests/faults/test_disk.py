@@ -188,7 +188,7 @@ def test_a_run_on_a_disk_that_is_really_full_and_then_read_only(
                 code = main([*words, f"paths.runs={folder}/runs"])
                 ledger.told_by_command(words, code, capsys.readouterr().err, "Read-only file system")
             assert main(["show", str(folder / "runs" / "default")]) == 0, "looking needs no writing"
-            assert main(["run", "--plan", f"paths.runs={folder}/runs"]) == 0
+            assert main(["train", "--plan", f"paths.runs={folder}/runs"]) == 0
             ledger.refused(
                 "journal: read-only file system", "opened", lambda: Journal(folder / "state"), "Read-only file system"
             )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +24,8 @@ from genrec.stages.pipeline import execute
 ADDED, REMOVED = "added", "removed"
 
 
-def forked(work: Callable[[Callable[[str], None]], None], *, kill_after: float) -> list[str]:
-    """What a child had told before it was killed, so many seconds after its first word."""
+def forked(work: Callable[[Callable[[str], None]], None], *, words: int, seconds: float) -> list[str]:
+    """What a child had told before it was killed, so many seconds after so many words."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -35,11 +35,11 @@ def forked(work: Callable[[Callable[[str], None]], None], *, kill_after: float) 
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as told:
-        assert select.select([told], [], [], 60)[0], "the child never spoke"
-        select.select([], [], [], kill_after)
+        lines = [told.readline() for _ in range(words)]
+        time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        return [line.rstrip("\n") for line in told if line.endswith("\n")]
+        return [line.rstrip("\n") for line in (*lines, *told) if line.endswith("\n")]
 
 
 def test_a_journal_killed_while_it_writes(tmp_path: Path, ledger: Ledger) -> None:
@@ -59,7 +59,7 @@ def test_a_journal_killed_while_it_writes(tmp_path: Path, ledger: Ledger) -> Non
 
     moments, state = random.Random(7), dict[str, str]()
     for attempt in range(40):
-        told = forked(write, kill_after=moments.uniform(0, 0.03))
+        told = forked(write, words=moments.randrange(1, 12), seconds=moments.uniform(0, 0.003))
         ledger.inject("journal killed")
         for line in told[1:]:
             what, _, item = line.partition(" ")

@@ -143,8 +143,7 @@ def test_halves_leave_the_gradient_of_the_whole() -> None:
             torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("where", ["forward", "backward"])
-@pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(("where", "error"), list(zip(["forward", "backward"] * 2, FULL, strict=True)))
 def test_a_batch_that_memory_has_no_room_for(
     where: str, error: Exception, straight: tuple[dict[str, torch.Tensor], Fitted], tmp_path: Path, ledger: Ledger
 ) -> None:
@@ -187,9 +186,13 @@ def test_memory_that_is_short_for_half_a_batch_too(tmp_path: Path, ledger: Ledge
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(lightning.Trainer, "save_checkpoint"), (keeper_module, "save_file"), (os, "replace")], ids=str
+    ("owner", "name", "number"),
+    [
+        (lightning.Trainer, "save_checkpoint", errno.ENOSPC),
+        (keeper_module, "save_file", errno.EIO),
+        (os, "replace", errno.ENOSPC),
+    ],
 )
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_refuses_a_checkpoint(
     owner: Any, name: str, number: int, straight: tuple[dict[str, torch.Tensor], Fitted], tmp_path: Path, ledger: Ledger
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import toy_pipeline
 from ledger import Ledger
 
 from genrec.artifacts import Artifact
-from genrec.config import compose
+from genrec.config import Config, compose
 from genrec.runs import Run
 from genrec.serving.journal import Journal
 from genrec.stages.pipeline import execute
@@ -37,15 +38,16 @@ def forked(work: Callable[[], object]) -> int:
     return child
 
 
-def run(number: int, said: list[str]) -> Run:
-    return execute(compose([f"tokenizer.num_levels={number}"]), until="train", say=said.append)
-
-
 def test_two_runs_into_one_folder(toy: toy_pipeline.Built, tmp_path: Path, ledger: Ledger) -> None:
     """With other settings: the folder is the one's or the other's, as if they had come one after the other."""
+
+    def config(number: int) -> Config:
+        return replace(settings, tree={**settings.tree, "tokenizer": {**settings.tree["tokenizer"], "num_levels": number}})
+
+    settings = compose()
     for attempt in range(12):
         numbers = (10 + attempt, 100 + attempt)
-        children = [forked(partial(run, number, [])) for number in numbers]
+        children = [forked(partial(execute, config(number), until="train", say=lambda line: None)) for number in numbers]
         ledger.inject("two runs into one folder", len(children) - 1)
         for child in children:
             assert os.waitpid(child, 0)[1] == 0
