@@ -49,6 +49,7 @@ class Journal:
 
     def __init__(self, folder: Path | None) -> None:
         self._where = str(folder or "state_dir")
+        self._lock: int | None
         self._lock, known = (None, 0) if folder is None else _locked(folder)
         try:
             self._database, self._writes = self._opened(":memory:" if folder is None else folder / JOURNAL_FILE, known)

@@ -120,7 +120,7 @@ class TrainingModule(lightning.LightningModule):
         return self._room is None or batch.history.numel() < self._room
 
     def _loss(self, batch: Batch) -> LossTerms:
-        return self.objective.loss(self.generator, batch, self.rollouts)  # type: ignore[arg-type]
+        return self.objective.loss(self.generator, batch, self.rollouts)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["targets_seen"] = self.targets_seen

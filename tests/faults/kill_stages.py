@@ -88,6 +88,7 @@ def main(root: Path, kills: int, seed: int) -> dict[str, Any]:
             killed_in(runs, stage, moments.uniform(0, length))
             before = finished(run)
             to_the_end(runs)
+            print(f"killed in {stage}, with {', '.join(before) or 'nothing'}", file=sys.stderr, flush=True)
             done[stage] = done.get(stage, 0) + 1
             if contents(run) != expected:
                 different.append(f"{stage} {attempt}: other files")
