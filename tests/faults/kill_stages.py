@@ -29,7 +29,7 @@ from genrec.runs import Run
 from genrec.stages.pipeline import STAGES, load_stage
 
 SHOP = [
-    *("data=demo", "data.num_users=60", "data.num_items=60", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),
+    *("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),
     *("train.epochs=2", "train.num_validations=2", "device=cpu", "name=shop", "threads=1"),
     *("generator.dim=16", "generator.num_heads=2", "generator.num_history_layers=1", "generator.num_decoder_layers=1"),
 ]

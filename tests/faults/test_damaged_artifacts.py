@@ -23,7 +23,7 @@ from genrec.runs import STORE, Run
 from genrec.stages.pipeline import execute
 
 REAL = [
-    *("data=demo", "data.num_users=60", "data.num_items=60", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),
+    *("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),
     *("train.epochs=1", "train.num_validations=1", "device=cpu", "name=real"),
     *("generator.dim=16", "generator.num_heads=2", "generator.num_history_layers=1", "generator.num_decoder_layers=1"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from ledger import Ledger
 
+import genrec
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 KILLS_OF_THE_SERVICE, KILLS_OF_A_STAGE = 20, 2
 
@@ -18,7 +21,8 @@ KILLS_OF_THE_SERVICE, KILLS_OF_A_STAGE = 20, 2
 def counted(script: str, *words: Any) -> Any:
     """What a script of this folder prints."""
     command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(genrec.__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
