@@ -102,7 +102,7 @@ class EncDec(nn.Module):
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items; states beyond a history are meaningless but harmless."""
         items = self.item_embedding(batch.history.clamp(min=0))
-        start = self.start.expand(len(batch), 1, -1)
+        start = self.start.expand(items.shape[0], 1, -1)  # not len(batch): exporters give symbols for sizes
         x = self.input_dropout(self.input_norm(torch.cat([start, items], dim=1)))
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
@@ -157,7 +157,7 @@ class EncDec(nn.Module):
         outside = position > batch.lengths.unsqueeze(-1)  # [batch, states]
         bias = bias.transpose(0, 1).masked_fill(outside.unsqueeze(1), float("-inf")).unsqueeze(2)
         return DecoderState(
-            state=states[torch.arange(len(batch), device=states.device), batch.lengths],
+            state=states[torch.arange(states.shape[0], device=states.device), batch.lengths],
             history=tuple(block.to_history.keys_values(states) for block in self.code_blocks),
             bias=bias,
             codes=tuple(CodeCache() for _ in self.code_blocks),
@@ -188,7 +188,7 @@ class EncDec(nn.Module):
         """The dense head's logits of all items for the next position of each history."""
         assert self.item_query is not None, "trained without item_head"
         states = self.history_states(batch)
-        last = states[torch.arange(len(batch), device=states.device), batch.lengths]
+        last = states[torch.arange(states.shape[0], device=states.device), batch.lengths]
         return self.item_query(last) @ self.item_table().T
 
     def item_table(self) -> Float[Tensor, "items dim"]:

@@ -120,7 +120,7 @@ class CodeDecoder(nn.Module):
         bias = self.distance_bias.weight[:, distance.clamp(0, self.distance_bias.max_distance)].transpose(0, 1)
         memory = memory.flatten(1, 2)
         return DecoderState(
-            state=states[torch.arange(len(states), device=states.device), lengths],
+            state=states[torch.arange(states.shape[0], device=states.device), lengths],
             history=tuple(block.to_history.keys_values(memory) for block in self.blocks),
             bias=bias.masked_fill((distance < 0).unsqueeze(1), float("-inf")).unsqueeze(2),
             codes=tuple(CodeCache() for _ in self.blocks),

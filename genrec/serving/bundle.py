@@ -18,7 +18,7 @@ from genrec.serving.intake import BundleIntake
 from genrec.serving.item_table import ItemTable
 from genrec.sids import SIDTable
 from genrec.stages.embed import read_vectors
-from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SCHEMA
+from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SCHEMA, generator_folder
 from genrec.stages.recommend import with_newcomers
 from genrec.stages.train import num_trained, open_generator
 from genrec.trie import PrefixTrie
@@ -62,7 +62,7 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = ()) -> Catalogue:
         return with_newcomers(strategy, vectors, trained, bundle["new_share"]) if newcomers else strategy
 
     return Catalogue(
-        generator=open_generator(path / "generator", sids, trie, encoder),
+        generator=open_generator(generator_folder(path), sids, trie, encoder),
         strategy=strategy_for(items.height, vectors),
         table=ItemTable(items, sids),
         trie=trie,

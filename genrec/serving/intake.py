@@ -18,6 +18,7 @@ from genrec.serving.item_table import ItemTable
 from genrec.sids import SIDTable, Stream
 from genrec.stages.assign import collision_context, streams_of
 from genrec.stages.embed import FITTED, JOINT, encoded
+from genrec.stages.export import generator_folder
 from genrec.stages.train import with_later_items
 from genrec.trie import PrefixTrie
 
@@ -63,7 +64,7 @@ class BundleIntake:
             catalogue,
             generator=with_later_items(
                 catalogue.generator,
-                self._path / "generator",
+                generator_folder(self._path),
                 sids,
                 trie,
                 later=items.height,

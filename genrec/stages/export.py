@@ -6,8 +6,12 @@ A bundle needs nothing outside itself (a text encoder's base model aside), so it
     items.parquet                              the catalogue, row number == item_idx
     generator/  sids/  encoder/  tokenizer/    the artifacts of these names as they are; the last three where needed
     calibration/                               of a fusion: its weights and fitted scorers
+    onnx/                                      the generator for another runtime; only where asked for
     sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
     README.md                                  the model card
+
+For the Hugging Face hub the generator's files stand at the top, where the hub looks for ``config.json`` and
+``model.safetensors``, and not in ``generator/``.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -31,6 +35,8 @@ from genrec.stages import recommend
 from genrec.stages.model_card import model_card
 from genrec.stages.stage import Stage, StageRun
 from genrec.stages.tokenize import encoder_if_needed
+from genrec.stages.train import CONFIG_FILE, open_generator
+from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID
 
 SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
@@ -46,11 +52,15 @@ class ExportSettings:
         title: of the model card.
         license: of the model, as an SPDX id for the model card, or None: not stated.
         columns: of the items to carry (``item_id`` always is), or None for all.
+        hub: lay it out for the Hugging Face hub.
+        runtime: "onnx" (for programs without PyTorch, see ``onnx_graphs``), or None.
     """
 
     title: str = "A genrec recommender"
     license: str | None = None
     columns: tuple[str, ...] | None = None
+    hub: bool = False
+    runtime: Literal["onnx"] | None = None
 
     def of(self, items: pl.DataFrame) -> pl.DataFrame:
         """The catalogue as the bundle carries it."""
@@ -78,10 +88,15 @@ def build(run: StageRun) -> dict[str, Any]:
     dataset = Dataset.load(run.inputs["dataset"].path)
     parts = {kind: run.inputs[kind] for kind in PARTS if kind in run.inputs}
     for kind, artifact in parts.items():
-        shutil.copytree(artifact.path, run.folder / kind, ignore=shutil.ignore_patterns(MANIFEST))
+        folder = run.folder if settings.hub and kind == "generator" else run.folder / kind
+        shutil.copytree(artifact.path, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+    if settings.hub:
+        _write_hub_config(run.folder / CONFIG_FILE)
     settings.of(dataset.items).write_parquet(run.folder / ITEMS_FILE)
     if "sids" in parts:
         _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, run.folder / "sids")
+    if settings.runtime == "onnx":
+        _write_onnx(parts, run.folder / "onnx")
 
     config = {"decoding": run.config["decoding"]}
     for artifact in parts.values():
@@ -103,6 +118,11 @@ def build(run: StageRun) -> dict[str, Any]:
     return {"schema": SCHEMA, "num_items": dataset.num_items, "parts": list(parts), "bytes": size}
 
 
+def generator_folder(bundle: Path) -> Path:
+    """Where a bundle has its generator: laid out for the hub, at the top."""
+    return bundle / "generator" if (bundle / "generator").is_dir() else bundle
+
+
 def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:
     """``item_id`` and a column ``code_<level>`` for each level, in the order of the catalogue."""
     return pl.DataFrame([item_ids.alias(ITEM_ID), *(pl.Series(f"code_{i}", codes) for i, codes in enumerate(sids.codes.T))])
@@ -111,6 +131,21 @@ def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:
 def _write_sids(sids: SIDTable, item_ids: pl.Series, folder: Path) -> None:
     sid_frame(sids, item_ids).write_csv(folder / "sids.csv")
     pl.DataFrame({ITEM_ID: item_ids, "codes": sids.codes.tolist()}).write_ndjson(folder / "sids.jsonl")
+
+
+def _write_hub_config(file: Path) -> None:
+    """Adds to the generator's own configuration what the hub shows."""
+    config = json.loads(file.read_text())
+    name = config["generator"][TARGET].rpartition(".")[2]
+    file.write_text(json.dumps({"model_type": "genrec", "architectures": [name], **config}, indent=2))
+
+
+def _write_onnx(parts: Mapping[str, Artifact], folder: Path) -> None:
+    from genrec.stages.onnx_graphs import write_onnx  # torch.onnx is slow to import
+
+    sids = SIDTable.load(parts["sids"].path) if "sids" in parts else None
+    trie = PrefixTrie.build(sids) if sids else None
+    write_onnx(open_generator(parts["generator"].path, sids, trie, parts.get("encoder")), trie, folder)
 
 
 def _source(dataset: Artifact) -> dict[str, Any]:

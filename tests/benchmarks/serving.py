@@ -2,16 +2,16 @@
 
     python tests/benchmarks/serving.py BUNDLE [--histories FILE] [--threads 2] [--seconds 10] [--bound 150] [--quick]
 
-A bundle that decodes with 20 beams: ``genrec export ... decoding=trie_beam decoding.num_beams=20 recommend.k=10``. Requests are one
-history each, k = 10, at random moments whatever has become of those before (an open loop with Poisson arrivals); a request's
-time runs from the moment it was due, so a server that stalls is charged for all who wait. A rate holds when 95 % of its answers
-came within the bound and all were 200; rates are tried for some seconds each, doubling first, then between the best that held
-and the least that did not. The rival is the same program told to run one request at a time (``batch=1``).
+A bundle with 20 beams: ``genrec export ... decoding=trie_beam decoding.num_beams=20 recommend.k=10``. Requests are one history
+each, k = 10, at random moments whatever has become of those before (an open loop with Poisson arrivals); a request's time runs
+from the moment it was due, so a server that stalls is charged for all who wait. A rate holds when 95 % of its answers came in
+time and all were 200; rates are tried for some seconds each, doubling first, then between the best that held and the least
+that did not. The rival is the same program told to run one request at a time (``batch=1``).
 
-Then three times the rate: what is answered and what is turned away, the server's memory before, at most and after, and whether 50
-requests, asked one by one, get byte for byte what they got before. Server and client share the machine: the client's share of the
-processor time of both stands in each row. Rows are printed as they are measured; the last line holds the ratio. The exit code is 1
-when something else than 200 and 429 was answered, or when the server was not what it had been.
+Then three times the rate: what is answered and what is turned away, the server's memory before, at most and after, and whether
+50 requests, asked one by one, get byte for byte what they got before. Server and client share the machine: each row has the
+client's share of the processor time of both. Rows are printed as they are measured; the last line holds the ratio. Exit code 1:
+something else than 200 and 429 was answered, nothing was turned away, or the answers were others afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,7 +164,9 @@ class Trial:
         return set(self.statuses) == {200} and self.p95 <= bound
 
     def row(self) -> dict[str, Any]:
-        times = {f"p{q}_ms": round(float(np.percentile(self.seconds, q)) * 1e3, 1) for q in (50, 95, 99)} if self.seconds else {}
+        times = (
+            {f"p{q}_ms": round(float(np.percentile(self.seconds, q)) * 1e3, 1) for q in (50, 95, 99)} if self.seconds else {}
+        )
         sent = self.statuses.total()
         return {
             "rate": round(self.rate, 1),
