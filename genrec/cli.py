@@ -56,16 +56,26 @@ def _dispatch(name: str, words: Sequence[str]) -> int:
         from genrec.errors import ConfigError, did_you_mean
 
         raise ConfigError("command", expected="a command of genrec", got=name, fix=did_you_mean(name, known))
-    command = importlib.import_module(f"genrec.commands.{'run' if name in STAGES else name.replace('-', '_')}")
+    is_stage = name in STAGES and not _names_a_place(name, words)
+    command = importlib.import_module(f"genrec.commands.{'run' if is_stage else name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
-        prog=f"genrec {name}", description=_summary(name), formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"genrec {name}",
+        description=_summary(name, ("stages", "commands") if is_stage else ("commands",)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if is_stage and name in _files("commands"):
+        parser.description += f"\nOf a bundle, `genrec {name} BUNDLE --help`: {_summary(name, ('commands',))}"
     _add_arguments(command, parser, words)
     options = parser.parse_intermixed_args(words)
-    if name in STAGES:
+    if is_stage:
         options.until = name
     code: int = command.main(options)
     return code
+
+
+def _names_a_place(name: str, words: Sequence[str]) -> bool:
+    """Whether a verb that is both begins with a folder to work on, and not with the settings of a run."""
+    return name in _files("commands") and bool(words) and "=" not in words[0] and not words[0].startswith("-")
 
 
 def _add_arguments(command: ModuleType, parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -78,9 +88,9 @@ def _files(folder: str) -> list[str]:
     return sorted(path.stem.replace("_", "-") for path in (_PACKAGE / folder).glob("[!_]*.py"))
 
 
-def _summary(name: str) -> str:
+def _summary(name: str, folders: Sequence[str] = ("stages", "commands")) -> str:
     """The first line of a verb's own file, read without importing it."""
-    for folder in ("stages", "commands"):
+    for folder in folders:
         file = _PACKAGE / folder / f"{name.replace('-', '_')}.py"
         if file.exists():
             first = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
@@ -92,7 +102,7 @@ def _overview() -> str:
     def table(names: Sequence[str]) -> list[str]:
         return [f"  {name:<11} {_summary(name)}" for name in names]
 
-    commands = [name for name in _files("commands") if name != "run"]
+    commands = [name for name in _files("commands") if name != "run" and name not in STAGES]
     return "\n".join(
         [
             "usage: genrec <command> [group=option] [key=value] ...",

@@ -1,4 +1,4 @@
-"""A catalogue of a generator of arbitrary logits, which takes in new items at random places."""
+"""Catalogues of arbitrary generators: one that takes in new items at random places, and one that looks at times."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import torch
 from small_world import ArbitraryLogits, sids_of
 
+from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.trie_beam import TrieBeam
+from genrec.generators.hstu import HSTU
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
 from genrec.sids import SIDTable
@@ -21,6 +24,16 @@ def shop(num_items: int, seed: int = 0) -> Catalogue:
         {"item_id": [f"i{row}" for row in range(num_items)], "even": [row % 2 == 0 for row in range(num_items)]}
     )
     return _catalogue(sids_of(num_items, seed=seed), items)
+
+
+def shop_by_times(num_items: int) -> Catalogue:
+    """Items i0, i1, ... of a generator that wants times with every history."""
+    torch.manual_seed(0)
+    generator = HSTU(num_items=num_items, dim=16, num_heads=2, num_layers=2, time_gaps=True).eval()
+    for weight in generator.parameters():
+        torch.nn.init.normal_(weight)
+    items = pl.DataFrame({"item_id": [f"i{row}" for row in range(num_items)]})
+    return Catalogue(generator=generator, strategy=FullRanking(), table=ItemTable(items, None))
 
 
 def _catalogue(sids: SIDTable, items: pl.DataFrame) -> Catalogue:

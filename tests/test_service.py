@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_shop import shop
+from small_shop import shop, shop_by_times
 from starlette.testclient import TestClient
 
 from genrec.serving import live as live_module
@@ -30,8 +30,10 @@ SMALL = Limits(body=20_000, histories=3, history_len=5, k=20, items=2, wishes=2,
 
 
 @contextmanager
-def served(limits: Limits = SMALL, journal: Journal | None = None, **more: Any) -> Iterator[TestClient]:
-    service = Service(Live(shop(40), journal or Journal(None)), limits)
+def served(
+    limits: Limits = SMALL, journal: Journal | None = None, catalogue: Catalogue | None = None, **more: Any
+) -> Iterator[TestClient]:
+    service = Service(Live(catalogue or shop(40), journal or Journal(None)), limits)
     app = create_app(service, Path("bundle"), **({"token": "s3cret"} | more))
     with TestClient(app, raise_server_exceptions=True) as client:
         client.app_state["service"] = service
@@ -79,6 +81,16 @@ def test_it_answers_as_the_library_does(client: TestClient, http: dict[str, Any]
         assert [item["score"] for item in one["items"]] == pytest.approx(rows["score"].to_list(), abs=1e-5)
 
 
+def test_times() -> None:
+    history, times = ["i1", "gone", "i3"], [5, 7, 900.5]
+    with served(catalogue=shop_by_times(9)) as client:
+        answer = client.post("/recommend", json={"histories": [history, []], "times": [times, []], "k": 4})
+        expected = Recommender(shop_by_times(9)).recommend(["i1", "i3"], 4, times=[5, 900.5])
+        assert [item["item_id"] for item in answer.json()["lists"][0]["items"]] == expected["item_id"].to_list()
+        told = client.post("/recommend", json={"histories": [history]})
+        assert (told.status_code, told.json()["where"], told.json()["got"]) == (422, "generator.time_gaps", "none")
+
+
 def test_similar_items(client: TestClient) -> None:
     answer = client.post("/similar", json={"item_id": "i3", "k": 4, "filter": "even == true"})
     expected = Recommender(shop(40)).similar("i3", 4, only="even == true")
@@ -99,6 +111,9 @@ ONE = {"histories": [[]]}
         ("/recommend", {"histories": [[]] * 4}, 422, "histories", "4"),
         ("/recommend", {"histories": [[], ["i1"] * 6]}, 422, "histories.1", "6"),
         ("/recommend", {"histories": [[1193]]}, 422, "histories.0.0", "1193"),
+        ("/recommend", {"histories": [["i1"], []], "times": [[5]]}, 422, "times", "1"),
+        ("/recommend", {"histories": [["i1"], []], "times": [[5], [6]]}, 422, "times of history 1", "1"),
+        ("/recommend", {"histories": [["i1"]], "times": [["5"]]}, 422, "times.0.0", "'5'"),
         ("/recommend", ONE | {"filter": "prise < 3"}, 422, "filter, character 1", "prise"),
         ("/recommend", ONE | {"filter": "(" * 60 + "even == true"}, 422, "filter, character 51", "("),
         ("/recommend", ONE | {"filter": "even == true and even == false"}, 422, "filter", "none of 40"),

@@ -56,6 +56,7 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.journal import Journal
     from genrec.serving.live import Live
     from genrec.serving.logs import log_to_stderr
+    from genrec.serving.memory import resident
     from genrec.serving.service import Service
 
     limits, token = limits_of(options.limits), token_of(options.token_file)
@@ -69,7 +70,7 @@ def main(options: argparse.Namespace) -> int:
     app = create_app(
         service, options.bundle.expanduser(), token=token, plugins=options.plugins, log_histories=options.log_histories
     )
-    print(f"{service.live} at http://{options.host}:{options.port}", flush=True)
+    print(f"{service.live} at http://{options.host}:{options.port}; process {resident() / 1e6:,.0f} MB", flush=True)
     uvicorn.run(app, host=options.host, port=options.port, log_config=None, access_log=False)
     return 0
 

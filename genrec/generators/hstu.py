@@ -120,9 +120,8 @@ class HSTU(nn.Module):
         if self.time_bias is None:
             return bias
         if batch.times is None:
-            raise ConfigError(
-                "generator.time_gaps", expected="times with every history", got="none", fix="train with time_gaps=false"
-            )
+            fix = "give times with the histories, or train with time_gaps=false"
+            raise ConfigError("generator.time_gaps", expected="times with every history", got="none", fix=fix)
         return bias + self.time_bias(batch.times)
 
     def _queries(self, states: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
-import scipy.sparse as sparse
 
 from genrec.errors import ConfigError, did_you_mean
 from genrec.types import ITEM_IDX
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 AUTO = "auto"
 USUAL = ("category", "categories")  # tried in this order by AUTO
@@ -57,6 +61,8 @@ def category_shares(column: pl.Series) -> sparse.csr_array:
 
     A label that every labelled item carries, such as the root of all paths, tells nothing and is left out.
     """
+    from scipy import sparse  # a third of the time that opening a bundle takes, which reads labels only
+
     parts = category_parts(column)
     carried = parts.group_by(PART).len()
     telling = carried.filter(pl.col("len") < parts[ITEM_IDX].n_unique())[PART].sort()

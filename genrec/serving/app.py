@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from genrec import __version__
 from genrec.errors import GenRecError
 from genrec.serving.guard import Guard
+from genrec.serving.histories import read_times
 from genrec.serving.measures import CONTENT_TYPE
 from genrec.serving.problems import RefusedError, answer_of, of_validation
 from genrec.serving.schemas import (
@@ -91,8 +92,10 @@ def create_app(
         limits.check("k", "k", body.k)
         limits.check("wishes", "steer", body.steer)
         limits.check("wishes", "quota", body.quota)
-        wish = Listing(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()), tuple(body.quota.items()))
-        return JSONResponse({"lists": await service.ask(wish, body.histories)})
+        timed = body.times is not None
+        times = read_times(body.times, body.histories) if body.times is not None else [[]] * len(body.histories)
+        wish = Listing(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()), tuple(body.quota.items()), timed)
+        return JSONResponse({"lists": await service.ask(wish, list(zip(body.histories, times, strict=True)))})
 
     @app.post("/similar", response_model=Similar, responses=_WRONG)
     async def similar(body: SimilarBody) -> JSONResponse:

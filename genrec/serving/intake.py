@@ -15,6 +15,7 @@ from genrec.components import instantiate
 from genrec.protocols import CollisionPolicy, DecodingStrategy, ItemEncoder, ItemTokenizer, TokenizerInputs
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
+from genrec.serving.readable import readable
 from genrec.sids import SIDTable, Stream
 from genrec.stages.assign import collision_context, streams_of
 from genrec.stages.embed import FITTED, JOINT, encoded
@@ -87,13 +88,15 @@ class BundleIntake:
         if not (self._path / "encoder").is_dir():
             return None
         encoder: ItemEncoder = instantiate(self._config["encoder"], "encoder")
-        encoder.restore(self._path / "encoder" / FITTED)
+        with readable(self._path / "encoder"):
+            encoder.restore(self._path / "encoder" / FITTED)
         return encoder
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:
         tokenizer: ItemTokenizer = instantiate(self._config["tokenizer"], "tokenizer")
-        tokenizer.restore(self._path / "tokenizer" / FITTED)
+        with readable(self._path / "tokenizer"):
+            tokenizer.restore(self._path / "tokenizer" / FITTED)
         return tokenizer
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -40,6 +41,11 @@ class ItemTable:
     def idx(self) -> dict[str, int]:
         """item_id -> item_idx."""
         return {item_id: idx for idx, item_id in enumerate(self.frame[ITEM_ID].to_list())}
+
+    @cached_property
+    def num_bytes(self) -> int:
+        """Of the table and of the index of its ids."""
+        return int(self.frame.estimated_size()) + sys.getsizeof(self.idx) + sum(map(sys.getsizeof, self.idx))
 
     @cached_property
     def described(self) -> pl.DataFrame:

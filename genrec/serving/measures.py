@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Lock
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,21 +41,27 @@ class Counter:
 
 
 class Gauge:
-    """A number that is asked for when it is read.
+    """A number that is asked for when it is read, or several of them.
 
     Args:
         name: of it.
         told: what it is.
-        read: gives it.
+        read: gives it, or the number of each part.
+        label: what parts are told apart by.
     """
 
-    def __init__(self, name: str, told: str, read: Callable[[], float]) -> None:
-        self.name, self.told, self.read = name, told, read
+    def __init__(self, name: str, told: str, read: Callable[[], float | Mapping[str, float]], label: str = "part") -> None:
+        self.name, self.told, self.read, self.label = name, told, read, label
 
     def lines(self) -> Iterator[str]:
         """As Prometheus reads it."""
         yield from _head(self.name, self.told, "gauge")
-        yield f"{self.name} {self.read():g}"
+        found = self.read()
+        if not isinstance(found, Mapping):
+            yield f"{self.name} {found:g}"
+            return
+        for part, number in found.items():
+            yield f"{self.name}{_shown(((self.label, part),))} {number:g}"
 
 
 class Histogram:

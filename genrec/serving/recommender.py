@@ -10,12 +10,14 @@ from typing import Any
 
 import polars as pl
 
+from genrec.errors import DataError
 from genrec.serving.bundle import open_catalogue
-from genrec.serving.catalogue import Catalogue
+from genrec.serving.catalogue import HISTORY, Catalogue
 from genrec.serving.explanation import Explanation, explain, scored
-from genrec.serving.histories import listed, read_histories
+from genrec.serving.histories import Histories, is_table, listed, read_histories, read_table
+from genrec.serving.memory import memory_of, resident
 from genrec.serving.similar import similarities
-from genrec.types import ITEM_ID, RANK, SCORE
+from genrec.types import ITEM_ID, RANK, SCORE, TIMESTAMP, USER_ID
 
 _SHOWN = 5  # unknown ids named in a warning
 
@@ -36,7 +38,13 @@ class Recommender:
     def __repr__(self) -> str:
         now = self.catalogue
         ids = "" if now.table.sids is None else f", IDs of {' x '.join(map(str, now.table.sids.sizes))} codes"
-        return f"Recommender({type(now.generator).__name__}, {len(now.table):,} items{ids})"
+        size = f"{sum(memory_of(now).values()) / 1e6:,.1f} MB"
+        return f"Recommender({type(now.generator).__name__}, {len(now.table):,} items{ids}, {size})"
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes of its parts (see ``memory_of``), and under ``process`` all that this process has in memory."""
+        return memory_of(self.catalogue) | {"process": resident()}
 
     @property
     def items(self) -> pl.DataFrame:
@@ -52,9 +60,10 @@ class Recommender:
 
     def recommend(
         self,
-        histories: Sequence[str] | Iterable[Iterable[str]],
+        histories: Sequence[str] | Iterable[Iterable[str]] | Any,
         k: int = 10,
         *,
+        times: Sequence[float] | Sequence[Sequence[float]] | None = None,
         exclude_seen: bool | None = None,
         only: str | None = None,
         steer: Mapping[str, float] | None = None,
@@ -64,10 +73,13 @@ class Recommender:
         """The ``k`` most likely next items of each history.
 
         Args:
-            histories: item ids, oldest first: one list, or a list of lists. A history may be empty. The model reads its last
-                ``generator.max_history_len`` items, the seen-item rule all of them. Ids that are not in the catalogue are left
-                out with a warning.
+            histories: item ids, oldest first: one list, or a list of lists; or a polars, pandas or arrow table with a row for each
+                event: ``user_id``, ``item_id`` and, where there are, ``timestamp`` or ``position`` (see ``read_table``). A
+                history may be empty. The model reads its last ``generator.max_history_len`` items, the seen-item rule all of
+                them. Ids that are not in the catalogue are left out with a warning.
             k: how many items, at most the catalogue.
+            times: when each item of each history was, for generators that look at times: numbers on the clock of the training
+                data, which is seconds where that had dates. A table has them in its column ``timestamp``.
             exclude_seen: never return an item of the history itself; None: the rule that the run was evaluated by.
             only: a filter such as ``price < 20 and brand in ["OPI", "Essie"]`` (``genrec.decoding.predicate`` has the language)
                 over the columns of ``items`` and ``sids``. Scores stay those of the unfiltered search.
@@ -78,21 +90,23 @@ class Recommender:
             batch_size: histories decoded at once.
 
         Returns:
-            ``history`` (0, 1, ... as given), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability).
+            ``history`` (0, 1, ... as given; of a table, ``user_id`` in the order of first rows), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability).
             A history has fewer than ``k`` rows only when no more items are left. Removed items are never among them.
 
         Raises:
             ConfigError: when ``k`` is below 1, or more than the decoding strategy finds; for filters that cannot be read or
-                that nothing passes, and unknown columns.
-            DataError: when something else than strings stands in a history.
+                that nothing passes, and unknown columns; when the generator looks at times and there are none.
+            DataError: when something else than strings stands in a history, or a table cannot be read.
         """
-        now, entries = self.catalogue, listed(histories)
-        one = all(isinstance(entry, str) for entry in entries)
-        read = read_histories([entries] if one else entries, now.table.idx)
+        now = self.catalogue
+        read = _read(histories, times, now)
         _warn(read.unknown)
-        return now.recommend(
+        answers = now.recommend(
             read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=steer, quota=quota, batch_size=batch_size
         )
+        if read.users is None:
+            return answers
+        return answers.select(read.users.gather(answers[HISTORY]).alias(USER_ID), pl.exclude(HISTORY))
 
     def similar(self, item_id: str, k: int = 10, *, only: str | None = None) -> pl.DataFrame:
         """The ``k`` items most like one: by the encoder's vectors, by the generator's, or by the IDs (see ``similarities``).
@@ -119,12 +133,15 @@ class Recommender:
         best = table.filter(pl.col(ITEM_ID) != item_id).sort(SCORE, descending=True, maintain_order=True).head(k)
         return best.with_row_index(RANK, offset=1).cast({RANK: pl.Int64})
 
-    def score(self, history: Iterable[str], item_ids: Iterable[str]) -> pl.DataFrame:
+    def score(
+        self, history: Iterable[str], item_ids: Iterable[str], *, times: Sequence[float] | None = None
+    ) -> pl.DataFrame:
         """How probable each of these items is as the next one, by the generator alone.
 
         Args:
             history: item ids, oldest first; unknown ones are left out with a warning.
             item_ids: of the catalogue.
+            times: when each item of the history was, for generators that look at times.
 
         Returns:
             ``item_id`` and ``score``, a log-probability over the whole catalogue, in the order given.
@@ -134,24 +151,27 @@ class Recommender:
             ConfigError: for a generator that gives no likelihood.
         """
         now = self.catalogue
-        read = read_histories([history], now.table.idx)
+        read = read_histories([history], now.table.idx, None if times is None else [times])
         _warn(read.unknown)
         return scored(now, read.sequences, now.table.rows(item_ids))
 
-    def explain(self, history: Iterable[str], item_id: str, *, last: int = 20) -> Explanation:
+    def explain(
+        self, history: Iterable[str], item_id: str, *, last: int = 20, times: Sequence[float] | None = None
+    ) -> Explanation:
         """Why this item after this history.
 
         Args:
             history: item ids, oldest first; unknown ones are left out with a warning.
             item_id: of the catalogue.
             last: how many items of the history are weighed, the most recent ones; each costs as much as scoring the item.
+            times: when each item of the history was, for generators that look at times.
 
         Raises:
             DataError: for an id that the catalogue does not have.
             ConfigError: for a generator that gives no likelihood.
         """
         now = self.catalogue
-        read = read_histories([history], now.table.idx)
+        read = read_histories([history], now.table.idx, None if times is None else [times])
         _warn(read.unknown)
         return explain(now, read.sequences, now.table.rows([item_id])[0], last=last)
 
@@ -195,6 +215,18 @@ class Recommender:
     def _replace(self, change: Callable[[Catalogue], Catalogue]) -> None:
         with self._writing:
             self.catalogue = change(self.catalogue)
+
+
+def _read(histories: Any, times: Any, now: Catalogue) -> Histories:
+    if is_table(histories):
+        if times is not None:
+            fix = f"give a column {TIMESTAMP}"
+            raise DataError("times", expected="the times of a table in the table", got=f"{times!r:.100}", fix=fix)
+        return read_table(histories, now.table.frame[ITEM_ID])
+    entries = listed(histories)
+    one = all(isinstance(entry, str) for entry in entries)
+    times = [times] if one and times is not None else times
+    return read_histories([entries] if one else entries, now.table.idx, times)
 
 
 def _warn(unknown: list[list[str]]) -> None:

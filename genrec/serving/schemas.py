@@ -28,6 +28,10 @@ class RecommendBody(_Body):
     )
 
     histories: Annotated[list[list[ItemId]], Field(min_length=1, description="item ids, oldest first; a history may be empty")]
+    times: Annotated[
+        list[list[float]] | None,
+        Field(description="when each item of each history was, for models that look at times; the training data's clock"),
+    ] = None
     k: Annotated[int, Field(ge=1, description="items of each list")] = 10
     filter: Filter | None = None
     steer: Annotated[dict[Filter, float], Field(description="filter -> what to add to the log-probability")] = {}

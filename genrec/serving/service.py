@@ -13,6 +13,7 @@ from genrec.serving.limits import Limits
 from genrec.serving.live import Live
 from genrec.serving.logs import LOGGER
 from genrec.serving.measures import SECONDS, SIZES, Counter, Gauge, Histogram
+from genrec.serving.memory import memory_of, resident
 from genrec.serving.problems import RefusedError
 from genrec.serving.wishes import Answer, Likeness, Listing
 
@@ -49,6 +50,8 @@ class Service:
             Gauge("genrec_queue_length", "Histories that wait.", lambda: self.batcher.waiting),
             Gauge("genrec_items", "Items of the catalogue.", lambda: len(self.live.catalogue.table)),
             Gauge("genrec_items_removed", "Items that are not recommended.", lambda: len(self.live.catalogue.removed)),
+            Gauge("genrec_memory_bytes", "Memory of the recommender.", lambda: memory_of(self.live.catalogue)),
+            Gauge("process_resident_memory_bytes", "Memory of the process.", resident),
         )
 
     async def ask(self, wish: Listing | Likeness, entries: Sequence[Any]) -> list[Answer]:

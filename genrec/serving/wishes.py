@@ -11,6 +11,7 @@ from genrec.serving.recommender import Recommender
 from genrec.types import ITEM_ID, SCORE
 
 Answer = dict[str, Any]  # as it is sent
+Entry = tuple[list[str], list[float]]  # a history and its times; without ``timed`` these are not looked at
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Listing:
         only: a filter.
         steer: filters, and what to add to the log-probability of what passes them.
         quota: columns, and how many items of one value a list may have.
+        timed: whether the histories have times.
     """
 
     k: int
@@ -30,11 +32,12 @@ class Listing:
     only: str | None = None
     steer: tuple[tuple[str, float], ...] = ()
     quota: tuple[tuple[str, int], ...] = ()
+    timed: bool = False
 
-    def answer(self, recommender: Recommender, histories: list[list[str]]) -> list[Answer]:
+    def answer(self, recommender: Recommender, entries: list[Entry]) -> list[Answer]:
         """The list of each history, and its ids that are not in the catalogue."""
-        now = recommender.catalogue
-        read = read_histories(histories, now.table.idx)
+        now, histories = recommender.catalogue, [history for history, _ in entries]
+        read = read_histories(histories, now.table.idx, [times for _, times in entries] if self.timed else None)
         table = now.recommend(
             read.sequences,
             k=self.k,

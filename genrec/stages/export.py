@@ -40,6 +40,7 @@ from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID
 
 SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
+REVISION = 1  # of the schema: what was added to it; older bundles are read by the rules of genrec.serving.compatibility
 BUNDLE_FILE, ITEMS_FILE, CARD_FILE = "bundle.json", "items.parquet", "README.md"
 PARTS = ("generator", "sids", "encoder", "tokenizer", "calibration")
 
@@ -103,6 +104,7 @@ def build(run: StageRun) -> dict[str, Any]:
         config |= artifact.config
     bundle = {
         "schema": SCHEMA,
+        "revision": REVISION,
         "genrec": __version__,
         "exclude_seen": rule.exclude_seen,
         "new_share": rule.new_share,
@@ -156,4 +158,4 @@ def _source(dataset: Artifact) -> dict[str, Any]:
     return {"source": node[TARGET], **told}
 
 
-STAGE = Stage(name="export", kind="bundle", version=1, reads=("decoding", "recommend", "export"), inputs=inputs, build=build)
+STAGE = Stage(name="export", kind="bundle", version=2, reads=("decoding", "recommend", "export"), inputs=inputs, build=build)

@@ -108,7 +108,7 @@ class HierarchicalKMeans:
 
     def restore(self, folder: Path) -> None:
         state = load_file(folder / TREE_FILE)
-        self._center = state["center"]
+        self._center = state.get("center", torch.zeros(state["children_0"].shape[-1]))  # older ones measured from the origin
         self._children, self._next = ([state[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("children", "next"))
 
     def _split(self, vectors: Float[Tensor, "rows dim"], size: int, generator: torch.Generator) -> Float[Tensor, "size dim"]:

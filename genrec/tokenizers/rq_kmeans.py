@@ -116,7 +116,7 @@ class RQKMeans:
 
     def restore(self, folder: Path) -> None:
         tables = load_file(folder / CODEBOOKS_FILE)
-        self._center = tables["center"]
+        self._center = tables.get("center", torch.zeros(tables["codes_0"].shape[1]))  # older ones measured from the origin
         self.codebooks, self.means = ([tables[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("codes", "means"))
 
     def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

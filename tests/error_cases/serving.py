@@ -35,6 +35,12 @@ def asked(histories: Any, k: int = 1, items: pl.DataFrame = ITEMS, **wishes: Any
     return lambda scene: shop(items).recommend(histories, k, **wishes)
 
 
+class Odd:
+    """Looks like a table."""
+
+    columns = ("user_id", "item_id")
+
+
 def added(*items: Any) -> Callable[[Scene], Any]:
     return lambda scene: shop().add_items(items)
 
@@ -65,6 +71,18 @@ CASES = [
     Case("a string for a history", DataError, "'item1'", asked("item1")),
     Case("no list", DataError, "1193", asked([1193, 661])),
     Case("no strings", DataError, "1193", asked([["a", 1193]])),
+    Case("times of another number of histories", DataError, "got 1", asked([["a"], []], times=[[1]])),
+    Case("times of another number of items", DataError, "got 2", asked(["a"], times=[1, 2])),
+    Case("a time that is none", DataError, "'noon'", asked(["a"], times=["noon"])),
+    Case("times beside a table", DataError, "[[1]]", asked(pl.DataFrame({"user_id": ["u"], "item_id": ["a"]}), times=[[1]])),
+    Case("a table of something else", DataError, "Odd", asked(Odd())),
+    Case("items that are numbers", DataError, "1.5", asked(pl.DataFrame({"user_id": ["u"], "item_id": [1.5]}))),
+    Case(
+        "an event without a time",
+        DataError,
+        "'v'",
+        asked(pl.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "a"], "timestamp": [1, None]})),
+    ),
     Case("removing what is not there", DataError, "'z'", lambda scene: shop().remove_items(["a", "z"])),
     Case("no item", DataError, "'title'", added("title")),
     Case("an item without an id", DataError, "None", added({"title": "C"})),

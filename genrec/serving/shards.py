@@ -1,0 +1,271 @@
+"""Recommendations for more users than fit into memory: shard by shard, each written whole or not at all.
+
+    plan.json                  what is made here: of which bundle and histories, by which settings, in how many shards
+    .rows/00000/00007.parquet  the rows of a shard's users, by chunk of the input; gone once the shard is done
+    part-00000.parquet         user_id, rank, item_id, score; a file of this name is whole
+    manifest.json              written last: users, files and their hashes
+
+A user's rows may stand anywhere in the input. They are brought together first, by a hash of the user; that reads and writes the
+input once, a chunk at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genrec import __version__
+from genrec.artifacts import MANIFEST
+from genrec.data.files import require_columns
+from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.fingerprints import ContentHashes, sha256_file
+from genrec.serving.catalogue import HISTORY, Catalogue
+from genrec.serving.histories import read_table
+from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
+
+PLAN, ROWS, LOCK, HASHES = "plan.json", ".rows", ".lock", ".hashes.json"
+_CHUNK = 2_000_000  # rows of the input read at once
+_SHARD = "shard of its user"
+_TOLD = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """What every user gets, as ``Recommender.recommend`` has it, and how the work is cut.
+
+    Args:
+        k: items of each list.
+        exclude_seen: never list an item of the user's own history; None: the bundle's rule.
+        only: a filter.
+        steer: filters, and what to add to the log-probability of what passes each.
+        quota: columns, and how many items of one value a list may have.
+        batch_size: users decoded at once.
+        shard_rows: rows of the input that make a shard: what a crash can lose, and what memory grows with.
+    """
+
+    k: int = 10
+    exclude_seen: bool | None = None
+    only: str | None = None
+    steer: Mapping[str, float] = field(default_factory=dict)
+    quota: Mapping[str, int] = field(default_factory=dict)
+    batch_size: int = 128
+    shard_rows: int = 500_000
+
+    def __post_init__(self) -> None:
+        for key in ("k", "batch_size", "shard_rows"):
+            if getattr(self, key) < 1:
+                raise ConfigError(key, expected="at least 1", got=getattr(self, key), fix="raise it")
+
+
+def recommend_shards(
+    catalogue: Catalogue,
+    histories: Path,
+    out: Path,
+    settings: BatchSettings,
+    *,
+    bundle: str,
+    anew: bool = False,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Writes the lists of all users of a table; what an earlier call of the same finished is not computed again.
+
+    Args:
+        catalogue: recommends.
+        histories: parquet in long form (see ``read_table``): a file, or a folder of them.
+        out: a folder of its own.
+        settings: of the lists.
+        bundle: hash of what the catalogue was opened from.
+        anew: throw away what was made of something else.
+        say: told of every shard.
+
+    Returns:
+        The content of manifest.json.
+
+    Raises:
+        DataError: when the table cannot be read, naming column or row.
+        ConfigError: when ``out`` has lists of something else.
+        ArtifactError: when another process is writing there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        table = _scan(histories)
+        rows = int(table.select(pl.len()).collect().item())
+        content = ContentHashes(out / HASHES).of(histories)
+        plan = {"genrec": __version__, "bundle": bundle, "histories": content, **asdict(settings)}
+        _agree(out, plan, anew=anew)
+        if (manifest := _finished(out)) is not None:
+            say(f"{out}: up to date")
+            return manifest
+        num_shards = max(1, -(-rows // settings.shard_rows))
+        parts = [out / f"part-{shard:05d}.parquet" for shard in range(num_shards)]
+        missing = [shard for shard, part in enumerate(parts) if not _is_whole(part)]
+        if not all(_rows_of(out, shard).is_dir() for shard in missing):
+            say(f"{rows:,} rows to {num_shards:,} shards")
+            _gather(table, rows, num_shards, out, str(histories))
+        if len(missing) < num_shards:
+            say(f"{num_shards - len(missing):,} of {num_shards:,} shards are done already")
+        start, users = time.perf_counter(), 0
+        for place, shard in enumerate(missing):
+            told = _recommend(catalogue, _rows_of(out, shard), parts[shard], settings)
+            shutil.rmtree(_rows_of(out, shard))
+            seconds, users = time.perf_counter() - start, users + told["users"]
+            left = seconds / (place + 1) * (len(missing) - place - 1)
+            say(f"shard {shard + 1:,} of {num_shards:,}: {users / seconds:,.0f} users/s, {_duration(left)} left")
+        manifest = plan | _total(parts)
+        _written(out / MANIFEST, json.dumps(manifest, indent=2))
+        shutil.rmtree(out / ROWS, ignore_errors=True)
+        if manifest["unknown"]:
+            say(f"{manifest['unknown']:,} events of items that the catalogue does not have were left out")
+        return manifest
+
+
+def _scan(histories: Path) -> pl.LazyFrame:
+    """The columns of a table that histories are made of.
+
+    Raises:
+        DataError: when it cannot be read.
+    """
+    if not histories.exists():
+        raise DataError(histories, expected="a parquet file, or a folder of them", got="nothing there", fix="check the path")
+    try:
+        table = pl.scan_parquet(histories / "**" / "*.parquet" if histories.is_dir() else histories)
+        columns = table.collect_schema().names()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(histories, expected="parquet", got=str(error).splitlines()[0], fix="convert it") from error
+    require_columns([USER_ID, ITEM_ID], columns, str(histories))
+    return table.select(name for name in (USER_ID, ITEM_ID, POSITION, TIMESTAMP) if name in columns)
+
+
+def _agree(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
+    """Holds what is wanted against what was begun in this folder."""
+    begun = json.loads((out / PLAN).read_text()) if (out / PLAN).exists() else None
+    if begun != plan and anew:
+        for file in (out / MANIFEST, out / PLAN, *out.glob("part-*.parquet")):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(out / ROWS, ignore_errors=True)
+        begun = None
+    if begun is None:
+        if strange := next((file.name for file in sorted(out.iterdir()) if not file.name.startswith(".")), None):
+            raise ConfigError(out, expected="an empty folder", got=strange, fix="give another")
+        _written(out / PLAN, json.dumps(plan, indent=2))
+        return
+    for key in plan:
+        if begun.get(key) != plan[key]:
+            fix = "give another folder, or --anew to throw them away"
+            raise ConfigError(out, expected=f"lists by {key} {begun.get(key)!r}, as begun there", got=repr(plan[key]), fix=fix)
+
+
+def _finished(out: Path) -> dict[str, Any] | None:
+    """The manifest, when all that it lists is there in full size."""
+    if not (out / MANIFEST).exists():
+        return None
+    manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text())
+    files = manifest["files"].items()
+    is_there = all((out / name).is_file() and (out / name).stat().st_size == told["bytes"] for name, told in files)
+    return manifest if is_there else None
+
+
+def _is_whole(part: Path) -> bool:
+    try:
+        return _TOLD in pl.read_parquet_metadata(part)
+    except (OSError, pl.exceptions.PolarsError):  # not there yet, or cut since
+        return False
+
+
+def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path, where: str) -> None:
+    """Brings the rows of each user together: a folder of files for each shard."""
+    draft = out / f"{ROWS}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    for shard in range(num_shards):
+        (draft / f"{shard:05d}").mkdir(parents=True)
+    for number, start in enumerate(range(0, max(rows, 1), _CHUNK)):
+        chunk = table.slice(start, _CHUNK).collect()
+        nameless = chunk[USER_ID].is_null()
+        if nameless.any():
+            where, got = f"{where}, row {start + nameless.arg_max() + 1}", "none"
+            raise DataError(where, expected=f"a {USER_ID}", got=got, fix="repair or remove the row")
+        shards = chunk.with_columns((pl.col(USER_ID).cast(pl.String).hash(seed=0) % num_shards).alias(_SHARD))
+        parts = shards.partition_by(_SHARD, as_dict=True, include_key=False, maintain_order=True)
+        for shard in range(num_shards):
+            part = parts.get((shard,), chunk.clear())
+            if part.height or number == 0:  # a shard to which no user's hash leads has a table too
+                part.write_parquet(draft / f"{shard:05d}" / f"{number:05d}.parquet", compression="lz4")
+    shutil.rmtree(out / ROWS, ignore_errors=True)
+    draft.rename(out / ROWS)
+
+
+def _rows_of(out: Path, shard: int) -> Path:
+    return out / ROWS / f"{shard:05d}"
+
+
+def _recommend(catalogue: Catalogue, rows: Path, part: Path, settings: BatchSettings) -> dict[str, int]:
+    """Writes one shard; returns what the manifest will say of it."""
+    files = sorted(rows.glob("*.parquet"))
+    read = read_table(pl.concat([pl.read_parquet(file) for file in files]), catalogue.table.frame[ITEM_ID])
+    assert read.users is not None
+    answers = catalogue.recommend(
+        read.sequences,
+        k=settings.k,
+        exclude_seen=settings.exclude_seen,
+        only=settings.only,
+        steer=settings.steer,
+        quota=settings.quota,
+        batch_size=settings.batch_size,
+    )
+    lists = answers.select(read.users.gather(answers[HISTORY]).alias(USER_ID), pl.exclude(HISTORY))
+    told = {"users": len(read.users), "unknown": sum(map(len, read.unknown))}
+    draft = part.with_name(f".{part.name}")
+    lists.write_parquet(draft, metadata={_TOLD: json.dumps(told)})
+    _moved(draft, part)
+    return told
+
+
+def _total(parts: list[Path]) -> dict[str, Any]:
+    told = [json.loads(pl.read_parquet_metadata(part)[_TOLD]) for part in parts]
+    files = {part.name: {"bytes": part.stat().st_size, "sha256": sha256_file(part)} for part in parts}
+    return {"users": sum(t["users"] for t in told), "unknown": sum(t["unknown"] for t in told), "files": files}
+
+
+def _written(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    _moved(draft, path)
+
+
+def _moved(draft: Path, path: Path) -> None:
+    """Gives a finished file its name, and comes back when both are on disk."""
+    with open(draft, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder; the system lets go of it on any death."""
+    with open(out / LOCK, "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fix = "wait for it, or give another folder"
+            raise ArtifactError(out, expected="a folder of its own", got="one that another process writes to", fix=fix) from None
+        yield
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
