@@ -90,7 +90,9 @@ def test_a_generator_that_looks_at_times_is_given_them() -> None:
             ask()
 
 
-@pytest.mark.parametrize("times", [[[1, 2], []], [[1, 2, 3]], [[1, 2, float("nan")], []], [[1, 2, "3"], []], [[1, 2, 2**62], []]])
+@pytest.mark.parametrize(
+    "times", [[[1, 2], []], [[1, 2, 3]], [[1, 2, float("nan")], []], [[1, 2, "3"], []], [[1, 2, 2**62], []]]
+)
 def test_times_that_do_not_fit(times: Any) -> None:
     with pytest.raises(DataError, match="times"):
         timed().recommend([["i1", "i2", "i3"], []], times=times)

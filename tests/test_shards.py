@@ -120,9 +120,14 @@ def test_a_kill_loses_at_most_one_shard(tmp_path: Path, histories: Path, kill_af
 def test_killed_while_rows_are_gathered(tmp_path: Path, histories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr("genrec.serving.shards._CHUNK", 37)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pl.DataFrame, "partition_by", lambda *args, **more: (_ for _ in ()).throw(KeyboardInterrupt))
-        made(histories, out)
+
+    def interrupt(*arguments: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.DataFrame, "partition_by", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            made(histories, out)
     made(histories, out)
     made(histories, tmp_path / "whole")
     assert parts(out) == parts(tmp_path / "whole")
@@ -159,7 +164,12 @@ def test_edges(tmp_path: Path) -> None:
     histories = tmp_path / "h.parquet"
     pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String}).write_parquet(histories)
     made(histories, tmp_path / "none")
-    assert lists(tmp_path / "none").schema == {"user_id": pl.String, "rank": pl.Int64, "item_id": pl.String, "score": pl.Float32}
+    assert lists(tmp_path / "none").schema == {
+        "user_id": pl.String,
+        "rank": pl.Int64,
+        "item_id": pl.String,
+        "score": pl.Float32,
+    }
     pl.DataFrame({"user_id": ["u"] * 9, "item_id": [None] * 9}).write_parquet(histories)  # eight shards of nobody
     made(histories, tmp_path / "one", BatchSettings(shard_rows=1, k=3))
     assert lists(tmp_path / "one").drop("user_id").equals(Recommender(shop(40)).recommend([], 3).drop("history"))

@@ -40,7 +40,9 @@ def epilog() -> str:
     told = (BatchSettings.__doc__ or "").partition("Args:")[2].strip().splitlines()
     numbers = [f"{field.name}={field.default}" for field in fields(BatchSettings) if isinstance(field.default, int)]
     example = """steer='{"new == true": 0.3}' quota='{"brand": 2}'"""
-    return "\n".join(["settings:", *(f"  {line.strip()}" for line in told), "", f"  default: {' '.join(numbers)}", f"  {example}"])
+    return "\n".join(
+        ["settings:", *(f"  {line.strip()}" for line in told), "", f"  default: {' '.join(numbers)}", f"  {example}"]
+    )
 
 
 def main(options: argparse.Namespace) -> int:

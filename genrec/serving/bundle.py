@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
 from genrec.artifacts import Artifact
 from genrec.components import allow_package, component_class, external_files, instantiate, parameters
 from genrec.errors import ArtifactError

@@ -1,9 +1,9 @@
 """Which bundles this version opens: those of its own schema, up to its own revision; and what older ones lack.
 
 A schema says what stands where: a reader opens exactly its own. A revision adds something to it. An older bundle does not have
-that, so a rule of ``RULES`` says what it meant without it; a newer one may mean more than this version understands, and is refused
-rather than answered from differently. What a component reads for itself, such as a tokenizer its codebooks, it fills in likewise
-(``RQKMeans.restore``), and an argument that a configuration does not name has its default.
+that, and a rule of ``RULES`` says what it meant without it; a newer one may mean more than this version understands, and is
+refused rather than answered from differently. What a component reads for itself, such as a tokenizer its codebooks, it fills in
+likewise (``RQKMeans.restore``); an argument that a configuration does not name has its default.
 """
 
 from __future__ import annotations

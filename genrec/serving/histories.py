@@ -46,7 +46,7 @@ def read_histories(
         times: when each item was, on the clock of the training data (seconds, where those were dates); None: not known.
 
     Raises:
-        DataError: when something else than strings stands in a history, or something else than a time for each item in ``times``.
+        DataError: when something else than strings stands in a history, or ``times`` are not one number for each item.
     """
     entries = [_checked_ids(history) for history in histories]
     known = [[item_id in idx for item_id in history] for history in entries]
@@ -90,8 +90,8 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
     """Looks up histories in long form: a row for each event, ``user_id``, ``item_id`` and perhaps when it was.
 
     Users come in the order of their first rows. A user's events are taken in the order of ``position``, else of ``timestamp``,
-    else of the rows; equal ones in the order of the rows. ``timestamp`` may be numbers, dates or ISO text; where one is missing,
-    or there is no such column, the histories have no times. A row without an item names a user whose history may be empty.
+    else of the rows; equal ones in the order of the rows. ``timestamp`` may be numbers, dates or ISO text; where one is missing
+    it cannot give the order, and histories have no times. A row without an item names a user whose history may be empty.
 
     Args:
         table: polars, pandas or arrow; other columns are passed over.

@@ -11,6 +11,11 @@ from safetensors import SafetensorError
 
 from genrec.errors import ArtifactError
 
+_STUMBLES = (
+    *(ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError),
+    *(pl.exceptions.PolarsError, SafetensorError),
+)
+
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
@@ -24,6 +29,6 @@ def readable(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError, pl.exceptions.PolarsError, SafetensorError) as error:
+    except _STUMBLES as error:
         got = f"{type(error).__name__}: {error}"[:300]
         raise ArtifactError(path, expected="files as `genrec export` writes them", got=got, fix="export it again") from error

@@ -73,10 +73,10 @@ class Recommender:
         """The ``k`` most likely next items of each history.
 
         Args:
-            histories: item ids, oldest first: one list, or a list of lists; or a polars, pandas or arrow table with a row for each
-                event: ``user_id``, ``item_id`` and, where there are, ``timestamp`` or ``position`` (see ``read_table``). A
-                history may be empty. The model reads its last ``generator.max_history_len`` items, the seen-item rule all of
-                them. Ids that are not in the catalogue are left out with a warning.
+            histories: item ids, oldest first: one list, or a list of lists; or a polars, pandas or arrow table with a row for
+                each event: ``user_id``, ``item_id`` and perhaps ``timestamp`` or ``position`` (see ``read_table``). A history
+                may be empty. The model reads its last ``generator.max_history_len`` items, the seen-item rule all of them. Ids
+                that are not in the catalogue are left out with a warning.
             k: how many items, at most the catalogue.
             times: when each item of each history was, for generators that look at times: numbers on the clock of the training
                 data, which is seconds where that had dates. A table has them in its column ``timestamp``.
@@ -90,8 +90,9 @@ class Recommender:
             batch_size: histories decoded at once.
 
         Returns:
-            ``history`` (0, 1, ... as given; of a table, ``user_id`` in the order of first rows), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability).
-            A history has fewer than ``k`` rows only when no more items are left. Removed items are never among them.
+            ``history`` (0, 1, ... as given), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability). Of a
+            table, ``user_id`` in place of ``history``, in the order of first rows. A history has fewer than ``k`` rows only
+            when no more items are left. Removed items are never among them.
 
         Raises:
             ConfigError: when ``k`` is below 1, or more than the decoding strategy finds; for filters that cannot be read or
@@ -133,9 +134,7 @@ class Recommender:
         best = table.filter(pl.col(ITEM_ID) != item_id).sort(SCORE, descending=True, maintain_order=True).head(k)
         return best.with_row_index(RANK, offset=1).cast({RANK: pl.Int64})
 
-    def score(
-        self, history: Iterable[str], item_ids: Iterable[str], *, times: Sequence[float] | None = None
-    ) -> pl.DataFrame:
+    def score(self, history: Iterable[str], item_ids: Iterable[str], *, times: Sequence[float] | None = None) -> pl.DataFrame:
         """How probable each of these items is as the next one, by the generator alone.
 
         Args:

@@ -262,7 +262,9 @@ def _alone(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             fix = "wait for it, or give another folder"
-            raise ArtifactError(out, expected="a folder of its own", got="one that another process writes to", fix=fix) from None
+            raise ArtifactError(
+                out, expected="a folder of its own", got="one that another process writes to", fix=fix
+            ) from None
         yield
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+
 @contextmanager
 def user_progress(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
     """Yields a function to call with the number of users just done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # opening a bundle has none
+    from rich import progress as rich  # slow to import, and opening a bundle imports this file
 
-    columns = (TextColumn(f"  {title}"), BarColumn(), MofNCompleteColumn(), TextColumn("users"), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=not show) as bar:
+    words = (rich.TextColumn(f"  {title}"), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TextColumn("users"))
+    with rich.Progress(*words, rich.TimeRemainingColumn(), transient=True, disable=not show) as bar:
         task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)

@@ -171,6 +171,8 @@ CASES = [
     Case("a limit of words", ConfigError, "many", command("serve", "bundle", "k=many")),
     Case("no token file", ConfigError, "no/such", command("serve", "bundle", "--token-file", "no/such")),
     Case("an empty token", ConfigError, "nothing in t", written("\n", "serve", "bundle", "--token-file", "t", name="t")),
+    Case("no such setting of lists", ConfigError, "kk=3", command("recommend", "bundle", "h.parquet", "out", "kk=3")),
+    Case("lists of many", ConfigError, "many", command("recommend", "bundle", "h.parquet", "out", "k=many")),
     Case("no server installed", ConfigError, "no uvicorn", without_a_server),
     Case("yaml exists", ConfigError, "t.yaml", written("", "init", "t.csv", "--out", "t.yaml", name="t.yaml")),
     Case("no user column", DataError, "x, item", written("x,item\na,b\n", "init", "t.csv")),

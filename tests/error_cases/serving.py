@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,17 +10,18 @@ from typing import Any
 
 import polars as pl
 import torch
+from small_bundle import listed_anew
 
-import genrec
 from error_cases import Case, Scene
-from genrec.artifacts import Store
 from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
 from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
 from genrec.serving.recommender import Recommender
+from genrec.serving.shards import BatchSettings, recommend_shards
 from genrec.stages.export import ExportSettings
 from genrec.stages.recommend import RecommendSettings
 
@@ -58,12 +60,59 @@ def no_journal(scene: Scene) -> Any:
     return Journal(scene.path)
 
 
-def of_tomorrow(scene: Scene) -> Any:
-    def build(folder: Path, work: Path) -> dict[str, Any]:
-        (folder / "bundle.json").write_text(json.dumps({"schema": 99, "genrec": "7.0"}))
-        return {}
+def opened(bundle: Any, damage: Callable[[Path], Any] = lambda folder: None, kind: str = "bundle") -> Callable[[Scene], Any]:
+    """Opens a folder with a bundle.json and a generator's configuration that its manifest lists, damaged afterwards."""
 
-    return genrec.load(Store(scene.path).make("bundle", "f1", build, stage="export", config={}, inputs={}).path)
+    def trigger(scene: Scene) -> Any:
+        folder = scene.path / "bundle"
+        (folder / "generator").mkdir(parents=True)
+        (folder / "bundle.json").write_text(json.dumps(bundle))
+        (folder / "generator" / "config.json").write_text(json.dumps({"generator": {"_target_": SASREC}}))
+        (folder / "manifest.json").write_text(json.dumps({"kind": kind, "schema": 1, "stage": "export"}))
+        listed_anew(folder)
+        damage(folder)
+        return open_catalogue(folder)
+
+    return trigger
+
+
+SASREC = "genrec.generators.sasrec.SASRec"
+WHOLE = {"schema": 1, "genrec": "0.1", "config": {"decoding": {"_target_": "genrec.decoding.full_ranking.FullRanking"}}}
+ELSEWHERE = {"_target_": "genrec.encoders.precomputed.Precomputed", "path": "/etc/vectors.parquet"}
+
+
+def linked(folder: Path) -> None:
+    (folder / "bundle.json").rename(folder.parent / "elsewhere.json")
+    (folder / "bundle.json").symlink_to(folder.parent / "elsewhere.json")
+
+
+def sharded(
+    rows: pl.DataFrame | bytes | None, begun: Callable[[Path], Any] = lambda out: None, **settings: Any
+) -> Callable[[Scene], Any]:
+    """Writes lists for a table, in a folder in which something was ``begun``."""
+
+    def trigger(scene: Scene) -> Any:
+        histories, out = scene.path / "h.parquet", scene.path / "out"
+        if isinstance(rows, pl.DataFrame):
+            rows.write_parquet(histories)
+        elif rows is not None:
+            histories.write_bytes(rows)
+        out.mkdir()
+        begun(out)
+        return recommend_shards(shop().catalogue, histories, out, BatchSettings(**settings), bundle="b")
+
+    return trigger
+
+
+HELD: list[Any] = []  # files that stay open
+
+
+def another_writes(out: Path) -> None:
+    HELD.append((out / ".lock").open("a"))
+    fcntl.flock(HELD[-1], fcntl.LOCK_EX)
+
+
+ROWS = pl.DataFrame({"user_id": ["u"], "item_id": ["a"]})
 
 
 CASES = [
@@ -103,7 +152,27 @@ CASES = [
         "List(String)",
         asked([], items=ITEMS.with_columns(tags=pl.Series([["x"], []], dtype=pl.List(pl.String))), quota={"tags": 1}),
     ),
-    Case("bundle of another schema", ArtifactError, "schema 99 by genrec 7.0", of_tomorrow),
+    Case("bundle of another schema", ArtifactError, "schema 99", opened(WHOLE | {"schema": 99})),
+    Case("bundle of a newer revision", ArtifactError, "revision 7 by genrec 0.1", opened(WHOLE | {"revision": 7})),
+    Case("no bundle", ArtifactError, "got generator", opened(WHOLE, kind="generator")),
+    Case("a link to elsewhere", ArtifactError, "elsewhere.json", opened(WHOLE, linked)),
+    Case(
+        "a file beside", ArtifactError, "got generator/more.pt", opened(WHOLE, lambda f: (f / "generator" / "more.pt").touch())
+    ),
+    Case("a file elsewhere", ArtifactError, "decoding.path=/etc", opened(WHOLE | {"config": {"decoding": ELSEWHERE}})),
+    Case("less than a bundle", ArtifactError, "items.parquet", opened(WHOLE)),
+    Case("a shard of nothing", ConfigError, "got 0", sharded(ROWS, shard_rows=0)),
+    Case("no histories", DataError, "h.parquet", sharded(None)),
+    Case("histories in another form", DataError, "h.parquet", sharded(b"user_id,item_id")),
+    Case("a folder in use", ConfigError, "notes.txt", sharded(ROWS, lambda out: (out / "notes.txt").touch())),
+    Case(
+        "lists of something else",
+        ConfigError,
+        "by genrec None",
+        sharded(ROWS, lambda out: (out / "plan.json").write_text("{}"), k=5),
+    ),
+    Case("two on one folder", ArtifactError, "another process", sharded(ROWS, another_writes)),
+    Case("a row of nobody", DataError, "row 1", sharded(ROWS.with_columns(user_id=pl.lit(None, pl.String)))),
     Case("more than the whole list", ConfigError, "1.5", lambda scene: RecommendSettings(new_share=1.5)),
     Case("no such column", ConfigError, "titel", lambda scene: ExportSettings(columns=("titel",)).of(ITEMS)),
 ]

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.cluster import KMeans
 from small_codes import clustered, make_inputs
 
 from genrec.tokenizers import residual, rq_kmeans
+from genrec.tokenizers.hierarchical_kmeans import HierarchicalKMeans
 from genrec.tokenizers.kmeans import group_means, kmeans, lloyd
 from genrec.tokenizers.residual import decode, nearest, residual_after
 from genrec.tokenizers.rq_kmeans import RQKMeans
@@ -77,6 +79,19 @@ def test_identical_items_leave_zero_not_noise() -> None:
     assert not residual_after(
         torch.from_numpy(vectors), codes[:, :1], tokenizer.codebooks, center=torch.from_numpy(vectors).mean(0), normalize=True
     ).any()
+
+
+@pytest.mark.parametrize("kind", [RQKMeans, HierarchicalKMeans])
+def test_older_codebooks_measure_from_the_origin(kind: type, tmp_path: Path) -> None:
+    """What was saved before the common mean was subtracted has none; its codes are those of vectors as they are."""
+    vectors = clustered(200)
+    today, older = (kind(num_levels=2, codebook_size=8) for _ in range(2))
+    today.fit(make_inputs(vectors))
+    today.save(tmp_path)
+    (file,) = tmp_path.iterdir()
+    save_file({name: table for name, table in load_file(file).items() if name != "center"}, file)
+    older.restore(tmp_path)
+    np.testing.assert_array_equal(older.encode(make_inputs(vectors - vectors.mean(0))), today.encode(make_inputs(vectors)))
 
 
 def test_reading_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
