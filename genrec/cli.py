@@ -58,13 +58,12 @@ def _dispatch(name: str, words: Sequence[str]) -> int:
         raise ConfigError("command", expected="a command of genrec", got=name, fix=did_you_mean(name, known))
     is_stage = name in STAGES and not _names_a_place(name, words)
     command = importlib.import_module(f"genrec.commands.{'run' if is_stage else name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(
-        prog=f"genrec {name}",
-        description=_summary(name, ("stages", "commands") if is_stage else ("commands",)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    told = _summary(name) if is_stage else _summary(name, ("commands",))
     if is_stage and name in _files("commands"):
-        parser.description += f"\nOf a bundle, `genrec {name} BUNDLE --help`: {_summary(name, ('commands',))}"
+        told += f"\nOf a bundle, `genrec {name} BUNDLE --help`: {_summary(name, ('commands',))}"
+    parser = argparse.ArgumentParser(
+        prog=f"genrec {name}", description=told, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     _add_arguments(command, parser, words)
     options = parser.parse_intermixed_args(words)
     if is_stage:

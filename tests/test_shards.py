@@ -186,6 +186,9 @@ def test_refusals(tmp_path: Path, histories: Path) -> None:
     (text := tmp_path / "h.csv").write_text("user_id,item_id\n1,2\n")
     with pytest.raises(DataError, match=r"h\.csv: expected parquet"):
         made(text, tmp_path / "out")
+    with pytest.raises(ConfigError, match="got prise"):
+        made(histories, tmp_path / "out1", BatchSettings(only="prise < 3"))
+    assert not (tmp_path / "out1" / ".rows").exists()
     pl.DataFrame({"user_id": ["u", None], "item_id": ["a", "b"]}).write_parquet(histories)
     with pytest.raises(DataError, match=r"row 2: expected a user_id, got none"):
         made(histories, tmp_path / "out2")

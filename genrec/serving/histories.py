@@ -171,8 +171,8 @@ def _with_rows(events: pl.DataFrame, ids: pl.Series, name: str) -> pl.DataFrame:
 def _ordered(events: pl.DataFrame) -> pl.DataFrame:
     by = [name for name in (POSITION, TIMESTAMP) if name in events.columns][:1]
     for name in by:
-        if missing := events[name].null_count():
-            row = events[name].is_null().arg_max()
-            got, fix = f"none for {missing:,} events, user {events[USER_ID][row]!r} among them", "fill them, or drop the column"
+        lacking = events.filter(pl.col(name).is_null())[USER_ID]
+        if len(lacking):
+            got, fix = f"none for {len(lacking):,} events, user {lacking[0]!r} among them", "fill them, or drop the column"
             raise DataError(f"{_WHERE}, column {name}", expected="a value for every event", got=got, fix=fix)
     return events.sort(USER_IDX, *by, maintain_order=True)

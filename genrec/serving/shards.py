@@ -22,11 +22,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from genrec import __version__
 from genrec.artifacts import MANIFEST
 from genrec.data.files import require_columns
+from genrec.dataset import Sequences
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.fingerprints import ContentHashes, sha256_file
 from genrec.serving.catalogue import HISTORY, Catalogue
@@ -35,6 +37,7 @@ from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 PLAN, ROWS, LOCK, HASHES = "plan.json", ".rows", ".lock", ".hashes.json"
 _CHUNK = 2_000_000  # rows of the input read at once
+_NOBODY = Sequences(np.zeros(0, np.int32), np.zeros(2, np.int64), np.zeros(0))
 _SHARD = "shard of its user"
 _TOLD = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
 
@@ -103,6 +106,7 @@ def recommend_shards(
         content = ContentHashes(out / HASHES).of(histories)
         plan = {"genrec": __version__, "bundle": bundle, "histories": content, **asdict(settings)}
         _agree(out, plan, anew=anew)
+        _lists(catalogue, _NOBODY, settings)  # what cannot be met is told before the table is read
         if (manifest := _finished(out)) is not None:
             say(f"{out}: up to date")
             return manifest
@@ -148,7 +152,7 @@ def _scan(histories: Path) -> pl.LazyFrame:
 
 def _agree(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
     """Holds what is wanted against what was begun in this folder."""
-    begun = json.loads((out / PLAN).read_text()) if (out / PLAN).exists() else None
+    begun = _read(out / PLAN)
     if begun != plan and anew:
         for file in (out / MANIFEST, out / PLAN, *out.glob("part-*.parquet")):
             file.unlink(missing_ok=True)
@@ -167,12 +171,21 @@ def _agree(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
 
 def _finished(out: Path) -> dict[str, Any] | None:
     """The manifest, when all that it lists is there in full size."""
-    if not (out / MANIFEST).exists():
+    if not (manifest := _read(out / MANIFEST)):
         return None
-    manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text())
     files = manifest["files"].items()
     is_there = all((out / name).is_file() and (out / name).stat().st_size == told["bytes"] for name, told in files)
     return manifest if is_there else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The content of a json file; empty when it is damaged, None when it is not there."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        return {}
 
 
 def _is_whole(part: Path) -> bool:
@@ -192,8 +205,8 @@ def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path, where: s
         chunk = table.slice(start, _CHUNK).collect()
         nameless = chunk[USER_ID].is_null()
         if nameless.any():
-            where, got = f"{where}, row {start + nameless.arg_max() + 1}", "none"
-            raise DataError(where, expected=f"a {USER_ID}", got=got, fix="repair or remove the row")
+            row = start + int(nameless.to_numpy().argmax()) + 1
+            raise DataError(f"{where}, row {row}", expected=f"a {USER_ID}", got="none", fix="repair or remove the row")
         shards = chunk.with_columns((pl.col(USER_ID).cast(pl.String).hash(seed=0) % num_shards).alias(_SHARD))
         parts = shards.partition_by(_SHARD, as_dict=True, include_key=False, maintain_order=True)
         for shard in range(num_shards):
@@ -208,13 +221,9 @@ def _rows_of(out: Path, shard: int) -> Path:
     return out / ROWS / f"{shard:05d}"
 
 
-def _recommend(catalogue: Catalogue, rows: Path, part: Path, settings: BatchSettings) -> dict[str, int]:
-    """Writes one shard; returns what the manifest will say of it."""
-    files = sorted(rows.glob("*.parquet"))
-    read = read_table(pl.concat([pl.read_parquet(file) for file in files]), catalogue.table.frame[ITEM_ID])
-    assert read.users is not None
-    answers = catalogue.recommend(
-        read.sequences,
+def _lists(catalogue: Catalogue, histories: Sequences, settings: BatchSettings) -> pl.DataFrame:
+    return catalogue.recommend(
+        histories,
         k=settings.k,
         exclude_seen=settings.exclude_seen,
         only=settings.only,
@@ -222,6 +231,14 @@ def _recommend(catalogue: Catalogue, rows: Path, part: Path, settings: BatchSett
         quota=settings.quota,
         batch_size=settings.batch_size,
     )
+
+
+def _recommend(catalogue: Catalogue, rows: Path, part: Path, settings: BatchSettings) -> dict[str, int]:
+    """Writes one shard; returns what the manifest will say of it."""
+    files = sorted(rows.glob("*.parquet"))
+    read = read_table(pl.concat([pl.read_parquet(file) for file in files]), catalogue.table.frame[ITEM_ID])
+    assert read.users is not None
+    answers = _lists(catalogue, read.sequences, settings)
     lists = answers.select(read.users.gather(answers[HISTORY]).alias(USER_ID), pl.exclude(HISTORY))
     told = {"users": len(read.users), "unknown": sum(map(len, read.unknown))}
     draft = part.with_name(f".{part.name}")
