@@ -188,7 +188,7 @@ def test_refusals(tmp_path: Path, histories: Path) -> None:
         made(text, tmp_path / "out")
     with pytest.raises(ConfigError, match="got prise"):
         made(histories, tmp_path / "out1", BatchSettings(only="prise < 3"))
-    assert not (tmp_path / "out1" / ".rows").exists()
+    assert not (tmp_path / "out1" / "plan.json").exists()
     pl.DataFrame({"user_id": ["u", None], "item_id": ["a", "b"]}).write_parquet(histories)
     with pytest.raises(DataError, match=r"row 2: expected a user_id, got none"):
         made(histories, tmp_path / "out2")

@@ -102,11 +102,11 @@ def recommend_shards(
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
         table = _scan(histories)
+        _lists(catalogue, _NOBODY, settings)  # what cannot be met is told before anything is begun
         rows = int(table.select(pl.len()).collect().item())
         content = ContentHashes(out / HASHES).of(histories)
         plan = {"genrec": __version__, "bundle": bundle, "histories": content, **asdict(settings)}
         _agree(out, plan, anew=anew)
-        _lists(catalogue, _NOBODY, settings)  # what cannot be met is told before the table is read
         if (manifest := _finished(out)) is not None:
             say(f"{out}: up to date")
             return manifest
