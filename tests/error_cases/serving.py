@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,12 +106,8 @@ def sharded(
     return trigger
 
 
-HELD: list[Any] = []  # files that stay open
-
-
 def another_writes(out: Path) -> None:
-    HELD.append((out / ".lock").open("a"))
-    fcntl.flock(HELD[-1], fcntl.LOCK_EX)
+    fcntl.flock(os.open(out / ".lock", os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)  # for as long as this process lives
 
 
 ROWS = pl.DataFrame({"user_id": ["u"], "item_id": ["a"]})
