@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from small_bundle import exported, listed_anew, rewritten
 
 import genrec
+from genrec.artifacts import sealed
 from genrec.cli import main
 from genrec.errors import ArtifactError
 
@@ -104,7 +105,7 @@ def test_a_poisoned_file_is_refused_and_never_run(copy: Path, tmp_path: Path, ki
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_poisoned_file_beside_is_refused_or_not_looked_at(copy: Path, tmp_path: Path) -> None:
+def test_a_poisoned_file_beside_is_refused(copy: Path, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     for name in files(copy):
         for suffix, kind in ((".pkl", as_pickle), (".pt", as_torch), (".bin", as_torch), (".npy", as_numpy)):
@@ -112,10 +113,7 @@ def test_a_poisoned_file_beside_is_refused_or_not_looked_at(copy: Path, tmp_path
             if beside.exists():
                 continue
             beside.write_bytes(kind(Poison(mark)))
-            if "/" in name:
-                with pytest.raises(ArtifactError, match=beside.name):
-                    genrec.load(copy)
-            else:
+            with pytest.raises(ArtifactError, match=beside.name):
                 genrec.load(copy)
             beside.unlink()
     assert not mark.exists()
@@ -180,7 +178,7 @@ def test_files_and_links_that_lead_outside(copy: Path, tmp_path: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     for name in ("../runs.json", str(tmp_path / "runs.json")):
         changed = manifest | {"files": manifest["files"] | {name: {"bytes": 0, "sha256": ""}}}
-        (copy / "manifest.json").write_text(json.dumps(changed))
+        (copy / "manifest.json").write_text(json.dumps(sealed(changed)))
         with pytest.raises(ArtifactError, match="inside the bundle"):
             genrec.load(copy)
 
@@ -195,7 +193,7 @@ def test_a_configuration_that_names_a_file_elsewhere(bundle: Path, tmp_path: Pat
 
 def test_another_artifact_is_no_bundle(bundle: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"kind": "generator"}))
+    (copy / "manifest.json").write_text(json.dumps(sealed(manifest | {"kind": "generator"})))
     assert main(["recommend", str(copy), "h.parquet", "out"]) == 2
     assert "expected a bundle, got generator" in capsys.readouterr().err
 
