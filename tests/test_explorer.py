@@ -19,8 +19,9 @@ from small_world import sids_of
 from genrec.artifacts import Store
 from genrec.cli import _dispatch
 from genrec.dataset import Dataset
-from genrec.pages.explorer import embedded, explorer_page
+from genrec.pages.explorer import explorer_page
 from genrec.pages.explorer_data import Explored, catalog_of, payload, read_run, short_titles, tree
+from genrec.pages.page import embedded
 from genrec.runs import STORE, Run
 from genrec.sids import SIDTable
 

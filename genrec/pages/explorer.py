@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 from genrec.metrics.labels import item_labels, numbered
 from genrec.pages.codebooks import HOW as HOW_LEVELS
 from genrec.pages.codebooks import codebooks_section
 from genrec.pages.explorer_data import Explored, payload
-from genrec.pages.page import Markup, join, render, tag
+from genrec.pages.page import Markup, embedded, join, render, tag
 from genrec.tokenizers.health import health
 
 HOW = (
@@ -54,11 +52,6 @@ def explorer_page(runs: Sequence[Explored]) -> str:
     )
     style = (folder / "explorer.css").read_text(encoding="utf-8")
     return render(f"Semantic IDs of {names}", lead=" ".join(_lead(run, len(runs)) for run in runs), body=body, style=style)
-
-
-def embedded(data: Any) -> Markup:
-    """JSON that may stand in a script element whatever its strings say."""
-    return Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 
 def _finder() -> Markup:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from genrec import __version__
 
@@ -52,6 +54,11 @@ def plain_table(label: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 def facts_list(facts: dict[str, object]) -> Markup:
     """Names and values as a definition list."""
     return tag("dl", *(join(tag("dt", key), tag("dd", value)) for key, value in facts.items()))
+
+
+def embedded(data: Any) -> Markup:
+    """JSON that may stand in a script element whatever its strings say."""
+    return Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 
 def render(title: str, *, lead: str, body: Markup, style: str = "") -> str:

@@ -13,27 +13,34 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from genrec import __version__
 from genrec.errors import GenRecError
 from genrec.serving.guard import Guard
 from genrec.serving.histories import read_times
+from genrec.serving.item_search import search_items, told_items
 from genrec.serving.measures import CONTENT_TYPE
+from genrec.serving.page import PageOf
 from genrec.serving.problems import RefusedError, answer_of, of_validation
 from genrec.serving.schemas import (
+    BeamsBody,
     Changed,
+    ExplainBody,
+    Explained,
+    FoundItems,
     Health,
     ItemId,
     ItemsBody,
     Problem,
     Recommendations,
     RecommendBody,
+    Searched,
     Similar,
     SimilarBody,
 )
 from genrec.serving.service import Service
-from genrec.serving.wishes import Likeness, Listing
+from genrec.serving.wishes import Beams, Likeness, Listing, Reason
 
 _BEARER = HTTPBearer(auto_error=False, description="the admin token that the service was started with")
 _WRONG: dict[int | str, dict[str, Any]] = {
@@ -103,6 +110,36 @@ def create_app(
         limits.check("k", "k", body.k)
         return JSONResponse((await service.ask(Likeness(body.k, body.filter), [body.item_id]))[0])
 
+    @app.post("/explain", response_model=Explained, responses=_WRONG)
+    async def explain(body: ExplainBody) -> JSONResponse:
+        """Why an item may come next: the path of its ID, and which items of the history speak for it."""
+        limits.check("history_len", "history", body.history)
+        return JSONResponse((await service.ask(Reason(body.item_id, body.last), [body.history]))[0])
+
+    @app.post("/beams", response_model=Searched, responses=_WRONG)
+    async def beams(body: BeamsBody) -> JSONResponse:
+        """The prefixes of IDs that the search for a list kept after each level, best first."""
+        limits.check("history_len", "history", body.history)
+        limits.check("k", "k", body.k)
+        limits.check("wishes", "steer", body.steer)
+        wish = Beams(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()))
+        return JSONResponse((await service.ask(wish, [body.history]))[0])
+
+    @app.get("/items", response_model=FoundItems, responses=_WRONG)
+    def find_items(
+        query: Annotated[str, Query(max_length=200, description="words of a title, or an id; none: the popular items")] = "",
+        item_id: Annotated[list[ItemId] | None, Query(description="these items instead, once for each")] = None,
+        limit: Annotated[int, Query(ge=1, description="items found by words")] = 20,
+    ) -> JSONResponse:
+        """What the catalogue knows of items that are looked for by words, or named by id."""
+        limits.check("k", "limit", limit)
+        limits.check("items", "item_id", item_id or [])
+        now = live.catalogue
+        known = [row for name in item_id or [] if (row := now.table.idx.get(name)) is not None]
+        rows, number = search_items(now, query, limit) if item_id is None else (known, len(known))
+        unknown = [name for name in item_id or [] if name not in now.table.idx]
+        return JSONResponse({"items": told_items(now, rows), "num_found": number, "unknown": unknown})
+
     def changed() -> JSONResponse:
         now = live.catalogue
         return JSONResponse({"num_items": len(now.table), "num_removed": len(now.removed)})
@@ -126,6 +163,18 @@ def create_app(
         """Opens the bundle's path anew and answers from what is there now; no request waits or fails meanwhile."""
         live.swap(bundle, plugins=plugins)
         return changed()
+
+    page = PageOf(limits)
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def try_it() -> HTMLResponse:
+        """A page to try it."""
+        html, policy = page.of(live.catalogue)
+        return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
+
+    @app.get("/favicon.ico", status_code=204, response_class=Response, include_in_schema=False)
+    def no_icon() -> None:
+        """Browsers ask for one."""
 
     @app.get("/healthz", response_model=Health)
     async def healthz() -> JSONResponse:

@@ -21,7 +21,7 @@ from genrec.serving.item_table import ItemTable
 from genrec.serving.readable import readable
 from genrec.sids import SIDTable
 from genrec.stages.embed import read_vectors
-from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, generator_folder
+from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SAMPLES_FILE, generator_folder
 from genrec.stages.recommend import with_newcomers
 from genrec.stages.train import CONFIG_FILE, SAVED, num_trained, open_generator
 from genrec.trie import PrefixTrie
@@ -74,6 +74,7 @@ def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
         exclude_seen=bundle["exclude_seen"],
         vectors=vectors,
         intake=BundleIntake(path, bundle, strategy_for) if (path / "tokenizer").is_dir() else None,
+        samples=json.loads((path / SAMPLES_FILE).read_text()) if (path / SAMPLES_FILE).exists() else (),
     )
 
 

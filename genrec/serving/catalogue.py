@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,6 +40,7 @@ class Catalogue:
         removed: item_idx that are not recommended.
         vectors: of the items by source, as the encoder made them; empty when there are none.
         intake: takes in items that came later; None: it cannot.
+        samples: histories of item ids to try it with.
     """
 
     generator: Any
@@ -50,6 +51,7 @@ class Catalogue:
     removed: frozenset[int] = frozenset()
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
     intake: Intake | None = None
+    samples: Sequence[Sequence[str]] = ()
 
     def without(self, item_ids: Iterable[str]) -> Catalogue:
         """Recommends these items no longer; histories may still have them."""

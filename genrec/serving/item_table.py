@@ -14,8 +14,11 @@ from jaxtyping import Bool, Float32, Int64
 from genrec.decoding.predicate import allowed_items
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.sids import SIDTable
-from genrec.stages.export import sid_frame
-from genrec.types import ITEM_ID, PAD
+from genrec.stages.export import POPULARITY, sid_frame
+from genrec.types import ITEM_ID, ITEM_IDX, PAD
+
+TEXT = "text"  # column of ``ItemTable.texts``
+TITLES = ("title", "name")  # columns that say what an item is called, the first that is there
 
 
 class ItemTable:
@@ -41,6 +44,24 @@ class ItemTable:
     def idx(self) -> dict[str, int]:
         """item_id -> item_idx."""
         return {item_id: idx for idx, item_id in enumerate(self.frame[ITEM_ID].to_list())}
+
+    @property
+    def title(self) -> str | None:
+        """The column that says what an item is called."""
+        return next((name for name in TITLES if self.frame.schema.get(name) == pl.String), None)
+
+    @cached_property
+    def texts(self) -> pl.DataFrame:
+        """``item_idx`` and ``text``, title and id of every item in lower case, a blank before each; popular ones first."""
+        words = ([] if self.title is None else [pl.col(self.title).fill_null("")]) + [pl.col(ITEM_ID)]
+        texts = self.frame.select(
+            pl.int_range(pl.len(), dtype=pl.Int64).alias(ITEM_IDX),
+            pl.format(" {}\n {}" if len(words) > 1 else "\n {}", *words).str.to_lowercase().alias(TEXT),
+            *([POPULARITY] if self.frame.schema.get(POPULARITY, pl.String()).is_numeric() else []),
+        )
+        if POPULARITY in texts.columns:
+            texts = texts.sort(POPULARITY, descending=True, nulls_last=True, maintain_order=True)
+        return texts.select(ITEM_IDX, TEXT)
 
     @cached_property
     def num_bytes(self) -> int:

@@ -17,7 +17,7 @@ class Limits:
         histories: of one request.
         history_len: items of one history.
         k: items wanted of one list.
-        items: added or removed at once.
+        items: added, removed or looked up at once.
         wishes: filters of one ``steer``, and columns of one ``quota``.
         queue: histories that wait; more are told to come back.
         batch: histories decoded at once.

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from genrec.errors import DataError
+from genrec.serving.beams import beams
 from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import HISTORY, Catalogue
 from genrec.serving.explanation import Explanation, explain, scored
@@ -173,6 +174,32 @@ class Recommender:
         read = read_histories([history], now.table.idx, None if times is None else [times])
         _warn(read.unknown)
         return explain(now, read.sequences, now.table.rows([item_id])[0], last=last)
+
+    def beams(
+        self,
+        history: Iterable[str],
+        k: int = 10,
+        *,
+        exclude_seen: bool | None = None,
+        only: str | None = None,
+        steer: Mapping[str, float] | None = None,
+    ) -> pl.DataFrame:
+        """The prefixes that the search for a list kept, level by level; see ``genrec.serving.beams.beams``.
+
+        Args:
+            history: item ids, oldest first; unknown ones are left out with a warning.
+            k: items of the list.
+            exclude_seen: as for ``recommend``, like ``only`` and ``steer``.
+            only: a filter.
+            steer: preferences.
+
+        Raises:
+            ConfigError: when the decoding strategy keeps no beams, and as ``recommend`` does.
+        """
+        now = self.catalogue
+        read = read_histories([history], now.table.idx)
+        _warn(read.unknown)
+        return beams(now, read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=steer)
 
     # --- changing -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,14 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class RecommendBody(_Body):
+class _Wanted(_Body):
+    k: Annotated[int, Field(ge=1, description="items of each list")] = 10
+    filter: Filter | None = None
+    steer: Annotated[dict[Filter, float], Field(description="filter -> what to add to the log-probability")] = {}
+    exclude_seen: Annotated[bool | None, Field(description="never list an item of the history; null: the bundle's rule")] = None
+
+
+class RecommendBody(_Wanted):
     """Histories, and what their lists should be like. Requests that differ in histories only are decoded together."""
 
     model_config = ConfigDict(
@@ -32,11 +39,25 @@ class RecommendBody(_Body):
         list[list[float]] | None,
         Field(description="when each item of each history was, for models that look at times; the training data's clock"),
     ] = None
-    k: Annotated[int, Field(ge=1, description="items of each list")] = 10
-    filter: Filter | None = None
-    steer: Annotated[dict[Filter, float], Field(description="filter -> what to add to the log-probability")] = {}
     quota: Annotated[dict[str, int], Field(description="column -> how many items of one value a list may have")] = {}
-    exclude_seen: Annotated[bool | None, Field(description="never list an item of the history; null: the bundle's rule")] = None
+
+
+class BeamsBody(_Wanted):
+    """A history, and what its list should be like."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "k": 10}]})
+
+    history: Annotated[list[ItemId], Field(description="item ids, oldest first; may be empty")]
+
+
+class ExplainBody(_Body):
+    """A history, and an item that may come next."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "item_id": "item003"}]})
+
+    history: Annotated[list[ItemId], Field(description="item ids, oldest first; may be empty")]
+    item_id: ItemId
+    last: Annotated[int, Field(ge=0, le=100, description="how many of the history are weighed, the most recent ones")] = 20
 
 
 class SimilarBody(_Body):
@@ -81,6 +102,64 @@ class Similar(BaseModel):
     """The most similar items, best first."""
 
     items: list[Scored]
+
+
+class Choice(BaseModel):
+    """One level of an ID."""
+
+    level: int
+    code: int
+    log_prob: Annotated[float, Field(description="of the code, given those before it")]
+    choices: Annotated[int, Field(description="codes that items have there")]
+
+
+class Weighed(BaseModel):
+    """An item of a history."""
+
+    item_id: str
+    weight: Annotated[float, Field(description="how much less probable the other item were without this one, in nats")]
+
+
+class Explained(BaseModel):
+    """What a history has to do with an item, by the generator alone."""
+
+    item_id: str
+    log_prob: float
+    path: Annotated[list[Choice] | None, Field(description="the levels of its ID; null for a model without IDs")]
+    because: Annotated[list[Weighed], Field(description="the strongest first")]
+    unknown: list[str]
+
+
+class Beam(BaseModel):
+    """A prefix that the search kept."""
+
+    codes: list[int]
+    log_prob: float
+    num_items: Annotated[int, Field(description="that the filter leaves below it")]
+    item_id: Annotated[str, Field(description="one of these")]
+
+
+class Searched(BaseModel):
+    """The prefixes after each level."""
+
+    levels: list[list[Beam]]
+    unknown: list[str]
+
+
+class Item(BaseModel):
+    """What the catalogue knows of an item."""
+
+    item_id: str
+    content: dict[str, Any]
+    codes: list[int] | None
+
+
+class FoundItems(BaseModel):
+    """Items, best first or as asked for."""
+
+    items: list[Item]
+    num_found: Annotated[int, Field(description="how many there are in all")]
+    unknown: Annotated[list[str], Field(description="ids that the catalogue does not have")]
 
 
 class Changed(BaseModel):

@@ -15,7 +15,7 @@ from genrec.serving.logs import LOGGER
 from genrec.serving.measures import SECONDS, SIZES, Counter, Gauge, Histogram
 from genrec.serving.memory import memory_of, resident
 from genrec.serving.problems import RefusedError
-from genrec.serving.wishes import Answer, Likeness, Listing
+from genrec.serving.wishes import Answer, Wish
 
 _SMOOTHING = 0.1  # weight of the newest batch in the mean time of an entry
 
@@ -54,7 +54,7 @@ class Service:
             Gauge("process_resident_memory_bytes", "Memory of the process.", resident),
         )
 
-    async def ask(self, wish: Listing | Likeness, entries: Sequence[Any]) -> list[Answer]:
+    async def ask(self, wish: Wish, entries: Sequence[Any]) -> list[Answer]:
         """An answer for each entry.
 
         Raises:

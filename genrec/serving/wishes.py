@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from genrec.serving.beams import beams
 from genrec.serving.catalogue import HISTORY
+from genrec.serving.explanation import explain
 from genrec.serving.histories import read_histories
 from genrec.serving.recommender import Recommender
 from genrec.types import ITEM_ID, SCORE
@@ -68,3 +70,57 @@ class Likeness:
     def answer(self, recommender: Recommender, item_ids: list[str]) -> list[Answer]:
         """The list of each item."""
         return [{"items": recommender.similar(item_id, self.k, only=self.only).drop("rank").to_dicts()} for item_id in item_ids]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an item after histories; see ``Recommender.explain``.
+
+    Args:
+        item_id: the item.
+        last: items of a history that are weighed.
+    """
+
+    item_id: str
+    last: int
+
+    def answer(self, recommender: Recommender, histories: list[list[str]]) -> list[Answer]:
+        """An explanation for each history, and its ids that are not in the catalogue."""
+        now, answers = recommender.catalogue, []
+        item = now.table.rows([self.item_id])[0]
+        for history in histories:
+            read = read_histories([history], now.table.idx)
+            why = explain(now, read.sequences, item, last=self.last)
+            told = {"log_prob": why.log_prob, "path": None if why.path is None else why.path.to_dicts()}
+            answers.append({ITEM_ID: why.item_id, **told, "because": why.because.to_dicts(), "unknown": read.unknown[0]})
+        return answers
+
+
+@dataclass(frozen=True)
+class Beams:
+    """The prefixes that searches kept; see ``Recommender.beams``.
+
+    Args:
+        k: items of the list.
+        exclude_seen: never list an item of the history; None: the bundle's rule.
+        only: a filter.
+        steer: filters, and what to add to the log-probability of what passes them.
+    """
+
+    k: int
+    exclude_seen: bool | None = None
+    only: str | None = None
+    steer: tuple[tuple[str, float], ...] = ()
+
+    def answer(self, recommender: Recommender, histories: list[list[str]]) -> list[Answer]:
+        """The prefixes for each history, and its ids that are not in the catalogue."""
+        now, answers = recommender.catalogue, []
+        for history in histories:
+            read = read_histories([history], now.table.idx)
+            kept = beams(now, read.sequences, k=self.k, exclude_seen=self.exclude_seen, only=self.only, steer=dict(self.steer))
+            levels = [level.drop("level").to_dicts() for level in kept.partition_by("level", maintain_order=True)]
+            answers.append({"levels": levels, "unknown": read.unknown[0]})
+        return answers
+
+
+Wish = Listing | Likeness | Reason | Beams

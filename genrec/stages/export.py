@@ -3,11 +3,12 @@
 A bundle needs nothing outside itself (a text encoder's base model aside), so it can be copied anywhere:
 
     bundle.json                                what it is: versions, components, counts, the seen-item rule
-    items.parquet                              the catalogue, row number == item_idx
+    items.parquet                              the catalogue, row number == item_idx; ``popularity``: training events of each
     generator/  sids/  encoder/  tokenizer/    the artifacts of these names as they are; the last three where needed
     calibration/                               of a fusion: its weights and fitted scorers
     onnx/                                      the generator for another runtime; only where asked for
     sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
+    samples.json                               histories of some users to try it with; only where asked for
     README.md                                  the model card
 
 For the Hugging Face hub the generator's files stand at the top, where the hub looks for ``config.json`` and
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from genrec import __version__
@@ -41,7 +43,9 @@ from genrec.types import ITEM_ID
 
 SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
 REVISION = 1  # of the schema: what was added to it; older bundles are read by the rules of genrec.serving.compatibility
-BUNDLE_FILE, ITEMS_FILE, CARD_FILE = "bundle.json", "items.parquet", "README.md"
+BUNDLE_FILE, ITEMS_FILE, CARD_FILE, SAMPLES_FILE = "bundle.json", "items.parquet", "README.md", "samples.json"
+POPULARITY = "popularity"  # column of the items; a catalogue's own of this name is left as it is
+SAMPLE_LEN = 50  # items of a sample history at most, and at least 3
 PARTS = ("generator", "sids", "encoder", "tokenizer", "calibration")
 
 
@@ -55,6 +59,11 @@ class ExportSettings:
         columns: of the items to carry (``item_id`` always is), or None for all.
         hub: lay it out for the Hugging Face hub.
         runtime: "onnx" (for programs without PyTorch, see ``onnx_graphs``), or None.
+        sample_users: how many users' histories to put into the bundle, without their ids, for the page of ``genrec serve``.
+            What somebody took can tell who they are: ask for them where the data is public.
+
+    Raises:
+        ConfigError: when fewer than no users are asked for.
     """
 
     title: str = "A genrec recommender"
@@ -62,6 +71,11 @@ class ExportSettings:
     columns: tuple[str, ...] | None = None
     hub: bool = False
     runtime: Literal["onnx"] | None = None
+    sample_users: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sample_users < 0:
+            raise ConfigError("export.sample_users", expected="at least 0", got=self.sample_users, fix="raise it")
 
     def of(self, items: pl.DataFrame) -> pl.DataFrame:
         """The catalogue as the bundle carries it."""
@@ -93,7 +107,9 @@ def build(run: StageRun) -> dict[str, Any]:
         shutil.copytree(artifact.path, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
     if settings.hub:
         _write_hub_config(run.folder / CONFIG_FILE)
-    settings.of(dataset.items).write_parquet(run.folder / ITEMS_FILE)
+    settings.of(with_popularity(dataset)).write_parquet(run.folder / ITEMS_FILE)
+    if settings.sample_users:
+        (run.folder / SAMPLES_FILE).write_text(json.dumps(sample_histories(dataset, settings.sample_users), ensure_ascii=False))
     if "sids" in parts:
         _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, run.folder / "sids")
     if settings.runtime == "onnx":
@@ -123,6 +139,19 @@ def build(run: StageRun) -> dict[str, Any]:
 def generator_folder(bundle: Path) -> Path:
     """Where a bundle has its generator: laid out for the hub, at the top."""
     return bundle / "generator" if (bundle / "generator").is_dir() else bundle
+
+
+def with_popularity(dataset: Dataset) -> pl.DataFrame:
+    """The items with their training events in a column, so that filters and preferences can speak of them."""
+    if POPULARITY in dataset.items.columns:
+        return dataset.items
+    return dataset.items.with_columns(pl.Series(POPULARITY, dataset.train_counts))
+
+
+def sample_histories(dataset: Dataset, users: int) -> list[list[str]]:
+    """Item ids of some users drawn at random, oldest first; where targets were held out, the last of each is one."""
+    drawn = np.random.default_rng(0).permutation(np.flatnonzero(dataset.events.lengths >= 3))[:users]
+    return [dataset.item_ids.gather(dataset.events[user][-SAMPLE_LEN:]).to_list() for user in drawn]
 
 
 def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:

@@ -6,15 +6,18 @@ import fcntl
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import small_shop
 import torch
 from small_bundle import listed_anew
 from small_shop import shop as random_shop
 
 from error_cases import Case, Scene
+from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.serving.bundle import open_catalogue
@@ -113,6 +116,10 @@ def another_writes(out: Path) -> None:
 ROWS = pl.DataFrame({"user_id": ["u"], "item_id": ["a"]})
 
 
+def without_beams(scene: Scene) -> Any:
+    return Recommender(replace(small_shop.shop(5), strategy=Exhaustive())).beams([])
+
+
 CASES = [
     Case("no items wanted", ConfigError, "-3", asked([], k=-3)),
     Case("a string for a history", DataError, "'item1'", asked("item1")),
@@ -154,9 +161,7 @@ CASES = [
     Case("bundle of a newer revision", ArtifactError, "revision 7 by genrec 0.1", opened(WHOLE | {"revision": 7})),
     Case("no bundle", ArtifactError, "got generator", opened(WHOLE, kind="generator")),
     Case("a link to elsewhere", ArtifactError, "elsewhere.json", opened(WHOLE, linked)),
-    Case(
-        "a file beside", ArtifactError, "got generator/more.pt", opened(WHOLE, lambda f: (f / "generator" / "more.pt").touch())
-    ),
+    Case("a file beside", ArtifactError, "generator/more.pt", opened(WHOLE, lambda f: (f / "generator" / "more.pt").touch())),
     Case("a file elsewhere", ArtifactError, "decoding.path=/etc", opened(WHOLE | {"config": {"decoding": ELSEWHERE}})),
     Case("less than a bundle", ArtifactError, "items.parquet", opened(WHOLE)),
     Case("a shard of nothing", ConfigError, "got 0", sharded(ROWS, shard_rows=0)),
@@ -173,4 +178,6 @@ CASES = [
     Case("a row of nobody", DataError, "row 1", sharded(ROWS.with_columns(user_id=pl.lit(None, pl.String)))),
     Case("more than the whole list", ConfigError, "1.5", lambda scene: RecommendSettings(new_share=1.5)),
     Case("no such column", ConfigError, "titel", lambda scene: ExportSettings(columns=("titel",)).of(ITEMS)),
+    Case("fewer than no users", ConfigError, "got -1", lambda scene: ExportSettings(sample_users=-1)),
+    Case("a search without beams", ConfigError, "Exhaustive", without_beams),
 ]

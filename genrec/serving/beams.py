@@ -1,0 +1,110 @@
+"""The search behind one list, level by level: which prefixes it kept, and where they lead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from genrec.dataset import Sequences
+from genrec.decoding.fusion import GENERATOR, Fusion
+from genrec.decoding.newcomers import Newcomers
+from genrec.decoding.users import request_of
+from genrec.errors import ConfigError
+from genrec.protocols import DecodingStrategy
+from genrec.serving.catalogue import Catalogue
+from genrec.types import ITEM_ID
+
+SCHEMA = {
+    "level": pl.Int64,
+    "codes": pl.List(pl.Int64),
+    "log_prob": pl.Float64,
+    "num_items": pl.Int64,
+    ITEM_ID: pl.String,
+}
+
+
+def beams(
+    catalogue: Catalogue,
+    history: Sequences,
+    *,
+    k: int,
+    exclude_seen: bool | None = None,
+    only: str | None = None,
+    steer: Mapping[str, float] | None = None,
+) -> pl.DataFrame:
+    """Searches once more, with somebody watching; nothing else about the search changes.
+
+    Args:
+        catalogue: of the items.
+        history: one, looked up.
+        k: items of the list, which some strategies' beams depend on.
+        exclude_seen: as for ``Recommender.recommend``, like ``only`` and ``steer``.
+        only: a filter.
+        steer: preferences.
+
+    Returns:
+        A row per level and prefix kept, in the order of the search (under preferences by what a prefix may still lead to):
+        ``level`` from 0, ``codes``, their ``log_prob``, ``num_items`` that the filter leaves below, and ``item_id`` of one of
+        them.
+
+    Raises:
+        ConfigError: when the strategy keeps no beams.
+    """
+    allowed = catalogue.allowed(only)
+    kept: list[tuple[Tensor, Tensor]] = []
+    request = request_of(
+        catalogue.generator,
+        history,
+        np.array([0]),
+        k=min(k, len(catalogue.table)),
+        exclude_seen=catalogue.exclude_seen if exclude_seen is None else exclude_seen,
+        allowed=allowed,
+        bias=torch.from_numpy(catalogue.table.bias(steer)) if steer else None,
+    )
+    watched = replace(request, observer=lambda level, nodes, scores: kept.append((nodes[0], scores[0])))
+    _searching(catalogue.strategy, catalogue.generator, request.k).decode(catalogue.generator, catalogue.trie, watched)
+    if not kept or catalogue.trie is None:
+        got = type(catalogue.strategy).__name__
+        raise ConfigError(
+            "beams", expected="a decoding strategy that keeps beams", got=got, fix="export with decoding=trie_beam"
+        )
+    rows = [
+        (level, *told)
+        for level, (nodes, scores) in enumerate(kept)
+        for told in _told(catalogue, nodes[scores > float("-inf")], scores[scores > float("-inf")], allowed)
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _searching(strategy: Any, generator: Any, k: int) -> DecodingStrategy:
+    """The part of a strategy that grows prefixes: of a fusion, what finds the generator's own candidates."""
+    if isinstance(strategy, Newcomers):
+        return _searching(strategy.strategy, generator, k)
+    if isinstance(strategy, Fusion) and GENERATOR in strategy.active:
+        return strategy.search(generator, max(strategy.num_candidates, k))
+    found: DecodingStrategy = strategy
+    return found
+
+
+def _told(
+    catalogue: Catalogue, nodes: Tensor, scores: Tensor, allowed: Tensor | None
+) -> list[tuple[list[int], float, int, str]]:
+    """Codes, log-probability, number of allowed items, and the first of these, of each node; all are of one depth."""
+    trie = catalogue.trie
+    assert trie is not None
+    told = []
+    for node, score in zip(nodes.tolist(), scores.tolist(), strict=True):
+        below = trie.items[trie.first_item[node] : trie.end_item[node]].long()
+        below = below if allowed is None else below[allowed[below]]
+        codes, above = [], node
+        while above:
+            codes.append(int(trie.code[above]))
+            above = int(trie.parent[above])
+        told.append((codes[::-1], score, len(below), catalogue.table.ids([int(below[0])])[0]))
+    return told

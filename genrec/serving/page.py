@@ -1,0 +1,57 @@
+"""The page to try a recommender: made once for each catalogue, from what its columns allow."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from genrec.pages.try_it import policy_of, try_it_page
+from genrec.serving.catalogue import Catalogue
+from genrec.serving.item_table import ItemTable
+from genrec.serving.knobs import choices, image_column, ranges
+from genrec.serving.limits import Limits
+
+
+class PageOf:
+    """Remembers the page of each catalogue that is in use.
+
+    Args:
+        limits: of the service, which the page keeps to.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._made: WeakKeyDictionary[ItemTable, tuple[str, str]] = WeakKeyDictionary()
+
+    def of(self, catalogue: Catalogue) -> tuple[str, str]:
+        """The document, and its Content-Security-Policy."""
+        made = self._made.get(catalogue.table)
+        if made is None:
+            html = try_it_page(page_data(catalogue, self._limits), lead=_lead(catalogue))
+            made = self._made[catalogue.table] = html, policy_of(html)
+        return made
+
+
+def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
+    """What the page's script is told: columns to show, what sliders do, histories to start with, and how far it may go."""
+    table = catalogue.table
+    knobs, kinds = ranges(table.frame), choices(table.frame)
+    return {
+        "title": table.title,
+        "image": image_column(table.frame),
+        "facts": [knob.column for knob in (*kinds, *knobs)],
+        "ranges": [vars(knob) for knob in knobs],
+        "choices": [vars(kind) for kind in kinds],
+        "samples": [list(history) for history in catalogue.samples],
+        "excludeSeen": catalogue.exclude_seen,
+        "k": min(10, limits.k, len(table)),
+        "found": min(12, limits.k),
+        "historyLen": limits.history_len,
+        "lookUp": min(50, limits.items),
+    }
+
+
+def _lead(catalogue: Catalogue) -> str:
+    sids = catalogue.table.sids
+    ids = "" if sids is None else f" by IDs of {' × '.join(map(str, sids.sizes))} codes"
+    return f"{type(catalogue.generator).__name__} recommends from {len(catalogue.table):,} items{ids}."
