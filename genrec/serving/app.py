@@ -108,7 +108,7 @@ def create_app(
     async def similar(body: SimilarBody) -> JSONResponse:
         """The items most like a given one."""
         limits.check("k", "k", body.k)
-        return JSONResponse((await service.ask(Likeness(body.k, body.filter), [body.item_id]))[0])
+        return JSONResponse((await service.ask(Likeness(body.item_id, body.k, body.filter), [None]))[0])
 
     @app.post("/explain", response_model=Explained, responses=_WRONG)
     async def explain(body: ExplainBody) -> JSONResponse:

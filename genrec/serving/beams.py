@@ -20,7 +20,7 @@ from genrec.protocols import DecodingStrategy
 from genrec.serving.catalogue import Catalogue
 from genrec.types import ITEM_ID
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "level": pl.Int64,
     "codes": pl.List(pl.Int64),
     "log_prob": pl.Float64,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -62,9 +63,10 @@ def ranges(items: pl.DataFrame) -> list[Range]:
             values = values.filter(values.is_finite())
         if values.n_unique() < 5 or (values.dtype.is_integer() and values.n_unique() == len(values)):
             continue
-        steps = sorted({values.quantile(share, "nearest") for share in QUANTILES} - {values.min()})
+        quantiles: Any = {values.quantile(share, "nearest") for share in QUANTILES}
+        steps = sorted(map(float, quantiles - {values.min()}))
         low, high = ENDS.get(name, ("lower", "higher"))
-        shown = [f"{step:g}" if step == float(f"{step:g}") else repr(step) for step in map(float, steps)]
+        shown = [f"{step:g}" if step == float(f"{step:g}") else repr(step) for step in steps]
         above, below = ([f"{_named(name)} {sign} {step}" for step in shown] for sign in (">=", "<"))
         found.append(Range(name, low, high, above, below))
     return found[:MAX_RANGES]

@@ -39,7 +39,7 @@ def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
     return {
         "title": table.title,
         "image": image_column(table.frame),
-        "facts": [knob.column for knob in (*kinds, *knobs)],
+        "facts": [*(kind.column for kind in kinds), *(knob.column for knob in knobs)],
         "ranges": [vars(knob) for knob in knobs],
         "choices": [vars(kind) for kind in kinds],
         "samples": [list(history) for history in catalogue.samples],

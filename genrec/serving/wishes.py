@@ -57,19 +57,21 @@ class Listing:
 
 @dataclass(frozen=True)
 class Likeness:
-    """The items most like given ones; see ``Recommender.similar``.
+    """The items most like a given one; see ``Recommender.similar``.
 
     Args:
-        k: items of each list.
+        item_id: the item.
+        k: items of the list.
         only: a filter.
     """
 
+    item_id: str
     k: int
     only: str | None = None
 
-    def answer(self, recommender: Recommender, item_ids: list[str]) -> list[Answer]:
-        """The list of each item."""
-        return [{"items": recommender.similar(item_id, self.k, only=self.only).drop("rank").to_dicts()} for item_id in item_ids]
+    def answer(self, recommender: Recommender, entries: list[Any]) -> list[Answer]:
+        """The list, once for each who asked."""
+        return [{"items": recommender.similar(self.item_id, self.k, only=self.only).drop("rank").to_dicts()}] * len(entries)
 
 
 @dataclass(frozen=True)
