@@ -236,12 +236,13 @@ class Store:
                 "seconds": round(seconds, 2),
                 "facts": dict(facts),
             }
-            for path in draft.rglob("*"):
-                _sync(path)
             text = json.dumps(sealed(manifest), indent=2, ensure_ascii=False)
             (draft / MANIFEST).write_text(text, encoding="utf-8")
-            _sync(draft / MANIFEST)
-            _sync(draft)
+            readers = (draft / MANIFEST).stat().st_mode  # safetensors lets the owner alone read its files
+            for _, file in _files(draft):
+                file.chmod(readers)
+            for path in (*draft.rglob("*"), draft):
+                _sync(path)
             os.rename(draft, final)
             _sync(final.parent)
         self.tidy(kind, fingerprint)

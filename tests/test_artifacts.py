@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from genrec.artifacts import MANIFEST, SCHEMA, Artifact, Store
 from genrec.errors import ArtifactError
@@ -41,6 +43,21 @@ def test_manifest_tells_what_it_was_made_from(tmp_path: Path) -> None:
     assert opened.manifest["schema"] == SCHEMA
     assert opened.manifest["external"] == {"data.file": "abc"}
     opened.check(hashes=True)
+
+
+def test_who_may_read_one_file_may_read_all(tmp_path: Path) -> None:
+    """A bundle is served by another user than the one who made it."""
+
+    def build(folder: Path, work: Path) -> dict[str, Any]:
+        save_file({"x": np.zeros(2)}, folder / "x.safetensors")
+        return {}
+
+    mask = os.umask(0o027)
+    try:
+        made = Store(tmp_path).make("thing", "f1", build, stage="verb", config={}, inputs={})
+    finally:
+        os.umask(mask)
+    assert {file.stat().st_mode & 0o777 for file in made.path.iterdir()} == {0o640}
 
 
 def test_made_once(tmp_path: Path) -> None:

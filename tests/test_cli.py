@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy_pipeline
 
 import genrec
+from genrec.artifacts import Store
 from genrec.cli import main
 from genrec.runs import Run
 
@@ -117,9 +119,12 @@ def test_stage_plan_run_ls_show_gc(built: toy_pipeline.Built, capsys: pytest.Cap
     assert built == ["prepare", "embed", "tokenize", "train"]
     capsys.readouterr()
 
-    folder = Path("runs/a/evaluation")
-    folder.mkdir()
-    (folder / "metrics.json").write_text(json.dumps({"model": {"test/recall@10": 0.125, "test/ndcg@10": 0.0625}}))
+    def evaluation(folder: Path, work: Path) -> dict[str, Any]:
+        (folder / "metrics.json").write_text(json.dumps({"model": {"test/recall@10": 0.125, "test/ndcg@10": 0.0625}}))
+        return {}
+
+    made = Store(Path("runs/elsewhere")).make("evaluation", "f1", evaluation, stage="evaluate", config={}, inputs={})
+    Path("runs/a/evaluation").symlink_to(made.path.resolve())
     assert main(["ls"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a ")]
     assert "0.1250     0.0625" in line
@@ -128,7 +133,7 @@ def test_stage_plan_run_ls_show_gc(built: toy_pipeline.Built, capsys: pytest.Cap
     assert main(["show", "a", "--verify"]) == 0
     told = capsys.readouterr().out
     assert "overrides: name=a" in told
-    assert told.count("verified") == 4
+    assert told.count("verified") == 5
     assert main(["show", "runs/a/generator"]) == 0
     told = capsys.readouterr().out
     assert "made by `genrec train`" in told
