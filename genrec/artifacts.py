@@ -147,7 +147,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self.hashes = ContentHashes(self.root / "content_hashes.json")
+        self.hashes = ContentHashes(self.root / "hashes.json")
         self._verified: set[Path] = set()
 
     def folder(self, kind: str, fingerprint: str) -> Path:

@@ -99,10 +99,11 @@ def create_app(
         limits.check("k", "k", body.k)
         limits.check("wishes", "steer", body.steer)
         limits.check("wishes", "quota", body.quota)
-        timed = body.times is not None
-        times = read_times(body.times, body.histories) if body.times is not None else [[]] * len(body.histories)
+        entries: list[Any] = body.histories
+        if timed := body.times is not None:
+            entries = list(zip(body.histories, read_times(body.times, body.histories), strict=True))
         wish = Listing(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()), tuple(body.quota.items()), timed)
-        return JSONResponse({"lists": await service.ask(wish, list(zip(body.histories, times, strict=True)))})
+        return JSONResponse({"lists": await service.ask(wish, entries)})
 
     @app.post("/similar", response_model=Similar, responses=_WRONG)
     async def similar(body: SimilarBody) -> JSONResponse:

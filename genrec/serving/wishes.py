@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,6 @@ from genrec.serving.recommender import Recommender
 from genrec.types import ITEM_ID, SCORE
 
 Answer = dict[str, Any]  # as it is sent
-Entry = tuple[list[str], list[float]]  # a history and its times; without ``timed`` these are not looked at
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Listing:
         only: a filter.
         steer: filters, and what to add to the log-probability of what passes them.
         quota: columns, and how many items of one value a list may have.
-        timed: whether the histories have times.
+        timed: whether the histories come with times.
     """
 
     k: int
@@ -36,10 +36,11 @@ class Listing:
     quota: tuple[tuple[str, int], ...] = ()
     timed: bool = False
 
-    def answer(self, recommender: Recommender, entries: list[Entry]) -> list[Answer]:
-        """The list of each history, and its ids that are not in the catalogue."""
-        now, histories = recommender.catalogue, [history for history, _ in entries]
-        read = read_histories(histories, now.table.idx, [times for _, times in entries] if self.timed else None)
+    def answer(self, recommender: Recommender, entries: Sequence[Any]) -> list[Answer]:
+        """The list of each history, or of each pair of a history and its times; and its ids that are not in the catalogue."""
+        histories, times = zip(*entries, strict=True) if self.timed else (entries, None)
+        now = recommender.catalogue
+        read = read_histories(histories, now.table.idx, times)
         table = now.recommend(
             read.sequences,
             k=self.k,

@@ -151,7 +151,7 @@ def filters_of(catalogue: Catalogue) -> dict[str, frozenset[str]]:
     for column in catalogue.table.frame:
         if column.dtype == pl.Boolean:
             tests.append(f"`{column.name}` == true")
-        elif column.dtype.is_numeric():
+        elif column.dtype.is_numeric() and column.median() is not None:
             tests.append(f"`{column.name}` >= {column.median()}")
     found = {test: frozenset(ids.filter(pl.Series(catalogue.table.passing(test)))) for test in tests}
     return {test: passing for test, passing in found.items() if len(passing) > 2 * K}
