@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx2
 import pytest
 import yaml
+from small_bundle import exported
 
-import genrec
 from genrec.commands import serve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,13 +90,11 @@ def test_it_starts_the_service() -> None:
 @pytest.mark.slow
 def test_it_serves_where_it_cannot_write(tmp_path: Path) -> None:
     """/proc takes no file, not even root's: the working directory, the home and the caches are there."""
-    settings = ["data=demo", "data.num_users=150", "data.num_items=80", "tokenizer.codebook_size=8", "train.epochs=1"]
-    settings += ["train.num_validations=1", "device=cpu", "generator.dim=16", "generator.num_heads=2"]
-    made = genrec.run(until="export", quiet=True, overrides=[*settings, f"paths.runs={tmp_path}", "name=tiny"])
+    bundle = exported(tmp_path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["serve", str(made.path / "bundle"), "--port", str(port), "--state-dir", str(tmp_path / "state")]
+    words = ["serve", str(bundle), "--port", str(port), "--state-dir", str(tmp_path / "state")]
     nowhere = {"HOME": "/proc", "XDG_CACHE_HOME": "/proc", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
         [sys.executable, "-m", "genrec", *words], cwd="/proc", env={**os.environ, **nowhere}, stderr=subprocess.PIPE, text=True
