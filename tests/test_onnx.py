@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from small_bundle import GENERATORS, TINY
 from small_world import SMALL, random_histories, sequences_of, sids_of
 
 import genrec
@@ -119,9 +120,8 @@ def test_the_lists_are_ours(runtime: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_exported_bundle_agrees(tmp_path: Path) -> None:
     """All of it, as on the command line: `genrec export export.runtime=onnx`, then scripts/onnx_agreement.py."""
     settings = [
-        *("data=demo", "data.num_users=150", "data.num_items=80", "tokenizer.codebook_size=8", "train.epochs=1"),
-        *("train.num_validations=1", "device=cpu", f"paths.runs={tmp_path}", "name=onnx", "export.runtime=onnx"),
-        *("generator.dim=16", "generator.num_heads=2", "decoding.num_beams=20", "recommend.k=10"),
+        *(*TINY, *GENERATORS["encdec"], f"paths.runs={tmp_path}", "name=onnx", "export.runtime=onnx"),
+        *("decoding.num_beams=20", "recommend.k=10"),
     ]
     bundle = genrec.run(until="export", quiet=True, overrides=settings).path / "bundle"
     ids = genrec.load(bundle).items["item_id"].to_list()
