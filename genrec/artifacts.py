@@ -242,9 +242,9 @@ class Store:
             for _, file in _files(draft):
                 file.chmod(readers)
             for path in (*draft.rglob("*"), draft):
-                _sync(path)
+                sync(path)
             os.rename(draft, final)
-            _sync(final.parent)
+            sync(final.parent)
         self.tidy(kind, fingerprint)
         self._verified.add(final)
         return Artifact(final)
@@ -299,7 +299,8 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     return [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Comes back when a file, or the names in a folder, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

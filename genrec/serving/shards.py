@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 
 from genrec import __version__
-from genrec.artifacts import MANIFEST
+from genrec.artifacts import MANIFEST, sync
 from genrec.data.files import require_columns
 from genrec.dataset import Sequences
 from genrec.errors import ArtifactError, ConfigError, DataError
@@ -261,14 +261,9 @@ def _written(path: Path, text: str) -> None:
 
 def _moved(draft: Path, path: Path) -> None:
     """Gives a finished file its name, and comes back when both are on disk."""
-    with open(draft, "rb") as file:
-        os.fsync(file.fileno())
+    sync(draft)
     os.replace(draft, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)
 
 
 @contextmanager
