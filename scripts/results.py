@@ -23,10 +23,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
+CLAIMS = json.loads((ROWS / "claims.json").read_text())  # class of a generator -> paper, and what it claims
+SPEED = re.compile(r"round \d+/\d+: .* ([\d,]+) targets/s")  # as training prints it
 BLOCK = re.compile(r"(<!-- demo: begin -->\n).*?(<!-- demo: end -->)", re.DOTALL)
 RUNTIME = ("seed", "device", "threads")  # of the configuration: change no figure, or only as seeds do
 OF_SIDS = ("encoder", "tokenizer", "collision")  # read by runs with semantic IDs only
-SEVERAL = 3  # tokenizers in a file from which their IDs get a table of their own
+SEVERAL = 3  # tokenizers, or generators, in a file from which they get a table of their own
 ID_HEADINGS = ("levels", "perplexity", "own ID", "next item", "neighbours", "error left", "fit s")
 COLUMNS = ("val/recall@10", "val/ndcg@10", "test/recall@10", "test/ndcg@10")
 INTRODUCTION = """\
@@ -45,7 +47,9 @@ their own.
 Row = Mapping[str, Any]
 
 
-def row_of(folder: Path, *, note: str, minutes: float | None, peer: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def row_of(
+    folder: Path, *, note: str, minutes: float | None, peer: Mapping[str, Any] | None = None, log: str = ""
+) -> dict[str, Any]:
     """The row of a finished run.
 
     Args:
@@ -53,6 +57,7 @@ def row_of(folder: Path, *, note: str, minutes: float | None, peer: Mapping[str,
         note: what the row shows.
         minutes: of training, where the generator's manifest does not know them.
         peer: what another library's script says of the model whose table was evaluated (peers/README.md).
+        log: what the run printed, for the targets a second of its training steps.
     """
     from genrec.runs import Run
 
@@ -68,6 +73,7 @@ def row_of(folder: Path, *, note: str, minutes: float | None, peer: Mapping[str,
     elif minutes is None and "generator" in seconds:
         minutes = round(seconds["generator"] / 60, 1)
     facts = {kind: artifact.facts for kind, artifact in artifacts.items() if kind in ("tokenizer", "sids", "recommendations")}
+    speeds = [int(speed.replace(",", "")) for speed in SPEED.findall(log)]
     return {
         "run": run.name,
         "note": note,
@@ -76,6 +82,8 @@ def row_of(folder: Path, *, note: str, minutes: float | None, peer: Mapping[str,
         "command": " ".join(["genrec run", *run.record["overrides"]]),
         "seed": (peer or config)["seed"],
         "targets": best.get("targets"),
+        "num_weights": generator.facts["num_weights"] if generator else None,
+        "targets_per_second": statistics.median(speeds) if speeds else None,
         "overrides": [override for override in run.record["overrides"] if not override.startswith(("paths.", "name="))],
         "config": config,
         "data": {"external": artifacts["dataset"].manifest["external"], **metrics["dataset"]},
@@ -137,7 +145,32 @@ def _section(data: str, rows: Sequence[Row]) -> str:
     with_ids = [row for row in measured if "tokenizer" in row.get("facts", {})]
     if len({json.dumps(row["config"]["tokenizer"], sort_keys=True) for row in with_ids}) >= SEVERAL:
         lines += ["", *_semantic_ids(with_ids)]
+    with_weights = [row for row in measured if row.get("num_weights")]
+    if len({row["config"]["generator"]["_target_"] for row in with_weights}) >= SEVERAL:
+        lines += ["", *_generators(with_weights)]
     return "\n".join([*lines, ""])
+
+
+def _generators(rows: Sequence[Row]) -> list[str]:
+    """The same runs once more, best test NDCG first, with what they cost and what their papers claim."""
+    columns = [column for column in COLUMNS if "ndcg" in column]
+    lines = [
+        "Their generators. Targets/s: of the training steps, the median of the rounds, threads as in the row, and whatever",
+        "ran beside it (its note). Claims are the papers' own, on their data and by their rules; most were read second hand.\n",
+        f"| | generator | M weights | targets/s | threads | {' | '.join(map(_heading, columns))} | paper | its claim |",
+        "|---|---|---:|---:|---:|" + "---:|" * len(columns) + "---|---|",
+    ]
+    groups = _groups(rows, _configuration)
+    for group in sorted(groups, key=lambda group: -statistics.mean(row["model"][COLUMNS[3]] for row in group)):
+        first = group[0]
+        target = first["config"]["generator"]["_target_"]
+        speed = _spread([row["targets_per_second"] for row in group], digits=0)
+        threads = ", ".join(dict.fromkeys(str(row["machine"]["threads"]) for row in group))
+        figures = [_spread([row["model"].get(column) for row in group]) for column in columns]
+        claim = CLAIMS.get(target, {"paper": "", "claim": ""})
+        name, weights = target.rpartition(".")[2], f"{first['num_weights'] / 1e6:.1f}"
+        lines.append(_line(f"**{first['run']}**", name, weights, speed, threads, *figures, claim["paper"], claim["claim"]))
+    return lines
 
 
 def _semantic_ids(rows: Sequence[Row]) -> list[str]:
@@ -251,13 +284,15 @@ def main() -> None:
     add.add_argument("--data", required=True, help="what the data are called; names the file under results/")
     add.add_argument("--note", default="", help="what the row shows, also when it is that something did not work")
     add.add_argument("--minutes", type=float, help="of training, instead of what the generator's manifest says")
+    add.add_argument("--log", type=Path, help="what the run printed: holds the targets a second of its training steps")
     add.add_argument("--peer", type=Path, help="the json beside the table that a script of peers/ wrote")
     commands.add_parser("page", help="write RESULTS.md and the demo's table in README.md")
     options = parser.parse_args()
     if options.command == "add":
         ROWS.mkdir(exist_ok=True)
         peer = json.loads(options.peer.read_text()) if options.peer else None
-        row = row_of(options.run, note=options.note, minutes=options.minutes, peer=peer)
+        log = options.log.read_text() if options.log else ""
+        row = row_of(options.run, note=options.note, minutes=options.minutes, peer=peer, log=log)
         with (ROWS / f"{options.data}.jsonl").open("a") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     rows = read_rows()

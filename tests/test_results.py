@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "results.py"
@@ -100,3 +101,30 @@ def test_several_tokenizers_get_a_table_of_their_ids() -> None:
     assert [line.split("**")[1] for line in found] == ["b", "c", "a"], "best validation first"
     expected = "| **b** | 4 x 8 | 0.50 1.00 | 90.0% | 20 x | 12.5% | 0.25 | 12 ± 3 | 0.0650 ± 0.0071 |"
     assert found[0].startswith(expected)
+
+
+def generated(name: str, ndcg: float, *, seed: int = 0, speed: int | None = 1000) -> dict[str, Any]:
+    made = row(seed=seed, ndcg=ndcg, generator={"_target_": f"genrec.generators.x.{name}"})
+    return made | {"run": name.lower(), "num_weights": 2_500_000, "targets_per_second": speed, "machine": {"threads": 1}}
+
+
+def test_several_generators_get_a_table_of_their_cost_and_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "CLAIMS", {"genrec.generators.x.B": {"paper": "B, 2020", "claim": "R@10 .1"}})
+    few = [generated("A", 0.04), generated("B", 0.06), generated("B", 0.07, seed=1, speed=1200)]
+    assert "its claim" not in results.page({"a_shop": few})
+    _, table = results.page({"a_shop": [*few, generated("C", 0.05, speed=None)]}).split("Their generators.")
+    found = [line for line in table.splitlines() if line.startswith("| **")]
+    assert [line.split("**")[1] for line in found] == ["b", "c", "a"], "best test first"
+    figures = "0.0650 ± 0.0071 | 0.0650 ± 0.0071"
+    assert found[0] == f"| **b** | B | 2.5 | 1100 ± 141 | 1 | {figures} | B, 2020 | R@10 .1 |"
+    assert found[1] == "| **c** | C | 2.5 |  | 1 | 0.0500 | 0.0500 |  |  |"
+
+
+def test_every_generator_has_its_papers_claim() -> None:
+    shipped = {OmegaConf.load(file)["_target_"] for file in (ROOT / "conf" / "generator").glob("*.yaml")}
+    assert set(results.CLAIMS) == shipped
+
+
+def test_speed_is_what_training_printed() -> None:
+    log = "train: running\n    round 1/2: loss 5.1, val/ndcg@10 0.0501 (best), 1,556 targets/s, 15.0 min left\nx\n"
+    assert results.SPEED.findall(log) == ["1,556"]

@@ -1,0 +1,50 @@
+"""What reads the interactions and decides who is trained and tested on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a data source read, in canonical columns, before any filter, order or split.
+
+    Args:
+        interactions: ``user_id``, ``item_id``; optional ``timestamp`` and/or ``position``, ``rating``, ``event_type``,
+            ``weight``. Row order is the input order; row numbers in errors count from 1 here. Prepare casts and checks.
+        items: ``item_id`` and any other columns; None when there is no catalogue beside the interactions.
+        notes: (what, how many) of everything the source itself dropped or changed.
+        extra_files: file name -> writer, called with the path to write; kept beside the dataset (the demo world's parameters).
+        files: what errors about "interactions" and "items" call the two tables: their files.
+    """
+
+    interactions: pl.DataFrame
+    items: pl.DataFrame | None
+    notes: list[tuple[str, int]] = field(default_factory=list)
+    extra_files: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+class DataSource(Protocol):
+    def load(self) -> RawData: ...
+
+
+class Splitter(Protocol):
+    """Decides where each user's training and validation parts end (see ``Dataset``)."""
+
+    def keep(self, users: pl.DataFrame) -> np.ndarray:
+        """Tells who stays in the dataset, given ``user_id`` and ``num_events``: bool [users].
+
+        Raises:
+            DataError: when there are users it cannot split and its policy is to stop.
+        """
+        ...
+
+    def split(self, offsets: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Returns absolute train_ends [users], validation_ends [users], and facts (rule, counts)."""
+        ...

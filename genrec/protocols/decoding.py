@@ -1,0 +1,122 @@
+"""What turns a generator's predictions into lists of items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from genrec.batch import Batch
+from genrec.errors import ConfigError
+from genrec.types import PAD, Decodes
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Ranked items of each user; rows may end early (``PAD``, score -inf).
+
+    Args:
+        items: [batch, slots] item_idx, best first; a last tie group is listed whole, so slots >= k.
+        scores: [batch, slots], log-probabilities for autoregressive generators.
+        tie_start: [batch, slots] 1-based rank at which the entry's group of equal items starts.
+        tie_size: [batch, slots] listed size of that group; 1 wherever every item has its own ID.
+        members: from strategies that fuse several rankings, each one alone by name.
+    """
+
+    items: Int64[Tensor, "batch slots"]
+    scores: Float[Tensor, "batch slots"]
+    tie_start: Int64[Tensor, "batch slots"]
+    tie_size: Int64[Tensor, "batch slots"]
+    members: Mapping[str, Decoded] = field(default_factory=dict)
+
+    @classmethod
+    def nothing(cls, users: int, device: torch.device) -> Decoded:
+        """Empty lists."""
+        ranks = torch.empty(users, 0, dtype=torch.long, device=device)
+        return cls(ranks, torch.empty(users, 0, device=device), ranks, ranks)
+
+    def rows(self, users: Int64[Tensor, " some"]) -> Decoded:
+        """The lists of some users, without members."""
+        return Decoded(self.items[users], self.scores[users], self.tie_start[users], self.tie_size[users])
+
+    def with_rows(self, users: Int64[Tensor, " some"], lists: Decoded) -> Decoded:
+        """The same answer with other lists for some users; the wider of the two decides the number of slots."""
+        width = max(self.items.shape[1], lists.items.shape[1])
+
+        def placed(ours: Tensor, theirs: Tensor, empty: float) -> Tensor:
+            ours, theirs = (torch.nn.functional.pad(x, (0, width - x.shape[1]), value=empty) for x in (ours, theirs))
+            return ours.index_copy(0, users, theirs.to(ours.dtype))
+
+        return replace(
+            self,
+            items=placed(self.items, lists.items, PAD),
+            scores=placed(self.scores, lists.scores, float("-inf")),
+            tie_start=placed(self.tie_start, lists.tie_start, PAD),
+            tie_size=placed(self.tie_size, lists.tie_size, PAD),
+        )
+
+
+@dataclass(frozen=True)
+class DecodingRequest:
+    """What to decode.
+
+    Args:
+        batch: the histories.
+        k: how many items.
+        seen: [batch, any] item_idx never to return (``PAD`` padded), or None: the seen-item rule.
+        allowed: takedown or filter, [items] for all users or [batch, items] for each, or None.
+        bias: what to add to the items' log-probabilities when ranking, [items] or [batch, items], or None. Scores of the answer
+            include it.
+        observer: called by strategies that keep beams after each level: (level, nodes [batch, beams], scores [batch, beams]).
+
+    Raises:
+        ConfigError: when nothing is allowed to some user (no strategy falls back to the whole catalogue), or a bias is not
+            finite.
+    """
+
+    batch: Batch
+    k: int
+    seen: Int64[Tensor, "batch seen"] | None = None
+    allowed: Bool[Tensor, " items"] | Bool[Tensor, "batch items"] | None = None
+    bias: Float[Tensor, " items"] | Float[Tensor, "batch items"] | None = None
+    observer: Callable[[int, Tensor, Tensor], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.allowed is not None and not self.allowed.any(dim=-1).all():
+            got = f"none of {self.allowed.shape[-1]}"
+            raise ConfigError("filter", expected="at least one allowed item", got=got, fix="loosen the filter")
+        if self.bias is not None and not self.bias.isfinite().all():
+            wrong = float(self.bias[~self.bias.isfinite()][0])
+            raise ConfigError("bias", expected="finite numbers", got=wrong, fix="use a filter to forbid items")
+
+    def rows(self, users: Int64[Tensor, " some"]) -> DecodingRequest:
+        """The request of some users of the batch, without an observer."""
+
+        def of(table: Tensor | None, shared: int) -> Tensor | None:
+            return table if table is None or table.dim() == shared else table[users]
+
+        batch = self.batch.rows(users)
+        return DecodingRequest(batch, self.k, of(self.seen, 0), of(self.allowed, 1), of(self.bias, 1))
+
+
+@runtime_checkable
+class DecodingStrategy(Protocol):
+    @property
+    def kind(self) -> Decodes:
+        """Which generators it fits; a class attribute."""
+        ...
+
+    def check(self, k: int) -> None:
+        """Raises ConfigError when its settings cannot give ``k`` items."""
+        ...
+
+    def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
+        """``trie`` is a ``PrefixTrie`` for generators of IDs and None for item scorers."""
+        ...
+
+    # With a class attribute ``needs`` that names "calibration", the ``calibrate`` stage fits it, and ``restore(folder)`` gives
+    # it its fitted state before it decodes.

@@ -1,0 +1,169 @@
+"""What predicts the next item, code by code or all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from genrec.batch import Batch
+from genrec.sids import SIDTable
+from genrec.types import Normalization
+
+
+@dataclass(frozen=True)
+class TargetLogits:
+    """Logits at every target of a batch, in the order of ``batch.targets[batch.targets != PAD]``.
+
+    Args:
+        items: [targets] item_idx of the targets.
+        levels: per level [targets, size], teacher-forced; empty for item scorers.
+        item_queries: [targets, dim] of a dense head or an item scorer: an item's logit is its product with that item's row of
+            ``generator.item_table()``. None without a head.
+        auxiliary: losses of the generator's own by name, weighted, means per target; an objective on codes adds them.
+    """
+
+    items: Int64[Tensor, " targets"]
+    levels: tuple[Tensor, ...] = ()
+    item_queries: Float[Tensor, "targets dim"] | None = None
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A torch module that predicts at every target of a batch in one pass."""
+
+    needs: ClassVar[frozenset[str]]  # artifact kinds besides the dataset: {"sids"}, {"encoder"}, ...
+    max_history_len: int
+
+    # Where weights have a row per item:
+    #   item_rows: ClassVar[frozenset[str]], their names in the state dict; items that come later get rows of zeros
+    # Where building one takes more than its configuration and weights:
+    #   save(folder), what a constructor that takes ``saved`` finds there when the trained generator is opened again
+
+    def target_logits(self, batch: Batch) -> TargetLogits: ...
+
+
+@runtime_checkable
+class AutoregressiveGenerator(Generator, Protocol):
+    """Generates codes level by level. The state is opaque; ``step`` number ``l`` gives the logits of level ``l``."""
+
+    normalization: Normalization
+    sids: SIDTable
+
+    def prefill(self, batch: Batch) -> Any:
+        """Encodes histories once per USER; one (empty) beam each."""
+        ...
+
+    def step(self, state: Any, codes: Int64[Tensor, "batch beams"] | None) -> tuple[Float[Tensor, "batch beams size"], Any]:
+        """Appends the last chosen code of each beam (None at level 0, where there is one beam) and predicts the next level."""
+        ...
+
+    def reorder(self, state: Any, index: Int64[Tensor, "batch beams"]) -> Any:
+        """Keeps (or repeats) beams; ``index`` may change their number. What belongs to the user is not copied."""
+        ...
+
+
+@runtime_checkable
+class SessionGenerator(AutoregressiveGenerator, Protocol):
+    """Writes several items one after another, of which decoding asks for the first."""
+
+    def session_logits(self, batch: Batch) -> TargetLogits:
+        """Teacher-forced logits of every item of the sessions that begin at the targets of a batch, in any order."""
+        ...
+
+
+@runtime_checkable
+class AlignedGenerator(AutoregressiveGenerator, Protocol):
+    """Can also tell an item's ID from its text, and its text from its ID."""
+
+    def described(self) -> Int64[Tensor, " described"]:
+        """The items that have a text."""
+        ...
+
+    def index_logits(self, items: Int64[Tensor, " some"]) -> TargetLogits:
+        """Teacher-forced logits of the IDs of described items, given their texts."""
+        ...
+
+    def text_logits(self, items: Int64[Tensor, " some"]) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Teacher-forced logits of the words of described items, and the words, given the items' IDs."""
+        ...
+
+
+@runtime_checkable
+class ParallelGenerator(AutoregressiveGenerator, Protocol):
+    """Predicts the codes of all levels at once, each independent of the others."""
+
+    def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
+        """Per level, what every ``step`` would give for the next item of each history."""
+        ...
+
+    def code_vectors(self) -> tuple[Float[Tensor, "_ dim"], ...]:
+        """Per level, a unit vector for each code; codes with near vectors are near in meaning."""
+        ...
+
+
+@runtime_checkable
+class MaskedGenerator(Generator, Protocol):
+    """Fills in the codes of an item in any order."""
+
+    normalization: Normalization
+    sids: SIDTable
+
+    def prefill(self, batch: Batch) -> Any:
+        """Encodes histories once per user."""
+        ...
+
+    def fill(self, state: Any, codes: Int64[Tensor, "batch beams levels"]) -> tuple[Float[Tensor, "batch beams _"], ...]:
+        """Per level, logits given the codes that are there (``PAD`` where none is yet); those of filled levels are not read."""
+        ...
+
+
+@runtime_checkable
+class DenoisingGenerator(MaskedGenerator, Protocol):
+    """A masked generator that learns from codes hidden on purpose."""
+
+    def denoise(
+        self, batch: Batch, codes: Int64[Tensor, "targets views levels"]
+    ) -> tuple[Float[Tensor, "targets views _"], ...]:
+        """What ``fill`` gives at every target of a batch, for several views of each, in one pass over the histories.
+
+        Args:
+            batch: with targets.
+            codes: what each view shows of its target, ``PAD`` where it is hidden.
+        """
+        ...
+
+
+@runtime_checkable
+class ItemScorer(Generator, Protocol):
+    """Scores the whole catalogue at once."""
+
+    def item_table(self) -> Float[Tensor, "items dim"]:
+        """The vectors that queries are multiplied with."""
+        ...
+
+    def score(self, batch: Batch) -> Float[Tensor, "batch items"]: ...
+
+
+@runtime_checkable
+class ReasoningScorer(ItemScorer, Protocol):
+    """An item scorer that goes some steps of thought from each history state before it answers."""
+
+    readout: Literal["last", "mean"]  # the state that answers, or all of them together
+
+    def chains(self, batch: Batch, noises: tuple[float, ...] = (0.0,)) -> Float[Tensor, "chains targets states dim"]:
+        """The history's state and the thoughts after it at every target, in the order of ``TargetLogits``.
+
+        One chain for each of ``noises``: standard deviations of what is added to the states that are fed back.
+        """
+        ...
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Where a module's parameters live."""
+    return next(module.parameters()).device

@@ -1,0 +1,53 @@
+"""What a generator learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from genrec.batch import Batch
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The loss to minimize and its parts for the log (detached), all means per target."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What a generator would recommend at this step, for objectives that learn from it; training supplies one that decodes."""
+
+    def best(self, generator: Any, batch: Batch, k: int) -> Int64[Tensor, "batch k"]:
+        """The ``k`` most probable items that a beam search finds, best first; ``PAD`` where there are fewer."""
+        ...
+
+    def drawn(self, generator: Any, batch: Batch, k: int) -> Int64[Tensor, "batch k"]:
+        """``k`` distinct items drawn from its distribution, in the order of the draw; others at every step."""
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    def check(self, generator: Any) -> None:
+        """Raises ConfigError when the two do not fit; called before anything is trained."""
+        ...
+
+    def loss(self, generator: Any, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
+        """The loss of a batch; ``sampler`` is there in training, for generators that write codes."""
+        ...
+
+
+@runtime_checkable
+class FineTuningObjective(Objective, Protocol):
+    """Goes on from a trained generator. Torch modules among its attributes move, and are kept in checkpoints, if it is one."""
+
+    def start(self, generator: Any) -> None:
+        """Called with the weights that training starts from, also when it resumes."""
+        ...

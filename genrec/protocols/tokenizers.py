@@ -1,0 +1,104 @@
+"""What gives items their codes, and what makes them unique."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import polars as pl
+from jaxtyping import Int
+
+from genrec.dataset import Sequences
+from genrec.sids import SIDTable
+
+
+@dataclass(frozen=True)
+class TokenizerInputs:
+    """What tokenizers may look at.
+
+    Args:
+        embeddings: source name -> [items, dim] float32; ``"item"`` is the encoder's joint vector.
+        items: the catalogue rows that the embeddings belong to.
+        train: training sequences (item_idx of the FITTED catalogue), or None when only encoding.
+    """
+
+    embeddings: Mapping[str, np.ndarray]
+    items: pl.DataFrame
+    train: Sequences | None = None
+
+    @property
+    def num_items(self) -> int:
+        return self.items.height
+
+    def of(self, rows: Int[np.ndarray, " rows"]) -> TokenizerInputs:
+        """What there is of some items (at least one)."""
+        embeddings = {name: vectors[rows] for name, vectors in self.embeddings.items()}
+        return replace(self, embeddings=embeddings, items=self.items[rows.tolist()])
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a tokenizer promises; contract tests apply where the trait is promised.
+
+    Args:
+        inductive: ``encode`` works for unseen items and row by row.
+        ordered: levels go from coarse to fine.
+        reconstructs: ``reconstruct`` gives vectors back, better with every level.
+    """
+
+    inductive: bool
+    ordered: bool
+    reconstructs: bool
+
+
+class ItemTokenizer(Protocol):
+    needs: ClassVar[frozenset[str]]  # of {"embeddings", "train"}
+    traits: ClassVar[Traits]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Codes per level."""
+        ...
+
+    def fit(self, inputs: TokenizerInputs) -> None: ...
+    def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]: ...
+    def save(self, folder: Path) -> None: ...
+    def restore(self, folder: Path) -> None: ...
+
+    # With traits.reconstructs:
+    #   reconstruct(codes [items, any number of leading levels]) -> [items, dim]
+    # Where collisions can be repaired by moving items within a level:
+    #   level_costs(inputs, prefix [items, depth]) -> [items, sizes[depth]], squared distance of what the prefix leaves over of
+    #   each item to every code of the next level
+    # With further codes that generators may read but never decode:
+    #   encode_streams(inputs) -> name -> Stream of the same items
+
+
+class CollisionPolicy(Protocol):
+    """Turns codes into a table whose items are unique (or, with ``keep``, says that groups exist)."""
+
+    def resolve(self, codes: np.ndarray, sizes: tuple[int, ...], context: CollisionContext) -> SIDTable: ...
+
+    def extend(self, table: SIDTable, codes: np.ndarray, context: CollisionContext) -> SIDTable:
+        """Appends items that came later; codes and context are theirs. No ID of the table moves and its layout stays."""
+        ...
+
+
+@dataclass(frozen=True)
+class CollisionContext:
+    """What a policy may use: training popularity for the order in a group, and the costs of moving items.
+
+    Args:
+        item_ids: [items] strings, the stable tie-breaker.
+        train_counts: int64 [items].
+        costs: callable (rows [n], prefix [n, depth]) -> [n, sizes[depth]] squared distances, or None without codebooks.
+        codebooks: hash of the tokenizer's codebooks, passed on to the table.
+    """
+
+    item_ids: pl.Series
+    train_counts: np.ndarray
+    costs: Any = None
+    codebooks: str = ""
