@@ -143,7 +143,7 @@ def _section(data: str, rows: Sequence[Row]) -> str:
     for row in published:
         lines.append(_line(row["source"], "", "", *(_figure(row["model"].get(c)) for c in COLUMNS), "", "", "", row["note"]))
     with_ids = [row for row in measured if "tokenizer" in row.get("facts", {})]
-    if len({json.dumps(row["config"]["tokenizer"], sort_keys=True) for row in with_ids}) >= SEVERAL:
+    if len({json.dumps(_seedless(row["config"]["tokenizer"]), sort_keys=True) for row in with_ids}) >= SEVERAL:
         lines += ["", *_semantic_ids(with_ids)]
     with_weights = [row for row in measured if row.get("num_weights")]
     if len({row["config"]["generator"]["_target_"] for row in with_weights}) >= SEVERAL:
@@ -197,7 +197,7 @@ def _semantic_ids(rows: Sequence[Row]) -> list[str]:
             f"{together / chance:.0f} x" if together and chance else "",
             f"{near['rate']:.1%}" if "rate" in near else "",
             _figure(prefixes.get("relative_error", [None])[-1], digits=2),
-            _spread([row["seconds"]["tokenizer"] for row in group if "tokenizer" in row["seconds"]], digits=0),
+            _spread([row["seconds"]["tokenizer"] for row in group if "tokenizer" in row.get("seconds", {})], digits=0),
         )
         figures = [_spread([row["model"].get(column) for row in group]) for column in COLUMNS[1:]]
         lines.append(_line(f"**{group[0]['run']}**", *ids, *figures))
@@ -226,18 +226,18 @@ def _groups(rows: Iterable[Row], key: Any) -> list[list[Row]]:
 
 def _configuration(row: Row) -> Any:
     """What seeds of one experiment share, wherever they ran. The data's own seed is another world."""
-
-    def seedless(node: Any) -> Any:
-        return {key: seedless(value) for key, value in node.items() if key != "seed"} if isinstance(node, Mapping) else node
-
     unread = {
         *RUNTIME,
         *(() if "sids" in row.get("facts", {"sids": ""}) else OF_SIDS),
         *(() if "members" in row else ("calibrate",)),
     }
     read = {key: value for key, value in row["config"].items() if key not in unread and value is not None}
-    config = {key: value if key == "data" else seedless(value) for key, value in read.items()}
+    config = {key: value if key == "data" else _seedless(value) for key, value in read.items()}
     return [config, row["data"]["fingerprint"], row["rules"]["exclude_seen"]]
+
+
+def _seedless(node: Any) -> Any:
+    return {key: _seedless(value) for key, value in node.items() if key != "seed"} if isinstance(node, Mapping) else node
 
 
 def _spread(values: Sequence[float | None], digits: int = 4) -> str:
