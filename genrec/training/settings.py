@@ -41,7 +41,7 @@ class TrainSettings:
     warmup_steps: int = 100
     decay: Literal["sqrt", "linear", "constant"] = "sqrt"
     clip: float = 1.0
-    batch_states: int = 1200
+    batch_states: int = 300
     crop_rate: float = 0.0
     num_validations: int = 15
     patience: int | None = None
