@@ -161,7 +161,7 @@ def _generators(rows: Sequence[Row]) -> list[str]:
         "|---|---|---:|---:|---:|" + "---:|" * len(columns) + "---|---|",
     ]
     groups = _groups(rows, _configuration)
-    for group in sorted(groups, key=lambda group: -statistics.mean(row["model"][COLUMNS[3]] for row in group)):
+    for group in sorted(groups, key=lambda group: -statistics.mean(row["model"][columns[-1]] for row in group)):
         first = group[0]
         target = first["config"]["generator"]["_target_"]
         speed = _spread([row["targets_per_second"] for row in group], digits=0)

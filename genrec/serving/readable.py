@@ -10,7 +10,7 @@ import polars as pl
 from safetensors import SafetensorError
 
 from genrec.errors import ArtifactError
-from genrec.machine import refusal_of
+from genrec.machine import refusals_told
 
 _STUMBLES = (
     *(ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError),
@@ -30,9 +30,8 @@ def readable(path: Path) -> Iterator[None]:
         MachineError: where not the file is at fault but memory, the disk or a permission.
     """
     try:
-        yield
+        with refusals_told():
+            yield
     except _STUMBLES as error:
-        if refusal := refusal_of(error):
-            raise refusal from error
         got = f"{type(error).__name__}: {error}"[:300]
         raise ArtifactError(path, expected="files as `genrec export` writes them", got=got, fix="export it again") from error
