@@ -20,6 +20,7 @@ from genrec.types import ITEM_ID, ITEM_IDX, PAD
 TABLE_FILE = "sids.parquet"
 LAYOUT_FILE = "layout.json"
 STREAMS_FILE = "streams.parquet"  # a column for each, where there are any
+CONTENT = "content"  # the stream of all codes of the tokenizer, where the IDs keep only the first of them
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,18 @@ class SIDTable:
         streams = {"streams": {name: _hash(stream.codes) for name, stream in self.streams.items()}} if self.streams else {}
         return _sha({"layout": self.layout, "codes": _hash(self.codes), **streams})
 
+    @property
+    def content(self) -> SIDTable | Stream:
+        """The codes that tell what an item is like: its ID, or what stands beside it because the ID says less."""
+        return self.streams.get(CONTENT, self)
+
     def with_items(self, codes: Int[np.ndarray, "later levels"]) -> SIDTable:
         """The table with rows for items that came later behind its own, without streams: no ID moves, the layout stays."""
         return replace(self, codes=np.concatenate([self.codes, np.asarray(codes)]), streams={})
 
     def with_streams(self, streams: Mapping[str, Stream]) -> SIDTable:
-        """The table with these streams in place of its own."""
-        return replace(self, streams=streams)
+        """The table with these streams beside its own."""
+        return replace(self, streams={**self.streams, **streams})
 
     @property
     def _stream_sizes(self) -> dict[str, list[int]]:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import genrec
 from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.pages.explorer_data import read_run
 from genrec.runs import Run, inherited
 from genrec.sids import SIDTable
 from genrec.stages.pipeline import plan
@@ -52,10 +53,10 @@ def tables(folder: Path, items: Sequence[int]) -> list[str]:
     return [f"data.items={folder}/items.parquet", f"data.interactions={folder}/events.parquet"]
 
 
-@pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Run:
+@pytest.fixture(scope="module", params=["append_level", "item_token"])
+def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("extend")
-    given = [*SETTINGS, *tables(root / "old", range(OLD)), f"paths.runs={root}/runs", "name=old"]
+    given = [*SETTINGS, f"collision={request.param}", *tables(root / "old", range(OLD)), f"paths.runs={root}/runs", "name=old"]
     return genrec.run(until="recommend", overrides=given, quiet=True)
 
 
@@ -137,8 +138,10 @@ def test_a_bundle_takes_items_in_as_an_extended_run_does(old: Run) -> None:
     [later, _] = tables(old.path.parents[1] / "taken", range(ALL))
     given = [f"extends={old.path}", "name=taken", later, events]
     expected = genrec.load(genrec.run(until="export", overrides=given, quiet=True).artifact("bundle").path)
+    collision = "item_token" if SIDTable.load(old.artifact("sids").path).streams else "append_level"
     made = [
         *SETTINGS,
+        f"collision={collision}",
         f"data.items={old.path.parents[1]}/old/items.parquet",
         events,
         f"paths.runs={old.path.parent}",
@@ -166,6 +169,14 @@ def test_an_extended_run_can_be_extended_and_filters_drop_no_known_item(old: Run
     )
     assert ids_of(old).items() < ids_of(once).items() < ids_of(twice).items()
     assert twice.artifact("sids").facts["extends"] == once.artifact("sids").facts["table"]
+
+
+def test_the_explorer_walks_in_all_codes_of_the_tokenizer(old: Run) -> None:
+    shown, table = read_run(old).sids, SIDTable.load(old.artifact("sids").path)
+    assert shown.sizes[:2] == (8, 8)
+    codes = table.streams["content"].codes if table.streams else table.codes[:, :2]
+    np.testing.assert_array_equal(shown.codes[:, :2], codes)
+    assert shown.num_levels == (2 if table.streams else 3)
 
 
 def test_it_is_planned_skipped_and_remade_like_any_run(old: Run) -> None:

@@ -35,7 +35,8 @@ def test_what_the_hub_reads(bundles: tuple[Path, Path]) -> None:
     assert config["model_type"] == "genrec"
     assert config["architectures"] == ["EncDec"]
     with safe_open(hub / "model.safetensors", framework="np") as weights:
-        assert sum(weights.get_tensor(name).size for name in weights.keys()) == config["num_weights"]  # noqa: SIM118  no mapping
+        learned = [name for name in weights.keys() if not name.endswith("gate")]  # noqa: SIM118  no mapping
+        assert sum(weights.get_tensor(name).size for name in learned) == config["num_weights"]
     _, front, _ = (hub / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "genrec"
     assert not (hub / "generator").exists()

@@ -65,7 +65,8 @@ def fit_weights(
     ``p(i) = softmax over the user's candidates of sum_m w_m log p_m(i)``: a product of experts. The likelihood is concave in
     the weights, so there is one optimum and no grid. A member's temperature needs no parameter of its own: within a user, a
     softmax at another temperature is the same log-probabilities times a constant, which the weight takes up. A prior worth
-    one user holds the weights near equal shares where few users say otherwise.
+    one user holds the weights near equal shares where few users say otherwise. Where the targets speak against every member,
+    the shares are equal: all weights 0 would rank nothing.
 
     Args:
         log_probs: of each candidate by each member, up to a constant per user; -inf where the row has no more candidates.
@@ -82,7 +83,8 @@ def fit_weights(
         off = weights - equal
         return (total.sum() + off @ off / 2) / users, (np.tensordot(shares, values, axes=2) + off) / users
 
-    return np.asarray(minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * members).x)
+    weights = np.asarray(minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * members).x)
+    return weights if weights.any() else equal
 
 
 def _likelihood(log_probs: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:

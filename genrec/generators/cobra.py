@@ -17,7 +17,7 @@ decoder is this library's, apart from the history's blocks. From the brief in th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -110,24 +110,10 @@ class Cobra(nn.Module):
         coarse = SIDTable(sids.codes[:, :-1], sids.sizes[:-1])
         self.id_embedding = ItemEmbedding(sids=coarse, dim=dim, identity=False, identity_dropout=0.0, train_counts=None)
         self.projection = nn.Linear(self.item_vectors.shape[1], dim, bias=False)
-        self.history = HistoryEncoder(
-            dim=dim,
-            num_heads=num_heads,
-            num_layers=num_history_layers,
-            feedforward_mult=feedforward_mult,
-            dropout=dropout,
-            max_history_len=max_history_len,
-            num_tokens=2,
-        )
-        self.decoder = CodeDecoder(
-            sids=sids,
-            dim=dim,
-            num_heads=num_heads,
-            num_layers=num_decoder_layers,
-            feedforward_mult=feedforward_mult,
-            dropout=dropout,
-            max_history_len=max_history_len,
-        )
+        shape: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
+        shape |= {"dropout": dropout, "max_history_len": max_history_len}
+        self.history = HistoryEncoder(num_layers=num_history_layers, num_tokens=2, **shape)
+        self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in coarse.sizes)
         self.query = nn.Linear(dim, dim, bias=False)
         for head in self.heads:

@@ -9,7 +9,6 @@ briefs. Departures from those are this project's own and are measured in RESULTS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,11 +17,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.batch import Batch
-from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import CodeBlock, HistoryBlock
-from genrec.nn.code_cache import CodeCache
-from genrec.nn.code_decoder import DecoderState
-from genrec.nn.dropout import Dropout
+from genrec.nn.code_decoder import CodeDecoder, DecoderState
+from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.item_embedding import ItemEmbedding
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
@@ -48,8 +44,7 @@ class EncDec(nn.Module):
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
     item_rows: ClassVar[frozenset[str]] = frozenset({"item_embedding.identity.weight", "item_embedding.gate"})
-    code_blocks: Sequence[CodeBlock]  # these two are nn.ModuleLists
-    heads: Sequence[nn.Linear]
+    heads: Sequence[nn.Linear]  # an nn.ModuleList
 
     def __init__(
         self,
@@ -62,7 +57,7 @@ class EncDec(nn.Module):
         num_decoder_layers: int = 2,
         feedforward_mult: int = 4,
         dropout: float = 0.2,
-        identity: bool = False,
+        identity: bool = True,
         identity_dropout: float = 0.1,
         item_head: bool = False,
         normalization: Normalization = "trie",
@@ -70,26 +65,15 @@ class EncDec(nn.Module):
     ) -> None:
         super().__init__()
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
-        block: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult, "dropout": dropout}
+        shape: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
+        shape |= {"dropout": dropout, "max_history_len": max_history_len}
         self.item_embedding = ItemEmbedding(
             sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
         )
-        self.start = nn.Parameter(torch.randn(dim) * dim**-0.5)  # the state before any item: empty histories work
-        self.input_dropout = Dropout(dropout)
-        self.input_norm, self.history_norm, self.code_norm = (
-            nn.LayerNorm(dim, bias=False),
-            nn.LayerNorm(dim, bias=False),
-            nn.LayerNorm(dim, bias=False),
-        )
-        self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
-        self.history_blocks = nn.ModuleList(HistoryBlock(**block) for _ in range(num_history_layers))
-
-        self.level_embedding = nn.Parameter(torch.randn(sids.num_levels, dim) * 0.1)
-        self.code_embedding = nn.Embedding(sids.num_tokens, dim)
-        self.code_blocks = nn.ModuleList(CodeBlock(**block) for _ in range(num_decoder_layers))  # type: ignore[assignment]
+        self.history = HistoryEncoder(num_layers=num_history_layers, **shape)
+        self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
         self.item_query = nn.Linear(dim, dim, bias=False) if item_head else None
-        nn.init.normal_(self.code_embedding.weight, std=0.2)
         for head in self.heads:
             nn.init.zeros_(head.weight)  # every code starts equally likely
 
@@ -97,18 +81,10 @@ class EncDec(nn.Module):
     def has_item_head(self) -> bool:
         return self.item_query is not None
 
-    # --- history ------------------------------------------------------------------------------------------------------
-
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items; states beyond a history are meaningless but harmless."""
-        items = self.item_embedding(batch.history.clamp(min=0))
-        start = self.start.expand(items.shape[0], 1, -1)  # not len(batch): exporters give symbols for sizes
-        x = self.input_dropout(self.input_norm(torch.cat([start, items], dim=1)))
-        position = torch.arange(x.shape[1], device=x.device)
-        bias = self.distance_bias(position, position)
-        for block in self.history_blocks:
-            x = block(x, bias)
-        return self.history_norm(x)
+        items = self.item_embedding(batch.history.clamp(min=0)).unsqueeze(2)  # one token each
+        return self.history(items).squeeze(2)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -116,67 +92,26 @@ class EncDec(nn.Module):
         """Teacher-forced logits of every target of the batch, in one pass."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        states = self.history_states(batch)
-        wanted = batch.targets != PAD
-        items = batch.targets[wanted]
-        decoded = self._decode_all(states, batch.targets.clamp(min=0))[wanted]  # [targets, levels, dim]
-        levels = tuple(head(decoded[:, level]) for level, head in enumerate(self.heads))
-        return TargetLogits(items, levels, None if self.item_query is None else self.item_query(states[wanted]))
-
-    def _decode_all(
-        self, states: Float[Tensor, "batch states dim"], targets: Int64[Tensor, "batch states"]
-    ) -> Float[Tensor, "batch states levels dim"]:
-        num_users, num_states, _ = states.shape
-        num_levels = self.sids.num_levels
-        tokens = self.item_embedding.tokens[targets][..., :-1]
-        previous = torch.cat([states.new_zeros(states.shape).unsqueeze(2), self.code_embedding(tokens)], dim=2)
-        x = states.unsqueeze(2) + self.level_embedding + previous  # [batch, states, levels, dim]
-
-        position = torch.arange(num_states, device=states.device)
-        bias = self.distance_bias(position.repeat_interleave(num_levels), position)  # query (t, level) sees states <= t
-        for block in self.code_blocks:
-            query, key, value = block.codes_qkv(x)
-            attended = torch.stack(
-                [
-                    block.attend_codes(query[:, :, level], key[:, :, : level + 1], value[:, :, : level + 1])
-                    for level in range(num_levels)
-                ],
-                dim=2,
-            )
-            history = block.to_history.keys_values(states)
-            x = block.finish(x.flatten(1, 2), attended.flatten(1, 2), history, bias).view(num_users, num_states, num_levels, -1)
-        return self.code_norm(x)
+        states, wanted = self.history_states(batch), batch.targets != PAD
+        written = self.item_embedding.tokens[batch.targets.clamp(min=0)][..., :-1]
+        hidden = self.decoder(states, states.unsqueeze(2), written)[wanted]  # [targets, levels, dim]
+        levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
+        queries = None if self.item_query is None else self.item_query(states[wanted])
+        return TargetLogits(batch.targets[wanted], levels, queries)
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 
     def prefill(self, batch: Batch) -> DecoderState:
         """Encodes each history once."""
         states = self.history_states(batch)
-        position = torch.arange(states.shape[1], device=states.device)
-        bias = self.distance_bias.weight[:, (batch.lengths.unsqueeze(-1) - position).clamp(0, self.max_history_len)]
-        outside = position > batch.lengths.unsqueeze(-1)  # [batch, states]
-        bias = bias.transpose(0, 1).masked_fill(outside.unsqueeze(1), float("-inf")).unsqueeze(2)
-        return DecoderState(
-            state=states[torch.arange(states.shape[0], device=states.device), batch.lengths],
-            history=tuple(block.to_history.keys_values(states) for block in self.code_blocks),
-            bias=bias,
-            codes=tuple(CodeCache() for _ in self.code_blocks),
-        )
+        return self.decoder.prefill(states, states.unsqueeze(2), batch.lengths)
 
     def step(
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
         """Logits of level ``state.level`` for every beam, given the code each beam chose last."""
-        x = (state.state + self.level_embedding[state.level]).unsqueeze(1)  # [batch, 1 or beams, dim]
-        if codes is not None:
-            x = x + self.code_embedding(codes + int(self.sids.level_offsets[state.level - 1]))
-        cache: list[CodeCache] = []
-        for block, history, written in zip(self.code_blocks, state.history, state.codes, strict=True):
-            query, key, value = block.codes_qkv(x)
-            cache.append(written.written(key, value))
-            x = block.finish(x, block.code_out(cache[-1].attend(query, query.shape[-1] ** -0.5)), history, state.bias)
-        logits = self.heads[state.level](self.code_norm(x))
-        return logits, replace(state, codes=tuple(cache), level=state.level + 1)
+        hidden, after = self.decoder.step(state, codes)
+        return self.heads[state.level](hidden), after
 
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
         """Beam ``j`` continues old beam ``index[:, j]``."""

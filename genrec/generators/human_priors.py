@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -112,23 +112,10 @@ class HumanPriors(nn.Module):
         groups = groups_of(prior, num_groups, counts, item_labels)
         self.register_buffer("groups", torch.from_numpy(groups), persistent=False)
         self.item_embedding = ItemEmbedding(sids=sids, dim=dim, identity=False, identity_dropout=0.0, train_counts=None)
-        self.history = HistoryEncoder(
-            dim=dim,
-            num_heads=num_heads,
-            num_layers=num_history_layers,
-            feedforward_mult=feedforward_mult,
-            dropout=dropout,
-            max_history_len=max_history_len,
-        )
-        self.decoder = CodeDecoder(
-            sids=sids,
-            dim=dim,
-            num_heads=num_heads,
-            num_layers=num_decoder_layers,
-            feedforward_mult=feedforward_mult,
-            dropout=dropout,
-            max_history_len=max_history_len,
-        )
+        shape: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
+        shape |= {"dropout": dropout, "max_history_len": max_history_len}
+        self.history = HistoryEncoder(num_layers=num_history_layers, **shape)
+        self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.gate = nn.Linear(dim, num_groups)
         self.narrow = nn.Linear(dim, num_groups * rank, bias=False)
         self.widen = nn.Parameter(torch.zeros(num_groups, rank, dim))  # all heads start as one

@@ -86,10 +86,14 @@ class MoE(nn.Module):
             num_decoder_layers=num_decoder_layers,
             feedforward_mult=feedforward_mult,
             dropout=dropout,
+            identity=False,
             normalization=normalization,
             max_history_len=max_history_len,
         )
-        for block in self.encdec.code_blocks:
+        # A session goes on after the last code of an item, so every code has a row.
+        self.encdec.decoder.code_embedding = nn.Embedding(sids.num_tokens, dim)
+        nn.init.normal_(self.encdec.decoder.code_embedding.weight, std=0.2)
+        for block in self.encdec.decoder.blocks:
             block.feedforward = Experts(
                 dim=dim, mult=feedforward_mult, num_experts=num_experts, num_active=num_active, balance_rate=balance_rate
             )
@@ -119,24 +123,22 @@ class MoE(nn.Module):
         real: Bool[Tensor, "batch states slots"],
     ) -> Float[Tensor, "batch states slots levels dim"]:
         """What predicts each code; nothing sensible where a session is not ``real``."""
-        model, num_levels, length = self.encdec, self.sids.num_levels, sessions.shape[-1]
-        tokens = model.item_embedding.tokens[sessions].flatten(2)
-        before = F.pad(
-            model.code_embedding(tokens[..., :-1]), (0, 0, 1, 0)
-        )  # of a later item, the last code of the item before
+        decoder, num_levels, length = self.encdec.decoder, self.sids.num_levels, sessions.shape[-1]
+        tokens = self.encdec.item_embedding.tokens[sessions].flatten(2)
+        before = F.pad(decoder.code_embedding(tokens[..., :-1]), (0, 0, 1, 0))  # of a later item, the last code before it
         slots = F.pad(self.slot_embedding[: length - 1], (0, 0, 1, 0))
-        x = states.unsqueeze(2) + (slots.unsqueeze(1) + model.level_embedding).flatten(0, 1) + before
+        x = states.unsqueeze(2) + (slots.unsqueeze(1) + decoder.level_embedding).flatten(0, 1) + before
         position = torch.arange(states.shape[1], device=states.device)
-        bias = model.distance_bias(position.repeat_interleave(length * num_levels), position)
+        bias = decoder.distance_bias(position.repeat_interleave(length * num_levels), position)
         asking = real.repeat_interleave(num_levels, dim=2)  # only these go to the experts, and count as their load
-        for block in model.code_blocks:
+        for block in decoder.blocks:
             query, key, value = (part.flatten(0, 1).transpose(1, 2) for part in block.codes_qkv(x))
             attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
             attended = block.code_out(attended.transpose(1, 2).flatten(2)).view_as(x)
             history = block.to_history.keys_values(states)
             x = block.look_back(x.flatten(1, 2), attended.flatten(1, 2), history, bias).view_as(x)
             x = x.masked_scatter(asking.unsqueeze(-1), block.feed(x[asking]))
-        return model.code_norm(x).unflatten(2, (length, num_levels))
+        return decoder.output_norm(x).unflatten(2, (length, num_levels))
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ one, are this library's distance bias and a bias per pair of streams. From the b
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -75,24 +75,10 @@ class MultiStream(nn.Module):
             nn.init.normal_(self.code_embeddings[place].weight, std=(dim * len(stream.sizes)) ** -0.5)  # type: ignore[arg-type]
             self.register_buffer(f"tokens_{place}", torch.from_numpy(stream.tokens), persistent=False)
         self.absent = nn.Parameter(torch.randn(len(streams), dim) * dim**-0.5)  # in place of a stream that is not there
-        self.history = HistoryEncoder(
-            dim=dim,
-            num_heads=num_heads,
-            num_layers=num_history_layers,
-            feedforward_mult=feedforward_mult,
-            dropout=dropout,
-            max_history_len=max_history_len,
-            num_tokens=len(streams),
-        )
-        self.decoder = CodeDecoder(
-            sids=sids,
-            dim=dim,
-            num_heads=num_heads,
-            num_layers=num_decoder_layers,
-            feedforward_mult=feedforward_mult,
-            dropout=dropout,
-            max_history_len=max_history_len,
-        )
+        shape: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
+        shape |= {"dropout": dropout, "max_history_len": max_history_len}
+        self.history = HistoryEncoder(num_layers=num_history_layers, num_tokens=len(streams), **shape)
+        self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)
         for head in self.heads:
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # every code starts equally likely

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
@@ -157,17 +158,20 @@ class SIDCrossEntropy:
         """Of the step from one node to the next; ``taught`` is what the head makes of the children."""
         share = 1.0 if normalization == "codebook" else self.codebook_share
         nodes, taken = step.unbind(1)
-        wanted = logits.gather(1, self.trie.codes(taken).unsqueeze(1)).squeeze(1)
-        normalizer = share * torch.logsumexp(logits, dim=1) if share else torch.zeros_like(wanted)
-        if share < 1 or self.label_smoothing or taught is not None:
-            _, child_codes, real = self.trie.children(nodes, level)
-            family = logits.gather(1, child_codes)
-            normalizer = normalizer + (1 - share) * torch.logsumexp(family.masked_fill(~real, float("-inf")), dim=1)
-            family = family.masked_fill(~real, 0.0)
-            if taught is not None:
-                wanted = torch.lerp(wanted, (taught * family).sum(1), self.item_teaches)
-            if self.label_smoothing:
-                wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
+        code = self.trie.codes(taken)
+        if share == 1 and not self.label_smoothing and taught is None:
+            return F.cross_entropy(logits, code)
+        _, child_codes, real = self.trie.children(nodes, level)
+        family = logits.gather(1, child_codes)  # what is read of a wide level, it is asked for once: each time costs it a pass
+        own = family.gather(1, (taken - self.trie.first_child[nodes]).unsqueeze(1)).squeeze(1)
+        normalizer = (1 - share) * torch.logsumexp(family.masked_fill(~real, float("-inf")), dim=1)
+        if share:
+            normalizer = normalizer + share * (F.cross_entropy(logits, code, reduction="none") + own)
+        wanted, family = own, family.masked_fill(~real, 0.0)
+        if taught is not None:
+            wanted = torch.lerp(wanted, (taught * family).sum(1), self.item_teaches)
+        if self.label_smoothing:
+            wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
         return (normalizer - wanted).mean()
 
 

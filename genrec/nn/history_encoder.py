@@ -51,7 +51,8 @@ class HistoryEncoder(nn.Module):
 
     def forward(self, items: Float[Tensor, "batch time tokens dim"]) -> Float[Tensor, "batch states tokens dim"]:
         """States of every token; those beyond a history are meaningless but harmless."""
-        x = torch.cat([self.start.expand(len(items), 1, -1, -1), items], dim=1)
+        start = self.start.expand(items.shape[0], 1, -1, -1)  # not len(items): exporters give symbols for sizes
+        x = torch.cat([start, items], dim=1)
         num_states, num_tokens = x.shape[1:3]
         position = torch.arange(num_states, device=x.device).repeat_interleave(num_tokens)
         bias = self.distance_bias(position, position)

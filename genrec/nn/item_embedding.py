@@ -26,18 +26,20 @@ class ItemEmbedding(nn.Module):
     """
 
     GATE_EVENTS = 5.0
-    tokens: Tensor  # [items, levels], codes in one vocabulary
+    tokens: Tensor  # [items, levels], codes of the IDs in one vocabulary
+    content: Tensor  # [items, any number of levels], the codes that are embedded; those of the IDs, if there are no others
     gate: Tensor  # [items, 1]
 
     def __init__(
         self, *, sids: SIDTable, dim: int, identity: bool, identity_dropout: float, train_counts: np.ndarray | None
     ) -> None:
         super().__init__()
-        self.codes = nn.Embedding(sids.num_tokens, dim)
+        self.codes = nn.Embedding(sids.content.num_tokens, dim)
         # Rows of about unit length: steps of AdamW then move them, and the identities beside them, within an epoch.
-        nn.init.normal_(self.codes.weight, std=(dim * sids.num_levels) ** -0.5)
+        nn.init.normal_(self.codes.weight, std=(dim * len(sids.content.sizes)) ** -0.5)
         # Facts of the table, not weights: they follow the table when items are added.
         self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
+        self.register_buffer("content", torch.from_numpy(sids.content.tokens), persistent=False)
         self.identity_dropout = identity_dropout
         self.identity: nn.Embedding | None = None
         if identity:
@@ -48,7 +50,7 @@ class ItemEmbedding(nn.Module):
             self.register_buffer("gate", gate.unsqueeze(-1), persistent=True)
 
     def forward(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
-        x = self.codes(self.tokens[items]).sum(-2)
+        x = self.codes(self.content[items]).sum(-2)
         if self.identity is None:
             return x
         known = self.identity(items) * self.gate[items]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.nn.probabilities import child_log_probs
@@ -20,25 +21,42 @@ class PathChoice:
     """What a generator thinks of the children of one node, for each candidate the node on its own path.
 
     Args:
-        log_probs: of the children, -inf where the family is padded.
+        of_nodes: log-probabilities of the children of the distinct nodes, -inf where a family is padded.
+        place: which of these nodes is the candidate's.
         slot: which child is on the candidate's path.
+        decided: is the node above a single ID, so that its only child has probability one?
         num_children: of the node.
     """
 
-    log_probs: Float[Tensor, "batch candidates width"]
+    of_nodes: Float[Tensor, "batch nodes width"]
+    place: Int64[Tensor, "batch candidates"]
     slot: Int64[Tensor, "batch candidates"]
+    decided: Bool[Tensor, "batch candidates"]
     num_children: Int64[Tensor, "batch candidates"]
 
     @property
     def taken(self) -> Float[Tensor, "batch candidates"]:
         """Log-probability of the child that is on the path."""
-        return self.log_probs.gather(-1, self.slot.unsqueeze(-1)).squeeze(-1)
+        at = self.place * self.of_nodes.shape[-1] + self.slot
+        return self.of_nodes.flatten(1).gather(1, at).masked_fill(self.decided, 0.0)
+
+    @property
+    def log_probs(self) -> Float[Tensor, "batch candidates width"]:
+        """Of all children of each candidate's node, -inf where the family is padded."""
+        width = self.of_nodes.shape[-1]
+        log_probs = self.of_nodes.gather(1, self.place.unsqueeze(-1).expand(-1, -1, width))
+        only = torch.full((width,), float("-inf"), device=log_probs.device)
+        only[0] = 0.0
+        return torch.where(self.decided.unsqueeze(-1), only, log_probs)
 
 
 def path_choices(
     generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch, items: Int64[Tensor, "batch candidates"]
 ) -> Iterator[PathChoice]:
     """Follows the ID of each candidate from the root, one choice a level; gradients flow where they are wanted.
+
+    Candidates of a user that share a prefix share its step, and what a generator that normalizes over the trie has decided
+    costs none.
 
     Args:
         generator: in eval mode, or dropout differs from level to level.
@@ -47,21 +65,52 @@ def path_choices(
         items: item_idx, no ``PAD``.
     """
     paths = trie.paths(items)
-    state, codes = generator.prefill(batch), None
+    state, before = generator.prefill(batch), torch.zeros_like(items)
     for level in range(trie.num_levels):
-        if level == 1:  # up to here all candidates of a user shared one beam
-            state = generator.reorder(state, torch.zeros_like(items))
-        logits, state = generator.step(state, codes)
         nodes, taken = paths[..., level], paths[..., level + 1]
-        here = nodes if level else nodes.new_zeros(len(batch), 1)
-        _, child_codes, real = trie.children(here, level)
-        log_probs = child_log_probs(logits.float(), child_codes, real, generator.normalization)
-        yield PathChoice(
-            log_probs.expand(*items.shape, -1),
-            slot=taken - trie.first_child[nodes],
-            num_children=trie.num_children(nodes),
-        )
-        codes = trie.codes(taken)
+        decided = torch.zeros_like(nodes, dtype=torch.bool)
+        if generator.normalization == "trie":
+            decided = trie.num_ids_below(nodes) == 1
+        shared = _Shared.among(nodes, decided, at_most=1 if level == 0 else nodes.shape[1])
+        of_nodes = torch.zeros(len(batch), 1, 1, device=items.device)
+        if shared.number:
+            distinct, codes = shared.first(nodes), None
+            if level:
+                state, codes = generator.reorder(state, shared.first(before)), trie.codes(distinct)
+            logits, state = generator.step(state, codes)
+            _, child_codes, real = trie.children(distinct, level)
+            of_nodes = child_log_probs(logits.float(), child_codes, real, generator.normalization)
+        before = shared.place.clamp(max=max(shared.number - 1, 0))
+        yield PathChoice(of_nodes, before, taken - trie.first_child[nodes], decided, trie.num_children(nodes))
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The distinct ones among the nodes of each user's candidates.
+
+    Args:
+        place: of each candidate's node among them; of decided ones behind all that are not.
+        number: of the user with the most.
+    """
+
+    place: Int64[Tensor, "batch candidates"]
+    number: int
+
+    @classmethod
+    def among(
+        cls, nodes: Int64[Tensor, "batch candidates"], decided: Bool[Tensor, "batch candidates"], at_most: int
+    ) -> _Shared:
+        ordered, order = nodes.masked_fill(decided, torch.iinfo(nodes.dtype).max).sort(dim=1)
+        rank = F.pad((ordered.diff(dim=1) != 0).long().cumsum(dim=1), (1, 0))
+        place = torch.empty_like(rank).scatter(1, order, rank)
+        if nodes.is_cuda:  # counting would make the host wait
+            return cls(place, at_most)
+        return cls(place, int(place.masked_fill(decided, -1).max()) + 1)
+
+    def first(self, values: Int64[Tensor, "batch candidates"]) -> Int64[Tensor, "batch nodes"]:
+        """Each node's value, given its candidates'; a user with fewer nodes has any value in the places behind them."""
+        nodes = values[:, :1].repeat(1, self.number + 1)
+        return nodes.scatter(1, self.place.clamp(max=self.number), values)[:, : self.number]
 
 
 def id_log_probs(

@@ -41,7 +41,7 @@ class Explored:
     Args:
         name: of the run.
         dataset: its items and training counts.
-        sids: their IDs.
+        sids: their IDs; where those end in tokens, all codes of the tokenizer in their place.
         vectors: that the tokenizer could see, or None.
         ordered: whether its levels go from coarse to fine.
     """
@@ -71,7 +71,10 @@ def read_run(run: Run) -> Explored:
         ordered = component_class(made["tokenizer"].config["tokenizer"], "tokenizer").traits.ordered  # type: ignore[attr-defined]
     if "encoder" in made:
         vectors = read_vectors(made["encoder"]).get(JOINT)
-    return Explored(run.name, Dataset.load(dataset.path), SIDTable.load(made["sids"].path), vectors, ordered)
+    sids = SIDTable.load(made["sids"].path)
+    if sids.content is not sids:  # the IDs keep only the first of these codes
+        sids = SIDTable(sids.content.codes, sids.content.sizes, codebooks=sids.codebooks)
+    return Explored(run.name, Dataset.load(dataset.path), sids, vectors, ordered)
 
 
 def payload(runs: Sequence[Explored]) -> dict[str, Any]:

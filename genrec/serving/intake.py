@@ -78,9 +78,9 @@ class BundleIntake:
         )
 
     def _streams(self, before: SIDTable, inputs: TokenizerInputs) -> Mapping[str, Stream]:
-        new = streams_of(self._tokenizer, inputs)
         return {
-            name: Stream(np.concatenate([known.codes, new[name].codes]), known.sizes) for name, known in before.streams.items()
+            name: Stream(np.concatenate([before.streams[name].codes, new.codes]), new.sizes)
+            for name, new in streams_of(self._tokenizer, inputs).items()
         }
 
     @cached_property

@@ -27,7 +27,7 @@ def build(run: StageRun) -> dict[str, Any]:
     table = table.with_streams(streams_of(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
 
-    moved = float((table.codes[:, : codes.shape[1]] != codes).any(axis=1).mean())
+    moved = float(_elsewhere(table, codes).mean())
     before, after = (_collisions(each) for each in (codes, table.codes))
     run.say(
         f"IDs of {table.num_levels} levels, sizes {' x '.join(map(str, table.sizes))}: {after['unique_rate']:.1%} of the items "
@@ -35,6 +35,13 @@ def build(run: StageRun) -> dict[str, Any]:
     )
     figures = {**{f"{key}_before": value for key, value in before.items()}, **after, "moved_rate": moved}
     return {**table.facts(), **figures}
+
+
+def _elsewhere(table: SIDTable, codes: np.ndarray) -> np.ndarray:
+    """[items]: which IDs do not begin with the item's own codes."""
+    levels = codes.shape[1] if table.collision_level is None else table.collision_level
+    moved: np.ndarray = (table.codes[:, :levels] != codes[:, :levels]).any(axis=1)
+    return moved
 
 
 def _collisions(codes: np.ndarray) -> dict[str, Any]:
@@ -60,7 +67,7 @@ def extend(run: StageRun) -> dict[str, Any]:
         table = policy.extend(before, codes[rows], context)
         table = table.with_streams(streams_of(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
-    elsewhere = (table.codes[:, : codes.shape[1]] != codes).any(axis=1)
+    elsewhere = _elsewhere(table, codes)
     displaced = int(elsewhere[before.num_items :].sum())
     run.say(
         f"{before.num_items:,} IDs stay, {added:,} are new ({displaced:,} of them not at the nearest codes, which were taken); "

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genrec.allocator import keep_freed_memory
 from genrec.artifacts import Artifact, Store
 from genrec.components import completed
 from genrec.config import Config, component_class, instantiate, outside_files
@@ -121,6 +122,7 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
 def _make_all(config: Config, steps: Sequence[Step], run: Run, say: Callable[[str], None]) -> None:
     run.start(config.tree, config.overrides, {step.stage.kind: step.fingerprint for step in steps})
     store, start = run.store, time.perf_counter()
+    keep_freed_memory()
     with _threads(config.tree["threads"]), tracking(config, run, steps[0].fingerprint, say) as tracked:
         runtime = _runtime(config, run, tracked)
         for step in steps:

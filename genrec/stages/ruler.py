@@ -67,7 +67,9 @@ def item_facts(run: StageRun, dataset: Dataset, category: str | None) -> tuple[I
     codes = None
     if "sids" in run.inputs:
         sids = SIDTable.load(run.inputs["sids"].path)
-        codes = sids.codes if sids.collision_level is None else np.delete(sids.codes, sids.collision_level, axis=1)
+        codes = sids.content.codes
+        if sids.content is sids and sids.collision_level is not None:
+            codes = np.delete(codes, sids.collision_level, axis=1)
     facts = ItemFacts(dataset, column, vectors, codes)
     lacking = {
         "diversity": "the run makes no item vectors" if vectors is None else None,

@@ -51,15 +51,8 @@ def build(run: StageRun) -> dict[str, Any]:
         fix = "give train.init_from=RUN, a run with the same generator and sids"
         raise ConfigError("train.init_from", expected=expected, got="null", fix=fix)
     if settings.init_from is not None:
-        try:
-            generator.load_state_dict(load_file(_weights_of(settings.init_from)))
-        except RuntimeError as error:  # other names or shapes
-            raise ArtifactError(
-                "train.init_from",
-                expected=f"weights of {type(generator).__name__} in the sizes of this run",
-                got=settings.init_from,
-                fix="start from a run with the same generator and sids",
-            ) from error
+        fix = "start from a run with the same generator and sids"
+        _load(generator, _weights_of(settings.init_from), "train.init_from", settings.init_from, fix)
     fitted = fit(
         generator,
         objective,
@@ -190,7 +183,7 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None,
         encoder: the ``encoder`` artifact, or its files in a bundle, for generators that look at item vectors.
 
     Raises:
-        ArtifactError: when the table has another layout.
+        ArtifactError: when the table has another layout, or the weights are not the generator's.
     """
     config = json.loads((folder / CONFIG_FILE).read_text())
     if sids is not None and sids.layout != config["sids_layout"]:
@@ -199,8 +192,16 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None,
         )
     node, saved = config["generator"], _saved(folder)
     generator = new_generator(node, sids, trie, encoder=encoder, num_items=config["num_items"], saved=saved)
-    generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    _load(generator, folder / WEIGHTS_FILE, folder, "those of another version", "train it again, and export it again")
     return generator.eval()
+
+
+def _load(generator: Any, file: Path, where: Path | str, got: object, fix: str) -> None:
+    try:
+        generator.load_state_dict(load_file(file))
+    except RuntimeError as error:  # other names or shapes
+        expected = f"weights of {type(generator).__name__} in the sizes of its settings"
+        raise ArtifactError(where, expected=expected, got=got, fix=fix) from error
 
 
 def _saved(folder: Path) -> Path | None:
@@ -221,7 +222,7 @@ def _weights_of(path: Path) -> Path:
 STAGE = Stage(
     name="train",
     kind="generator",
-    version=1,
+    version=2,
     reads=("generator", "objective", "train"),
     inputs=inputs,
     build=build,

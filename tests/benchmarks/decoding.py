@@ -147,7 +147,7 @@ def ways(table: SIDTable, num_beams: int, quick: bool) -> dict[str, tuple[Callab
     trie = PrefixTrie.build(table)
     torch.manual_seed(SEED)
     tiger = Tiger(sids=table).eval()
-    encdec = EncDec(sids=table, dropout=0.0).eval()
+    encdec = EncDec(sids=table, identity=False, dropout=0.0).eval()
     strategy = TrieBeam(num_beams=num_beams)
     scanned = ScannedTrie(trie, table)
 
@@ -169,7 +169,7 @@ def beam_rates(table: SIDTable, seconds: float) -> Iterator[tuple[int, int, floa
     """(beams, batch, users a second) of ``encdec``."""
     trie = PrefixTrie.build(table)
     torch.manual_seed(SEED)
-    encdec = EncDec(sids=table, dropout=0.0).eval()
+    encdec = EncDec(sids=table, identity=False, dropout=0.0).eval()
     for num_beams in (10, 50, 200):
         strategy = TrieBeam(num_beams=num_beams)
         for size in (1, 256):
@@ -184,7 +184,7 @@ def filter_rates(table: SIDTable, num_beams: int, seconds: float) -> dict[str, f
     """Users a second of ``encdec`` without a filter, with one of 1 % for everybody, and with one of 1 % for each user."""
     trie, random = PrefixTrie.build(table), torch.Generator().manual_seed(SEED)
     torch.manual_seed(SEED)
-    encdec, strategy, batch_size = EncDec(sids=table, dropout=0.0).eval(), TrieBeam(num_beams=num_beams), 64
+    encdec, strategy, batch_size = EncDec(sids=table, identity=False, dropout=0.0).eval(), TrieBeam(num_beams=num_beams), 64
     own = torch.rand(batch_size, table.num_items, generator=random) < 0.01
     filters = {"none": None, "shared": own[0], "own": own}
     few = histories(table.num_items, 8)
@@ -245,7 +245,9 @@ class OneUser:
             loaded = time.perf_counter() - start
         torch.manual_seed(SEED)
         self.facts = {"build_seconds": built, "load_ms": loaded * 1e3, "bytes_per_item": size}
-        self.encdec = EncDec(sids=table, dropout=0.0, normalization="trie" if self.way == "trie" else "codebook").eval()
+        self.encdec = EncDec(
+            sids=table, identity=False, dropout=0.0, normalization="trie" if self.way == "trie" else "codebook"
+        ).eval()
         self.trie = ScannedTrie(trie, table) if self.way == "scan" else trie
         self.users = histories(self.num_items, 40).split(1)
         self.strategy, self.milliseconds = TrieBeam(num_beams=self.num_beams), list[float]()

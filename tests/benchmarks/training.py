@@ -49,7 +49,8 @@ from genrec.training.settings import TrainSettings
 from genrec.trie import PrefixTrie
 
 SEED, LEVELS, CODES, EXAMPLES = 0, 4, 256, 256
-EQUAL = {"dim": 128, "num_heads": 4, "num_history_layers": 3, "num_decoder_layers": 2, "feedforward_mult": 4}
+EQUAL: dict[str, Any] = {"dim": 128, "num_heads": 4, "num_history_layers": 3, "num_decoder_layers": 2, "feedforward_mult": 4}
+EQUAL["identity"] = False  # T5 has none
 T5_EQUAL = {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4}
 T5_TIGER = {"d_model": 128, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_decoder_layers": 4, "num_heads": 6}
 ROOT = Path(__file__).resolve().parents[2]

@@ -263,3 +263,8 @@ def test_a_union_has_each_item_once(rows: list[list[int]]) -> None:
     found = union([lists, lists.flip(1)[:, :2]])
     for row, items in zip(rows, found.tolist(), strict=True):
         assert [item for item in items if item != PAD] == sorted({item for item in row if item != PAD}, reverse=True)
+
+
+def test_members_that_only_mislead_still_rank() -> None:
+    log_probs = np.log(np.array([[[0.9], [0.1]]] * 50))
+    assert fit_weights(log_probs, np.ones(50, dtype=np.int64)).tolist() == [1.0]

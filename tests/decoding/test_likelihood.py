@@ -59,6 +59,17 @@ def test_any_number_of_levels_and_candidates(sizes: tuple[int, ...]) -> None:
     assert torch.allclose(item_log_probs(generator, trie, BATCH, every[:, 7:8]), found[:, 7:8], atol=1e-6)
 
 
+def test_prefixes_that_candidates_share_are_stepped_once_and_decided_ones_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = SIDTable(np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [2, 0, 0], [2, 1, 0]]), (3, 2, 2))
+    generator, trie = ArbitraryLogits(table), PrefixTrie.build(table)
+    step, beams = generator.step, []
+    monkeypatch.setattr(generator, "step", lambda state, codes: beams.append(codes) or step(state, codes))
+    every = torch.arange(6).expand(4, -1)
+    assert torch.allclose(item_log_probs(generator, trie, BATCH, every), exhaustive(ArbitraryLogits(table), table, BATCH))
+    assert beams[0] is None
+    assert [codes[0].tolist() for codes in beams[1:]] == [[0, 2], [0]], "1 and (2, 0), (2, 1), (0, 1) lead to one item each"
+
+
 def test_padding_has_no_probability() -> None:
     generator, trie = ArbitraryLogits(GROUPS), PrefixTrie.build(GROUPS)
     padded = ITEMS.clone()

@@ -15,9 +15,10 @@ from genrec.protocols import CollisionContext
 from genrec.runs import STORE, Run
 from genrec.stages.assign import STAGE
 from genrec.stages.extend import extended_artifact, parent_of
+from genrec.tokenizers.collision.item_token import ItemToken
 from genrec.tokenizers.collision.places import find_places
 
-ROOMS = ["stages/extend.py", "data/events.py", "tokenizers/collision/places.py"]
+ROOMS = ["stages/extend.py", "data/events.py", "tokenizers/collision/places.py", "tokenizers/collision/item_token.py"]
 
 
 def itself(scene: Scene) -> Any:
@@ -50,7 +51,15 @@ def full(scene: Scene) -> Any:
     return find_places(np.array([[0], [1]]), np.array([[0]]), (2,), context)
 
 
+def long_path(scene: Scene) -> Any:
+    context = CollisionContext(pl.Series(["a"]), np.zeros(1, dtype=np.int64))
+    return ItemToken(path_levels=3).resolve(np.zeros((1, 2), dtype=np.int64), (4, 4), context)
+
+
 CASES = [
+    Case("fewer than no spare tokens", ConfigError, "got -1", lambda scene: ItemToken(spare=-1)),
+    Case("no path", ConfigError, "got 0", lambda scene: ItemToken(path_levels=0)),
+    Case("a path longer than the codes", ConfigError, "got 3", long_path),
     Case("no such run", ArtifactError, "/no/run", lambda scene: parent_of({"extends": "/no/run"}, Run(scene.path / "x"))),
     Case("a run extends itself", ConfigError, "got shop", itself),
     Case("fitted otherwise", ConfigError, "got 9", other_settings),

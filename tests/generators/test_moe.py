@@ -98,7 +98,7 @@ def test_all_experts_have_work_after_training(balance_rate: float, alive: bool, 
         chosen = (torch.sigmoid(layer.router(inputs[0])) + layer.balance).topk(2, dim=1).indices.flatten()
         shares.append(chosen.bincount(minlength=12) / len(chosen))
 
-    for block in generator.encdec.code_blocks:
+    for block in generator.encdec.decoder.blocks:
         block.feedforward.register_forward_hook(measure)
     rows = [world.train[user].tolist() for user in range(40)]
     with torch.inference_mode():

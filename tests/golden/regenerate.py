@@ -1,8 +1,9 @@
 """Golden trajectories: the first steps of training of every generator on a small fixed world.
 
-    python tests/golden/regenerate.py
+    python tests/golden/regenerate.py [GENERATOR ...]
 
-rewrites tests/golden/<generator>.json. Do it only when a change is MEANT to change training, and say so in the changelog.
+rewrites tests/golden/<generator>.json, of these or of all. Do it only when a change is MEANT to change training, and say so in
+the changelog.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def file_of(option: Option) -> Path:
 
 
 if __name__ == "__main__":
-    for option in OPTIONS:
+    wanted = sys.argv[1:] or [option.id for option in OPTIONS]
+    for option in (option for option in OPTIONS if option.id in wanted):
         losses = trajectory(option)
         file_of(option).write_text(json.dumps({"train/loss": losses}, indent=2) + "\n")
         print(f"{option.id}: {losses[0]:.3f} -> {losses[-1]:.3f}")

@@ -14,6 +14,7 @@ from genrec.config import conf_folder
 from genrec.errors import DataError
 from genrec.protocols import CollisionContext
 from genrec.tokenizers.collision.append_level import AppendLevel
+from genrec.tokenizers.collision.item_token import ItemToken
 from genrec.tokenizers.collision.keep import Keep
 from genrec.tokenizers.collision.reassign_last import ReassignLast
 
@@ -94,6 +95,28 @@ def test_append_level_names_a_group_that_is_too_large() -> None:
     codes = np.array([[1, 1], [0, 0], [1, 1], [1, 1]])
     with pytest.raises(DataError, match=r"\(1, 1\).*at most 2.*3 items, item-0000"):
         AppendLevel(max_group=2).resolve(codes, (2, 2), make_context(4))
+
+
+def test_item_tokens_are_numbered_by_popularity_then_id() -> None:
+    codes = np.array([[1, 1], [0, 0], [1, 1], [1, 0]])
+    table = ItemToken(spare=2).resolve(codes, (2, 3), make_context(4, counts=np.array([3, 9, 5, 3])))
+    assert table.codes.tolist() == [[1, 2], [0, 0], [1, 1], [1, 3]]
+    assert (table.sizes, table.collision_level) == ((2, 6), 1)
+    assert (table.content.codes.tolist(), table.content.sizes) == (codes.tolist(), (2, 3)), "all codes stay beside the IDs"
+    whole = ItemToken(path_levels=2).resolve(codes, (2, 3), make_context(4))
+    assert (whole.codes[:, :2] == codes).all()
+
+
+def test_later_items_share_the_spare_tokens_of_different_paths() -> None:
+    policy, costs = ItemToken(spare=2), np.array([[1, 0, 2]] * 4)
+    table = policy.resolve(np.array([[0, 1], [1, 1]]), (3, 2), make_context(2))
+    once = policy.extend(table, np.array([[0, 0], [1, 0]]), make_context(2, costs))
+    assert once.codes[2:].tolist() == [[0, 2], [1, 2]]
+    again = policy.extend(once, np.array([[1, 0], [1, 0], [1, 1]]), make_context(3, costs))
+    assert again.codes[4:].tolist() == [[1, 3], [0, 3], [2, 2]], "the nearest path with a spare token"
+    assert again.content.codes[2:].tolist() == [[0, 0], [1, 0], [1, 0], [1, 0], [1, 1]], "what they are like is their own"
+    with pytest.raises(DataError, match="a free place among the 6 there, got none for item-0001"):
+        policy.extend(again, np.array([[0, 0], [1, 0]]), make_context(2, costs))
 
 
 def test_keep_keeps() -> None:

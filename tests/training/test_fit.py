@@ -125,7 +125,7 @@ def test_patience_and_a_kill_before_the_stop(tmp_path: Path, monkeypatch: pytest
 
 def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
     def poison(generator: Any) -> None:
-        generator.start.data.fill_(float("nan"))
+        generator.history.start.data.fill_(float("nan"))
 
     with pytest.raises(ConfigError, match=r"train/loss: expected a finite number, got nan at step"):
         trained(tmp_path, change=poison)

@@ -1,0 +1,42 @@
+"""Every generator, as its experiment ships it, learns more of the demo shop than what is popular there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_world import language_model
+
+import genrec
+from genrec.config import conf_folder
+
+FAMILY = [
+    "beauty",
+    "beauty_sasrec",
+    "beauty_tiger",
+    *sorted(p.stem for p in (conf_folder() / "experiment").glob("scientific_*")),
+]
+SETTINGS = [
+    *("data=demo", "data.num_users=600", "data.num_items=200", "data.events_per_user=15.0"),
+    *("train.epochs=4", "train.num_validations=1", "train.validation_users=50", "train.batch_states=100", "train.lr=0.003"),
+    *("recommend.splits=[test]", "recommend.k=10", "diagnose.num_users=20", "device=cpu"),
+]
+CODEBOOKS = {"scientific_cobra": ["tokenizer.codebook_size=8"], "scientific_hybrid_attention": []}  # by default 16 codes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", FAMILY)
+def test_is_better_than_popularity(experiment: str, tmp_path: Path) -> None:
+    given = [
+        f"experiment={experiment}",
+        *SETTINGS,
+        *CODEBOOKS.get(experiment, ["tokenizer.codebook_size=16"]),
+        f"paths.runs={tmp_path}",
+    ]
+    if experiment == "scientific_lc_rec":
+        given.append(f"generator.model={language_model('llama')}")
+    run = genrec.run(until="evaluate", overrides=given, quiet=True)
+    figures = json.loads((run.path / "evaluation" / "metrics.json").read_text())
+    own, popular = (table["test/ndcg@10"] for table in (figures["model"], figures["floors"]["popularity"]))
+    assert own > 1.2 * popular, f"{own:.4f} against {popular:.4f}"
