@@ -22,7 +22,12 @@ SETTINGS = [
     *("train.epochs=4", "train.num_validations=1", "train.validation_users=50", "train.batch_states=100", "train.lr=0.003"),
     *("recommend.splits=[test]", "recommend.k=10", "diagnose.num_users=20", "device=cpu"),
 ]
-CODEBOOKS = {"scientific_cobra": ["tokenizer.codebook_size=8"], "scientific_hybrid_attention": []}  # by default 16 codes
+SMALL_CODEBOOKS = ["tokenizer.codebook_size=16"]
+OF_ITS_OWN = {  # instead of small codebooks
+    "scientific_cobra": ["tokenizer.codebook_size=8"],
+    "scientific_hybrid_attention": [],
+    "beauty_tiger": [*SMALL_CODEBOOKS, "generator.num_encoder_layers=1", "generator.num_decoder_layers=1"],  # a T5 is slow
+}
 
 
 @pytest.mark.slow
@@ -31,7 +36,7 @@ def test_is_better_than_popularity(experiment: str, tmp_path: Path) -> None:
     given = [
         f"experiment={experiment}",
         *SETTINGS,
-        *CODEBOOKS.get(experiment, ["tokenizer.codebook_size=16"]),
+        *OF_ITS_OWN.get(experiment, SMALL_CODEBOOKS),
         f"paths.runs={tmp_path}",
     ]
     if experiment == "scientific_lc_rec":

@@ -23,9 +23,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.batch import Batch
-from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import CodeBlock, HistoryBlock
-from genrec.nn.dropout import Dropout
+from genrec.nn.blocks import CodeBlock
+from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
@@ -66,7 +65,7 @@ class MaskedDiffusion(nn.Module):
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
     tokens: Tensor  # [items, levels], codes in one vocabulary
     offsets: Tensor  # [levels], where each level's codes begin in it
-    code_blocks: Sequence[CodeBlock]  # an nn.ModuleList
+    blocks: Sequence[CodeBlock]  # an nn.ModuleList
 
     def __init__(
         self,
@@ -88,27 +87,14 @@ class MaskedDiffusion(nn.Module):
         self.register_buffer("offsets", torch.from_numpy(sids.level_offsets[:-1]), persistent=False)
         self.code_embedding = nn.Embedding(sids.num_tokens + sids.num_levels, dim)  # the codes, then a mask for each level
         nn.init.normal_(self.code_embedding.weight, std=dim**-0.5)
-        self.start = nn.Parameter(torch.randn(dim) * dim**-0.5)  # the state before any item: empty histories work
-        self.input_dropout = Dropout(dropout)
-        self.input_norm, self.history_norm, self.code_norm, self.output_norm = (
-            nn.LayerNorm(dim, bias=False),
-            nn.LayerNorm(dim, bias=False),
-            nn.LayerNorm(dim, bias=False),
-            nn.LayerNorm(dim, bias=False),
-        )
-        self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
-        self.history_blocks = nn.ModuleList(HistoryBlock(**block) for _ in range(num_history_layers))
-        self.code_blocks = nn.ModuleList(CodeBlock(**block) for _ in range(num_decoder_layers))  # type: ignore[assignment]
+        self.history = HistoryEncoder(num_layers=num_history_layers, max_history_len=max_history_len, **block)
+        self.code_norm, self.output_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
+        self.blocks = nn.ModuleList(CodeBlock(**block) for _ in range(num_decoder_layers))  # type: ignore[assignment]
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items."""
         items = self.code_embedding(self.tokens[batch.history.clamp(min=0)]).mean(-2)
-        x = self.input_dropout(self.input_norm(torch.cat([self.start.expand(len(batch), 1, -1), items], dim=1)))
-        position = torch.arange(x.shape[1], device=x.device)
-        bias = self.distance_bias(position, position)
-        for block in self.history_blocks:
-            x = block(x, bias)
-        return self.history_norm(x)
+        return self.history(items.unsqueeze(2)).squeeze(2)  # one token each
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -125,8 +111,8 @@ class MaskedDiffusion(nn.Module):
         position = torch.arange(states.shape[1], device=states.device)
         state = MaskedState(
             start=states.repeat_interleave(num_views, dim=1),
-            history=tuple(block.to_history.keys_values(states) for block in self.code_blocks),
-            bias=self.distance_bias(position.repeat_interleave(num_views * num_levels), position),
+            history=tuple(block.to_history.keys_values(states) for block in self.blocks),
+            bias=self.history.distance_bias(position.repeat_interleave(num_views * num_levels), position),
             codes=views.flatten(1, 2),
         )
         hidden = self._decoded(state, state.codes).unflatten(1, (-1, num_views))[wanted]
@@ -148,11 +134,11 @@ class MaskedDiffusion(nn.Module):
         """Encodes each history once."""
         states = self.history_states(batch)
         position = torch.arange(states.shape[1], device=states.device)
-        bias = self.distance_bias.weight[:, (batch.lengths.unsqueeze(-1) - position).clamp(0, self.max_history_len)]
+        bias = self.history.distance_bias.weight[:, (batch.lengths.unsqueeze(-1) - position).clamp(0, self.max_history_len)]
         outside = position > batch.lengths.unsqueeze(-1)  # [batch, states]
         return MaskedState(
             start=states[torch.arange(len(batch), device=states.device), batch.lengths].unsqueeze(1),
-            history=tuple(block.to_history.keys_values(states) for block in self.code_blocks),
+            history=tuple(block.to_history.keys_values(states) for block in self.blocks),
             bias=bias.transpose(0, 1).masked_fill(outside.unsqueeze(1), float("-inf")).unsqueeze(2),
             codes=torch.full((len(batch), 1, self.sids.num_levels), PAD, device=states.device),
         )
@@ -189,7 +175,7 @@ class MaskedDiffusion(nn.Module):
         masks = self.sids.num_tokens + torch.arange(num_levels, device=codes.device)
         tokens = torch.where(codes == PAD, masks, codes + self.offsets)
         x = state.start.unsqueeze(2) + self.code_norm(self.code_embedding(tokens))
-        for block, history in zip(self.code_blocks, state.history, strict=True):
+        for block, history in zip(self.blocks, state.history, strict=True):
             query, key, value = block.codes_qkv(x)
             attended = [block.attend_codes(query[..., level, :, :], key, value) for level in range(num_levels)]
             x = block.finish(x.flatten(1, 2), torch.stack(attended, dim=2).flatten(1, 2), history, state.bias).view(x.shape)

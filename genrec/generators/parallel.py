@@ -21,9 +21,7 @@ from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
-from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import HistoryBlock
-from genrec.nn.dropout import Dropout
+from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.parallel_codes import ParallelCodes
 from genrec.protocols import TargetLogits
 from genrec.sids import SIDTable
@@ -71,13 +69,14 @@ class Parallel(ParallelCodes):
         self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
         self.code_embedding = nn.Embedding(sids.num_tokens, dim)
         nn.init.normal_(self.code_embedding.weight, std=dim**-0.5)
-        self.start = nn.Parameter(torch.randn(dim) * dim**-0.5)  # the state before any item: empty histories work
-        self.input_dropout = Dropout(dropout)
-        self.input_norm, self.output_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
-        self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
-        self.blocks = nn.ModuleList(
-            HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout, residual_dropout=0.0)
-            for _ in range(num_layers)
+        self.history = HistoryEncoder(
+            dim=dim,
+            num_heads=num_heads,
+            num_layers=num_layers,
+            feedforward_mult=feedforward_mult,
+            dropout=dropout,
+            residual_dropout=0.0,
+            max_history_len=max_history_len,
         )
         self.heads = nn.Linear(dim, sids.num_levels * dim, bias=False)  # of all levels, side by side
         nn.init.zeros_(self.heads.weight)
@@ -87,12 +86,7 @@ class Parallel(ParallelCodes):
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items."""
         items = self.code_embedding(self.tokens[batch.history.clamp(min=0)]).mean(-2)
-        x = self.input_dropout(self.input_norm(torch.cat([self.start.expand(len(batch), 1, -1), items], dim=1)))
-        position = torch.arange(x.shape[1], device=x.device)
-        bias = self.distance_bias(position, position)
-        for block in self.blocks:
-            x = block(x, bias)
-        return self.output_norm(x)
+        return self.history(items.unsqueeze(2)).squeeze(2)  # one token each
 
     def target_logits(self, batch: Batch) -> TargetLogits:
         """Logits of every code at every target of the batch."""

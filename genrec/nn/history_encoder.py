@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ class HistoryEncoder(nn.Module):
         dropout: in [0, 1).
         max_history_len: longest history, in items.
         num_tokens: tokens of an item.
+        residual_dropout: of what the residual paths add, where it is another one.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class HistoryEncoder(nn.Module):
         dropout: float,
         max_history_len: int,
         num_tokens: int = 1,
+        residual_dropout: float | None = None,
     ) -> None:
         super().__init__()
         self.start = nn.Parameter(torch.randn(num_tokens, dim) * dim**-0.5)  # before any item: empty histories work
@@ -44,10 +48,9 @@ class HistoryEncoder(nn.Module):
         self.input_norm, self.output_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
         self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
         self.token_bias = nn.Parameter(torch.zeros(num_heads, num_tokens, num_tokens)) if num_tokens > 1 else None
-        self.blocks = nn.ModuleList(
-            HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout)
-            for _ in range(num_layers)
-        )
+        block: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
+        block |= {"dropout": dropout, "residual_dropout": residual_dropout}
+        self.blocks = nn.ModuleList(HistoryBlock(**block) for _ in range(num_layers))
 
     def forward(self, items: Float[Tensor, "batch time tokens dim"]) -> Float[Tensor, "batch states tokens dim"]:
         """States of every token; those beyond a history are meaningless but harmless."""
