@@ -109,7 +109,7 @@ def test_the_graph_is_built_again_when_weights_or_catalogue_change() -> None:
     strategy.decode(generator, TRIE, DecodingRequest(BATCH, 5))
     assert strategy.graph(generator, TRIE) is first, "and not before"
     with torch.no_grad():
-        generator.start += 1
+        generator.history.start += 1
     assert strategy.graph(generator, TRIE) is first, "only code vectors count"
     changes = [
         lambda: generator.load_state_dict(small(SIDS, seed=2).state_dict()),
