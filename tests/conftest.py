@@ -6,9 +6,13 @@ import os
 
 import hypothesis
 import jaxtyping
+import torch
 
 CHECKED = ("trie", "sids", "batch", "decoding", "generators", "losses", "nn")
 jaxtyping.install_import_hook([f"genrec.{room}" for room in CHECKED], "beartype.beartype")
+
+# precision=auto is fp32 here whatever the processor can, so that no figure depends on the machine; bf16 is asked for by name.
+torch.cpu._is_avx512_bf16_supported = torch.cpu._is_amx_tile_supported = lambda: False
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: more threads would only wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -105,7 +105,6 @@ def fit(
             devices=1,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             max_epochs=module.num_rounds,
-            gradient_clip_val=settings.clip,
             reload_dataloaders_every_n_epochs=1,
             limit_val_batches=0,
             logger=False,

@@ -110,6 +110,17 @@ class TrainingModule(lightning.LightningModule):
         self.say(f"  out of memory at step {self._batch.step}: batches as long ({self._room:,} states) are trained in halves")
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips here, since Lightning's autocast clips for no fused optimizer: in fp16 that one scales gradients itself."""
+        torch.nn.utils.clip_grad_norm_(
+            [p for group in optimizer.param_groups for p in group["params"]], max_norm=self.settings.clip
+        )
+
     def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:
         num_targets = batch.batch.num_targets
         self.targets_seen += num_targets

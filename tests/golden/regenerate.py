@@ -33,7 +33,14 @@ def trajectory(option: Option) -> list[float]:
     trie = PrefixTrie.build(sids)
     generator = option.build(sids, train_counts=world.train_counts, dropout=0.1)
     settings = TrainSettings(
-        epochs=20, max_targets=1400, lr=5e-3, warmup_steps=5, batch_states=70, num_validations=100, validation_users=5
+        epochs=20,
+        max_targets=1400,
+        lr=5e-3,
+        warmup_steps=5,
+        batch_states=70,
+        num_validations=100,
+        validation_users=5,
+        precision="fp32",  # whatever the machine's own would be
     )
     with tempfile.TemporaryDirectory() as work:
         fitted = fit(
