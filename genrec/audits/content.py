@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from genrec.audits.steps import Steps
 from genrec.dataset import Dataset
 from genrec.encoders.text import item_texts
 from genrec.encoders.tfidf_svd import TfidfSVD
+from genrec.encoders.words import words
 from genrec.types import ITEM_ID
 
 TITLE = "title"
@@ -23,7 +23,6 @@ NEAR = 0.95  # TF-IDF cosine of two titles that count as near-duplicates
 DIM = 64
 ROWS_AT_ONCE = 1024
 EXAMPLES = 5
-_WORD = re.compile(r"\w+")
 
 
 def text_columns(items: pl.DataFrame) -> list[str]:
@@ -37,7 +36,7 @@ def text_columns(items: pl.DataFrame) -> list[str]:
 def item_vectors(dataset: Dataset) -> Float[np.ndarray, "items dim"] | None:
     """Unit vectors of the item texts (zero without a word); None without texts."""
     columns = text_columns(dataset.items)
-    if not columns or not any(_WORD.search(text) for text in item_texts(dataset.items, columns)):
+    if not columns or not any(words(text) for text in item_texts(dataset.items, columns)):
         return None
     encoder = TfidfSVD(columns=columns, dim=DIM)
     encoder.fit(dataset.items, dataset.train)
@@ -54,7 +53,7 @@ def near_duplicates(dataset: Dataset, steps: Steps) -> dict[str, Any] | None:
     """
     if TITLE not in dataset.items.columns:
         return None
-    titles = [" ".join(_WORD.findall((text or "").lower())) for text in dataset.items[TITLE].cast(pl.String)]
+    titles = [" ".join(words((text or "").lower())) for text in dataset.items[TITLE].cast(pl.String)]
     if not any(titles):
         return None
     pairs = _near_pairs(titles)
@@ -84,7 +83,7 @@ def near_duplicates(dataset: Dataset, steps: Steps) -> dict[str, Any] | None:
 
 def _near_pairs(titles: list[str]) -> sparse.csr_array:
     """float32 [items, items], symmetric, 1 for near-duplicates; nobody is their own."""
-    weights = TfidfVectorizer(token_pattern=_WORD.pattern, sublinear_tf=True, dtype=np.float32).fit_transform(titles)
+    weights = TfidfVectorizer(tokenizer=words, token_pattern=None, sublinear_tf=True, dtype=np.float32).fit_transform(titles)
     weights = sparse.csr_array(weights)
     turned = weights.T.tocsr()
     rows, columns = [], []

@@ -6,7 +6,9 @@ decides alone (measured on Beauty: 1.6 of 256 codes in use, against 224 after th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from jaxtyping import Bool, Float
 from safetensors.numpy import load_file, save_file
 
 from genrec.dataset import Sequences
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, DataError
 from genrec.protocols import ItemEncoder
 
 _EIGENVALUE_FLOOR = 1e-3  # of the largest: directions below it are noise that whitening would blow up
@@ -65,8 +67,9 @@ class Concat:
         self._state = {}
         parts, confidence = {}, {}
         for name, source in self.sources.items():
-            source.fit(items, train)
-            vectors, known = source.encode(items), source.present(items)
+            with _named(name):
+                source.fit(items, train)
+                vectors, known = source.encode(items), source.present(items)
             self._state[f"{name}.mean"], self._state[f"{name}.projection"] = half_whitening(vectors[known], self.dim)
             parts[name], confidence[name] = self._part(name, vectors, known), _confidence(source, items)
         for name, part in parts.items():
@@ -79,7 +82,10 @@ class Concat:
 
     def encode_named(self, items: pl.DataFrame) -> dict[str, Float[np.ndarray, "items dim"]]:
         """The joint vectors as ``"item"``, and each source's own vectors by its name."""
-        raw = {name: source.encode(items) for name, source in self.sources.items()}
+        raw = {}
+        for name, source in self.sources.items():
+            with _named(name):
+                raw[name] = source.encode(items)
         parts = {name: self._part(name, raw[name], source.present(items)) for name, source in self.sources.items()}
         joint = []
         for name, source in self.sources.items():
@@ -99,13 +105,24 @@ class Concat:
 
     def restore(self, folder: Path) -> None:
         for name, source in self.sources.items():
-            source.restore(folder / name)
+            with _named(name):
+                source.restore(folder / name)
         self._state = load_file(folder / STATE_FILE)
 
     def _part(self, name: str, vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
         """The source's part of the joint vector before blending; zeros (the centre) where the source knows nothing."""
         centred = unit_rows((vectors - self._state[f"{name}.mean"]) @ self._state[f"{name}.projection"])
         return np.where(known[:, None], centred, np.float32(0))
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Settings that a source's errors speak of, by the key that they have here: ``encoder.sources.<name>.columns``."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        where, fix = (re.sub(r"\bencoder\.", f"encoder.sources.{name}.", text) for text in (error.where, error.fix))
+        raise type(error)(where, expected=error.expected, got=error.got, fix=fix) from error
 
 
 def half_whitening(vectors: np.ndarray, dim: int) -> tuple[Float[np.ndarray, " in"], Float[np.ndarray, "in dim"]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rich.progress import track
 
 from genrec.dataset import Sequences
 from genrec.encoders.pretrained import model_identity
-from genrec.encoders.text import COLUMNS, item_texts, usable_columns
+from genrec.encoders.text import AUTO, Columns, column_note, item_texts, usable_columns
 from genrec.encoders.vector_cache import VectorCache
 from genrec.errors import ConfigError, DataError
 
@@ -30,7 +29,8 @@ class SentenceTransformerEncoder:
     Args:
         model: a local folder, or a model id of the Hugging Face hub.
         revision: branch, tag or commit of a hub model; give a commit where the result must not change under you.
-        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``.
+        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``. ``auto``:
+            those whose name says that they hold a title, a brand, categories or a description.
         batch_size: texts per forward pass.
         cache: folder for computed vectors, shared by all runs.
     """
@@ -40,18 +40,20 @@ class SentenceTransformerEncoder:
         *,
         model: Path | str,
         revision: str | None = None,
-        columns: Sequence[str] = COLUMNS,
+        columns: Columns = AUTO,
         batch_size: int = 64,
         cache: str = "~/.cache/genrec/vectors",
     ) -> None:
-        self.model, self.revision, self.columns, self.batch_size = str(model), revision, list(columns), batch_size
+        self.model, self.revision, self.batch_size = str(model), revision, batch_size
+        self.columns: Columns = columns
         self.cache = Path(cache).expanduser()
         self.notes: list[str] = []
         self._loaded: Any = None
 
     def fit(self, items: pl.DataFrame, train: Sequences) -> None:
-        self.columns, absent = usable_columns(items, self.columns)
-        self.notes = [f"text columns absent or empty: {', '.join(absent)}"] if absent else []
+        usable, absent = usable_columns(items, self.columns)
+        self.notes = column_note(self.columns, usable, absent)
+        self.columns = usable
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
         texts = item_texts(items, self.columns)

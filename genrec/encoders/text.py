@@ -2,35 +2,77 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Literal
 
 import polars as pl
 
+from genrec.encoders.markup import without_markup
 from genrec.errors import ConfigError, DataError
+from genrec.types import ITEM_ID
 
-COLUMNS = ("title", "brand", "categories", "description")  # most telling first: encoders cut long texts at the end
+AUTO: Literal["auto"] = "auto"
+Columns = Sequence[str] | Literal["auto"]
 SEPARATOR = ". "
+SHOWN = 12  # columns that a message names
+# What columns that say what an item is are called, letters and digits only; most telling first: encoders cut long texts at the
+# end.
+NAMES = """
+title itemtitle producttitle movietitle booktitle newstitle gametitle videotitle coursetitle headline
+name itemname productname prodname fullname displayname songname trackname appname moviename animename coursename poiname
+venuename caption 标题 商品标题 商品名称 名称
+brand brandname manufacturer author authors bookauthor artist artistname album albumname developer publisher vendor director
+directors studio 品牌 作者
+categories category categoryname maincategory subcategory subcategories genre genres tags tag producttype producttypename
+productgroupname department departmentname topic topics keywords venuecategory venuecategoryname 类目 类别 分类 标签 关键词
+description itemdescription productdescription shortdescription longdescription detaildesc desc bodyhtml summary abstract
+overview synopsis plot features feature about 描述 简介 详情
+"""
+_RANK = {name: rank for rank, name in enumerate(NAMES.split())}
 
 
-def usable_columns(items: pl.DataFrame, columns: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits the wanted columns into those with any value and those without (absent, or empty in every row).
+def text_columns(items: pl.DataFrame) -> list[str]:
+    """The columns with a name of ``NAMES`` that hold text or whole numbers, most telling first."""
+    schema = items.schema  # made anew at every look
+    ranked = sorted((_RANK[plain], name) for name in schema if (plain := _plain(name)) in _RANK)
+    return [name for _, name in ranked if _is_text(schema[name], whole_numbers=True)]
+
+
+def usable_columns(items: pl.DataFrame, columns: Columns) -> tuple[list[str], list[str]]:
+    """Splits the columns asked for into those with any value and those without (absent, or empty in every row).
+
+    Args:
+        items: the catalogue.
+        columns: names, or ``auto``: those that ``text_columns`` finds.
 
     Raises:
         ConfigError: when nothing usable is left.
     """
-    usable = [name for name in columns if name in items.columns and items[name].null_count() < items.height]
+    candidates = text_columns(items) if isinstance(columns, str) else list(columns)
+    usable = [name for name in candidates if name in items.columns and items[name].null_count() < items.height]
     if not usable:
+        there = [name for name in items.columns if name != ITEM_ID]
+        text = [name for name, dtype in items.schema.items() if name != ITEM_ID and _is_text(dtype)]
+        give = f"give {_setting(text[:SHOWN])}, or choose" if text else "choose"
         raise ConfigError(
             "encoder.columns",
-            expected=f"at least one text column of the items, which have {', '.join(items.columns)}",
-            got=list(columns),
-            fix="name columns of your item table in encoder.columns, or use an encoder that needs no text",
+            expected=f"a text column of the items, which have {_names(there)}",
+            got="none with a usual name" if isinstance(columns, str) else list(columns),
+            fix=f"{give} encoder=collaborative, which needs no text",
         )
-    return usable, [name for name in columns if name not in usable]
+    return usable, [name for name in candidates if name not in usable]
+
+
+def column_note(columns: Columns, usable: Sequence[str], absent: Sequence[str]) -> list[str]:
+    """What there is to say about the columns that were taken."""
+    if isinstance(columns, str):
+        return [f"text columns: {', '.join(usable)}" + (f" (empty: {', '.join(absent)})" if absent else "")]
+    return [f"text columns absent or empty: {', '.join(absent)}"] if absent else []
 
 
 def item_texts(items: pl.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The values of ``columns``, joined in that order; lists are joined with spaces, nulls left out.
+    """The values of ``columns``, joined in that order; lists are joined with spaces, nulls left out, HTML taken out.
 
     Raises:
         DataError: when a column is absent (new items need the columns that the encoder was fitted on).
@@ -50,5 +92,28 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str]) -> list[str]:
 
 def _as_text(dtype: pl.DataType, column: pl.Expr) -> pl.Expr:
     text = column.cast(pl.List(pl.String)).list.join(" ") if isinstance(dtype, pl.List | pl.Array) else column.cast(pl.String)
-    text = text.str.strip_chars()
+    text = without_markup(text).str.strip_chars()
     return pl.when(text == "").then(None).otherwise(text)
+
+
+def _is_text(dtype: pl.DataType, whole_numbers: bool = False) -> bool:
+    if isinstance(dtype, pl.List | pl.Array):
+        return _is_text(dtype.inner)  # type: ignore[arg-type]
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum) or (whole_numbers and dtype.is_integer())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def _names(names: Sequence[str]) -> str:
+    if not names:
+        return "no column but item_id"
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+
+
+def _setting(names: Sequence[str]) -> str:
+    """``encoder.columns=[...]`` as it is typed in a shell."""
+    if all(re.fullmatch(r"\w+", name) for name in names):
+        return f"encoder.columns=[{','.join(names)}]"
+    return "'encoder.columns=[" + ",".join(f'"{name}"' for name in names) + "]'"

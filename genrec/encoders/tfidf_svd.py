@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,38 +14,43 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.dataset import Sequences
 from genrec.encoders.spectral import truncated_svd
-from genrec.encoders.text import COLUMNS, item_texts, usable_columns
+from genrec.encoders.text import AUTO, Columns, column_note, item_texts, usable_columns
+from genrec.encoders.words import rarity_note, script_note, words
 from genrec.errors import DataError
-
-_WORD = re.compile(r"\w+")  # one-character words too: shades, sizes and model numbers tell products apart
 
 
 class TfidfSVD:
-    """TF-IDF + truncated SVD of item texts.
+    """TF-IDF + truncated SVD of item texts, in any script (see ``words``).
 
     Vocabulary and weights come from all items of the catalogue, cold ones included: content is not a label. An item without
     a single known word has the zero vector, and ``present`` says so.
 
     Args:
-        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``.
+        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``. ``auto``:
+            those whose name says that they hold a title, a brand, categories or a description.
         dim: length of the vectors (fewer for a catalogue smaller than that).
         max_features: size of the vocabulary: the most frequent words and word pairs.
     """
 
-    def __init__(self, *, columns: Sequence[str] = COLUMNS, dim: int = 128, max_features: int = 20_000) -> None:
-        self.columns, self.dim, self.max_features = list(columns), dim, max_features
+    def __init__(self, *, columns: Columns = AUTO, dim: int = 128, max_features: int = 20_000) -> None:
+        self.columns: Columns = columns
+        self.dim, self.max_features = dim, max_features
         self.notes: list[str] = []
 
     def fit(self, items: pl.DataFrame, train: Sequences) -> None:
-        self.columns, absent = usable_columns(items, self.columns)
-        self.notes = [f"text columns absent or empty: {', '.join(absent)}"] if absent else []
+        usable, absent = usable_columns(items, self.columns)
+        self.notes = column_note(self.columns, usable, absent)
+        self.columns = usable
         self._vectorizer = self._new_vectorizer(max_features=self.max_features)
+        texts = item_texts(items, usable)
         try:
-            weights = self._vectorizer.fit_transform(item_texts(items, self.columns))
+            weights = self._vectorizer.fit_transform(texts)
         except ValueError as error:  # sklearn's "empty vocabulary"
             raise DataError(
-                f"items: columns {', '.join(self.columns)}", expected="words", got=str(error), fix="name other encoder.columns"
+                f"items: columns {', '.join(usable)}", expected="words", got=str(error), fix="name other encoder.columns"
             ) from error
+        more = (script_note(texts), rarity_note([words(text.lower()) for text in texts]), self._empty_note(items))
+        self.notes += [note for note in more if note]
         _, _, right = truncated_svd(sparse.csr_array(weights), self.dim)
         self._components = right.astype(np.float32)
 
@@ -57,7 +60,7 @@ class TfidfSVD:
     def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
         known = self._vectorizer.vocabulary_
         texts = (text.lower() for text in item_texts(items, self.columns))
-        return np.array([any(word.group() in known for word in _WORD.finditer(text)) for text in texts], dtype=bool)
+        return np.array([any(word in known for word in words(text)) for text in texts], dtype=bool)
 
     def save(self, folder: Path) -> None:
         terms = self._vectorizer.get_feature_names_out().tolist()
@@ -76,6 +79,13 @@ class TfidfSVD:
     def _tfidf(self, items: pl.DataFrame) -> sparse.csr_array:
         return sparse.csr_array(self._vectorizer.transform(item_texts(items, self.columns)))
 
+    def _empty_note(self, items: pl.DataFrame) -> str | None:
+        count = int((~self.present(items)).sum())
+        without = f"no word of the {len(self._vectorizer.vocabulary_):,} that are told apart"
+        return f"{count:,} of {items.height:,} items have {without}: their text says nothing" if count else None
+
     @staticmethod
     def _new_vectorizer(**options: object) -> TfidfVectorizer:
-        return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD.pattern, dtype=np.float64, **options)
+        return TfidfVectorizer(
+            ngram_range=(1, 2), sublinear_tf=True, tokenizer=words, token_pattern=None, dtype=np.float64, **options
+        )

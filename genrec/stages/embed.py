@@ -89,7 +89,7 @@ def _check_finite(name: str, rows: np.ndarray, dataset: Dataset) -> None:
 STAGE = Stage(
     name="embed",
     kind="encoder",
-    version=1,
+    version=2,  # HTML is taken out of texts; scripts without blanks
     reads=("encoder",),
     inputs=lambda config: ("dataset",),
     build=build,
