@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
-from genrec.data.files import read_table
+from genrec.data.column_types import with_point
+from genrec.data.files import MISSING, read_table
+from genrec.data.text_format import TextFormat
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, TIMESTAMP, USER_ID, WEIGHT
@@ -32,6 +36,17 @@ class Tables:
         rating: column that ``filters.min_rating`` looks at.
         event_type: column of the kind of event.
         weight: column of the event's weight.
+        separator: of text files: ``auto`` (found out), ``tab``, ``blank`` (any white space) or the characters themselves.
+        header: whether the first line of ``interactions`` names its columns.
+        columns: names for the columns of ``interactions``, all of them in order: of a file without a header, or instead of its.
+        encoding: of text files: ``auto`` (UTF-8, or what a mark at the start says), or a codec: cp1252, gb18030, shift_jis ...
+        decimal: mark before the decimals of text files' numbers; with ``,`` a dot groups thousands.
+        quote: ``auto``, ``double`` (fields may stand in quotation marks) or ``none`` (such a mark is a character like others).
+        items_separator: of ``items``, where it differs; None: as ``separator``. Likewise for the next three.
+        items_columns: names for the columns of ``items``, when that file has no header.
+        items_encoding: of ``items``.
+        items_decimal: of ``items``.
+        missing_values: text that stands for a missing value; None: NA, NULL, nan, None and their like. ``[]``: none.
     """
 
     interactions: Path
@@ -44,6 +59,51 @@ class Tables:
     rating: str | None = None
     event_type: str | None = None
     weight: str | None = None
+    separator: str = "auto"
+    header: bool = True
+    columns: Sequence[str] | None = None
+    encoding: str = "auto"
+    decimal: Literal[".", ","] = "."
+    quote: Literal["auto", "double", "none"] = "auto"
+    items_separator: str | None = None
+    items_columns: Sequence[str] | None = None
+    items_encoding: str | None = None
+    items_decimal: Literal[".", ","] | None = None
+    missing_values: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.form, self.items_form  # refuses what is no format before anything is read
+
+    @property
+    def form(self) -> TextFormat:
+        """How ``interactions`` is written, where it is text."""
+        return TextFormat(
+            separator=self.separator,
+            header=self.header,
+            names=self.columns,
+            encoding=self.encoding,
+            decimal=self.decimal,
+            quote=self.quote,
+            settings="data.",
+        )
+
+    @property
+    def items_form(self) -> TextFormat:
+        """How ``items`` is written, where it is text."""
+        return TextFormat(
+            separator=self.items_separator or self.separator,
+            header=self.items_columns is None,
+            names=self.items_columns,
+            encoding=self.items_encoding or self.encoding,
+            decimal=self.items_decimal or self.decimal,
+            quote=self.quote,
+            settings="data.items_",
+        )
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Text that stands for a missing value."""
+        return MISSING if self.missing_values is None else tuple(self.missing_values)
 
     def load(self) -> RawData:
         """Reads both files.
@@ -61,24 +121,48 @@ class Tables:
         }
         wanted = required | {name: column or name for name, column in optional.items()}
         named = [column for column in optional.values() if column is not None]
+        notes: list[tuple[str, int]] = []
         table = read_table(
-            self.interactions, columns=list(dict.fromkeys(wanted.values())), required=[*required.values(), *named]
+            self.interactions,
+            columns=list(dict.fromkeys(wanted.values())),
+            required=[*required.values(), *named],
+            form=self.form,
+            missing=self.missing,
+            notes=notes,
         )
         interactions = table.select(pl.col(column).alias(name) for name, column in wanted.items() if column in table.columns)
+        if self.decimal == ",":
+            numbers = [name for name in (TIMESTAMP, RATING, WEIGHT) if interactions.schema.get(name) == pl.String]
+            interactions = interactions.with_columns(with_point(interactions[name]) for name in numbers)
         files = {"interactions": str(self.interactions)}
         if self.items is None:
-            return RawData(interactions=interactions, items=None, files=files)
-        items = read_items(self.items, self.items_key or self.item_id)
-        return RawData(interactions=interactions, items=items, files=files | {"items": str(self.items)})
+            return RawData(interactions=interactions, items=None, files=files, notes=notes)
+        key = self.items_key or self.item_id
+        items = read_items(self.items, key, form=self.items_form, missing=self.missing, notes=notes)
+        return RawData(interactions=interactions, items=items, files=files | {"items": str(self.items)}, notes=notes)
 
 
-def read_items(path: Path, key: str) -> pl.DataFrame:
+def read_items(
+    path: Path,
+    key: str,
+    *,
+    form: TextFormat | None = None,
+    missing: Sequence[str] = MISSING,
+    notes: list[tuple[str, int]] | None = None,
+) -> pl.DataFrame:
     """A table of items, its column ``key`` renamed to ``item_id`` and put first.
+
+    Args:
+        path: the file.
+        key: the column of the items' ids.
+        form: how text is written; None: found out.
+        missing: text that stands for a missing value.
+        notes: gains what is worth a line of output about the reading.
 
     Raises:
         DataError: when the file cannot be read, lacks ``key``, or has another column of that name.
     """
-    items = read_table(path, required=[key], text=[key])
+    items = read_table(path, required=[key], text=[key], form=form, missing=missing, notes=notes)
     if key != ITEM_ID and ITEM_ID in items.columns:
         got = f"both {key!r} and {ITEM_ID!r}"
         raise DataError(path, expected="one column of item ids", got=got, fix=f"drop or rename the column {ITEM_ID!r}")

@@ -40,7 +40,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
         {"items": "i.csv", "items_key": "asin"},
         ["i.csv", "'asin' and 'item_id'"],
     ),
-    ("nan time", {"x.csv": GOOD + "u1,i1,nan\n"}, {}, ["x.csv", "row 13", "timestamp", "nan"]),
+    ("nan time", {"x.csv": GOOD + "u1,i1,nan\n"}, {}, ["x.csv", "row 13", "timestamp", "None"]),
     (
         "infinite time",
         {"x.parquet": parquet(user_id=["a"], item_id=["b"], timestamp=[float("inf")])},
@@ -67,7 +67,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ),
     ("rating", {"x.csv": "user_id,item_id,rating\na,b,5\na,c,good\n"}, {}, ["row 2", "rating", "'good'"]),
     ("no user", {"x.csv": GOOD + ",i1,5\n"}, {}, ["x.csv", "row 13", "user_id", "None"]),
-    ("no item", {"x.csv": GOOD + 'u1,"",5\n'}, {}, ["x.csv", "row 13", "item_id", "''"]),
+    ("no item", {"x.csv": GOOD + 'u1,"",5\n'}, {}, ["x.csv", "row 13", "item_id", "None"]),
     ("float ids", {"x.parquet": parquet(user_id=[1.5], item_id=["b"])}, {}, ["x.parquet", "user_id", "1.5"]),
     (
         "duplicate item",
@@ -98,7 +98,12 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ),
     ("json list", {"x.jsonl": "[1, 2]\n"}, {}, ["x.jsonl", "line 1", "[1, 2]"]),
     ("json NaN", {"x.jsonl": '{"user_id": NaN}\n'}, {}, ["x.jsonl", "line 1", "NaN"]),
-    ("ragged csv", {"x.csv": "user_id,item_id\na,b\nc,d,e\n"}, {}, ["x.csv", "more fields"]),
+    (
+        "ragged csv",
+        {"x.csv": "user_id,item_id\na,b\nc,d,e\n"},
+        {},
+        ["x.csv, line 3", "2 fields", "3: 'c,d,e'", "data.quote=none"],
+    ),
     ("no parquet", {"x.parquet": "hello"}, {}, ["x.parquet"]),
     ("user without items", {"s.txt": "u1 a b c\nu2\n"}, {}, ["s.txt, line 2", "'u2'"]),
     ("user twice", {"s.txt": "u1 a b c\nu2 a b c\nu1 d e f\n"}, {}, ["s.txt, line 3", "'u1'"]),

@@ -87,7 +87,7 @@ def test_times_become_seconds(times, tmp_path):
 def test_large_text_is_read_in_pieces_of_whole_lines(tmp_path, monkeypatch):
     rows = [{"user_id": f"u{i}", "item_id": "é" * (i % 7)} for i in range(200)]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    monkeypatch.setattr("genrec.data.files.CHUNK_BYTES", 50)
+    monkeypatch.setattr("genrec.data.text_lines.CHUNK_BYTES", 50)
     assert read_table(tmp_path / "x.jsonl", columns=["user_id", "item_id"]).to_dicts() == rows
     pieces = list(text_lines(tmp_path / "x.jsonl"))
     assert len(pieces) > 50
@@ -95,7 +95,7 @@ def test_large_text_is_read_in_pieces_of_whole_lines(tmp_path, monkeypatch):
     assert [first for first, _ in pieces] == [1 + sum(len(lines) for _, lines in pieces[:i]) for i in range(len(pieces))]
     with (tmp_path / "x.jsonl").open("a") as file:
         file.write("nothing\n")
-    with pytest.raises(DataError, match=r"line 201: expected a json object, got nothing"):
+    with pytest.raises(DataError, match=r"line 201: expected a json object, got 'nothing'"):
         read_table(tmp_path / "x.jsonl", columns=["user_id"])
 
 

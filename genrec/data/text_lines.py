@@ -1,0 +1,165 @@
+"""Opens files of text, plain or compressed, decodes them, and hands out whole lines with their numbers."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from genrec.errors import DataError
+
+CHUNK_BYTES = 64 << 20  # text is read in pieces of whole lines, so that a file larger than memory yields its few columns
+AUTO = "auto"
+COMPRESSED = (".gz", ".bz2", ".xz")
+
+# Marks at the start of a file that say how it is encoded; the longer ones first, since they begin like the shorter.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_READINGS = ("cp1252", "gb18030", "shift_jis", "cp1251")  # what a file that is no UTF-8 often is
+
+
+def existing(path: Path | str, fix: str = "check the path") -> Path:
+    """The path, once it is known to be a file that is not empty.
+
+    Raises:
+        DataError: when it is missing, a folder, or empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(path, expected="a file", got="nothing there", fix=fix)
+    if path.is_dir():
+        raise DataError(path, expected="a file", got="a folder", fix="give the file itself")
+    if path.stat().st_size == 0:
+        raise DataError(path, expected="data", got="an empty file (0 bytes)", fix="write or download it again")
+    return path
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that says what a file holds, in lower case and without that of a compression: ``.csv`` of ``A.CSV.gz``."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] in COMPRESSED else "".join(suffixes[-1:])
+
+
+def opened(path: Path) -> BinaryIO:
+    """The bytes of a file, decompressed (gzip also where the name does not say so)."""
+    with path.open("rb") as file:
+        magic = file.read(6)
+    suffix = path.suffix.lower()
+    if suffix == ".gz" or magic.startswith(b"\x1f\x8b"):
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    if suffix == ".bz2":
+        return cast(BinaryIO, bz2.open(path, "rb"))
+    if suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path, "rb"))
+    return path.open("rb")
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding that a file's first bytes show: by their mark, by the zeros of UTF-16 without one, else UTF-8."""
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    sample = head[:4096]
+    if len(sample) > 8 and sample.count(0) > len(sample) // 4:
+        return "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
+    return "utf-8"
+
+
+def text_chunks(
+    path: Path | str, encoding: str = AUTO, *, settings: str = "", block_bytes: int | None = None
+) -> Iterator[tuple[int, str]]:
+    r"""Pieces of a text file that end where a line ends; every line end (``\n``, ``\r\n``, ``\r``) is ``\n``.
+
+    Args:
+        path: the file.
+        encoding: ``auto`` (UTF-8, and UTF-16 and UTF-32 by their marks), or a codec of Python.
+        settings: prefix of the key that sets the encoding, for messages; empty where no key does.
+        block_bytes: how much is read at a time; None: ``CHUNK_BYTES``.
+
+    Yields:
+        The number of the first line (1-based) and the text.
+
+    Raises:
+        DataError: when the file is missing, empty, damaged, or not in this encoding; naming the line.
+    """
+    path = existing(path)
+    number, rest = 1, ""
+    decoder: io.IncrementalNewlineDecoder | None = None
+    with opened(path) as file:
+        while True:
+            try:
+                block = file.read(block_bytes or CHUNK_BYTES)
+            except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+                last, kind = number + rest.count("\n"), path.suffix.lstrip(".").replace("gz", "gzip")
+                got = f"{error} (after line {last})"
+                raise DataError(path, expected=f"a whole {kind} file", got=got, fix="download or write it again") from error
+            if decoder is None:
+                encoding = encoding_of(block) if encoding == AUTO or block.startswith(codecs.BOM_UTF8) else encoding
+                decoder = io.IncrementalNewlineDecoder(_decoder(encoding, settings), translate=True)
+            try:
+                text = rest + decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                raise not_text(path, number + rest.count("\n"), error, settings) from error
+            whole, newline, rest = text.rpartition("\n")
+            if newline:
+                yield number, whole + newline
+                number += whole.count("\n") + 1
+            if not block:
+                break
+    if rest:
+        yield number, rest
+
+
+def text_lines(path: Path | str, encoding: str = AUTO) -> Iterator[tuple[int, list[str]]]:
+    """Pieces of a text file: the number of the first line (1-based) and the lines, without their ends.
+
+    Raises:
+        DataError: as ``text_chunks``.
+    """
+    for first, text in text_chunks(path, encoding):
+        lines = text.split("\n")
+        yield first, lines[:-1] if lines[-1] == "" else lines
+
+
+def not_text(path: Path | str, first: int, error: UnicodeDecodeError, settings: str = "") -> DataError:
+    """The message for bytes that are not in their encoding; ``first`` is the line where the error's bytes begin."""
+    data = bytes(error.object)
+    line = first + data.count(b"\n", 0, error.start)
+    start = max(data.rfind(b"\n", 0, error.start) + 1, error.start - 20)
+    end = data.find(b"\n", error.start)
+    piece = data[start : min(end if end >= 0 else len(data), error.start + 20)].strip()
+    readings = [(name, text) for name in _READINGS if (text := _reading(piece, name)) is not None]
+    got = f"byte 0x{data[error.start]:02x} in {piece.decode('ascii', 'backslashreplace')!r}"
+    fix = "convert the file to UTF-8"
+    if readings:
+        got += f" (it would read {' or '.join(f'{text!r} as {name}' for name, text in readings[:3])})"
+        if settings:
+            fix = f"set {settings}encoding={readings[0][0]}, or whichever reads right, or convert the file to UTF-8"
+    return DataError(f"{path}, line {line}", expected=f"{error.encoding} text", got=got, fix=fix)
+
+
+def _reading(piece: bytes, encoding: str) -> str | None:
+    try:
+        text = piece.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() else None
+
+
+def _decoder(encoding: str, settings: str) -> codecs.IncrementalDecoder:
+    try:
+        return codecs.getincrementaldecoder(encoding)("strict")
+    except LookupError as error:
+        fix = "use utf-8, utf-16, latin-1, cp1252, gb18030, shift_jis or another codec of Python"
+        raise DataError(f"{settings}encoding", expected="the name of an encoding", got=encoding, fix=fix) from error
