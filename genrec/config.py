@@ -28,6 +28,7 @@ from genrec.components import (
     raise_all,
     value_errors,
 )
+from genrec.devices import check_device_name
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.runs import inherited
 
@@ -38,7 +39,7 @@ TOP_LEVEL: dict[str, Any] = {
     "name": str | None,
     "seed": int,
     "plugins": list[str],
-    "device": Literal["auto", "cpu", "cuda", "mps"],
+    "device": str,
     "precision": Literal["auto", "fp32", "bf16"],
     "threads": int | None,
     "paths": dict[str, str],
@@ -293,6 +294,10 @@ def _range_errors(tree: Mapping[str, Any]) -> list[GenRecError]:
     errors: list[GenRecError] = [UnknownKeyError(f"paths.{key}", ["runs"]) for key in tree["paths"] if key != "runs"]
     if tree["seed"] < 0:
         errors.append(ConfigError("seed", expected="0 or more", got=tree["seed"], fix="choose another"))
+    try:
+        check_device_name(tree["device"])
+    except ConfigError as error:
+        errors.append(error)
     if tree["threads"] is not None and tree["threads"] < 1:
         errors.append(ConfigError("threads", expected="1 or more, or null", got=tree["threads"], fix="choose another"))
     if not tree["paths"].get("runs"):

@@ -126,7 +126,7 @@ def test_everything_wrong_is_told_at_once(toy: Path) -> None:
         ("seed=-1", "seed: expected 0 or more, got -1; choose another"),
         ("seed=one", "seed: expected a whole number, got 'one'; change seed"),
         ("threads=0", "threads: expected 1 or more, or null, got 0; choose another"),
-        ("device=gpu", "device: expected one of auto, cpu, cuda, mps, got gpu; did you mean cpu?"),
+        ("device=gpu", "device: expected one of auto, cpu, cuda, cuda:N, mps, got gpu; did you mean cuda?"),
         ("paths.run=x", "paths.run: unknown key; did you mean runs?"),
         ("paths.runs=''", "paths.runs: expected a folder, got nothing; give paths.runs=..."),
         ("hydra.run.dir=x", "hydra.run.dir: unknown key; "),

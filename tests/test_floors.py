@@ -12,7 +12,7 @@ import genrec
 
 ROOT = Path(genrec.__file__).parent
 FLOORS = {
-    0: {"allocator", "errors", "machine", "types"},
+    0: {"allocator", "devices", "errors", "machine", "types"},
     1: {"artifacts", "components", "config", "environment", "fingerprints", "locks", "runs"},
     2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},

@@ -52,6 +52,6 @@ def epilog() -> str:
         for option, file in options.items():
             first = file.read_text().partition("\n")[0]
             lines.append(f"    {option:<24} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
-    lines.append("\n  name=NAME  seed=N  paths.runs=DIR  device=auto|cpu|cuda|mps  precision=auto|fp32|bf16  threads=N")
+    lines.append("\n  name=NAME  seed=N  paths.runs=DIR  device=auto|cpu|cuda|cuda:N|mps  precision=auto|fp32|bf16  threads=N")
     lines.append("  plugins=[PACKAGE]  GROUP=./FILE.yaml")
     return "\n".join(lines)

@@ -26,6 +26,7 @@ from genrec.dataset import Dataset
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.users import request_of, users_with_targets
 from genrec.decoding.weights import fit_experts
+from genrec.devices import resolve_device
 from genrec.errors import ConfigError, DataError
 from genrec.sids import SIDTable
 from genrec.stages import train
@@ -74,8 +75,6 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def build(run: StageRun) -> dict[str, Any]:
     """Writes calibration.json and the scorers' fitted state."""
-    from genrec.training.fit import resolve_device  # Lightning is slow to import
-
     settings: CalibrateSettings = instantiate(run.config["calibrate"], "calibrate")
     rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
     dataset = Dataset.load(run.inputs["dataset"].path)

@@ -44,6 +44,7 @@ from genrec.decoding.fusion import Fusion
 from genrec.decoding.next_item import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
 from genrec.decoding.occlusion import history_weights
 from genrec.decoding.users import users_with_targets
+from genrec.devices import resolve_device
 from genrec.errors import ConfigError, DataError
 from genrec.metrics.reliability import reliability, wilson_interval
 from genrec.pages.users import item_titles
@@ -84,8 +85,6 @@ class DiagnoseSettings:
 
 def build(run: StageRun) -> dict[str, Any]:
     """Writes diagnosis.json."""
-    from genrec.training.fit import resolve_device  # Lightning is slow to import
-
     settings: DiagnoseSettings = instantiate(run.config["diagnose"], "diagnose")
     rule: recommend.RecommendSettings = instantiate(run.config["recommend"], "recommend")
     strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")

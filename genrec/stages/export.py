@@ -29,7 +29,7 @@ import polars as pl
 
 from genrec import __version__
 from genrec.artifacts import MANIFEST, Artifact
-from genrec.components import TARGET, instantiate
+from genrec.components import TARGET, instantiate, is_component
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError, did_you_mean
 from genrec.sids import SIDTable
@@ -117,7 +117,7 @@ def build(run: StageRun) -> dict[str, Any]:
 
     config = {"decoding": run.config["decoding"]}
     for artifact in parts.values():
-        config |= artifact.config
+        config |= {key: node for key, node in artifact.config.items() if is_component(node)}
     bundle = {
         "schema": SCHEMA,
         "revision": REVISION,

@@ -32,6 +32,8 @@ def parent_of(config: Mapping[str, Any], run: Run) -> Run | None:
 def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> Artifact:
     """The parent's artifact of a stage, once it is known that it was fitted as ``config`` says; data may differ.
 
+    So may single settings of other stages that had a say (``Stage.reads``): what was chosen by them stays as it is.
+
     Raises:
         ArtifactError: when the parent has none, or it is damaged.
         ConfigError: naming the first setting that differs.
@@ -39,7 +41,7 @@ def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> A
     artifact = parent.artifact(stage.kind)
     was, now = dict(_leaves(artifact.config, "")), dict(_leaves(config, ""))
     for key in () if stage.kind == "dataset" else (*now, *was):
-        if was.get(key, "nothing") != now.get(key, "nothing"):
+        if key not in stage.reads and was.get(key, "nothing") != now.get(key, "nothing"):
             raise ConfigError(
                 key,
                 expected=f"{was.get(key, 'nothing')}, as in {parent.path}, which is extended as it was fitted",

@@ -20,7 +20,6 @@ from typing import Any
 
 from genrec.allocator import keep_freed_memory
 from genrec.artifacts import Artifact, Store
-from genrec.components import completed
 from genrec.config import Config, component_class, instantiate, outside_files
 from genrec.errors import ConfigError, DataError
 from genrec.fingerprints import digest
@@ -90,8 +89,8 @@ def plan(config: Config, *, until: str = LAST) -> list[Step]:
     steps: list[Step] = []
     fingerprints: dict[str, str] = {}
     for stage in stages:
-        subtree = {key: completed(config.tree[key]) for key in stage.reads}
-        external = _external_hashes(outside_files(config.tree, stage.reads), run.store)
+        subtree = stage.settings(config.tree)
+        external = _external_hashes(outside_files(config.tree, [key for key in stage.reads if "." not in key]), run.store)
         extends = extended_artifact(parent, stage, subtree) if parent and stage.extend else None
         if extends:
             external["extends"] = extends.fingerprint
@@ -198,8 +197,9 @@ def unused_overrides(config: Config, steps: Sequence[Step]) -> Iterator[str]:
     """A line for each setting given for a group that no needed stage reads, so that nothing is ignored in silence."""
     read = {key for step in steps for key in step.stage.reads}
     for override in config.overrides:
-        group = override.partition("=")[0].partition(".")[0]
-        known = group in config.choices or group == "recommendations"
+        place = override.partition("=")[0]
+        group = place.partition(".")[0]
+        known = (group in config.choices or group == "recommendations") and place not in read
         if known and group not in {*read, "experiment", "logger"}:
             yield f"note: {override} has no effect here: no needed stage reads {group}"
 

@@ -17,6 +17,7 @@ from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
 from genrec.decoding.newcomers import Newcomers, content_of
 from genrec.decoding.users import Lists, recommend_users, users_with_targets, with_ids
+from genrec.devices import resolve_device
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded
 from genrec.sids import SIDTable
@@ -75,8 +76,6 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def build(run: StageRun) -> dict[str, Any]:
     """Writes the tables: split, user_id, item_id, rank, score, tie_start, tie_size."""
-    from genrec.training.fit import resolve_device  # Lightning is slow to import
-
     settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
     strategy: Any = instantiate(run.config["decoding"], "decoding")
     if "calibration" in run.inputs:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from genrec.artifacts import Artifact
+from genrec.components import completed
+from genrec.devices import resolve_device
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Runtime:
     """Where and how to compute. Nothing here may change a result, so nothing here enters a fingerprint.
 
     Args:
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         threads: CPU threads.
         progress: show progress bars.
         name: the run's name.
@@ -35,8 +37,9 @@ class Runtime:
         torch = sys.modules.get("torch")
         if torch is None:
             return {"device": "cpu", "threads": self.threads or os.cpu_count()}
-        on_cuda = self.device in ("auto", "cuda") and torch.cuda.is_available()
-        return {"device": torch.cuda.get_device_name() if on_cuda else "cpu", "threads": torch.get_num_threads()}
+        device = resolve_device(self.device)
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return {"device": name, "threads": torch.get_num_threads()}
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Stage:
         name: the verb (`genrec <name>`).
         kind: the artifact it makes.
         version: raised whenever the same config and inputs would give another result.
-        reads: top-level configuration keys that its result depends on (they enter the fingerprint).
+        reads: top-level configuration keys that its result depends on (they enter the fingerprint); ``group.key`` where it
+            depends on that one setting of a group.
         inputs: which artifact kinds it needs, given the chosen components.
         build: writes the files and returns the facts for the manifest.
         extend: builds the artifact of a run that extends another, from ``StageRun.extends``: what was fitted stays, items that
@@ -86,3 +90,11 @@ class Stage:
     build: Callable[[StageRun], dict[str, Any]]
     extend: Callable[[StageRun], dict[str, Any]] | None = None
     beside: str | None = None
+
+    def settings(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of a configuration that it reads, with every default written out."""
+        told: dict[str, Any] = {}
+        for place in self.reads:
+            group, _, key = place.partition(".")
+            told[place] = completed(tree[group])[key] if key else completed(tree[group])
+        return told

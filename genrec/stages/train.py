@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from genrec.artifacts import MANIFEST, Artifact
 from genrec.components import component_class, instantiate, parameters
 from genrec.dataset import Dataset
+from genrec.devices import resolve_device
 from genrec.errors import ArtifactError, ConfigError
 from genrec.metrics.labels import item_labels, numbered
 from genrec.protocols import FineTuningObjective
@@ -25,6 +26,7 @@ from genrec.stages.stage import Stage, StageRun
 from genrec.trie import PrefixTrie
 
 CONFIG_FILE, WEIGHTS_FILE, HISTORY_FILE = "config.json", "model.safetensors", "history.json"
+SEEN_RULE = "recommend.exclude_seen"  # the rounds are compared by the rule that the run's lists are made by
 SAVED = "saved"  # folder of what a generator writes itself, where it does
 
 
@@ -36,9 +38,10 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def build(run: StageRun) -> dict[str, Any]:
     """Trains; a checkpoint in ``run.work`` is resumed from."""
-    from genrec.training.fit import fit, resolve_device  # Lightning is slow to import
+    from genrec.training.fit import fit  # Lightning is slow to import
 
     settings = instantiate(run.config["train"], "train")
+    exclude_seen: bool = run.config[SEEN_RULE]
     dataset = Dataset.load(run.inputs["dataset"].path)
     sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
     trie = PrefixTrie.build(sids) if sids else None
@@ -64,6 +67,7 @@ def build(run: StageRun) -> dict[str, Any]:
         track=run.runtime.track,
         progress=run.runtime.progress,
         say=run.say,
+        exclude_seen=exclude_seen,
     )
     facts = {
         "normalization": getattr(generator, "normalization", None),
@@ -73,9 +77,13 @@ def build(run: StageRun) -> dict[str, Any]:
         "num_weights": sum(p.numel() for p in generator.parameters()),
         "targets_per_epoch": fitted.num_targets,
         "best": fitted.best,
+        "validated_with": {"exclude_seen": exclude_seen},
     }
     (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
-    (run.folder / HISTORY_FILE).write_text(json.dumps(fitted.history, indent=2))
+    history = [
+        row | {"exclude_seen": exclude_seen} for row in fitted.history
+    ]  # the rule that its val/ figures were measured by
+    (run.folder / HISTORY_FILE).write_text(json.dumps(history, indent=2))
     weights = {name: tensor.cpu().contiguous() for name, tensor in generator.state_dict().items()}
     save_file(weights, run.folder / WEIGHTS_FILE)
     if hasattr(generator, "save"):
@@ -222,8 +230,8 @@ def _weights_of(path: Path) -> Path:
 STAGE = Stage(
     name="train",
     kind="generator",
-    version=2,
-    reads=("generator", "objective", "train"),
+    version=3,
+    reads=("generator", "objective", "train", SEEN_RULE),
     inputs=inputs,
     build=build,
     extend=extend,

@@ -17,6 +17,7 @@ from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.trie_beam import TrieBeam
+from genrec.devices import resolve_precision
 from genrec.errors import ConfigError
 from genrec.protocols import (
     AutoregressiveGenerator,
@@ -26,7 +27,7 @@ from genrec.protocols import (
     Objective,
     ParallelGenerator,
 )
-from genrec.training.keeper import RoundKeeper, whole_checkpoint
+from genrec.training.keeper import METRIC, RoundKeeper, whole_checkpoint
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
 from genrec.training.progress import StepProgress
@@ -63,13 +64,16 @@ def fit(
     track: Callable[[Mapping[str, float]], None] = lambda row: None,
     progress: bool = True,
     say: Callable[[str], None] = print,
+    exclude_seen: bool = True,
 ) -> Fitted:
     """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
 
-    ``track`` is told every round, those of the earlier process first.
+    ``track`` is told every round, those of the earlier process first. ``exclude_seen`` is the rule of the lists that the model
+    is for: rounds are compared by it.
 
     Raises:
         ConfigError: when there is nothing to train on, and when a loss or a weight is no number.
+        DataError: when the rule on seen items forbids every validation target.
         ArtifactError: when the checkpoint is damaged.
     """
     plan = BatchPlan(
@@ -83,7 +87,8 @@ def fit(
     )
     if not plan.num_batches:
         raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
-    validator = Validator(dataset, _strategy_of(generator, settings.validation_beams), trie, settings.validation_users)
+    strategy = _strategy_of(generator, settings.validation_beams)
+    validator = Validator(dataset, strategy, trie, settings.validation_users, exclude_seen=exclude_seen)
     if isinstance(objective, FineTuningObjective):
         objective.start(generator)
     rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None
@@ -96,13 +101,12 @@ def fit(
     checkpoint = whole_checkpoint(work)
     say(
         f"  {plan.num_targets:,} targets an epoch, {plan.num_batches:,} batches in all, {precision}, "
-        f"{sum(p.numel() for p in generator.parameters()):,} weights, validation on {len(validator.users):,} users"
-        + (", resuming" if checkpoint else "")
+        f"{sum(p.numel() for p in generator.parameters()):,} weights, {validator}" + (", resuming" if checkpoint else "")
     )
     with _quiet_lightning():
         trainer = lightning.Trainer(
             accelerator=device.type,
-            devices=1,
+            devices=1 if device.index is None else [device.index],
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             max_epochs=module.num_rounds,
             reload_dataloaders_every_n_epochs=1,
@@ -120,6 +124,11 @@ def fit(
     keeper.load_best(module)
     generator.eval()
     assert keeper.best is not None
+    if keeper.cannot_tell:
+        say(
+            f"  WARNING: {METRIC} is {keeper.best[METRIC]:.4f} in all {len(keeper.history)} rounds, so the last is kept; raise "
+            f"train.validation_users or train.lr"
+        )
     return Fitted(keeper.best, keeper.history, plan.num_targets)
 
 
@@ -130,32 +139,6 @@ def _strategy_of(generator: Any, num_beams: int) -> DecodingStrategy:
     if isinstance(generator, ParallelGenerator) and generator.normalization == "codebook":
         return Exhaustive()  # look-ups; a beam over levels in no order would lose items
     return TrieBeam(num_beams=num_beams) if isinstance(generator, AutoregressiveGenerator) else FullRanking()
-
-
-def resolve_device(name: str) -> torch.device:
-    """What ``device=auto`` means here: CUDA, else MPS, else the CPU.
-
-    Raises:
-        ConfigError: for a device that this machine does not have.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(device for device, available in there.items() if available))
-    if not there.get(name, False):
-        available = ", ".join(device for device, available in there.items() if available)
-        raise ConfigError("device", expected=f"one of auto, {available}", got=name, fix="use device=auto")
-    return torch.device(name)
-
-
-def resolve_precision(name: str, device: torch.device) -> str:
-    """What ``precision=auto`` means: bf16 where the device multiplies in it; elsewhere autocast doubles the time (measured)."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu":
-        return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
-    return "fp32"
 
 
 class _quiet_lightning(warnings.catch_warnings):

@@ -6,6 +6,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,25 @@ class RoundKeeper(lightning.Callback):
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The best round so far (the last one where nothing can be validated)."""
+        """The round whose weights are kept: the first of the best ones.
+
+        As long as the metric has been the same in every round it tells nothing, and the last of those counts; so does the last
+        round where nothing can be validated.
+        """
         if not self.history:
             return None
+        first = self._first_best
+        if first is self.history[0] and METRIC in first:
+            return list(takewhile(lambda row: row[METRIC] == first[METRIC], self.history))[-1]
+        return first
+
+    @property
+    def cannot_tell(self) -> bool:
+        """Whether there were several rounds and the metric was the same in all of them."""
+        return len(self.history) > 1 and len({row.get(METRIC) for row in self.history}) == 1 and METRIC in self.history[0]
+
+    @property
+    def _first_best(self) -> dict[str, float]:
         return max(self.history, key=lambda row: row.get(METRIC, row["round"]))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -105,16 +122,16 @@ class RoundKeeper(lightning.Callback):
         self.history, self._best_sha = list(state_dict["history"]), state_dict.get("best_sha")
 
     def _out_of_patience(self) -> bool:
-        if self.patience is None or self.best is None:
+        if self.patience is None or not self.history:
             return False
-        return self.history[-1]["round"] - self.best["round"] >= self.patience
+        return self.history[-1]["round"] - self._first_best["round"] >= self.patience
 
     def _tell(self, row: dict[str, float], seconds: float, module: TrainingModule) -> None:
         self._rounds_here += 1
         left = (time.perf_counter() - self._started) / self._rounds_here * (module.num_rounds - len(self.history))
         speed = (module.targets_seen - self._targets_before) / max(seconds, 1e-9)
         score = f"{METRIC} {row[METRIC]:.4f}" if METRIC in row else "no validation targets"
-        mark = " (best)" if self.best is row else ""
+        mark = " (best)" if self._first_best is row else ""
         self.say(
             f"  round {len(self.history)}/{module.num_rounds}: loss {row['train/loss']:.3f}, {score}{mark}, "
             f"{speed:,.0f} targets/s, {left / 60:.1f} min left"

@@ -10,6 +10,7 @@ import torch
 
 from genrec.dataset import Dataset
 from genrec.decoding.users import recommend_users, users_with_targets, with_ids
+from genrec.errors import DataError
 from genrec.metrics.hits import find_hits, targets_of
 from genrec.metrics.ndcg import ndcg
 from genrec.metrics.recall import recall
@@ -31,13 +32,18 @@ class Validator:
         strategy: how to decode.
         trie: the catalogue's trie, or None for item scorers.
         num_users: size of the sample; all users with a validation target when there are fewer.
+        exclude_seen: the rule of the lists that the model is for: whether an item of the user's own history may be listed.
         batch_size: users per decoding batch.
+
+    Raises:
+        DataError: when the rule forbids every target of the sample, so that no round could be told from another.
     """
 
     dataset: Dataset
     strategy: DecodingStrategy
     trie: PrefixTrie | None
     num_users: int
+    exclude_seen: bool = True
     batch_size: int = 128
 
     def __post_init__(self) -> None:
@@ -48,9 +54,29 @@ class Validator:
         self.histories = self.dataset.histories("validation")
         sampled = self.dataset.user_ids.gather(users)
         self.targets = targets_of(self.dataset, "validation").filter(pl.col(USER_ID).is_in(sampled.implode()))
+        self._check_targets()
+
+    def __str__(self) -> str:
+        seen = "excluded" if self.exclude_seen else "kept"
+        return f"validation on {len(self.users):,} users, seen items {seen}"
+
+    def _check_targets(self) -> None:
+        if not self.exclude_seen or not len(self.users):
+            return
+        targets = self.dataset.targets("validation")
+        sample = {int(user): set(self.histories[int(user)].tolist()) for user in self.users}
+        open_to = sum(any(int(item) not in seen for item in targets[user]) for user, seen in sample.items())
+        if not open_to:
+            count = sum(len(targets[user]) for user in sample)
+            raise DataError(
+                "recommend.exclude_seen",
+                expected="a validation target that it leaves possible",
+                got=f"{count:,} of {count:,} in their users' histories",
+                fix="use recommend.exclude_seen=false",
+            )
 
     def measure(self, generator: torch.nn.Module) -> dict[str, float]:
-        """``val/recall@10`` and ``val/ndcg@10`` with seen items excluded; empty when nobody has a validation target."""
+        """``val/recall@10`` and ``val/ndcg@10`` by the rule on seen items; empty when nobody has a validation target."""
         if not len(self.users):
             return {}
         device = next(generator.parameters()).device
@@ -64,7 +90,7 @@ class Validator:
                 self.histories,
                 self.users,
                 k=TOP,
-                exclude_seen=True,
+                exclude_seen=self.exclude_seen,
                 batch_size=self.batch_size,
             )
         hits = find_hits(with_ids(table, self.dataset), self.targets)

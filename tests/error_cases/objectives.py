@@ -43,7 +43,7 @@ def without_a_start(scene: Scene) -> Any:
     world.save(scene.path / "dataset")
     SIDS.save(scene.path / "sids", world.item_ids)
     inputs = {kind: Artifact(scene.path / kind) for kind in STAGE.inputs(tree)}
-    return STAGE.build(StageRun(tree, inputs, scene.path, scene.path, print, Runtime(progress=False)))
+    return STAGE.build(StageRun(STAGE.settings(tree), inputs, scene.path, scene.path, print, Runtime(progress=False)))
 
 
 def untrained() -> Any:

@@ -15,7 +15,7 @@ from small_world import OPTIONS, Option, ring, sids_of
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError
 from genrec.stages.stage import Runtime, StageRun
-from genrec.stages.train import STAGE, open_generator
+from genrec.stages.train import SEEN_RULE, STAGE, open_generator
 from genrec.trie import PrefixTrie
 
 HYBRID, SASREC = (next(option for option in OPTIONS if option.id == name) for name in ("encdec-hybrid", "sasrec"))
@@ -34,6 +34,7 @@ def train(root: Path, name: str, option: Option, **settings: Any) -> Path:
     small = {"epochs": 1, "batch_states": 100, "num_validations": 1, "validation_users": 5, "init_from": None}
     objective = option.tree["objective"] | ({"item_weight": 1.0} if option.label == "hybrid" else {})
     config = {"generator": option.node(), "objective": objective, "train": option.tree["train"] | small | settings}
+    config[SEEN_RULE] = True
     inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs(config)}
     runtime = Runtime(device="cpu", progress=False)
     facts = STAGE.build(StageRun(config, inputs, folders[name], folders[f"{name}.work"], lambda line: None, runtime))
