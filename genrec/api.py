@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrec.artifacts import MANIFEST, Artifact
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, ConfigError
+from genrec.overrides import setting
+from genrec.paths import expanded
 from genrec.runs import RECORD, Run
 from genrec.types import Split
 
@@ -83,22 +84,13 @@ def compare(
 def _config(overrides: Sequence[str], settings: Mapping[str, Any]) -> Config:
     from genrec.config import compose
 
-    return compose([*(f"{key}={_override_value(value)}" for key, value in settings.items()), *overrides])
+    if isinstance(overrides, str):
+        raise ConfigError("overrides", expected="a list of key=value", got=repr(overrides), fix=f"give [{overrides!r}]")
+    return compose([*(setting(key, value) for key, value in settings.items()), *overrides])
 
 
 def _say(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else print
-
-
-def _override_value(value: Any) -> str:
-    if isinstance(value, str | Path):
-        text = str(value)
-        return text if text.replace("_", "").replace("/", "").replace(".", "").isalnum() else json.dumps(text)
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_override_value, value)) + "]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}: {_override_value(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value)
 
 
 def load(path: str | Path, *, plugins: Sequence[str] = ()) -> Any:
@@ -111,7 +103,7 @@ def load(path: str | Path, *, plugins: Sequence[str] = ()) -> Any:
     Raises:
         ArtifactError: when it is neither, or damaged.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if (path / MANIFEST).exists():
         artifact = Artifact(path)
         if artifact.kind != "bundle":

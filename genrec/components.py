@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec.errors import ConfigError, GenRecError, did_you_mean
+from genrec.paths import expanded
 from genrec.types import RUNTIME
 
 TARGET = "_target_"
@@ -303,8 +304,8 @@ def _built(value: Any, annotation: Any, where: str, runtime: Mapping[str, Any]) 
             for i, item in enumerate(value)
         ]
         return tuple(built) if as_tuple else built
-    if isinstance(value, str) and Path in members and (str not in members or Path(value).exists()):
-        return Path(value)
+    if isinstance(value, str) and Path in members and (str not in members or expanded(value).exists()):
+        return expanded(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in members and int not in members:
         return float(value)
     return value
@@ -335,33 +336,54 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str | Path)
 
 
+@dataclass(frozen=True)
+class PathPlace:
+    """Where a configuration names a file or folder outside the store.
+
+    Args:
+        holder: the mapping or list that holds it, as ``holder[key]``.
+        key: in the holder.
+        where: the configuration key, ``train.files[0]``.
+        certain: the parameter is a ``Path``; one that is ``Path | str`` may mean something else, say a hub id.
+    """
+
+    holder: Any
+    key: Any
+    where: str
+    certain: bool
+
+
+def path_places(node: Mapping[str, Any], where: str = "component") -> Iterator[PathPlace]:
+    """Every text of a component and its parts whose parameter is annotated with ``Path``."""
+    accepted = parameters(component_class(node, where))
+    for key in node:
+        if key != TARGET and key in accepted:
+            yield from _paths(node, key, accepted[key].annotation, f"{where}.{key}")
+    for place, nested in _components_in(node, where):
+        yield from path_places(nested, place)
+
+
 def external_files(node: Mapping[str, Any], where: str = "component") -> dict[str, Path]:
     """Configuration key -> path of every external file or folder that a component and its parts name.
 
     A value whose parameter is ``Path | str`` counts only where such a path exists (otherwise it is, say, a hub id).
     """
-    found: dict[str, Path] = {}
-    accepted = parameters(component_class(node, where))
-    for key, value in node.items():
-        if key != TARGET and key in accepted:
-            found |= dict(_paths(value, accepted[key].annotation, f"{where}.{key}"))
-    for place, nested in _components_in(node, where):
-        found |= external_files(nested, place)
-    return found
+    named = {place.where: (expanded(place.holder[place.key]), place.certain) for place in path_places(node, where)}
+    return {key: path for key, (path, certain) in named.items() if certain or path.exists()}
 
 
-def _paths(value: Any, annotation: Any, where: str) -> Iterator[tuple[str, Path]]:
-    members = _members(annotation)
-    if isinstance(value, str) and Path in members and (str not in members or Path(value).exists()):
-        yield where, Path(value)
+def _paths(holder: Any, key: Any, annotation: Any, where: str) -> Iterator[PathPlace]:
+    members, value = _members(annotation), holder[key]
+    if isinstance(value, str) and Path in members:
+        yield PathPlace(holder, key, where, certain=str not in members)
     elif isinstance(value, list | tuple):
         kinds = [argument for member in members for argument in typing.get_args(member) if argument is not Ellipsis]
-        for i, item in enumerate(value):
-            yield from _paths(item, kinds[min(i, len(kinds) - 1)] if kinds else Any, f"{where}[{i}]")
+        for i in range(len(value)):
+            yield from _paths(value, i, kinds[min(i, len(kinds) - 1)] if kinds else Any, f"{where}[{i}]")
     elif isinstance(value, Mapping) and not is_component(value):
         inner = next((typing.get_args(member)[1] for member in members if len(typing.get_args(member)) == 2), Any)
-        for key, item in value.items():
-            yield from _paths(item, inner, f"{where}.{key}")
+        for name in value:
+            yield from _paths(value, name, inner, f"{where}.{name}")
 
 
 def _components_in(node: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

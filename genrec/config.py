@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,9 +28,22 @@ from genrec.components import (
 )
 from genrec.devices import check_device_name
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.runs import inherited
+from genrec.option_files import OptionFiles, anchor_paths, option_files
+from genrec.overrides import parse_overrides, setting, typed
+from genrec.paths import expanded
+from genrec.runs import inherited, run_name
 
-__all__ = ["Config", "ConfigErrors", "component_class", "compose", "conf_folder", "groups", "instantiate", "outside_files"]
+__all__ = [
+    "Config",
+    "ConfigErrors",
+    "component_class",
+    "compose",
+    "conf_folder",
+    "groups",
+    "instantiate",
+    "outside_files",
+    "parse_overrides",
+]
 
 # Keys of the tree that are no groups.
 TOP_LEVEL: dict[str, Any] = {
@@ -47,7 +58,7 @@ TOP_LEVEL: dict[str, Any] = {
     "extends": Path | None,
 }
 OVERLAYS = ("experiment",)  # groups whose options are spread over the whole tree instead of standing under their own name
-_YAML = (".yaml", ".yml")
+_HYDRA = threading.RLock()  # Hydra composes by global state: one at a time
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ class Config:
     @property
     def name(self) -> str:
         """The run's name: ``name=``, else the experiment's, else ``default``."""
-        return str(self.tree["name"] or self.choices.get("experiment") or "default")
+        return str(self.tree["name"] or run_name(self.choices.get("experiment") or "default"))
 
 
 def conf_folder() -> Path:
@@ -99,13 +110,17 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         ConfigError: everything that is wrong, one line each (``ConfigErrors`` when there are several).
     """
     folder = folder or conf_folder()
-    with _user_files(inherited(overrides)) as (user_folder, given):
-        plugins = _plugins(given, [folder, user_folder])
-        folders = [folder, user_folder, *(_plugin_conf(plugin) for plugin in plugins)]
+    overrides = _as_given(overrides)
+    with option_files(inherited(overrides)) as files:
+        given = _named(files.overrides)
+        plugins = _plugins(given, [folder, files.folder])
+        folders = [folder, files.folder, *(_plugin_conf(plugin) for plugin in plugins)]
         options = groups(folders)
-        errors = _choice_errors(given, options)
+        errors = _choice_errors(given, options, files)
         raise_all(errors)
-        tree, choices = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options)
+        tree, chosen = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
+        anchor_paths(tree, chosen, files, OVERLAYS, _set_keys(given, options))
+        choices = {group: files.called(group, option) for group, option in chosen.items()}
     raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))
     return Config(tree=tree, choices=choices, overrides=tuple(overrides))
 
@@ -120,52 +135,41 @@ def outside_files(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Pat
         if key not in TOP_LEVEL:
             found |= external_files(tree[key], key)
         elif tree[key] is not None and TOP_LEVEL[key] == Path | None:
-            found[key] = Path(tree[key])
+            found[key] = expanded(tree[key])
     return found
-
-
-def parse_overrides(overrides: Sequence[str]) -> list[Any]:
-    """Hydra's parsed overrides.
-
-    Raises:
-        ConfigError: for one that is not ``key=value``.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    parser, parsed, errors = OverridesParser.create(), [], []
-    for override in overrides:
-        try:
-            parsed.append(parser.parse_override(override))
-        except HydraException:
-            where = override.partition("=")[0] or "override"
-            errors.append(
-                ConfigError(where, expected="key=value", got=repr(override), fix="quote special characters: key='\"value\"'")
-            )
-    raise_all(errors)
-    return parsed
 
 
 # --- the user's own files and packages ----------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _user_files(overrides: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Lets ``data=./my.yaml`` choose a file: it becomes an option of a temporary configuration folder."""
-    with tempfile.TemporaryDirectory(prefix="genrec-conf-") as temporary:
-        folder, given = Path(temporary), []
-        for override in overrides:
-            group, _, value = override.partition("=")
-            if value.endswith(_YAML) and re.fullmatch(r"\w+", group) and "," not in value:
-                source = Path(value).expanduser()
-                if not source.is_file():
-                    raise ConfigError(group, expected="an option's name or a yaml file", got=value, fix="no such file")
-                option = f"{source.stem}_file"  # never the name of a shipped option
-                (folder / group).mkdir(exist_ok=True)
-                shutil.copyfile(source, folder / group / f"{option}.yaml")
-                override = f"{group}={option}"
-            given.append(override)
-        yield folder, given
+def _as_given(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The overrides, each a text."""
+    if isinstance(overrides, str):
+        fix = f"give a list: overrides=[{overrides!r}]"
+        raise ConfigError("overrides", expected="a list of key=value", got=repr(overrides), fix=fix)
+    for override in overrides:
+        if not isinstance(override, str):
+            raise ConfigError("overrides", expected="key=value as text", got=repr(override), fix="write it as text")
+    return tuple(overrides)
+
+
+def _named(overrides: Sequence[str]) -> list[str]:
+    """The overrides with a name of digits (``name=007``) as the text that it is.
+
+    Raises:
+        ConfigError: for a name that is none, ``name=null``.
+    """
+    given = []
+    for override, parsed in zip(overrides, parse_overrides(overrides), strict=True):
+        if parsed.key_or_group == "name" and not parsed.is_sweep_override():
+            value, raw = parsed.value(), override.partition("=")[2].strip()
+            if value in (None, "") or isinstance(value, bool):
+                fix = f"leave it out, or quote it: {typed([setting('name', raw)])}"
+                raise ConfigError("name", expected="a name", got=raw or "nothing", fix=fix)
+            if isinstance(value, int | float):
+                override = setting("name", raw)
+        given.append(override)
+    return given
 
 
 def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -190,7 +194,11 @@ def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
 
 
 def _as_list(value: Any) -> list[str]:
-    return [] if value is None else [str(part) for part in value] if isinstance(value, Sequence | Mapping) else [str(value)]
+    from omegaconf import ListConfig
+
+    return (
+        [] if value is None else [str(part) for part in value] if isinstance(value, list | tuple | ListConfig) else [str(value)]
+    )
 
 
 def _plugin_conf(plugin: str) -> Path:
@@ -210,13 +218,16 @@ def _plugin_conf(plugin: str) -> Path:
 # --- composing ------------------------------------------------------------------------------------------------------------
 
 
-def _choice_errors(overrides: Sequence[str], options: Mapping[str, Mapping[str, Path]]) -> list[GenRecError]:
+def _choice_errors(
+    overrides: Sequence[str], options: Mapping[str, Mapping[str, Path]], files: OptionFiles
+) -> list[GenRecError]:
     errors: list[GenRecError] = []
     for override in parse_overrides(overrides):
         key = override.key_or_group
         if override.is_sweep_override():
-            fix = "add -m to run all of them, or quote it to make it one value"
-            errors.append(ConfigError(key, expected="one value", got=override.input_line.partition("=")[2], fix=fix))
+            value = override.input_line.partition("=")[2]
+            fix = f"add -m to run all of them, or quote it to make it one value: {typed([setting(key, value)])}"
+            errors.append(ConfigError(key, expected="one value", got=value, fix=fix))
         elif key.partition(".")[0] == "hydra":
             errors.append(UnknownKeyError(key, [*TOP_LEVEL, *options]))
         elif override.is_delete() or override.is_add():
@@ -226,12 +237,29 @@ def _choice_errors(overrides: Sequence[str], options: Mapping[str, Mapping[str, 
             value = override.value()
             if value not in options[key] and not (value is None and key in OVERLAYS):
                 told = str(value)
-                errors.append(ConfigError(key, expected=f"an option of {key}", got=told, fix=did_you_mean(told, options[key])))
+                shipped = [option for option in options[key] if (key, option) not in files.sources]
+                errors.append(ConfigError(key, expected=f"an option of {key}", got=told, fix=_other_choice(key, told, shipped)))
     return errors
 
 
+def _set_keys(overrides: Sequence[str], groups: Mapping[str, Any]) -> list[str]:
+    """The keys that overrides set, those that choose an option aside."""
+    parsed = parse_overrides(overrides)
+    return [o.key_or_group for o in parsed if o.key_or_group not in groups or isinstance(o.value(), dict)]
+
+
+def _other_choice(group: str, value: str, options: Sequence[str]) -> str:
+    if group == "data" and expanded(value).is_file():  # a table where an option was expected
+        return f"write a yaml for it, and use that: {typed(['genrec', 'init', value])}"
+    return did_you_mean(value, options)
+
+
 def _composed(
-    folder: Path, more: Sequence[Path], overrides: Sequence[str], options: Mapping[str, Mapping[str, Path]]
+    folder: Path,
+    more: Sequence[Path],
+    overrides: Sequence[str],
+    options: Mapping[str, Mapping[str, Path]],
+    files: OptionFiles,
 ) -> tuple[dict[str, Any], dict[str, str | None]]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -248,9 +276,9 @@ def _composed(
         for override in parse_overrides(overrides)
     ]
     if more:
-        given.append(f"hydra.searchpath=[{','.join(f'file://{path}' for path in more)}]")
+        given.append(setting("hydra.searchpath", [f"file://{path.absolute()}" for path in more]))
     try:
-        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+        with _hydra_alone(), initialize_config_dir(str(folder.resolve()), version_base="1.3"):
             composed = hydra_compose("config", overrides=given, return_hydra_config=True)
         choices = {str(key): value for key, value in composed.hydra.runtime.choices.items() if not str(key).startswith("hydra")}
         with open_dict(composed):
@@ -259,12 +287,29 @@ def _composed(
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{mark.name}, line {mark.line + 1}" if mark else getattr(error, "full_key", None) or "configuration"
+        where = files.in_users_words(where)
         got = getattr(error, "problem", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        got = files.in_users_words(got)
         raise ConfigError(where, expected="something that can be composed", got=got, fix="correct it") from error
     assert isinstance(tree, dict)
-    if isinstance(tree.get("name"), int | float):  # name=2024 is a fine name
-        tree["name"] = str(tree["name"])
+    if isinstance(tree.get("plugins"), str):  # plugins=my_pkg is one package
+        tree["plugins"] = [tree["plugins"]]
     return {str(key): value for key, value in tree.items()}, choices
+
+
+@contextmanager
+def _hydra_alone() -> Iterator[None]:
+    """Hydra's global state for one composition; whatever a host program keeps there is back afterwards."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.version import VersionBase
+
+    with _HYDRA:
+        host, version = GlobalHydra.instance().hydra, VersionBase.instance().version_base
+        GlobalHydra.instance().clear()
+        try:
+            yield
+        finally:
+            GlobalHydra.instance().hydra, VersionBase.instance().version_base = host, version
 
 
 # --- checking ----------------------------------------------------------------------------------------------------------------

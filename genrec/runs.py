@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from typing import Any
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.locks import held
+from genrec.overrides import text_value
+from genrec.paths import expanded
 
 STORE = ".store"  # inside paths.runs
 RECORD, LOCK = "run.json", ".lock"
@@ -35,6 +39,19 @@ def check_name(name: str) -> str:
             fix="choose another name; a run is a folder directly under paths.runs",
         )
     return name
+
+
+def run_name(text: str) -> str:
+    """The text itself where it can be the name of a run, else one made of it: ``Müllers Läden (1)`` gives ``Mullers_Laden_1``.
+
+    >>> run_name("2024.q1"), run_name("Müllers Läden (1)"), run_name("数据")
+    ('2024.q1', 'Mullers_Laden_1', 'run_5440f7')
+    """
+    if _NAME.fullmatch(text):
+        return text
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^A-Za-z0-9.=,+@-]+", "_", letters).strip("_.,=+@-")[:100]
+    return plain or f"run_{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True)
@@ -138,10 +155,10 @@ def inherited(overrides: Sequence[str]) -> list[str]:
     Its name is not inherited, nor what it set in a group of which another option is chosen.
     """
     given = [override.partition("=")[0] for override in overrides]
-    parent = next((value.strip("'\"") for key, _, value in (o.partition("=") for o in overrides) if key == "extends"), "null")
+    parent = next((text_value(override)[1] for override in overrides if override.startswith("extends=")), "null")
     if parent == "null":
         return list(overrides)
-    before = inherited(Run(Path(parent).expanduser()).record.get("overrides", []))
+    before = inherited(Run(expanded(parent)).record.get("overrides", []))
     keys = [(override, override.partition("=")[0]) for override in before]
     kept = [override for override, key in keys if not {key, key.partition(".")[0]} & {*given, "name"}]
     return [*kept, *overrides]

@@ -148,13 +148,18 @@ def write(root: Path) -> Path:
         lines, _, target = text.rpartition(":")
         file = conf / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"# A toy.\n{lines.replace('FILE', str(root / 'shop.txt'))}_target_: toy_shop.parts.{target}\n")
+        file.write_text(f"# A toy.\n{lines.replace('FILE', quoted(root / 'shop.txt'))}_target_: toy_shop.parts.{target}\n")
     (conf / "experiment").mkdir()
     (conf / "experiment" / "fruit.yaml").write_text(
         "# @package _global_\ndefaults:\n  - override /generator: scorer\ntrain: {rate: 0.7}\n"
     )
-    (conf / "config.yaml").write_text(CONFIG.replace("RUNS", str(root / "runs")))
+    (conf / "config.yaml").write_text(CONFIG.replace("RUNS", quoted(root / "runs")), encoding="utf-8")
     return conf
+
+
+def quoted(path: Path) -> str:
+    """A path in a yaml, whatever its folders are called."""
+    return "'" + str(path).replace("'", "''").replace("${", "\\${") + "'"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError
+from genrec.paths import expanded
 from genrec.runs import STORE, list_runs
 
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Lists or deletes; returns the exit code."""
-    root = Path(options.runs.removeprefix("paths.runs=")).expanduser()
+    root = expanded(options.runs.removeprefix("paths.runs="))
     store = Store(root / STORE)
     needed = needed_entries(root, store)
     total = 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError
+from genrec.paths import expanded
 from genrec.runs import Run, list_runs
 
 _FIGURES = ("test/recall@10", "test/ndcg@10")
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints a table; returns the exit code."""
-    root = Path(options.runs.removeprefix("paths.runs=")).expanduser()
+    root = expanded(options.runs.removeprefix("paths.runs="))
     rows = [_row(run) for run in list_runs(root)]
     if not rows:
         print(f"no runs in {root}/; start one with: genrec run experiment=demo")

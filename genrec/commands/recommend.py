@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genrec.artifacts import MANIFEST, Artifact
 from genrec.errors import ConfigError, did_you_mean
 from genrec.fingerprints import digest
+from genrec.paths import expanded
 from genrec.runs import RECORD
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.bundle import open_catalogue
     from genrec.serving.shards import recommend_shards
 
-    settings, path = settings_of(options.settings), options.bundle.expanduser()
+    settings, path = settings_of(options.settings), expanded(options.bundle)
     if (path / RECORD).exists() and not (path / MANIFEST).exists():
         path = path / "bundle"
     if options.threads:
@@ -61,8 +62,8 @@ def main(options: argparse.Namespace) -> int:
     files = Artifact(path).manifest["files"]
     done = recommend_shards(
         catalogue,
-        options.histories.expanduser(),
-        options.out.expanduser(),
+        expanded(options.histories),
+        expanded(options.out),
         settings,
         bundle=digest({name: told["sha256"] for name, told in files.items()}),
         anew=options.anew,

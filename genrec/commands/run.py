@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from genrec.config import Config, compose, groups
+from genrec.overrides import setting
 from genrec.stages.pipeline import LAST, Step, plan, run_of, unused_overrides
 from genrec.stages.sweep import Job, expand, run_jobs
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Plans or runs; returns the exit code."""
     if options.new:
-        options.overrides = [f"extends={json.dumps(options.new)}", *options.overrides]
+        options.overrides = [setting("extends", options.new), *options.overrides]
     jobs = expand(options.overrides) if options.multirun else [Job(tuple(options.overrides))]
     if options.plan:
         for job in jobs:

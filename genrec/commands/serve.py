@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrec.errors import ConfigError, did_you_mean
+from genrec.paths import expanded
 
 if TYPE_CHECKING:
     from genrec.serving.limits import Limits
@@ -64,11 +65,11 @@ def main(options: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    catalogue = open_catalogue(options.bundle.expanduser(), plugins=options.plugins)
+    catalogue = open_catalogue(expanded(options.bundle), plugins=options.plugins)
     service = Service(Live(catalogue, Journal(options.state_dir)), limits)
     log_to_stderr()
     app = create_app(
-        service, options.bundle.expanduser(), token=token, plugins=options.plugins, log_histories=options.log_histories
+        service, expanded(options.bundle), token=token, plugins=options.plugins, log_histories=options.log_histories
     )
     print(f"{service.live} at http://{options.host}:{options.port}; process {resident() / 1e6:,.0f} MB", flush=True)
     uvicorn.run(app, host=options.host, port=options.port, log_config=None, access_log=False)
@@ -105,7 +106,7 @@ def token_of(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
-        token = file.expanduser().read_text(encoding="utf-8").strip()
+        token = expanded(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("--token-file", expected="a file with a token", got=str(error), fix="correct the path") from error
     if not token:

@@ -10,6 +10,8 @@ from typing import Any
 
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, did_you_mean
+from genrec.overrides import typed
+from genrec.paths import expanded
 from genrec.runs import Run, list_runs
 
 
@@ -47,7 +49,7 @@ def found(text: str) -> Path:
     Raises:
         ArtifactError: when there is neither.
     """
-    path = Path(text).expanduser()
+    path = expanded(text)
     candidates = [path] if path.is_absolute() else [path, Path("runs") / path]
     for candidate in candidates:
         if (candidate / MANIFEST).exists() or Run(candidate).record or Run(candidate).kinds:
@@ -60,7 +62,7 @@ def found(text: str) -> Path:
 def _print_run(run: Run, artifacts: list[Artifact]) -> None:
     record = run.record
     print(f"{run.path}    started {record.get('started', '?')}")
-    print(f"  overrides: {' '.join(record.get('overrides', [])) or 'none'}")
+    print(f"  overrides: {typed(record.get('overrides', [])) or 'none'}")
     missing = [kind for kind in record.get("wanted", {}) if kind not in run.kinds]
     for artifact in artifacts:
         made_from = " ".join(artifact.inputs) or "data"

@@ -20,6 +20,7 @@ from genrec.dataset import Sequences
 from genrec.encoders.pretrained import model_identity
 from genrec.encoders.vector_cache import VectorCache
 from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.paths import expanded
 from genrec.types import ITEM_ID
 
 STATE_FILE, MEAN_FILE = "image.json", "mean.safetensors"
@@ -53,8 +54,8 @@ class ImageEncoder:
         batch_size: int = 32,
         cache: str = "~/.cache/genrec/vectors",
     ) -> None:
-        self.model, self.folder, self.column, self.missing = str(model), Path(folder).expanduser(), column, missing
-        self.revision, self.batch_size, self.cache = revision, batch_size, Path(cache).expanduser()
+        self.model, self.folder, self.column, self.missing = str(model), expanded(folder), column, missing
+        self.revision, self.batch_size, self.cache = revision, batch_size, expanded(cache)
         self.notes: list[str] = []
         self._loaded: tuple[Any, Any] | None = None
 
@@ -149,7 +150,7 @@ class ImageEncoder:
         if self._loaded is None:
             from transformers import AutoImageProcessor, AutoModel
 
-            folder = Path(self.model).expanduser()
+            folder = expanded(self.model)
             source = str(folder) if folder.is_dir() else self.model
             try:
                 # One backend everywhere: the other one resizes a little differently, and only where torchvision is.

@@ -18,6 +18,7 @@ from genrec.encoders.pretrained import model_identity
 from genrec.encoders.text import AUTO, Columns, column_note, item_texts, usable_columns
 from genrec.encoders.vector_cache import VectorCache
 from genrec.errors import ConfigError, DataError
+from genrec.paths import expanded
 
 STATE_FILE = "sentence_transformer.json"
 _SHARD = 8192  # texts per file of the cache: a killed run loses no more than that
@@ -46,7 +47,7 @@ class SentenceTransformerEncoder:
     ) -> None:
         self.model, self.revision, self.batch_size = str(model), revision, batch_size
         self.columns: Columns = columns
-        self.cache = Path(cache).expanduser()
+        self.cache = expanded(cache)
         self.notes: list[str] = []
         self._loaded: Any = None
 
@@ -100,7 +101,7 @@ class SentenceTransformerEncoder:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
             from sentence_transformers import SentenceTransformer
 
-            folder = Path(self.model).expanduser()
+            folder = expanded(self.model)
             try:
                 self._loaded = SentenceTransformer(str(folder) if folder.is_dir() else self.model, revision=self.revision)
             except Exception as error:  # the hub, the file system and the formats each have their own errors

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from genrec.errors import ConfigError
+from genrec.paths import expanded
 
 Cache = tuple[tuple[Tensor, Tensor], ...]  # per layer, keys and values [batch, heads, tokens, d]
 
@@ -47,7 +48,7 @@ class LanguageModel(nn.Module):
         lora_dropout: float,
     ) -> None:
         super().__init__()
-        model, self.tokenizer = _opened(Path(source).expanduser(), str(source), revision, self.SAVED)
+        model, self.tokenizer = _opened(expanded(source), str(source), revision, self.SAVED)
         self.body: Any = model.base_model
         head = model.get_output_embeddings()
         old = self.body.get_input_embeddings()

@@ -13,6 +13,7 @@ from genrec.components import instantiate
 from genrec.dataset import Dataset
 from genrec.errors import DataError
 from genrec.metrics.ties import cut_ties
+from genrec.paths import expanded
 from genrec.stages.outside_lists import read_lists
 from genrec.stages.recommend import MEMBERS, TABLE_FILE, RecommendSettings
 from genrec.stages.stage import StageRun
@@ -102,7 +103,7 @@ def lists_of_run(run: StageRun, dataset: Dataset) -> EvaluatedLists:
         members = {name: made.path / MEMBERS / f"{name}.parquet" for name in made.facts.get("members", ())}
         return EvaluatedLists(table, int(made.facts["k"]), bool(made.facts["exclude_seen"]), "run", members=members)
     settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
-    path = Path(file).expanduser()
+    path = expanded(file)
     table, guessed_ties, doubts = read_lists(path, dataset, exclude_seen=settings.exclude_seen, say=run.say)
     length = int(table[RANK].max() or 0)  # type: ignore[arg-type]
     return EvaluatedLists(table, length, settings.exclude_seen, "file", doubts, guessed_ties)

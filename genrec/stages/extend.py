@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError, ConfigError
+from genrec.paths import expanded
 from genrec.runs import Run
 from genrec.stages.stage import Stage
 
@@ -21,7 +21,7 @@ def parent_of(config: Mapping[str, Any], run: Run) -> Run | None:
     """
     if config["extends"] is None:
         return None
-    parent = Run(Path(config["extends"]).expanduser())
+    parent = Run(expanded(config["extends"]))
     if not parent.record:
         raise ArtifactError("extends", expected="the folder of a run", got=str(parent.path), fix="`genrec ls` lists the runs")
     if parent.path.resolve() == run.path.resolve():

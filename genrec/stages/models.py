@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
+from genrec.paths import expanded
 from genrec.runs import list_runs
 from genrec.types import SPLIT, USER_ID, Split
 
@@ -153,7 +154,7 @@ def differences(models: Sequence[Model]) -> dict[str, list[str]]:
 def _found(place: str, root: Path) -> Finished:
     label, _, rest = place.partition("=")
     for text, own in ((place, None), (rest, label)):
-        path = Path(text).expanduser()
+        path = expanded(text)
         for folder in (path, root / path) if text else ():
             for evaluation in (folder, folder / "evaluation"):
                 if (evaluation / "metrics.json").exists():

@@ -24,6 +24,7 @@ from genrec.config import Config, component_class, instantiate, outside_files
 from genrec.errors import ConfigError, DataError
 from genrec.fingerprints import digest
 from genrec.machine import refusals_told
+from genrec.paths import expanded
 from genrec.runs import Run, check_name
 from genrec.stages.extend import extended_artifact, parent_of
 from genrec.stages.stage import Runtime, Stage, StageRun
@@ -169,7 +170,7 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable
 
 def run_of(config: Config) -> Run:
     """The run folder that a configuration names."""
-    return Run(Path(config.tree["paths"]["runs"]).expanduser() / check_name(config.name))
+    return Run(expanded(config.tree["paths"]["runs"]) / check_name(config.name))
 
 
 def check_decoding(config: Mapping[str, Any]) -> None:
@@ -211,7 +212,7 @@ def _external_hashes(files: Mapping[str, Path], store: Store) -> dict[str, str]:
     hashes = {}
     for place, path in files.items():
         try:
-            hashes[place] = store.hashes.of(path.expanduser())
+            hashes[place] = store.hashes.of(expanded(path))
         except FileNotFoundError:
             fix = f"put it there, or give {place}=..."
             raise DataError(place, expected="a file or folder", got=f"nothing at {path}", fix=fix) from None

@@ -13,6 +13,7 @@ from itertools import product
 
 from genrec.config import compose, parse_overrides
 from genrec.errors import GenRecError
+from genrec.overrides import setting
 from genrec.runs import Run
 from genrec.stages.pipeline import LAST, execute, plan
 
@@ -69,7 +70,7 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
     for job in jobs:
         config = compose(job.overrides)
         if job.suffix:
-            config = compose([*job.overrides, f"name='{config.name}{job.suffix}'"])
+            config = compose([*job.overrides, setting("name", f"{config.name}{job.suffix}")])
         plan(config, until=until)
         configs.append(config)
     runs: list[Run] = []

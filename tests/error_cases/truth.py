@@ -1,0 +1,36 @@
+"""Messages about settings as text and as Python values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import genrec
+from error_cases import Case, Scene
+from error_cases.machinery import toy
+from genrec.cli import _dispatch
+from genrec.config import compose
+from genrec.errors import ConfigError
+from genrec.overrides import setting
+
+ROOMS = ["overrides.py", "option_files.py"]
+
+
+def a_table_for_an_option(scene: Scene) -> Any:
+    Path("my sales.csv").write_text("user_id,item_id\na,b\n", encoding="utf-8")
+    return compose(["data=my sales.csv"])
+
+
+CASES = [
+    Case("a setting of another kind", ConfigError, "set {3}", lambda scene: setting("seed", {3})),
+    Case("a key that Hydra cannot say", ConfigError, "'ü b'", lambda scene: setting("train.parts", {"ü b": 1})),
+    Case("brackets that stay open", ConfigError, "train.betas=[0.9", toy("train.betas=[0.9")),
+    Case("no equals sign", ConfigError, "'demo'", toy("demo")),
+    Case("overrides as one text", ConfigError, "'seed=1'", lambda scene: compose("seed=1")),
+    Case("overrides of other things", ConfigError, "('seed', 1)", lambda scene: compose([("seed", 1)])),  # type: ignore[list-item]
+    Case("overrides of run as one text", ConfigError, "'seed=1'", lambda scene: genrec.run(overrides="seed=1")),
+    Case("no name", ConfigError, "null", toy("name=null")),
+    Case("a table for an option", ConfigError, "'my sales.csv'", a_table_for_an_option),
+    Case("a yaml that is not there", ConfigError, "./müller (1).yaml", toy("tokenizer=./müller (1).yaml")),
+]
+_ = _dispatch
