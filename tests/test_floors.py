@@ -13,7 +13,18 @@ import genrec
 ROOT = Path(genrec.__file__).parent
 FLOORS = {
     0: {"allocator", "devices", "errors", "machine", "paths", "types"},
-    1: {"artifacts", "components", "config", "environment", "fingerprints", "links", "locks", "option_files", "overrides", "runs"},
+    1: {
+        "artifacts",
+        "components",
+        "config",
+        "environment",
+        "fingerprints",
+        "links",
+        "locks",
+        "option_files",
+        "overrides",
+        "runs",
+    },
     2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},
     4: {"training", "audits"},
