@@ -36,13 +36,15 @@ def shop_by_times(num_items: int) -> Catalogue:
     return Catalogue(generator=generator, strategy=FullRanking(), table=ItemTable(items, None))
 
 
-def _catalogue(sids: SIDTable, items: pl.DataFrame) -> Catalogue:
+def _catalogue(sids: SIDTable, items: pl.DataFrame, num_bundled: int | None = None) -> Catalogue:
     return Catalogue(
         generator=ArbitraryLogits(sids),
         strategy=TrieBeam(),
         table=ItemTable(items, sids),
         trie=PrefixTrie.build(sids),
         intake=_taken_in,
+        num_bundled=len(items) if num_bundled is None else num_bundled,
+        num_trained=len(items) if num_bundled is None else num_bundled,
     )
 
 
@@ -50,5 +52,5 @@ def _taken_in(catalogue: Catalogue, later: pl.DataFrame) -> Catalogue:
     sids, random = catalogue.table.sids, np.random.default_rng(len(catalogue.table))
     assert sids is not None
     codes = np.stack([random.integers(0, size, later.height) for size in sids.sizes], axis=1)
-    grown = _catalogue(sids.with_items(codes), pl.concat([catalogue.table.frame, later]))
-    return replace(grown, removed=catalogue.removed)
+    grown = _catalogue(sids.with_items(codes), pl.concat([catalogue.table.frame, later]), catalogue.num_bundled)
+    return replace(grown, removed=catalogue.removed, updated=catalogue.updated)

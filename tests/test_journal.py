@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genrec.errors import ArtifactError
-from genrec.serving.journal import JOURNAL_FILE, Journal
+from genrec.serving.journal import JOURNAL_FILE, Entry, Journal
 
 ITEMS = [{"item_id": "a", "title": "Ä"}, {"item_id": "b", "price": 1.5, "tags": ["x"]}]
 
@@ -23,11 +23,18 @@ def test_the_newest_state_of_every_item(tmp_path: Path) -> None:
     journal.add(ITEMS)
     journal.add([{"item_id": "b", "price": 9.0}])
     journal.mark(["b"], removed=True)
+    journal.add([ITEMS[0]])
+    journal.update([{"item_id": "b", "tags": None}, {"item_id": "d", "price": 2.5}])
+    journal.update([{"item_id": "d", "price": 3.5}], reassign=True)
     for one in (journal, Journal(None)):
         one.close()
     again = Journal(tmp_path / "deep" / "state")
-    assert again.added() == ITEMS, "the first content stays"
-    assert again.removed() == ["c", "b"]
+    assert again.added() == [ITEMS[0], ITEMS[1] | {"tags": None}]
+    assert again.removed() == ["c", "a", "b"], "what comes once more stays removed"
+    entries = {entry.item_id: entry for entry in again.entries()}
+    assert [entry.updated for entry in entries.values()] == [False, False, True, True]
+    assert entries["b"].basis == ITEMS[1], "its ID is by the content that it came with"
+    assert entries["d"] == Entry("d", {"item_id": "d", "price": 3.5}, updated=True, basis={"item_id": "d", "price": 3.5})
     again.close()
     with pytest.raises(ArtifactError, match="can be written"):
         again.add(ITEMS)

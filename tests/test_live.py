@@ -13,6 +13,7 @@ import pytest
 from small_shop import shop
 
 from genrec.errors import DataError
+from genrec.serving.changes import Changes
 from genrec.serving.journal import Journal
 from genrec.serving.live import Live
 from genrec.serving.recommender import Recommender
@@ -32,11 +33,17 @@ def test_removed_items_are_not_listed_and_scores_stay() -> None:
     expected = whole.filter(~pl.col("item_id").is_in(gone))
     assert left.select("item_id", "score").equals(expected.select("item_id", "score"))
     assert not set(listed(recommender, only="even == true")) & set(gone)
-    recommender.put_back(gone[:1])
+    assert recommender.restore_items(gone[:1]).restored == (gone[0],)
     assert listed(recommender)[0] == gone[0]
-    with pytest.raises(DataError, match=r"ids of the catalogue.*nowhere"):
-        recommender.remove_items(["i5", "nowhere"])
-    assert "i5" not in recommender.removed
+    with pytest.warns(UserWarning, match=r"not in the catalogue.*'nowhere'"):
+        changes = recommender.remove_items(["i5", "nowhere", "i5", gone[1]])
+    assert changes == Changes(removed=("i5",), unchanged=(gone[1],), unknown=("nowhere",))
+    assert "i5" in recommender.removed
+    with pytest.raises(DataError, match="got 5"):
+        recommender.remove_items(["i6", 5])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="a list of item ids, got 'i6'"):
+        recommender.remove_items("i6")
+    assert "i6" not in recommender.removed
 
 
 @contextmanager
@@ -84,7 +91,7 @@ def test_every_answer_is_of_one_state() -> None:
                 time.sleep(0.001)
     assert all(not gone & answer for gone, answer in answers)
     assert live.removed == [f"i{row}" for row in range(3, 23)]
-    live.put_back(["i3"])
+    live.restore_items(["i3"])
     live.swap(many)
     assert live.removed == [f"i{row}" for row in range(4, 23)]
 
@@ -111,16 +118,20 @@ def test_nothing_is_lost_by_a_restart(tmp_path: Path) -> None:
     live = Live(shop(30), Journal(tmp_path))
     live.add_items([{"item_id": "late1", "even": True}, {"item_id": "late2"}])
     live.remove_items(["i4", "late2", "i7"])
-    live.add_items([{"item_id": "i7", "even": True}])  # is known: it comes back as it was
-    with pytest.raises(DataError, match="nowhere"):
-        live.remove_items(["late1", "nowhere"])
+    assert live.add_items([{"item_id": "i7", "even": True}]) == Changes(updated=("i7",), still_removed=("i7",))
+    with pytest.warns(UserWarning, match="nowhere"):
+        assert live.update_items([{"item_id": "late1", "even": None}, {"item_id": "nowhere"}]).unknown == ("nowhere",)
     with pytest.raises(DataError, match=r"column even: expected a value of type Boolean, got 'odd'"):
         live.add_items([{"item_id": "late3"}, {"item_id": "late4", "even": "odd"}])
     answer = listed(live)
     live.close()
     again = Live(shop(30), Journal(tmp_path))
     assert listed(again) == answer
-    assert again.removed == ["i4", "late2"]
-    assert again.items.tail(3).rows() == [("i29", False), ("late1", True), ("late2", None)]
+    assert again.removed == ["i4", "i7", "late2"]
+    assert again.items.tail(3).rows() == [("i29", False), ("late1", None), ("late2", None)]
+    assert again.items_with("updated").rows() == [("i7", True), ("late1", None)]
+    assert again.items_with("added")["item_id"].to_list() == ["late1", "late2"]
     again.close()
-    assert Live(shop(45, seed=1), Journal(tmp_path)).removed == ["i4", "late2"]
+    other = Live(shop(45, seed=1), Journal(tmp_path))
+    assert other.removed == ["i4", "i7", "late2"]
+    assert other.items.row(7) == ("i7", True), "an update outlives the bundle that it was made on"

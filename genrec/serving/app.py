@@ -17,6 +17,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from genrec import __version__
 from genrec.errors import GenRecError
+from genrec.serving.catalogue import STATUSES
+from genrec.serving.changes import Changes
 from genrec.serving.guard import Guard
 from genrec.serving.histories import read_times
 from genrec.serving.item_search import search_items, told_items
@@ -30,7 +32,7 @@ from genrec.serving.schemas import (
     Explained,
     FoundItems,
     Health,
-    ItemId,
+    ItemIdsBody,
     ItemsBody,
     Problem,
     Recommendations,
@@ -129,41 +131,67 @@ def create_app(
     @app.get("/items", response_model=FoundItems, responses=_WRONG)
     def find_items(
         query: Annotated[str, Query(max_length=200, description="words of a title, or an id; none: the popular items")] = "",
-        item_id: Annotated[list[ItemId] | None, Query(description="these items instead, once for each")] = None,
-        limit: Annotated[int, Query(ge=1, description="items found by words")] = 20,
+        item_id: Annotated[list[str] | None, Query(description="these items instead, once for each")] = None,
+        status: Annotated[str | None, Query(description=f"all items of it instead: {', '.join(STATUSES)}")] = None,
+        limit: Annotated[int, Query(ge=1, description="items of the answer")] = 20,
+        offset: Annotated[int, Query(ge=0, le=2**53, description="of all items of a status, how many to pass over")] = 0,
     ) -> JSONResponse:
-        """What the catalogue knows of items that are looked for by words, or named by id."""
-        limits.check("k", "limit", limit)
+        """What the catalogue knows of items that are looked for by words, named by id, or have a status."""
+        limits.check("items" if status else "k", "limit", limit)
         limits.check("items", "item_id", item_id or [])
         now = live.catalogue
-        known = [row for name in item_id or [] if (row := now.table.idx.get(name)) is not None]
-        rows, number = search_items(now, query, limit) if item_id is None else (known, len(known))
+        if status is not None:
+            chosen = now.rows_with(status)
+            rows, number = chosen[offset : offset + limit], len(chosen)
+        elif item_id is not None:
+            rows = [row for name in item_id if (row := now.table.idx.get(name)) is not None]
+            number = len(rows)
+        else:
+            rows, number = search_items(now, query, limit)
         unknown = [name for name in item_id or [] if name not in now.table.idx]
         return JSONResponse({"items": told_items(now, rows), "num_found": number, "unknown": unknown})
 
-    def changed() -> JSONResponse:
-        now = live.catalogue
-        return JSONResponse({"num_items": len(now.table), "num_removed": len(now.removed)})
+    def changed(changes: Changes) -> JSONResponse:
+        now, counts = live.catalogue, changes.counts()
+        counts["num_taken_down"] = counts.pop("num_removed")
+        sizes = {"num_items": len(now.table), "num_removed": len(now.removed)}
+        return JSONResponse({**sizes, **counts, "unknown": list(changes.unknown)})
 
     @app.post("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def add_items(body: ItemsBody) -> JSONResponse:
-        """Recommends more items from now on; answered once it is on disk."""
+        """Recommends more items from now on, and gives known ones the content of today; answered once it is on disk."""
         limits.check("items", "items", body.items)
-        live.add_items(body.items)
-        return changed()
+        return changed(live.add_items(body.items, reassign=body.reassign))
+
+    @app.patch("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    def update_items(body: ItemsBody) -> JSONResponse:
+        """Changes what is named of known items; ids that the catalogue does not have are named in the answer."""
+        limits.check("items", "items", body.items)
+        return changed(live.update_items(body.items, reassign=body.reassign, quiet=True))
 
     @app.delete("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
-    def remove_items(item_id: Annotated[list[ItemId], Query(min_length=1, description="once for each item")]) -> JSONResponse:
+    def remove_items(item_id: Annotated[list[str], Query(min_length=1, description="once for each item")]) -> JSONResponse:
         """Recommends items no longer: no request that begins after the answer lists one; answered once it is on disk."""
         limits.check("items", "item_id", item_id)
-        live.remove_items(item_id)
-        return changed()
+        return changed(live.remove_items(item_id, quiet=True))
+
+    @app.post("/items/remove", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    def remove_many(body: ItemIdsBody) -> JSONResponse:
+        """The same by a body, for many or long ids."""
+        limits.check("items", "item_ids", body.item_ids)
+        return changed(live.remove_items(body.item_ids, quiet=True))
+
+    @app.post("/items/restore", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    def restore_items(body: ItemIdsBody) -> JSONResponse:
+        """Recommends items again that were taken down; nothing else puts them back."""
+        limits.check("items", "item_ids", body.item_ids)
+        return changed(live.restore_items(body.item_ids, quiet=True))
 
     @app.post("/reload", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def reload() -> JSONResponse:
         """Opens the bundle's path anew and answers from what is there now; no request waits or fails meanwhile."""
         live.swap(bundle, plugins=plugins)
-        return changed()
+        return changed(Changes())
 
     page = PageOf(limits)
 

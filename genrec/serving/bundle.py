@@ -72,6 +72,8 @@ def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
         table=ItemTable(items, sids),
         trie=trie,
         exclude_seen=bundle["exclude_seen"],
+        num_bundled=items.height,
+        num_trained=trained,
         vectors=vectors,
         intake=BundleIntake(path, bundle, strategy_for) if (path / "tokenizer").is_dir() else None,
         samples=json.loads((path / SAMPLES_FILE).read_text()) if (path / SAMPLES_FILE).exists() else (),

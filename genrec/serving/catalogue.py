@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -15,16 +15,31 @@ from torch import Tensor
 from genrec.dataset import Sequences
 from genrec.decoding.quota import Quota
 from genrec.decoding.users import recommend_users
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, did_you_mean
 from genrec.protocols import DecodingStrategy
+from genrec.serving.changes import Changes
 from genrec.serving.item_table import ItemTable
-from genrec.serving.new_items import item_rows
+from genrec.serving.new_items import ItemRows, item_rows
 from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_IDX
 
 HISTORY = "history"  # column: which of the given histories
-# (catalogue, rows of the catalogue's columns whose ids it lacks) -> the same catalogue with these items behind its own
-Intake = Callable[["Catalogue", pl.DataFrame], "Catalogue"]
+STATUSES = ("active", "removed", "added", "updated")
+
+
+class Intake(Protocol):
+    """Takes in what came later. With a method ``with_content``, also what follows from other content of known items."""
+
+    def __call__(self, catalogue: Catalogue, items: pl.DataFrame, /) -> Catalogue:
+        """The catalogue with rows of its columns, whose ids it lacks, behind its own."""
+        ...
+
+
+@runtime_checkable
+class ContentIntake(Protocol):
+    def with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
+        """The catalogue, in whose table the content of some items changed, with all that follows from it."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,6 +53,9 @@ class Catalogue:
         trie: of these, or None for an item scorer.
         exclude_seen: the seen-item rule where a call names no other.
         removed: item_idx that are not recommended.
+        updated: item_idx whose content is another than the bundle's, or than the one they came with.
+        num_bundled: items of the bundle, the first ones; None: all.
+        num_trained: items that the generator was trained with, the first ones; None: all.
         vectors: of the items by source, as the encoder made them; empty when there are none.
         intake: takes in items that came later; None: it cannot.
         samples: histories of item ids to try it with.
@@ -49,34 +67,127 @@ class Catalogue:
     trie: PrefixTrie | None = None
     exclude_seen: bool = True
     removed: frozenset[int] = frozenset()
+    updated: frozenset[int] = frozenset()
+    num_bundled: int | None = None
+    num_trained: int | None = None
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
     intake: Intake | None = None
     samples: Sequence[Sequence[str]] = ()
 
-    def without(self, item_ids: Iterable[str]) -> Catalogue:
-        """Recommends these items no longer; histories may still have them."""
-        return replace(self, removed=self.removed.union(self.table.rows(item_ids)))
+    @property
+    def num_new(self) -> int:
+        """Items that came after the generator was trained."""
+        return 0 if self.num_trained is None else max(len(self.table) - self.num_trained, 0)
 
-    def put_back(self, item_ids: Iterable[str]) -> Catalogue:
-        """Recommends removed items again."""
-        return replace(self, removed=self.removed.difference(self.table.rows(item_ids)))
+    def without(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
+        """Recommends these items no longer, as far as the catalogue has them; histories may still have them.
 
-    def with_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]]) -> Catalogue:
-        """Items that came later behind those that are there; known ones keep their content and are put back.
+        Raises:
+            DataError: for what is no list of strings.
+        """
+        rows, unknown = self.table.known_rows(item_ids)
+        gone = [row for row in rows if row not in self.removed]
+        idle = [row for row in rows if row in self.removed]
+        changes = Changes(removed=self._ids(gone), unchanged=self._ids(idle), unknown=tuple(unknown))
+        return replace(self, removed=self.removed.union(gone)) if gone else self, changes
+
+    def put_back(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
+        """Recommends removed items again, as far as the catalogue has them.
+
+        Raises:
+            DataError: for what is no list of strings.
+        """
+        rows, unknown = self.table.known_rows(item_ids)
+        back = [row for row in rows if row in self.removed]
+        idle = [row for row in rows if row not in self.removed]
+        changes = Changes(restored=self._ids(back), unchanged=self._ids(idle), unknown=tuple(unknown))
+        return replace(self, removed=self.removed.difference(back)) if back else self, changes
+
+    def with_items(
+        self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False
+    ) -> tuple[Catalogue, Changes]:
+        """New items behind those that are there; known ones get the content that is given here, and keep their IDs.
+
+        Nothing that was removed comes back.
+
+        Args:
+            items: rows (see ``item_rows``); of a known item what a row does not name stays as it is.
+            reassign: give known items whose content changes the ID of their new content.
 
         Raises:
             DataError: for what cannot be read or given an ID.
             ConfigError: when there is nothing to give IDs with.
         """
-        rows = item_rows(items, self.table.frame.schema)
-        is_known = pl.Series([item_id in self.table.idx for item_id in rows[ITEM_ID]], dtype=pl.Boolean)
-        catalogue, later = self.put_back(rows.filter(is_known)[ITEM_ID]), rows.filter(~is_known)
+        return self.with_rows(item_rows(items, self.table.frame.schema), reassign=reassign)
+
+    def with_rows(self, given: ItemRows, *, reassign: bool = False) -> tuple[Catalogue, Changes]:
+        """See ``with_items``; of rows that have been read."""
+        is_known = np.array([item_id in self.table.idx for item_id in given.frame[ITEM_ID]], dtype=bool)
+        catalogue, changes = self._with_content(given.of(is_known), reassign=reassign)
+        later = given.of(~is_known).frame
         if not later.height:
-            return catalogue
+            return catalogue, changes
         if self.intake is None:
             got, fix = later[ITEM_ID][0], "serve a bundle with its tokenizer, or export one that has the items"
             raise ConfigError("items", expected="items of the catalogue: nothing gives others an ID", got=got, fix=fix)
-        return self.intake(catalogue, later)
+        return self.intake(catalogue, later), replace(changes, added=tuple(later[ITEM_ID]))
+
+    def with_changes(
+        self, items: ItemRows | pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False
+    ) -> tuple[Catalogue, Changes]:
+        """Other content for known items; ids that the catalogue does not have are named and left out.
+
+        Raises:
+            DataError: for what cannot be read or given an ID.
+        """
+        given = items if isinstance(items, ItemRows) else item_rows(items, self.table.frame.schema)
+        is_known = np.array([item_id in self.table.idx for item_id in given.frame[ITEM_ID]], dtype=bool)
+        catalogue, changes = self._with_content(given.of(is_known), reassign=reassign)
+        return catalogue, replace(changes, unknown=tuple(given.frame[ITEM_ID].filter(pl.Series(~is_known))))
+
+    def _with_content(self, said: ItemRows, *, reassign: bool) -> tuple[Catalogue, Changes]:
+        rows = [self.table.idx[item_id] for item_id in said.frame[ITEM_ID]]
+        table, changed = self.table.with_content(rows, said)
+        is_new = set(changed)
+        changes = Changes(
+            updated=self._ids(changed),
+            unchanged=self._ids(row for row in rows if row not in is_new),
+            still_removed=self._ids(row for row in rows if row in self.removed),
+        )
+        if not changed:
+            return self, changes
+        catalogue = replace(self, table=table, updated=self.updated.union(changed))
+        if isinstance(self.intake, ContentIntake):
+            catalogue = self.intake.with_content(catalogue, changed, reassign=reassign)
+        return catalogue, changes
+
+    def rows_with(self, status: str) -> list[int]:
+        """The item_idx of the items of a status, in the order of the catalogue.
+
+        Args:
+            status: one of ``STATUSES``.
+
+        Raises:
+            ConfigError: for another.
+        """
+        if status == "active":
+            return [row for row in range(len(self.table)) if row not in self.removed]
+        if status == "removed":
+            return sorted(self.removed)
+        if status == "updated":
+            return sorted(self.updated)
+        if status == "added":
+            return list(range(len(self.table) if self.num_bundled is None else self.num_bundled, len(self.table)))
+        raise ConfigError("status", expected=f"one of {', '.join(STATUSES)}", got=status, fix=did_you_mean(status, STATUSES))
+
+    def statuses_of(self, row: int) -> list[str]:
+        """What ``rows_with`` finds an item by."""
+        is_added = self.num_bundled is not None and row >= self.num_bundled
+        told = {"active": row not in self.removed, "removed": row in self.removed, "added": is_added}
+        return [name for name, holds in (told | {"updated": row in self.updated}).items() if holds]
+
+    def _ids(self, rows: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self.table.ids(list(rows)))
 
     def allowed(self, only: str | None) -> Bool[Tensor, " items"] | None:
         """What passes the filter and was not removed; None: everything."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -54,11 +54,7 @@ class BundleIntake:
         before = catalogue.table.sids
         assert before is not None
         new = {} if self._encoder is None else encoded(self._encoder, items)
-        inputs = TokenizerInputs(embeddings=new, items=items)
-        codes = np.asarray(self._tokenizer.encode(inputs), dtype=np.int32)
-        codebooks, counts = self._facts["tokenizer"]["codebooks"], np.zeros(items.height, dtype=np.int64)
-        context = collision_context(inputs, self._tokenizer, codebooks, counts)
-        sids = self._policy.extend(before, codes, context).with_streams(self._streams(before, inputs))
+        _, sids = self._coded(before, items, new)
         trie = PrefixTrie.build(sids)
         vectors = {name: np.concatenate([rows, new[name]]) for name, rows in catalogue.vectors.items()}
         return replace(
@@ -76,6 +72,69 @@ class BundleIntake:
             trie=trie,
             vectors=vectors,
         )
+
+    def with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
+        """The catalogue after the content of known items changed: their vectors, and with ``reassign`` their IDs.
+
+        The generator goes on by what it learned of them.
+
+        Args:
+            catalogue: with the new content in its table.
+            rows: item_idx of the items.
+            reassign: give those an ID anew whose content leads to other codes.
+        """
+        place, items = np.asarray(rows, dtype=np.int64), catalogue.table.frame[list(rows)]
+        new = {} if self._encoder is None else encoded(self._encoder, items)
+        vectors = {name: _replaced(known, place, new[name]) for name, known in catalogue.vectors.items()}
+        strategy = self._strategy_for(len(catalogue.table), vectors)
+        catalogue = replace(catalogue, vectors=vectors, strategy=strategy)
+        return self._reassigned(catalogue, place, items, new) if reassign else catalogue
+
+    def _reassigned(
+        self, catalogue: Catalogue, place: np.ndarray, items: pl.DataFrame, new: Mapping[str, np.ndarray]
+    ) -> Catalogue:
+        before = catalogue.table.sids
+        assert before is not None
+        codes, grown = self._coded(before, items, new)
+        was = before.content.codes[place]
+        levels = min(codes.shape[1], was.shape[1])
+        moved = (was[:, :levels] != codes[:, :levels]).any(axis=1)
+        if not moved.any():
+            return catalogue
+        rows, behind = place[moved], np.arange(before.num_items, grown.num_items)[moved]
+        sids = SIDTable(
+            _replaced(before.codes, rows, grown.codes[behind]),
+            before.sizes,
+            before.collision_level,
+            before.codebooks,
+            {
+                name: Stream(_replaced(before.streams[name].codes, rows, stream.codes[behind]), stream.sizes)
+                for name, stream in grown.streams.items()
+            },
+        )
+        trie = PrefixTrie.build(sids)
+        generator = with_later_items(
+            catalogue.generator,
+            generator_folder(self._path),
+            sids,
+            trie,
+            later=0,
+            item_vectors=catalogue.vectors.get(JOINT),
+        )
+        return replace(catalogue, generator=generator, table=ItemTable(catalogue.table.frame, sids), trie=trie)
+
+    def _coded(self, before: SIDTable, items: pl.DataFrame, new: Mapping[str, np.ndarray]) -> tuple[np.ndarray, SIDTable]:
+        """The tokenizer's codes of some items, and the table with IDs for them behind its own."""
+        inputs = TokenizerInputs(embeddings=new, items=items)
+        codes = np.asarray(self._tokenizer.encode(inputs), dtype=np.int32)
+        codebooks, counts = self._facts["tokenizer"]["codebooks"], np.zeros(items.height, dtype=np.int64)
+        context = collision_context(inputs, self._tokenizer, codebooks, counts)
+        return codes, self._policy.extend(before, codes, context).with_streams(self._streams(before, inputs))
+
+    def open_parts(self) -> None:
+        """Opens what the first new item would open: encoder, tokenizer and collision policy, and all that they import."""
+        for item in (self._encoder, self._tokenizer, self._policy):
+            del item
 
     def _streams(self, before: SIDTable, inputs: TokenizerInputs) -> Mapping[str, Stream]:
         return {
@@ -103,3 +162,10 @@ class BundleIntake:
     def _policy(self) -> CollisionPolicy:
         policy: CollisionPolicy = instantiate(self._config["collision"], "collision")
         return policy
+
+
+def _replaced(rows: np.ndarray, place: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """A copy with other rows at some places."""
+    changed = np.array(rows)
+    changed[place] = new
+    return changed

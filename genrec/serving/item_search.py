@@ -54,4 +54,7 @@ def told_items(catalogue: Catalogue, rows: list[int]) -> list[dict[str, Any]]:
     told = json.loads(table.frame.select(columns)[rows].write_json()) if columns else [{} for _ in rows]
     codes = [None for _ in rows] if table.sids is None else table.sids.codes[rows].tolist()
     parts = zip(table.ids(rows), told, codes, strict=True)
-    return [{ITEM_ID: item_id, "content": content, "codes": own} for item_id, content, own in parts]
+    return [
+        {ITEM_ID: item_id, "content": content, "codes": own, "status": catalogue.statuses_of(row)}
+        for row, (item_id, content, own) in zip(rows, parts, strict=True)
+    ]

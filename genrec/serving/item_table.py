@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +13,28 @@ from jaxtyping import Bool, Float32, Int64
 
 from genrec.decoding.predicate import allowed_items
 from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.serving.new_items import ItemRows
 from genrec.sids import SIDTable
 from genrec.stages.export import POPULARITY, sid_frame
 from genrec.types import ITEM_ID, ITEM_IDX, PAD
 
 TEXT = "text"  # column of ``ItemTable.texts``
 TITLES = ("title", "name")  # columns that say what an item is called, the first that is there
+
+
+def listed_ids(item_ids: Iterable[Any]) -> list[str]:
+    """Ids as a list.
+
+    Raises:
+        DataError: for one string in place of a list, and for what is no string.
+    """
+    if isinstance(item_ids, str) or not isinstance(item_ids, Iterable):
+        raise DataError("items", expected="a list of item ids", got=repr(item_ids)[:200], fix="give a list")
+    given = list(item_ids)
+    for item_id in given:
+        if not isinstance(item_id, str):
+            raise DataError("items", expected="item ids as strings", got=repr(item_id)[:200], fix="convert them")
+    return given
 
 
 class ItemTable:
@@ -90,6 +106,42 @@ class ItemTable:
                 raise DataError("items", expected="ids of the catalogue", got=repr(item_id), fix=fix)
             rows.append(self.idx[item_id])
         return rows
+
+    def known_rows(self, item_ids: Iterable[Any]) -> tuple[list[int], list[str]]:
+        """The item_idx of each that the catalogue has, and the ids that it does not have; each once, in the order given.
+
+        Raises:
+            DataError: for what is no string.
+        """
+        rows, unknown, given = [], [], listed_ids(item_ids)
+        for item_id in dict.fromkeys(given):
+            if (row := self.idx.get(item_id)) is None:
+                unknown.append(item_id)
+            else:
+                rows.append(row)
+        return rows, unknown
+
+    def with_content(self, rows: Sequence[int], said: ItemRows) -> tuple[ItemTable, list[int]]:
+        """The table with other content of some items, and which of ``rows`` really changed.
+
+        Args:
+            rows: item_idx of each row of ``said``.
+            said: what is new; a column that a row does not name stays as it is.
+        """
+        frame, number = self.frame, len(self)
+        before, columns = frame[list(rows)], []
+        changed = np.zeros(len(rows), dtype=bool)
+        for name in frame.columns:
+            named = said.named[name]
+            differs = named & before[name].ne_missing(said.frame[name]).to_numpy()
+            if name == ITEM_ID or not differs.any():
+                columns.append(frame[name])
+                continue
+            changed |= differs
+            place = np.arange(number)
+            place[np.asarray(rows)[differs]] = number + np.flatnonzero(differs)
+            columns.append(pl.concat([frame[name], said.frame[name]]).gather(place))
+        return ItemTable(pl.DataFrame(columns), self.sids), [row for row, is_new in zip(rows, changed, strict=True) if is_new]
 
     def passing(self, only: str) -> Bool[np.ndarray, " items"]:
         """Which items pass a filter."""

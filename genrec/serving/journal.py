@@ -1,4 +1,4 @@
-"""What was added and removed since a bundle was made, kept apart from it: a SQLite file that one process at a time owns.
+"""What was added, updated and removed since a bundle was made, apart from it: a SQLite file that one process at a time owns.
 
 A row is an item's newest state, so the file grows with the items and not with the calls. What a call has returned from is on
 disk (WAL, synchronous=FULL), whatever happens to the process or the machine afterwards.
@@ -16,6 +16,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,92 @@ from genrec.types import ITEM_ID
 
 JOURNAL_FILE, LOCK_FILE = "journal.sqlite", "lock"
 _SIGNED = 64  # bytes of the lock file: process and number of writes, always as long, so that no kill leaves half of it
-_SCHEMA = 1
+_SCHEMA = 2  # 1: content only of items that were added, never changed; such journals are brought up to 2 when they are opened
 _COUNT = "CREATE TABLE IF NOT EXISTS writes (number INTEGER NOT NULL)"  # one row; older journals get it when they are opened
-_TABLE = """
-CREATE TABLE items (
-    number INTEGER PRIMARY KEY,        -- in the order of arrival
+_COLUMNS = """
+    number INTEGER PRIMARY KEY,         -- in the order of arrival
     item_id TEXT UNIQUE NOT NULL,
-    content TEXT,                      -- json of a row as it was added, or null: an item of the bundle
-    removed INTEGER NOT NULL,
-    checksum INTEGER NOT NULL
-)
+    content TEXT,                       -- json of what was said of the item, the newest of each column; null: nothing
+    removed INTEGER NOT NULL,           -- 0, or why: REMOVED, ABSENT
+    checksum INTEGER NOT NULL,
+    added INTEGER NOT NULL DEFAULT 0,   -- it came by a call, not with a bundle
+    updated INTEGER NOT NULL DEFAULT 0, -- a call changed it
+    basis TEXT                          -- json of the content by which it has its ID; null: content, or the bundle's
 """
+_TABLE = f"CREATE TABLE items ({_COLUMNS})"
+_NEWER = ("added INTEGER NOT NULL DEFAULT 0", "updated INTEGER NOT NULL DEFAULT 0", "basis TEXT")  # columns that 1 lacks
+_NAMES = "item_id, content, removed, added, updated, basis"
+
+REMOVED, ABSENT = 1, 2  # taken down; missing from a feed of the full catalogue
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The newest state of one item.
+
+    Args:
+        item_id: of the item.
+        content: what was said of it, column by column; None: nothing.
+        removed: 0, ``REMOVED`` or ``ABSENT``.
+        added: it came by a call.
+        updated: a call changed its content.
+        basis: the content by which it has its ID, where that is not ``content`` or the bundle's.
+    """
+
+    item_id: str
+    content: Mapping[str, Any] | None = None
+    removed: int = 0
+    added: bool = False
+    updated: bool = False
+    basis: Mapping[str, Any] | None = None
+
+    def _row(self) -> tuple[Any, ...]:
+        return (
+            self.item_id,
+            _json(self.content),
+            int(self.removed),
+            int(self.added),
+            int(self.updated),
+            _json(self.basis),
+        )
+
+
+@dataclass
+class Writing:
+    """What one transaction will say, item by item; nothing is on disk before ``Journal.write``.
+
+    Args:
+        entries: the items that it has touched, as they will be.
+    """
+
+    journal: Journal
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def entry(self, item_id: str) -> Entry:
+        """An item as it will be."""
+        if item_id not in self.entries:
+            self.entries[item_id] = self.journal.entry(item_id) or Entry(item_id)
+        return self.entries[item_id]
+
+    def add(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """These items came, unless they are there; what was removed stays so."""
+        for row in items:
+            entry = self.entry(str(row[ITEM_ID]))
+            if not entry.added:
+                self.entries[entry.item_id] = replace(entry, content=dict(row) | dict(entry.content or {}), added=True)
+
+    def update(self, items: Iterable[Mapping[str, Any]], *, reassign: bool = False) -> None:
+        """Known items have other content now: what a row names. Their IDs stay, or follow the new content."""
+        for row in items:
+            entry = self.entry(str(row[ITEM_ID]))
+            content = {**(entry.content or {}), **row}
+            basis = content if reassign else entry.basis or (entry.content if entry.added else None)
+            self.entries[entry.item_id] = replace(entry, content=content, updated=True, basis=basis)
+
+    def mark(self, item_ids: Iterable[str], *, removed: bool | int) -> None:
+        """These items are removed, or are not."""
+        for item_id in item_ids:
+            self.entries[item_id] = replace(self.entry(item_id), removed=int(removed))
 
 
 class Journal:
@@ -69,30 +145,76 @@ class Journal:
                 database.close()
                 raise
 
+    def entries(self) -> list[Entry]:
+        """Every item that anything was said of, in the order of arrival."""
+        return [_entry(row) for row in self._database.execute(f"SELECT {_NAMES} FROM items ORDER BY number")]
+
+    def entry(self, item_id: str) -> Entry | None:
+        """One of them."""
+        with self._told("a journal that can be written", "make room, or give another state_dir"):
+            row = self._database.execute(f"SELECT {_NAMES} FROM items WHERE item_id = ?", (item_id,)).fetchone()
+        return None if row is None else _entry(row)
+
     def added(self) -> list[dict[str, Any]]:
         """Content of every item that was ever added, removed ones included, in the order of arrival."""
-        rows = self._database.execute("SELECT content FROM items WHERE content IS NOT NULL ORDER BY number")
-        return [json.loads(content) for (content,) in rows]
+        return [dict(entry.content or {}) for entry in self.entries() if entry.added]
 
     def removed(self) -> list[str]:
         """Ids of the items that are removed now."""
-        return [item_id for (item_id,) in self._database.execute("SELECT item_id FROM items WHERE removed ORDER BY number")]
+        return [entry.item_id for entry in self.entries() if entry.removed]
 
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """Writes down that these items are there; removed ones are no longer removed. All of them or none.
+        """Writes down that these items came; of those that are there already nothing changes. All of them or none.
 
         Raises:
             ArtifactError: when it cannot be written, such as on a full disk.
         """
-        self._write((str(row[ITEM_ID]), json.dumps(dict(row), ensure_ascii=False, default=str), False) for row in items)
+        writing = self.writing()
+        writing.add(items)
+        self.write(writing)
 
-    def mark(self, item_ids: Iterable[str], *, removed: bool) -> None:
+    def update(self, items: Iterable[Mapping[str, Any]], *, reassign: bool = False) -> None:
+        """Writes down other content of known items. All of them or none.
+
+        Raises:
+            ArtifactError: when it cannot be written, such as on a full disk.
+        """
+        writing = self.writing()
+        writing.update(items, reassign=reassign)
+        self.write(writing)
+
+    def mark(self, item_ids: Iterable[str], *, removed: bool | int) -> None:
         """Writes down that these items are removed, or that they are not. All of them or none.
 
         Raises:
             ArtifactError: when it cannot be written, such as on a full disk.
         """
-        self._write((item_id, None, removed) for item_id in item_ids)
+        writing = self.writing()
+        writing.mark(item_ids, removed=removed)
+        self.write(writing)
+
+    def writing(self) -> Writing:
+        """A transaction to fill."""
+        return Writing(self)
+
+    def write(self, writing: Writing) -> None:
+        """Writes all of a transaction, or nothing of it.
+
+        Raises:
+            ArtifactError: when it cannot be written, such as on a full disk.
+        """
+        with self._told("a journal that can be written", "make room, or give another state_dir"), _transaction(self._database):
+            for entry in writing.entries.values():
+                row = entry._row()
+                self._database.execute(
+                    f"INSERT INTO items ({_NAMES}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item_id) DO UPDATE SET"
+                    " content = excluded.content, removed = excluded.removed, added = excluded.added,"
+                    " updated = excluded.updated, basis = excluded.basis, checksum = excluded.checksum",
+                    (*row, _checksum(*row)),
+                )
+            self._database.execute("UPDATE writes SET number = number + 1")
+        self._writes += 1
+        self._sign()
 
     def _sign(self) -> None:
         """Tells the lock file who has it and how much there is; what cannot be told is not checked at the next start."""
@@ -109,20 +231,6 @@ class Journal:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def _write(self, rows: Iterable[tuple[str, str | None, bool]]) -> None:
-        with self._told("a journal that can be written", "make room, or give another state_dir"), _transaction(self._database):
-            for item_id, content, removed in rows:
-                before = self._database.execute("SELECT content FROM items WHERE item_id = ?", (item_id,)).fetchone()
-                content = before[0] if before and before[0] is not None else content  # known items keep their content
-                self._database.execute(
-                    "INSERT INTO items (item_id, content, removed, checksum) VALUES (?, ?, ?, ?) ON CONFLICT (item_id)"
-                    " DO UPDATE SET content = excluded.content, removed = excluded.removed, checksum = excluded.checksum",
-                    (item_id, content, int(removed), _checksum(item_id, content, int(removed))),
-                )
-            self._database.execute("UPDATE writes SET number = number + 1")
-        self._writes += 1
-        self._sign()
 
     @contextmanager
     def _told(self, expected: str, fix: str) -> Iterator[None]:
@@ -149,24 +257,40 @@ def _read(database: sqlite3.Connection, known: int) -> int:
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
     (schema,) = database.execute("PRAGMA user_version").fetchone()
-    if schema not in (0, _SCHEMA):
+    if schema not in range(_SCHEMA + 1):
         raise sqlite3.DatabaseError(f"schema {schema}")
-    with _transaction(database):
-        if schema == 0:
-            database.execute(_TABLE)
-            database.execute(f"PRAGMA user_version={_SCHEMA}")
-        database.execute(_COUNT)
-        database.execute("INSERT INTO writes SELECT 0 WHERE NOT EXISTS (SELECT * FROM writes)")
     (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
         raise sqlite3.DatabaseError(found)
-    for *row, checksum in database.execute("SELECT item_id, content, removed, checksum FROM items"):
+    with _transaction(database):
+        if schema == 0:
+            database.execute(_TABLE)
+        elif schema == 1:
+            _bring_up(database)
+        if schema != _SCHEMA:
+            database.execute(f"PRAGMA user_version={_SCHEMA}")
+        database.execute(_COUNT)
+        database.execute("INSERT INTO writes SELECT 0 WHERE NOT EXISTS (SELECT * FROM writes)")
+    for *row, checksum in database.execute(f"SELECT {_NAMES}, checksum FROM items"):
         if _checksum(*row) != checksum:
             raise sqlite3.DatabaseError(f"a damaged row for {row[0]}")
     (writes,) = database.execute("SELECT number FROM writes").fetchone()
     if writes < known:
         raise sqlite3.DatabaseError(f"one of {writes} writes where there were {known}")
     return int(writes)
+
+
+def _bring_up(database: sqlite3.Connection) -> None:
+    """Brings a journal of schema 1 up to date: what had content was added; no content was ever changed there."""
+    rows = database.execute("SELECT item_id, content, removed, checksum FROM items").fetchall()
+    for item_id, content, removed, checksum in rows:
+        if _crc([item_id, content, removed]) != checksum:
+            raise sqlite3.DatabaseError(f"a damaged row for {item_id}")
+    for column in _NEWER:
+        database.execute(f"ALTER TABLE items ADD COLUMN {column}")
+    for item_id, content, removed, _ in rows:
+        row = (item_id, content, removed, int(content is not None), 0, None)
+        database.execute("UPDATE items SET added = ?, checksum = ? WHERE item_id = ?", (row[3], _checksum(*row), item_id))
 
 
 def _locked(folder: Path) -> tuple[int, int]:
@@ -192,5 +316,22 @@ def _signed(handle: int) -> list[str]:
     return [*os.pread(handle, _SIGNED, 0).decode(errors="replace").split(), "unknown", "unknown"][:2]
 
 
-def _checksum(item_id: str, content: str | None, removed: int) -> int:
-    return zlib.crc32(json.dumps([item_id, content, removed]).encode())
+def _entry(row: tuple[Any, ...]) -> Entry:
+    item_id, content, removed, added, updated, basis = row
+    return Entry(item_id, _dict(content), removed, bool(added), bool(updated), _dict(basis))
+
+
+def _json(content: Mapping[str, Any] | None) -> str | None:
+    return None if content is None else json.dumps(dict(content), ensure_ascii=False, default=str)
+
+
+def _dict(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else json.loads(text)
+
+
+def _checksum(*row: Any) -> int:
+    return _crc(list(row))
+
+
+def _crc(row: list[Any]) -> int:
+    return zlib.crc32(json.dumps(row).encode())

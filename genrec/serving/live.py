@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ import polars as pl
 
 from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import Catalogue
-from genrec.serving.journal import Journal
-from genrec.serving.recommender import Recommender
+from genrec.serving.changes import Changes
+from genrec.serving.feed import Feed, write_items
+from genrec.serving.journal import REMOVED, Journal
+from genrec.serving.new_items import ItemRows, item_rows
+from genrec.serving.recommender import Recommender, warned
 
 
 class Live(Recommender):
@@ -33,32 +36,66 @@ class Live(Recommender):
         self._journal = journal
         self.catalogue = self._replayed(catalogue)
 
-    def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]]) -> None:
+    def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False) -> Changes:
         """See ``Recommender.add_items``.
 
         Raises:
             ArtifactError: when it cannot be written down; nothing is added then.
         """
-        rows = items.to_dicts() if isinstance(items, pl.DataFrame) else list(items)
-        self._written(lambda now: now.with_items(rows), lambda: self._journal.add(rows))
+        with self._writing:
+            given = item_rows(items, self.catalogue.table.frame.schema)
+            return self._written(*self.catalogue.with_rows(given, reassign=reassign), given, reassign=reassign)
 
-    def remove_items(self, item_ids: Iterable[str]) -> None:
+    def update_items(
+        self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False, quiet: bool = False
+    ) -> Changes:
+        """See ``Recommender.update_items``.
+
+        Raises:
+            ArtifactError: when it cannot be written down; nothing is updated then.
+        """
+        with self._writing:
+            given = item_rows(items, self.catalogue.table.frame.schema)
+            changes = self._written(*self.catalogue.with_changes(given, reassign=reassign), given, reassign=reassign)
+            return warned(changes, quiet=quiet)
+
+    def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
         """See ``Recommender.remove_items``.
 
         Raises:
             ArtifactError: when it cannot be written down; nothing is removed then.
         """
-        chosen = list(item_ids)
-        self._written(lambda now: now.without(chosen), lambda: self._journal.mark(chosen, removed=True))
+        with self._writing:
+            following, changes = self.catalogue.without(item_ids)
+            self._written(following, changes, taken_down=(*changes.removed, *changes.unchanged))
+            return warned(changes, quiet=quiet)
 
-    def put_back(self, item_ids: Iterable[str]) -> None:
-        """See ``Recommender.put_back``.
+    def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
+        """See ``Recommender.restore_items``.
 
         Raises:
             ArtifactError: when it cannot be written down; nothing is put back then.
         """
-        chosen = list(item_ids)
-        self._written(lambda now: now.put_back(chosen), lambda: self._journal.mark(chosen, removed=False))
+        with self._writing:
+            return warned(self._written(*self.catalogue.put_back(item_ids)), quiet=quiet)
+
+    def feed(self, feed: Feed) -> Changes:
+        """A whole feed at once, as ``genrec feed`` reads it: all of it is written down, or nothing.
+
+        Raises:
+            DataError: for rows that cannot be given an ID.
+            ArtifactError: when it cannot be written down; nothing changes then.
+        """
+        with self._writing:
+            writing, following, changes = self._journal.writing(), self.catalogue, Changes()
+            for step in feed.steps(following, self._journal):
+                following, more = step.apply(following)
+                step.write(writing, more)
+                changes = changes.and_then(more)
+            if writing.entries:
+                self._journal.write(writing)
+            self.catalogue = following
+            return changes
 
     def swap(self, following: Catalogue | Path, *, plugins: Sequence[str] = ()) -> None:
         """Answers from another bundle from now on, such as one that ``genrec export --new`` made; opened before anything stops.
@@ -68,24 +105,56 @@ class Live(Recommender):
             DataError: when an item of the journal does not fit it; the old one stays.
         """
         opened = open_catalogue(following, plugins=plugins) if isinstance(following, Path) else following
-        self._replace(lambda now: self._replayed(opened))
+        with self._writing:
+            self.catalogue = self._replayed(opened)
 
     def close(self) -> None:
         """Lets another process have the journal."""
         self._journal.close()
 
-    def _written(self, change: Callable[[Catalogue], Catalogue], write: Callable[[], None]) -> None:
-        def changed(now: Catalogue) -> Catalogue:
-            following = change(now)
-            write()
-            return following
-
-        self._replace(changed)
+    def _written(
+        self,
+        following: Catalogue,
+        changes: Changes,
+        given: ItemRows | None = None,
+        *,
+        reassign: bool = False,
+        taken_down: Iterable[str] = (),
+    ) -> Changes:
+        """Writes a change down, and only then lets others see it; what changes nothing is not written."""
+        writing = self._journal.writing()
+        if given is not None:
+            write_items(writing, given, changes, reassign=reassign)
+        writing.mark(taken_down, removed=REMOVED)
+        writing.mark(changes.restored, removed=0)
+        if writing.entries:
+            self._journal.write(writing)
+        self.catalogue = following
+        return changes
 
     def _replayed(self, catalogue: Catalogue) -> Catalogue:
-        """A bundle's catalogue with the journal's items; columns and removed items that it does not know are passed over."""
-        columns = catalogue.table.frame.columns
-        later = [row for row in self._journal.added() if row["item_id"] not in catalogue.table.idx]
+        """A bundle's catalogue with what the journal says of it; columns and items that it does not know are passed over.
+
+        An item that a call added and the bundle has by now is taken from the bundle, what a call changed stays changed.
+        """
+        columns, entries = set(catalogue.table.frame.columns), self._journal.entries()
+        later = [
+            _known(entry.basis or entry.content or {}, columns)
+            for entry in entries
+            if entry.added and entry.item_id not in catalogue.table.idx
+        ]
         if later:
-            catalogue = catalogue.with_items([{key: row[key] for key in columns if key in row} for row in later])
-        return catalogue.without(item_id for item_id in self._journal.removed() if item_id in catalogue.table.idx)
+            catalogue, _ = catalogue.with_items(later)
+        updated = [entry for entry in entries if entry.updated and entry.item_id in catalogue.table.idx]
+        for reassign in (True, False):  # first what was given an ID anew, by the content that it had then
+            rows = [_known((entry.basis if reassign else entry.content) or {}, columns) for entry in updated]
+            if reassign:
+                rows = [row for row, entry in zip(rows, updated, strict=True) if entry.basis and not entry.added]
+            if rows:
+                catalogue, _ = catalogue.with_changes(rows, reassign=reassign)
+        gone = (entry.item_id for entry in entries if entry.removed and entry.item_id in catalogue.table.idx)
+        return catalogue.without(gone)[0]
+
+
+def _known(content: Mapping[str, Any], columns: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name in columns}

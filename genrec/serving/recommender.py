@@ -14,8 +14,10 @@ from genrec.errors import DataError
 from genrec.serving.beams import beams
 from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import HISTORY, Catalogue
+from genrec.serving.changes import Changes
 from genrec.serving.explanation import Explanation, explain, scored
 from genrec.serving.histories import Histories, is_table, listed, read_histories, read_table
+from genrec.serving.item_ids import shown_id
 from genrec.serving.memory import memory_of, resident
 from genrec.serving.similar import similarities
 from genrec.types import ITEM_ID, RANK, SCORE, TIMESTAMP, USER_ID
@@ -209,38 +211,95 @@ class Recommender:
         now = self.catalogue
         return now.table.ids(sorted(now.removed)).to_list()
 
-    def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]]) -> None:
-        """Recommends more items from now on, by IDs that the bundle's own encoder and tokenizer give them; no ID moves.
+    def items_with(self, status: str) -> pl.DataFrame:
+        """The rows of ``items`` that are ``"active"``, ``"removed"``, ``"added"`` since the bundle, or ``"updated"`` since.
+
+        Raises:
+            ConfigError: for another status.
+        """
+        now = self.catalogue
+        return now.table.frame[now.rows_with(status)]
+
+    def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False) -> Changes:
+        """Recommends more items from now on, and gives known ones the content that they have now.
+
+        New ones get IDs from the bundle's own encoder and tokenizer. No ID moves, and nothing that was removed comes back.
 
         Args:
-            items: a table, or one mapping an item: ``item_id`` and any columns of ``items``. Known ones keep their content, and
-                are put back where they were removed.
+            items: a table, or one mapping an item: ``item_id`` and any columns of ``items``. Of a known item what is not named
+                stays as it is; None empties it. Of a new one it is None.
+            reassign: known items whose content changes get the ID of their new content.
+
+        Returns:
+            What became of each.
 
         Raises:
-            DataError: for what cannot be read or given an ID; nothing is added then.
-            ConfigError: when the bundle has no tokenizer.
+            DataError: for what cannot be read or given an ID; nothing is changed then.
+            ConfigError: when the bundle has no tokenizer, and an item is new.
         """
-        self._replace(lambda now: now.with_items(items))
+        return self._replace(lambda now: now.with_items(items, reassign=reassign))
 
-    def remove_items(self, item_ids: Iterable[str]) -> None:
+    def update_items(
+        self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False, quiet: bool = False
+    ) -> Changes:
+        """Gives known items other content: titles, prices, filters and what is similar by content change at once.
+
+        Args:
+            items: as for ``add_items``; ids that the catalogue does not have are left out, named in the answer and warned of.
+            reassign: items whose content changes get the ID of their new content.
+            quiet: do not warn.
+
+        Returns:
+            What became of each.
+
+        Raises:
+            DataError: for what cannot be read; nothing is changed then.
+        """
+        return warned(self._replace(lambda now: now.with_changes(items, reassign=reassign)), quiet=quiet)
+
+    def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
         """Stops recommending these items at once: no call that begins afterwards lists one. Histories may still have them.
 
+        Args:
+            item_ids: any; those that the catalogue does not have are named in the answer and warned of.
+            quiet: do not warn.
+
+        Returns:
+            What became of each.
+
         Raises:
-            DataError: for an id that the catalogue does not have; nothing is removed then.
+            DataError: for what is no list of strings; nothing is removed then.
         """
-        self._replace(lambda now: now.without(item_ids))
+        return warned(self._replace(lambda now: now.without(item_ids)), quiet=quiet)
 
-    def put_back(self, item_ids: Iterable[str]) -> None:
-        """Recommends removed items again.
+    def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
+        """Recommends removed items again; nothing else does.
+
+        Args:
+            item_ids: any; those that the catalogue does not have are named in the answer and warned of.
+            quiet: do not warn.
+
+        Returns:
+            What became of each.
 
         Raises:
-            DataError: for an id that the catalogue does not have; nothing is put back then.
+            DataError: for what is no list of strings; nothing is put back then.
         """
-        self._replace(lambda now: now.put_back(item_ids))
+        return warned(self._replace(lambda now: now.put_back(item_ids)), quiet=quiet)
 
-    def _replace(self, change: Callable[[Catalogue], Catalogue]) -> None:
+    def _replace(self, change: Callable[[Catalogue], tuple[Catalogue, Changes]]) -> Changes:
         with self._writing:
-            self.catalogue = change(self.catalogue)
+            self.catalogue, changes = change(self.catalogue)
+            return changes
+
+
+def warned(changes: Changes, *, quiet: bool) -> Changes:
+    """Warns of ids that a call left out."""
+    if changes.unknown and not quiet:
+        more = f" and {len(changes.unknown) - _SHOWN:,} more" if len(changes.unknown) > _SHOWN else ""
+        shown = ", ".join(map(shown_id, changes.unknown[:_SHOWN])) + more
+        warnings.warn(f"items: not in the catalogue, left out: {shown}", stacklevel=3)
+    return changes
 
 
 def _read(histories: Any, times: Any, now: Catalogue) -> Histories:

@@ -71,11 +71,23 @@ class SimilarBody(_Body):
 
 
 class ItemsBody(_Body):
-    """New items; what one does not say is null. Known ones keep their content, and are put back where they were removed."""
+    """New items, and known ones with the content they have now. What was taken down stays so."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"item_id": "item999", "title": "Red polish"}]}]})
 
-    items: Annotated[list[dict[str, Any]], Field(min_length=1, description="`item_id` and columns of the catalogue")]
+    items: Annotated[
+        list[dict[str, Any]],
+        Field(min_length=1, description="`item_id` and columns of the catalogue; what is not named stays as it is"),
+    ]
+    reassign: Annotated[bool, Field(description="known items whose content changes get the ID of their new content")] = False
+
+
+class ItemIdsBody(_Body):
+    """Items of the catalogue."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item_ids": ["item001", "item002"]}]})
+
+    item_ids: Annotated[list[str], Field(min_length=1, description="ids the catalogue does not have are named in the answer")]
 
 
 class Scored(BaseModel):
@@ -152,6 +164,7 @@ class Item(BaseModel):
     item_id: str
     content: dict[str, Any]
     codes: list[int] | None
+    status: Annotated[list[str], Field(description="active or removed; added or updated since the bundle was made")]
 
 
 class FoundItems(BaseModel):
@@ -163,10 +176,17 @@ class FoundItems(BaseModel):
 
 
 class Changed(BaseModel):
-    """What the catalogue has now."""
+    """What the catalogue has now, and what the call changed of it."""
 
     num_items: int
-    num_removed: int
+    num_removed: Annotated[int, Field(description="items that are not recommended, now")]
+    num_added: Annotated[int, Field(description="items that are new")] = 0
+    num_updated: Annotated[int, Field(description="known items whose content is another now")] = 0
+    num_unchanged: Annotated[int, Field(description="items that were so already")] = 0
+    num_taken_down: Annotated[int, Field(description="items that are not recommended any more")] = 0
+    num_restored: Annotated[int, Field(description="items that are recommended again")] = 0
+    num_still_removed: Annotated[int, Field(description="items that were given content and are not recommended")] = 0
+    unknown: Annotated[list[str], Field(description="ids that the catalogue does not have; nothing was done")] = []
 
 
 class Health(BaseModel):

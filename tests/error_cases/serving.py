@@ -137,7 +137,6 @@ CASES = [
         "'v'",
         asked(pl.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "a"], "timestamp": [1, None]})),
     ),
-    Case("removing what is not there", DataError, "'z'", lambda scene: shop().remove_items(["a", "z"])),
     Case("no item", DataError, "'title'", added("title")),
     Case("an item without an id", DataError, "None", added({"title": "C"})),
     Case("an item twice", DataError, "'c'", added({"item_id": "c"}, {"item_id": "c"})),

@@ -84,12 +84,14 @@ class Writer(threading.Thread):
             try:
                 if add:
                     status, _ = asked(self.port, "POST", "/items", {"items": [{"item_id": item}]})
+                    if status == 200:  # nothing else puts back what was taken down
+                        status, _ = asked(self.port, "POST", "/items/restore", {"item_ids": [item]})
                 else:
                     status, _ = asked(self.port, "DELETE", f"/items?item_id={item}")
             except (OSError, http.client.HTTPException, ValueError):
                 return
             self.asked = None
-            if status == 200:  # an item that was never there cannot be removed
+            if status == 200 and (add or number < NUM_ITEMS or item in self.there):  # others were never there
                 self.there[item] = add
 
 

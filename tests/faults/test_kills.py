@@ -51,7 +51,10 @@ def test_a_journal_killed_while_it_writes(tmp_path: Path, ledger: Ledger) -> Non
         for _ in range(100_000):
             item = f"i{moves.randrange(200)}"
             if moves.random() < 0.5:
-                journal.add([{"item_id": item, "title": "t" * moves.randrange(3000)}, {"item_id": f"{item}+"}])
+                writing = journal.writing()
+                writing.add([{"item_id": item, "title": "t" * moves.randrange(3000)}, {"item_id": f"{item}+"}])
+                writing.mark([item], removed=False)
+                journal.write(writing)
                 tell(f"{ADDED} {item}")
             else:
                 journal.mark([item], removed=True)
