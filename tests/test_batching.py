@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from genrec.deadlines import AbandonedError, stop_if_abandoned
 from genrec.serving.batching import Batcher, ClosedError, FullError
 
 
@@ -102,3 +103,39 @@ def test_an_error_is_of_its_wish_alone() -> None:
         wrong.result(10)
     assert right.result(10) == [4]
     batcher.close()
+
+
+class Long:
+    """Work of many steps; says how many it took."""
+
+    def __init__(self) -> None:
+        self.steps, self.entered = 0, threading.Event()
+
+    def __call__(self, wish: Any, entries: list[int]) -> list[int]:
+        for _ in range(2000):
+            self.entered.set()
+            self.steps += 1
+            stop_if_abandoned()
+            time.sleep(0.005)
+        return entries
+
+
+@pytest.mark.parametrize("how", ["given up", "too late", "one of two waits"])
+def test_work_that_nobody_waits_for_frees_the_thread(how: str) -> None:
+    work = Long()
+    batcher = Batcher(work, max_wait=0.05, batch=8, queue=20, timeout=0.2 if how == "too late" else 60.0)
+    promises = [batcher.submit("a", [1]), batcher.submit("a", [2])]
+    assert work.entered.wait(10)
+    if how != "too late":
+        promises[0].give_up()
+    if how == "one of two waits":
+        time.sleep(0.1)
+        assert not promises[1].done(), "it goes on for the other"
+    if how != "too late":
+        promises[1].give_up()
+    start = time.monotonic()
+    batcher.close()
+    assert time.monotonic() - start < 3
+    assert work.steps < 1000
+    with pytest.raises(AbandonedError):
+        promises[0].result(0)

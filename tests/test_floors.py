@@ -12,7 +12,7 @@ import genrec
 
 ROOT = Path(genrec.__file__).parent
 FLOORS = {
-    0: {"allocator", "devices", "errors", "machine", "paths", "types"},
+    0: {"allocator", "deadlines", "devices", "errors", "machine", "paths", "types"},
     1: {
         "artifacts",
         "components",

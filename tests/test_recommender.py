@@ -8,6 +8,7 @@ import pytest
 from small_shop import shop
 
 from genrec.errors import ConfigError, DataError
+from genrec.serving.item_table import ItemTable
 from genrec.serving.recommender import Recommender
 
 HISTORY = ["i3", "i1", "i4", "i1", "i5"]
@@ -70,3 +71,24 @@ def test_unknown_ids(recommender: Recommender) -> None:
             ask()
     with pytest.raises(ConfigError, match="got prise"):
         recommender.similar("i1", only="prise < 3")
+
+
+def test_groups_of_a_quota() -> None:
+    """Items with the same value are of one group, whatever the type of the column; what has none is bound by nothing."""
+    columns = {
+        "brand": ["OPI", None, "Essie", "OPI"],
+        "price": [1.5, float("nan"), None, 1.5],
+        "stock": [3, 3, None, 0],
+        "new": [True, None, False, True],
+        "day": pl.Series(["2024-01-01", "2024-01-02", None, "2024-01-01"]).str.to_date(),
+    }
+    table = ItemTable(pl.DataFrame({"item_id": list("abcd"), **columns}), None)
+    groups = {column: table.groups(column).tolist() for column in ["item_id", *columns]}
+    assert groups == {
+        "item_id": [0, 1, 2, 3],
+        "brand": [0, -1, 2, 0],
+        "price": [0, 1, -1, 0],
+        "stock": [0, 0, -1, 3],
+        "new": [0, -1, 2, 0],
+        "day": [0, 1, -1, 0],
+    }

@@ -320,6 +320,8 @@ def test_measures(client: TestClient) -> None:
     client.post("/recommend", json={"histories": [[], []]})
     client.get("/nowhere")
     client.get("/nowhere/else")
+    for number in range(20):
+        client.request(f"MADEUP{number}", "/healthz")
     text = client.get("/metrics").text
     values = {}
     for line in text.splitlines():
@@ -328,6 +330,8 @@ def test_measures(client: TestClient) -> None:
             values[name] = float(value)
     assert values['genrec_requests_total{method="POST",path="/recommend",status="200"}'] >= 1
     assert values['genrec_requests_total{method="GET",path="other",status="404"}'] >= 2
+    assert values['genrec_requests_total{method="other",path="/healthz",status="405"}'] >= 20
+    assert "MADEUP" not in text
     assert values["genrec_items"] == 40
     assert values["genrec_queue_length"] == 0
     buckets = [value for name, value in values.items() if name.startswith('genrec_request_seconds_bucket{path="/recommend"')]

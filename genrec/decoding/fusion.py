@@ -89,6 +89,11 @@ class Fusion:
         self.active: tuple[str, ...] = members
         self.weights: dict[str, float] = {}
 
+    @property
+    def at_hand(self) -> int:
+        """As many items may be asked for at no further cost."""
+        return self.num_candidates
+
     def check(self, k: int) -> None:
         """Any number of items can be found."""
 

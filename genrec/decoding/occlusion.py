@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genrec.batch import Batch
 from genrec.dataset import Sequences
+from genrec.deadlines import stop_if_abandoned
 from genrec.decoding.likelihood import item_log_probs
 from genrec.protocols import device_of
 from genrec.trie import PrefixTrie
@@ -50,6 +51,9 @@ def history_weights(
     times = None if histories.times is None else histories.times[flat]
     batch = Batch.of_rows(histories.item_idx[flat], np.cumsum(lengths) - lengths, lengths, times).to(device_of(generator))
     candidates = items.repeat_interleave(torch.from_numpy(counts).to(items.device), dim=0)
-    parts = zip(batch.split(batch_size), candidates.split(batch_size), strict=True)
-    log_probs = torch.cat([item_log_probs(generator, trie, *part) for part in parts]).cpu().numpy()
+    parts = []
+    for shortened, wanted in zip(batch.split(batch_size), candidates.split(batch_size), strict=True):
+        stop_if_abandoned()
+        parts.append(item_log_probs(generator, trie, shortened, wanted))
+    log_probs = torch.cat(parts).cpu().numpy()
     return [whole[-1] - whole[:-1] for whole in np.split(log_probs, np.cumsum(counts)[:-1])]

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from genrec.decoding.diverse_trie_beam import at_most
+from genrec.deadlines import stop_if_abandoned
+from genrec.decoding.candidates import ranked
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
 from genrec.types import PAD, Decodes
 
 
 class Quota:
-    """The best ``k`` items of which at most ``limit`` are of one group.
+    """The best ``k`` items of which at most ``limit`` are of one group, for one column of groups or several at once.
 
-    Where a list breaks the quota, the search is repeated with the rest of the full groups closed; what was listed within the
-    quota stays allowed. With an exact strategy the answer is that of walking down the whole ranking and skipping what is too
-    much; each round fills a group, so few rounds are needed, and only for users who have one.
+    The list is a walk down the ranking: an item is taken when none of its groups is full, and then counts in all of them. Where
+    a search lists too few that are taken, it is repeated with the rest of all full groups closed; what was taken stays allowed.
+    So each search takes at least one item more, and with an exact strategy the answer is that of the walk through the whole
+    ranking. Only users whose list is not there yet are searched for again, and a strategy that has more items ``at_hand``
+    than ``k`` is asked for those.
 
     Args:
         strategy: does the search.
-        groups: [items], the group of each item from 0, or ``PAD`` for items that no quota binds.
-        limit: most items of one group.
+        groups: [items] or [columns, items], the group of each item from 0, or ``PAD`` for items that no quota binds.
+        limit: most items of one group, or one number for each column.
+        searches: at most so many for a list; None: as many as it takes.
     """
 
-    def __init__(self, strategy: DecodingStrategy, groups: Int64[Tensor, " items"], limit: int) -> None:
-        if limit < 1:
-            raise ConfigError("quota", expected="at least 1", got=limit, fix="forbid the group with a filter instead")
-        self.strategy, self.groups, self.limit = strategy, groups, limit
+    def __init__(
+        self,
+        strategy: DecodingStrategy,
+        groups: Int64[Tensor, "*columns items"],
+        limit: int | Sequence[int],
+        *,
+        searches: int | None = None,
+    ) -> None:
+        limits = [limit] if isinstance(limit, int) else list(limit)
+        for number in limits:
+            if number < 1:
+                raise ConfigError("quota", expected="at least 1", got=number, fix="forbid the group with a filter instead")
+        self.strategy, self.searches = strategy, searches
+        self.groups = groups.view(-1, groups.shape[-1])
+        most = self.groups.shape[1]  # of any group; a limit may be a number of any size
+        self.limits = torch.tensor([min(number, most) for number in limits]).view(-1, 1)
 
     @property
     def kind(self) -> Decodes:
@@ -43,29 +60,79 @@ class Quota:
 
     @torch.inference_mode()
     def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
-        """Decodes up to ``request.k`` items for every history of the batch."""
-        groups = self.groups.to(request.batch.history.device)
-        answer = self.strategy.decode(generator, trie, request)
-        everything = torch.ones(len(request.batch), len(groups), dtype=torch.bool, device=groups.device)
+        """Decodes up to ``request.k`` items for every history of the batch.
+
+        Raises:
+            ConfigError: when ``searches`` are not enough.
+        """
+        device = request.batch.history.device
+        groups, limits = self.groups.to(device), self.limits.to(device)
+        everything = torch.ones(len(request.batch), groups.shape[1], dtype=torch.bool, device=device)
         allowed = everything if request.allowed is None else everything & request.allowed
-        while len(users := self._over(answer, groups).any(dim=1).nonzero().squeeze(1)):
-            allowed[users] = self._without_full_groups(answer.rows(users), groups, allowed[users])
-            again = self.strategy.decode(generator, trie, replace(request.rows(users), allowed=allowed[users]))
-            answer = answer.with_rows(users, again)
-        return answer
+        wider = replace(request, k=max(request.k, min(getattr(self.strategy, "at_hand", 0), groups.shape[1])))
+        found = self.strategy.decode(generator, trie, wider)
+        users, searches = torch.arange(len(request.batch), device=device), 1
+        answer: Decoded | None = None
+        while True:
+            taken, full = _walk(found.items, groups, limits)
+            lists = _taken_only(found, taken, request.k)
+            answer = lists if answer is None else answer.with_rows(users, lists)
+            is_short = taken.sum(dim=1) < request.k
+            going = (is_short & ((found.items != PAD) & ~taken).any(dim=1)).nonzero().squeeze(1)
+            if not len(going):
+                return answer
+            if searches == self.searches:
+                got = f"{len(going)} lists of {len(request.batch)} that need more"
+                fix = "ask for fewer histories or items at once, or allow more of one value"
+                raise ConfigError("quota", expected=f"lists that {self.searches} searches fill", got=got, fix=fix)
+            stop_if_abandoned()
+            searches += 1
+            users = users[going]
+            allowed[users] = _without_full_groups(found.items[going], taken[going], full[:, going], groups, allowed[users])
+            found = self.strategy.decode(generator, trie, replace(wider.rows(users), allowed=allowed[users]))
 
-    def _over(self, answer: Decoded, groups: Tensor) -> Tensor:
-        """[batch, slots]: is the entry one too many of its group?"""
-        listed = answer.items != PAD
-        group = torch.where(listed, groups[answer.items.clamp(min=0)], PAD)
-        rank = torch.arange(answer.items.shape[1], device=groups.device).expand_as(group)
-        return listed & (group != PAD) & (at_most(self.limit, -rank.float(), group) == float("-inf"))
 
-    def _without_full_groups(self, answer: Decoded, groups: Tensor, allowed: Tensor) -> Tensor:
-        over, items = self._over(answer, groups), answer.items.clamp(min=0)
-        full = torch.zeros(len(items), int(groups.max()) + 2, dtype=torch.bool, device=groups.device)  # the last: of PAD
-        full.scatter_(1, torch.where(over, groups[items], full.shape[1] - 1), True)
-        full[:, -1] = False
-        allowed = allowed & ~full[:, groups]  # PAD reads the last column
-        kept = (answer.items != PAD) & ~over
-        return allowed.scatter(1, items, allowed.gather(1, items) | kept)
+def _taken_only(found: Decoded, taken: Bool[Tensor, "batch slots"], k: int) -> Decoded:
+    """The lists without what was not taken, down to rank ``k``; what is left of a group of equal items stays one."""
+    lists = ranked(found.items.masked_fill(~taken, PAD), -found.tie_start.to(found.scores.dtype), k)
+    order = taken.int().argsort(dim=1, descending=True, stable=True)[:, : lists.items.shape[1]]
+    return replace(lists, scores=found.scores.gather(1, order).masked_fill(lists.items == PAD, float("-inf")))
+
+
+def _walk(
+    items: Int64[Tensor, "batch slots"], groups: Int64[Tensor, "columns items"], limits: Int64[Tensor, "columns 1"]
+) -> tuple[Bool[Tensor, "batch slots"], Bool[Tensor, "columns batch slots"]]:
+    """Which entries are taken on the way down the lists, and which of their groups are full at the end."""
+    listed = items != PAD
+    group = groups[:, items.clamp(min=0)].masked_fill(~listed, PAD)
+    lists = torch.arange(group.shape[0] * group.shape[1], device=items.device).view(*group.shape[:2], 1)
+    _, counter = torch.unique(lists * (int(groups.max()) + 2) + group + 1, return_inverse=True)  # one for each group of a list
+    count = torch.zeros(counter.numel(), dtype=torch.long, device=items.device)
+    binds, taken = group != PAD, torch.zeros_like(listed)
+    for slot in range(items.shape[1]):
+        at = counter[..., slot]
+        is_full = binds[..., slot] & (count[at] >= limits)
+        taken[:, slot] = listed[:, slot] & ~is_full.any(dim=0)
+        count[at] += taken[:, slot].long()  # the counters of a slot are distinct
+    return taken, binds & (count[counter] >= limits.unsqueeze(-1))
+
+
+def _without_full_groups(
+    items: Int64[Tensor, "batch slots"],
+    taken: Bool[Tensor, "batch slots"],
+    full: Bool[Tensor, "columns batch slots"],
+    groups: Int64[Tensor, "columns items"],
+    allowed: Bool[Tensor, "batch items"],
+) -> Bool[Tensor, "batch items"]:
+    """What is still allowed: what was taken, and of the rest all that is in no full group."""
+    num_items = groups.shape[1]
+    closed = torch.zeros_like(allowed)
+    for column, is_full in zip(groups, full, strict=True):
+        number, num_groups = column[items.clamp(min=0)], int(column.max()) + 1
+        marks = torch.zeros(len(items), num_groups + 1, dtype=torch.bool, device=items.device)  # the last: of PAD
+        marks.scatter_(1, torch.where(is_full, number, num_groups), True)
+        marks[:, -1] = False
+        closed |= marks[:, column]  # PAD reads the last column
+    stays = torch.zeros(len(items), num_items + 1, dtype=torch.bool, device=items.device)  # empty slots write into the last
+    stays.scatter_(1, torch.where(taken, items, num_items), True)
+    return allowed & (~closed | stays[:, :-1])

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from genrec.batch import Batch
+from genrec.deadlines import stop_if_abandoned
 from genrec.decoding.leaves import items_of_leaves, log_group_size
 from genrec.decoding.steering import Steering
 from genrec.nn.probabilities import child_log_probs
@@ -36,6 +37,7 @@ def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: Decodi
     scores = torch.zeros(len(batch), 1, device=batch.history.device)
     beams = _Beams(generator, trie, batch)
     for level in range(trie.num_levels):
+        stop_if_abandoned()
         child, child_codes, real = trie.children(nodes, level)
         grown = scores.unsqueeze(-1) + beams.log_probs(nodes, child_codes, real)
         if level == trie.num_levels - 1:

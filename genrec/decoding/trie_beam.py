@@ -25,6 +25,11 @@ class TrieBeam:
     def __init__(self, *, num_beams: int = 50) -> None:
         self.num_beams = num_beams
 
+    @property
+    def at_hand(self) -> int:
+        """As many items may be asked for at no further cost."""
+        return self.num_beams
+
     def check(self, k: int) -> None:
         """Raises ConfigError when fewer beams than wanted items are kept."""
         enough_beams(self.num_beams, k)

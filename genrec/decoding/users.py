@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genrec.batch import Batch, padded_rows
 from genrec.dataset import Dataset, Sequences
+from genrec.deadlines import stop_if_abandoned
 from genrec.machine import is_out_of_memory
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, device_of
 from genrec.trie import PrefixTrie
@@ -62,6 +63,7 @@ def recommend_users(
     lists, size, start = Lists(), min(batch_size, max(len(users), 1)), 0
     smallest = -(-size // 2)
     while start < len(users):
+        stop_if_abandoned()
         chunk = users[start : start + size]
         try:
             request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen, allowed=allowed, bias=bias)

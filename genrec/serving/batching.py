@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -9,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any
+
+from genrec.deadlines import AbandonedError, while_wanted
 
 
 class FullError(Exception):
@@ -19,11 +22,22 @@ class ClosedError(Exception):
     """Nothing is accepted any more."""
 
 
+class Promise(Future[list[Any]]):
+    """The answers to come."""
+
+    is_given_up = False
+
+    def give_up(self) -> None:
+        """Says that nobody waits any more: it is not begun, or ends at its next step when nobody else waits for the same."""
+        self.is_given_up = True
+        self.cancel()
+
+
 @dataclass(eq=False)
 class _Job:
     wish: Hashable
     entries: Sequence[Any]
-    answer: Future[list[Any]] = field(default_factory=Future)
+    answer: Promise = field(default_factory=Promise)
     arrived: float = field(default_factory=time.monotonic)
 
 
@@ -31,13 +45,15 @@ class Batcher:
     """Gathers entries of several requests and answers those with the same wish at once.
 
     The first request of a batch waits at most ``max_wait`` for others; a full batch does not wait, nor does what arrived while
-    the model was busy. What was accepted is answered, also while closing; what its asker has given up is not worked on.
+    the model was busy. What was accepted is answered, also while closing; what its asker has given up, or what took longer than
+    ``timeout`` since it came, is not begun, and ends between two steps where it has begun (see ``genrec.deadlines``).
 
     Args:
         run: (wish, entries) -> an answer for each entry, in order.
         max_wait: seconds.
         batch: entries at once; a request with more is a batch of its own.
         queue: entries that may wait.
+        timeout: seconds after which nobody waits for an answer.
         on_batch: called with the number of entries of each run and its seconds.
     """
 
@@ -48,9 +64,11 @@ class Batcher:
         max_wait: float,
         batch: int,
         queue: int,
+        timeout: float = math.inf,
         on_batch: Callable[[int, float], None] = lambda entries, seconds: None,
     ) -> None:
         self._run, self._max_wait, self._batch, self._queue, self._on_batch = run, max_wait, batch, queue, on_batch
+        self._timeout = timeout
         self._jobs: deque[_Job] = deque()
         self._waiting, self._closed, self._changed = 0, False, Condition()
         self._thread = Thread(target=self._work, name="genrec-model", daemon=True)
@@ -66,7 +84,7 @@ class Batcher:
         """Whether what is accepted will be answered."""
         return self._thread.is_alive() and not self._closed
 
-    def submit(self, wish: Hashable, entries: Sequence[Any]) -> Future[list[Any]]:
+    def submit(self, wish: Hashable, entries: Sequence[Any]) -> Promise:
         """Queues a request.
 
         Args:
@@ -99,10 +117,17 @@ class Batcher:
         while jobs := self._gathered():
             groups: dict[Hashable, list[_Job]] = {}
             for job in jobs:
-                if job.answer.set_running_or_notify_cancel():
+                if job.answer.set_running_or_notify_cancel() and self._is_awaited(job):
                     groups.setdefault(job.wish, []).append(job)
             for wish, group in groups.items():
                 self._answer(wish, group)
+
+    def _is_awaited(self, job: _Job) -> bool:
+        """Whether somebody waits for it; what nobody waits for is answered by an error that nobody reads."""
+        is_awaited = not job.answer.is_given_up and time.monotonic() < job.arrived + self._timeout
+        if not is_awaited and not job.answer.done():
+            job.answer.set_exception(AbandonedError())
+        return is_awaited
 
     def _gathered(self) -> list[_Job]:
         """The next batch, oldest first; empty when closed and done."""
@@ -126,13 +151,16 @@ class Batcher:
         start = time.perf_counter()
         entries = [entry for job in jobs for entry in job.entries]
         try:
-            answers = self._run(wish, entries)
+            with while_wanted(lambda: any(self._is_awaited(job) for job in jobs)):
+                answers = self._run(wish, entries)
         except Exception as error:  # of one wish; the thread goes on for the others
             for job in jobs:
-                job.answer.set_exception(error)
+                if not job.answer.done():
+                    job.answer.set_exception(error)
             return
         self._on_batch(len(entries), time.perf_counter() - start)
         place = 0
         for job in jobs:
-            job.answer.set_result(answers[place : place + len(job.entries)])
+            if not job.answer.done():
+                job.answer.set_result(answers[place : place + len(job.entries)])
             place += len(job.entries)

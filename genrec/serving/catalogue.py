@@ -227,7 +227,7 @@ class Catalogue:
         return table.select(pl.col(USER_IDX).alias(HISTORY), RANK, self.table.ids(table[ITEM_IDX]).alias(ITEM_ID), SCORE)
 
     def _with_quotas(self, quota: Mapping[str, int]) -> DecodingStrategy:
-        strategy = self.strategy
-        for column, limit in quota.items():
-            strategy = Quota(strategy, torch.from_numpy(self.table.groups(column).copy()), limit)
-        return strategy
+        if not quota:
+            return self.strategy
+        groups = np.stack([self.table.groups(column) for column in quota])
+        return Quota(self.strategy, torch.from_numpy(groups), list(quota.values()))

@@ -18,6 +18,7 @@ from genrec.serving.logs import LOGGER
 from genrec.serving.problems import RefusedError, answer_of
 from genrec.serving.service import Service
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # may be half a character, which json allows and UTF-8 does not
 
 
@@ -47,7 +48,7 @@ class Guard:
 
         try:
             body = await _body(scope, receive, self.service.limits)
-            await self.app(scope, _again(body, receive), sending)
+            await _while_connected(self.app, scope, body, receive, sending)
         except RefusedError as error:
             await answer_of(error)(scope, receive, sending)
         except ClientDisconnect:
@@ -62,7 +63,8 @@ class Guard:
 
     def _told(self, scope: Scope, status: int, seconds: float, body: bytes) -> None:
         path = getattr(scope.get("route"), "path", "other")  # as declared: a label for each unknown path would never end
-        self.service.requests.add(path=path, method=scope["method"], status=str(status))
+        method = scope["method"] if scope["method"] in _METHODS else "other"  # for made-up ones likewise
+        self.service.requests.add(path=path, method=method, status=str(status))
         self.service.seconds.observe(seconds, path=path)
         fields: dict[str, Any] = {"method": scope["method"], "path": path, "status": status, "ms": round(seconds * 1000, 1)}
         if self.log_histories and body:
@@ -116,15 +118,42 @@ def _half_character(body: bytes) -> str | None:
     return None
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives the body once, then what comes after it."""
-    given = False
+async def _while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    """Answers a request whose body was read, for as long as there is somebody to answer.
+
+    Raises:
+        ClientDisconnect: when the client went away before the answer was there; whatever worked on it is cancelled.
+    """
+    given, gone, sent = False, asyncio.Event(), asyncio.Event()
 
     async def replay() -> Message:
         nonlocal given
         if given:
-            return await receive()
+            await gone.wait()
+            return {"type": "http.disconnect"}
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return replay
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            sent.set()  # what has its answer may go
+        await send(message)
+
+    async def answer() -> None:
+        await app(scope, replay, sending)
+
+    answering, watching = asyncio.ensure_future(answer()), asyncio.ensure_future(watch())
+    try:
+        await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done() and not sent.is_set():
+            raise ClientDisconnect
+        await answering
+    finally:
+        for task in (answering, watching):
+            task.cancel()
+        await asyncio.gather(answering, watching, return_exceptions=True)

@@ -47,6 +47,7 @@ class ItemTable:
 
     def __init__(self, frame: pl.DataFrame, sids: SIDTable | None) -> None:
         self.frame, self.sids = frame, sids
+        self._groups: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self.frame.height
@@ -167,5 +168,10 @@ class ItemTable:
         values = self.described[column]
         if values.dtype.is_nested():
             raise ConfigError(f"quota {column}", expected="one value an item", got=values.dtype, fix="use another column")
-        groups: np.ndarray = values.rank("dense").cast(pl.Int64).fill_null(PAD + 1).to_numpy() - 1
-        return groups
+        if column not in self._groups:
+            rows = pl.DataFrame({"value": values, "row": np.arange(len(values))})
+            first = pl.col("row").first().over("value")  # the first item with the same value stands for its group
+            self._groups[column] = (
+                rows.select(pl.when(pl.col("value").is_null()).then(PAD).otherwise(first)).to_series().to_numpy()
+            )
+        return self._groups[column]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from genrec.deadlines import AbandonedError
 from genrec.machine import is_out_of_memory
 from genrec.serving.batching import Batcher, ClosedError, FullError
 from genrec.serving.limits import Limits
@@ -40,6 +41,7 @@ class Service:
             max_wait=limits.max_wait,
             batch=limits.batch,
             queue=limits.queue,
+            timeout=limits.timeout,
             on_batch=self._measure,
         )
         self.measures = (
@@ -73,7 +75,7 @@ class Service:
             raise RefusedError(503, "server", expected="one that is running", got="stopping", fix=fix) from None
         try:
             return await asyncio.wait_for(asyncio.wrap_future(answer), self.limits.timeout)
-        except TimeoutError:
+        except (TimeoutError, AbandonedError):
             expected, fix = f"an answer within {self.limits.timeout:g} s", "ask for less, or later"
             raise RefusedError(503, "server", expected=expected, got="none", fix=fix, headers={"Retry-After": "1"}) from None
         except (RuntimeError, MemoryError) as error:
@@ -82,6 +84,8 @@ class Service:
             LOGGER.error("out of memory", extra={"fields": {"error": str(error)}})
             fix, told = "ask for less at once, or later", {"Retry-After": "1"}
             raise RefusedError(503, "server", expected="memory for it", got="too little", fix=fix, headers=told) from error
+        finally:
+            answer.give_up()  # no more than a word where it is there; else whoever asked has gone, or waited too long
 
     def close(self) -> None:
         """Answers all that was accepted, then lets go of the journal."""
