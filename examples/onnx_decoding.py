@@ -29,11 +29,11 @@ class OnnxRecommender:
     """
 
     def __init__(self, bundle: Path, *, threads: int = 0) -> None:
-        facts = json.loads((bundle / "bundle.json").read_text())
+        facts = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
         self.max_history_len: int = facts["facts"]["generator"]["max_history_len"]
         self.normalization: str = facts["facts"]["generator"]["normalization"]
         self.exclude_seen: bool = facts["exclude_seen"]
-        with (bundle / "sids" / "sids.jsonl").open() as lines:
+        with (bundle / "sids" / "sids.jsonl").open(encoding="utf-8") as lines:
             self.ids: list[str] = [json.loads(line)["item_id"] for line in lines]
         self.idx = {item_id: idx for idx, item_id in enumerate(self.ids)}
 

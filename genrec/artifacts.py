@@ -3,12 +3,11 @@
 <store>/<kind>/<fingerprint>/            the artifact; its manifest.json was written last
 <store>/<kind>/<fingerprint>.tmp/        files of a build in progress
 <store>/<kind>/<fingerprint>.work/       checkpoints that survive a kill
-<store>/<kind>/<fingerprint>.lock        held (flock) while one process builds; the system releases it on any death
+<store>/<kind>/<fingerprint>.lock        held while one process builds; the system releases it on any death
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ from genrec import __version__
 from genrec.environment import environment
 from genrec.errors import ArtifactError
 from genrec.fingerprints import ContentHashes, digest, sha256_file
-from genrec.locks import held
+from genrec.locks import Lock, held
 
 SCHEMA = 2  # of manifest.json
 UNSEALED = 1  # the schema before manifests had a seal: still opened, with nothing to hold the manifest itself against
@@ -263,19 +262,15 @@ class Store:
     def remove(self, kind: str, fingerprint: str) -> bool:
         """Deletes an artifact with all that belongs to it; False when a process is using it."""
         path = self.folder(kind, fingerprint)
-        lock = path.with_name(f"{fingerprint}.lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = Lock(path.with_name(f"{fingerprint}.lock"))
+        if not lock.take():
+            return False
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             (path / MANIFEST).unlink(missing_ok=True)  # first: a half-deleted artifact must not look whole
             for folder in (path, path.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)):
                 shutil.rmtree(folder, ignore_errors=True)
-            lock.unlink(missing_ok=True)
-        except BlockingIOError:
-            return False
         finally:
-            os.close(handle)
+            lock.free()
         return True
 
     def entries(self) -> list[tuple[str, str]]:
@@ -301,7 +296,10 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 
 def sync(path: Path) -> None:
     """Comes back when a file, or the names in a folder, are on disk."""
-    handle = os.open(path, os.O_RDONLY)
+    windows = os.name == "nt"
+    if windows and path.is_dir():  # it has no handles of folders
+        return
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

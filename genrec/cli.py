@@ -92,7 +92,7 @@ def _summary(name: str, folders: Sequence[str] = ("stages", "commands")) -> str:
     for folder in folders:
         file = _PACKAGE / folder / f"{name.replace('-', '_')}.py"
         if file.exists():
-            first = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+            first = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
             return first.removeprefix(f"{name}: ").replace("``", "")
     return ""
 

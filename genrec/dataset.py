@@ -140,7 +140,7 @@ class Dataset:
             arrays["timestamps"] = self.timestamps.astype(np.float64)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
-        (folder / "facts.json").write_text(json.dumps(self.facts, indent=2))
+        (folder / "facts.json").write_text(json.dumps(self.facts, indent=2), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
@@ -162,7 +162,7 @@ class Dataset:
                 train_ends=array("train_ends"),
                 validation_ends=array("validation_ends"),
                 timestamps=array("timestamps") if (folder / "timestamps.npy").exists() else None,
-                facts=json.loads((folder / "facts.json").read_text()),
+                facts=json.loads((folder / "facts.json").read_text(encoding="utf-8")),
                 folder=folder,
             )
         except FileNotFoundError as error:

@@ -43,7 +43,7 @@ class ContentHashes:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         try:
-            self._known: dict[str, list[Any]] = json.loads(cache.read_text())
+            self._known: dict[str, list[Any]] = json.loads(cache.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             self._known = {}
 
@@ -56,7 +56,7 @@ class ContentHashes:
         if not path.is_dir():
             return self._of_file(path)
         try:
-            return str(json.loads((path / "manifest.json").read_text())["fingerprint"])
+            return str(json.loads((path / "manifest.json").read_text(encoding="utf-8"))["fingerprint"])
         except (OSError, ValueError, KeyError, TypeError):
             return digest({str(file.relative_to(path)): self._of_file(file) for file in _files(path)})
 
@@ -74,7 +74,7 @@ class ContentHashes:
         draft = self._cache.with_suffix(f".{os.getpid()}")
         with suppress(OSError):  # no room, or a folder that may only be read: what is lost is time
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(self._known))
+            draft.write_text(json.dumps(self._known), encoding="utf-8")
             os.replace(draft, self._cache)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
+from genrec.links import point, remove, target_of
 from genrec.locks import held
 from genrec.overrides import text_value
 from genrec.paths import expanded
@@ -76,7 +77,7 @@ class Run:
     def record(self) -> dict[str, Any]:
         """``config`` (resolved), ``overrides``, ``wanted`` (kind -> fingerprint), ``started``; empty before the first start."""
         try:
-            return dict(json.loads((self.path / RECORD).read_text()))
+            return dict(json.loads((self.path / RECORD).read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return {}
 
@@ -88,7 +89,7 @@ class Run:
     @property
     def links(self) -> dict[str, str]:
         """Kind -> fingerprint of what its links point to, whether that exists or not."""
-        found = {link.name: Path(os.readlink(link)).name for link in sorted(self.path.glob("[!.]*")) if link.is_symlink()}
+        found = {link.name: name for link in sorted(self.path.glob("[!.]*")) if (name := target_of(link)) is not None}
         order = list(self.record.get("wanted", {}))  # the pipeline's
         return dict(sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
 
@@ -113,7 +114,7 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """``evaluation/metrics.json``: ``model``, ``floors``, ``intervals``, ..."""
-        return dict(json.loads((self.artifact("evaluation").path / "metrics.json").read_text()))
+        return dict(json.loads((self.artifact("evaluation").path / "metrics.json").read_text(encoding="utf-8")))
 
     @contextmanager
     def alone(self, say: Callable[[str], None] = print) -> Iterator[None]:
@@ -132,21 +133,18 @@ class Run:
             "config": dict(config),
         }
         draft = self.path / f"{RECORD}.{os.getpid()}"
-        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False))
+        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
         os.replace(draft, self.path / RECORD)
         for kind, fingerprint in self.links.items():
             if kind in wanted and fingerprint != wanted[kind]:
-                (self.path / kind).unlink()
+                remove(self.path / kind)
 
     def link(self, kind: str, fingerprint: str) -> None:
         """Points ``<run>/<kind>`` at the store, replacing an older link in one step."""
         link = self.path / kind
-        if link.exists() and not link.is_symlink():
+        if link.exists() and target_of(link) is None:
             raise ArtifactError(link, expected="a link into the store", got="a file or folder", fix="move it away")
-        draft = self.path / f".{kind}.{os.getpid()}"
-        draft.unlink(missing_ok=True)
-        draft.symlink_to(Path("..") / STORE / kind / fingerprint, target_is_directory=True)
-        os.replace(draft, link)
+        point(link, Path("..") / STORE / kind / fingerprint)
 
 
 def inherited(overrides: Sequence[str]) -> list[str]:

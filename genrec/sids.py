@@ -151,7 +151,7 @@ class SIDTable:
         if self.streams:
             streams = {name: _column(stream.codes) for name, stream in self.streams.items()}
             pl.DataFrame(streams).write_parquet(folder / STREAMS_FILE)
-        (folder / LAYOUT_FILE).write_text(json.dumps(self.facts(), indent=2))
+        (folder / LAYOUT_FILE).write_text(json.dumps(self.facts(), indent=2), encoding="utf-8")
 
     def facts(self) -> dict[str, Any]:
         """What the manifest and the model card say of this table."""
@@ -173,7 +173,7 @@ class SIDTable:
             ArtifactError: when a file is missing or the codes do not match the recorded hash.
         """
         try:
-            facts = json.loads((folder / LAYOUT_FILE).read_text())
+            facts = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))
             frame = pl.read_parquet(folder / TABLE_FILE).sort(ITEM_IDX)
             beside = pl.read_parquet(folder / STREAMS_FILE) if "streams" in facts else pl.DataFrame()
         except FileNotFoundError as error:

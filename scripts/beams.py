@@ -121,7 +121,7 @@ def main() -> None:
         print(f"{beams:>10} {own['ndcg']:9.5f} {own['recall']:9.5f} {loss:8.2%} {same:9.2%} {speed:8.0f}", flush=True)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "beams.html").write_text(page(options.run.name, len(judge.users), found))
+        (options.out / "beams.html").write_text(page(options.run.name, len(judge.users), found), encoding="utf-8")
     if "50" in found:
         print(f"50 beams lose {1 - found['50']['ndcg'] / found['exact']['ndcg']:.2%} of NDCG@10")
 

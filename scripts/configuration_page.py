@@ -40,7 +40,7 @@ def page() -> str:
 
 
 def _top_level() -> str:
-    text = (conf_folder() / "config.yaml").read_text()
+    text = (conf_folder() / "config.yaml").read_text(encoding="utf-8")
     return text[re.search(r"^name:", text, re.MULTILINE).start() :]  # type: ignore[union-attr]
 
 
@@ -51,7 +51,7 @@ def _default(group: str) -> str | None:
 
 def _comment(file: Path) -> Iterator[str]:
     """The comment that opens the file, the command lines in it as code."""
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("# @package"):
             continue
         if not line.startswith("# "):
@@ -60,7 +60,7 @@ def _comment(file: Path) -> Iterator[str]:
 
 
 def _body(file: Path) -> str:
-    return "\n".join(line for line in file.read_text().splitlines() if not line.startswith("# "))
+    return "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("# "))
 
 
 def _component(node: Any) -> str:

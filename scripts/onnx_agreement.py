@@ -44,7 +44,7 @@ def compared(bundle: Path, histories: Sequence[Sequence[str]]) -> dict[str, Any]
     Raises:
         ConfigError: for a bundle that does not decode by beams.
     """
-    decoding = json.loads((bundle / "bundle.json").read_text())["config"]["decoding"]
+    decoding = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["config"]["decoding"]
     if not decoding["_target_"].endswith(".TrieBeam"):
         expected, fix = "a bundle with decoding=trie_beam", "export it so"
         raise ConfigError(str(bundle), expected=expected, got=decoding["_target_"], fix=fix)

@@ -23,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
-CLAIMS = json.loads((ROWS / "claims.json").read_text())  # class of a generator -> paper, and what it claims
+CLAIMS = json.loads((ROWS / "claims.json").read_text(encoding="utf-8"))  # class of a generator -> paper, and what it claims
 SPEED = re.compile(r"round \d+/\d+: .* ([\d,]+) targets/s")  # as training prints it
 BLOCK = re.compile(r"(<!-- demo: begin -->\n).*?(<!-- demo: end -->)", re.DOTALL)
 RUNTIME = ("seed", "device", "threads")  # of the configuration: change no figure, or only as seeds do
@@ -272,7 +272,10 @@ def _line(*cells: str) -> str:
 
 def read_rows(folder: Path = ROWS) -> dict[str, list[Row]]:
     """Data -> rows, by file name."""
-    return {file.stem: [json.loads(line) for line in file.read_text().splitlines()] for file in sorted(folder.glob("*.jsonl"))}
+    return {
+        file.stem: [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for file in sorted(folder.glob("*.jsonl"))
+    }
 
 
 def main() -> None:
@@ -290,10 +293,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "add":
         ROWS.mkdir(exist_ok=True)
-        peer = json.loads(options.peer.read_text()) if options.peer else None
-        log = options.log.read_text() if options.log else ""
+        peer = json.loads(options.peer.read_text(encoding="utf-8")) if options.peer else None
+        log = options.log.read_text(encoding="utf-8") if options.log else ""
         row = row_of(options.run, note=options.note, minutes=options.minutes, peer=peer, log=log)
-        with (ROWS / f"{options.data}.jsonl").open("a") as file:
+        with (ROWS / f"{options.data}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     rows = read_rows()
     PAGE.write_text(page(rows), encoding="utf-8")

@@ -32,19 +32,19 @@ def exported(folder: Path) -> Path:
 
 def listed_anew(bundle: Path) -> None:
     """Writes the manifest of a bundle's files as they are now."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     files = [path for path in sorted(bundle.rglob("*")) if path.is_file() and path != bundle / "manifest.json"]
     manifest["files"] = {
         path.relative_to(bundle).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in files
     }
-    (bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
+    (bundle / "manifest.json").write_text(json.dumps(sealed(manifest)), encoding="utf-8")
 
 
 def rewritten(source: Path, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """A copy of a bundle, whole, with another bundle.json."""
     shutil.copytree(source, target)
-    bundle = json.loads((target / "bundle.json").read_text())
+    bundle = json.loads((target / "bundle.json").read_text(encoding="utf-8"))
     change(bundle)
-    (target / "bundle.json").write_text(json.dumps(bundle))
+    (target / "bundle.json").write_text(json.dumps(bundle), encoding="utf-8")
     listed_anew(target)
     return target

@@ -112,4 +112,4 @@ def evaluated(
 
 
 def metrics_of(artifact: Artifact) -> dict[str, Any]:
-    return json.loads((artifact.path / "metrics.json").read_text())
+    return json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))

@@ -66,7 +66,7 @@ def finished(
             "users": {split: len(values) for split in splits},
             "dataset": {"fingerprint": dataset, "num_users": len(values), "num_items": 50},
         }
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         rows = [
             pl.DataFrame({"split": split, "user_id": users, "ndcg@10": tables[split], "recall@10": (tables[split] > 0) * 1.0})
             for split in splits

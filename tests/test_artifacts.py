@@ -24,8 +24,8 @@ from genrec.fingerprints import ContentHashes, digest
 def make(store: Store, fingerprint: str = "f1", kind: str = "thing", content: str = "hello", **more: Any) -> Artifact:
     def build(folder: Path, work: Path) -> dict[str, Any]:
         (folder / "deep").mkdir()
-        (folder / "a.txt").write_text(content)
-        (folder / "deep" / "b.txt").write_text(content * 2)
+        (folder / "a.txt").write_text(content, encoding="utf-8")
+        (folder / "deep" / "b.txt").write_text(content * 2, encoding="utf-8")
         return {"letters": len(content)}
 
     told: dict[str, Any] = {"stage": "verb", "config": {"x": 1}, "inputs": {}} | more
@@ -63,7 +63,7 @@ def test_who_may_read_one_file_may_read_all(tmp_path: Path) -> None:
 def test_made_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make(store, content="first")
-    assert (make(store, content="second").path / "a.txt").read_text() == "first"
+    assert (make(store, content="second").path / "a.txt").read_text(encoding="utf-8") == "first"
 
 
 @pytest.mark.parametrize("damage", ["removed", "longer", "flipped"])
@@ -72,7 +72,7 @@ def test_damage_is_told_with_both_values_and_the_command(tmp_path: Path, damage:
     if damage == "removed":
         file.unlink()
     else:
-        file.write_text("hello!" if damage == "longer" else "jello")
+        file.write_text("hello!" if damage == "longer" else "jello", encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"genrec verb") as caught:
         Store(tmp_path).open("thing", "f1", wanted_by="run")
     assert str(file) in str(caught.value)
@@ -82,7 +82,7 @@ def test_damage_is_told_with_both_values_and_the_command(tmp_path: Path, damage:
 
 def test_a_flipped_byte_needs_the_full_check(tmp_path: Path) -> None:
     made = make(Store(tmp_path))
-    (made.path / "a.txt").write_text("jello")
+    (made.path / "a.txt").write_text("jello", encoding="utf-8")
     made.check()
     with pytest.raises(ArtifactError, match="sha256"):
         made.check(hashes=True)
@@ -90,8 +90,8 @@ def test_a_flipped_byte_needs_the_full_check(tmp_path: Path) -> None:
 
 def test_another_schema_is_told(tmp_path: Path) -> None:
     made = make(Store(tmp_path))
-    manifest = json.loads((made.path / MANIFEST).read_text())
-    (made.path / MANIFEST).write_text(json.dumps(manifest | {"schema": SCHEMA + 7, "genrec": "9.9"}))
+    manifest = json.loads((made.path / MANIFEST).read_text(encoding="utf-8"))
+    (made.path / MANIFEST).write_text(json.dumps(manifest | {"schema": SCHEMA + 7, "genrec": "9.9"}), encoding="utf-8")
     with pytest.raises(ArtifactError, match=rf"schema {SCHEMA + 7} by genrec 9\.9"):
         Artifact(made.path).check()
 
@@ -107,14 +107,14 @@ def test_a_failed_build_leaves_nothing_that_looks_whole_and_keeps_its_checkpoint
     store = Store(tmp_path)
 
     def build(folder: Path, work: Path) -> dict[str, Any]:
-        (folder / "half.txt").write_text("half")
-        (work / "checkpoint").write_text("7")
+        (folder / "half.txt").write_text("half", encoding="utf-8")
+        (work / "checkpoint").write_text("7", encoding="utf-8")
         raise RuntimeError("lost")
 
     with pytest.raises(RuntimeError):
         store.make("thing", "f1", build, stage="verb", config={}, inputs={})
     assert store.find("thing", "f1") is None
-    assert (store.work("thing", "f1") / "checkpoint").read_text() == "7"
+    assert (store.work("thing", "f1") / "checkpoint").read_text(encoding="utf-8") == "7"
 
     made = make(store)
     assert not (made.path / "half.txt").exists()
@@ -123,7 +123,7 @@ def test_a_failed_build_leaves_nothing_that_looks_whole_and_keeps_its_checkpoint
 
 def _make_slowly(root: Path, started: Any) -> None:
     def build(folder: Path, work: Path) -> dict[str, Any]:
-        (folder / "by.txt").write_text(str(os.getpid()))
+        (folder / "by.txt").write_text(str(os.getpid()), encoding="utf-8")
         started.set()
         time.sleep(0.5)
         return {}
@@ -140,7 +140,7 @@ def test_a_second_process_waits_says_so_and_finds_it_made(tmp_path: Path) -> Non
     said: list[str] = []
     made = make(Store(tmp_path), say=said.append)
     process.join()
-    assert (made.path / "by.txt").read_text() == str(process.pid)
+    assert (made.path / "by.txt").read_text(encoding="utf-8") == str(process.pid)
     assert any(str(process.pid) in line for line in said)
 
 
@@ -154,7 +154,7 @@ def test_a_killed_holder_does_not_block(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     made = make(Store(tmp_path))
-    assert (made.path / "a.txt").read_text() == "hello"
+    assert (made.path / "a.txt").read_text(encoding="utf-8") == "hello"
     assert not (made.path / "by.txt").exists()
 
 
@@ -172,17 +172,17 @@ def test_remove_respects_locks(tmp_path: Path) -> None:
 def test_content_hash_ignores_names_and_notices_content(tmp_path: Path) -> None:
     hashes = ContentHashes(tmp_path / "cache" / "hashes.json")
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
-    first.write_text("1,2\n")
-    second.write_text("1,2\n")
+    first.write_text("1,2\n", encoding="utf-8")
+    second.write_text("1,2\n", encoding="utf-8")
     assert hashes.of(first) == hashes.of(second)
-    second.write_text("1,3\n")
+    second.write_text("1,3\n", encoding="utf-8")
     assert hashes.of(first) != hashes.of(second)
 
     folder = tmp_path / "folder"
     (folder / "deep").mkdir(parents=True)
-    (folder / "deep" / "c").write_text("c")
+    (folder / "deep" / "c").write_text("c", encoding="utf-8")
     before = hashes.of(folder)
-    (folder / "deep" / "c").write_text("C!")
+    (folder / "deep" / "c").write_text("C!", encoding="utf-8")
     changed = hashes.of(folder)
     assert before != changed
     folder.rename(tmp_path / "moved")
@@ -191,13 +191,13 @@ def test_content_hash_ignores_names_and_notices_content(tmp_path: Path) -> None:
 
 def test_content_hashes_are_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, cache = tmp_path / "a.csv", tmp_path / "hashes.json"
-    file.write_text("1")
+    file.write_text("1", encoding="utf-8")
     sha = ContentHashes(cache).of(file)
     monkeypatch.setattr("genrec.fingerprints.sha256_file", lambda path: "read again")
     assert ContentHashes(cache).of(file) == sha
     os.utime(file, ns=(1, 1))
     assert ContentHashes(cache).of(file) == "read again"
-    cache.write_text("{not json")
+    cache.write_text("{not json", encoding="utf-8")
     assert ContentHashes(cache).of(file) == "read again"
 
 

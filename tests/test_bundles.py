@@ -175,10 +175,10 @@ def test_files_and_links_that_lead_outside(copy: Path, tmp_path: Path) -> None:
         genrec.load(copy)
     (copy / "items.parquet").unlink()
     shutil.move(tmp_path / "items.parquet", copy / "items.parquet")
-    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     for name in ("../runs.json", str(tmp_path / "runs.json")):
         changed = manifest | {"files": manifest["files"] | {name: {"bytes": 0, "sha256": ""}}}
-        (copy / "manifest.json").write_text(json.dumps(sealed(changed)))
+        (copy / "manifest.json").write_text(json.dumps(sealed(changed)), encoding="utf-8")
         with pytest.raises(ArtifactError, match="inside the bundle"):
             genrec.load(copy)
 
@@ -192,8 +192,8 @@ def test_a_configuration_that_names_a_file_elsewhere(bundle: Path, tmp_path: Pat
 
 
 def test_another_artifact_is_no_bundle(bundle: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(sealed(manifest | {"kind": "generator"})))
+    manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    (copy / "manifest.json").write_text(json.dumps(sealed(manifest | {"kind": "generator"})), encoding="utf-8")
     assert main(["recommend", str(copy), "h.parquet", "out"]) == 2
     assert "expected a bundle, got generator" in capsys.readouterr().err
 

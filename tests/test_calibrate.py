@@ -42,7 +42,7 @@ def calibrated(root: Path, world: Dataset, *overrides: str) -> tuple[dict[str, A
     option = next(option for option in OPTIONS if option.id == "encdec-hybrid")
     generator = scrambled(option.build(SIDS))
     told = {"generator": option.node(), "sids_layout": SIDS.layout, "num_items": SIDS.num_items}
-    (root / "generator" / "config.json").write_text(json.dumps(told))
+    (root / "generator" / "config.json").write_text(json.dumps(told), encoding="utf-8")
     save_file(generator.state_dict(), root / "generator" / "model.safetensors")
     vectors = np.random.default_rng(0).normal(size=(world.num_items, 5)).astype(np.float32)
     save_arrays({"vectors": vectors}, root / "encoder" / "vectors" / "item.safetensors")
@@ -63,7 +63,9 @@ def test_the_scorer_that_knows_the_world_gets_the_weight(tmp_path: Path) -> None
     assert facts["fused"]["ndcg@10"] > max(facts["alone"][name]["ndcg@10"] for name in ("generator", "head", "content"))
     assert facts["users"] == WORLD.num_users
     assert 0 <= facts["missed"] < facts["users"]
-    assert json.loads((tmp_path / "calibration" / "calibration.json").read_text())["weights"] == facts["weights"]
+    assert (
+        json.loads((tmp_path / "calibration" / "calibration.json").read_text(encoding="utf-8"))["weights"] == facts["weights"]
+    )
     assert any(line.startswith("transitions: weight ") for line in said)
     assert any(line.startswith("fused: recall@10 ") for line in said)
 
@@ -114,7 +116,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def metrics_of(run: Run) -> dict[str, Any]:
-    return dict(json.loads((run.artifact("evaluation").path / "metrics.json").read_text()))
+    return dict(json.loads((run.artifact("evaluation").path / "metrics.json").read_text(encoding="utf-8")))
 
 
 def test_every_member_is_told_beside_the_fusion(run: Run) -> None:
@@ -125,7 +127,7 @@ def test_every_member_is_told_beside_the_fusion(run: Run) -> None:
         key = f"{short}/ndcg@10"
         assert best["name"] == max(members, key=lambda name: metrics["members"][name][key])
         assert best["lead"] == pytest.approx(metrics["model"][key] - metrics["members"][best["name"]][key])
-    page = (run.path / "report.html").read_text()
+    page = (run.path / "report.html").read_text(encoding="utf-8")
     assert all(f"{name} alone" in page for name in members)
     assert "its best member" in page
     facts = run.artifact("calibration").facts

@@ -120,7 +120,9 @@ def test_stage_plan_run_ls_show_gc(built: toy_pipeline.Built, capsys: pytest.Cap
     capsys.readouterr()
 
     def evaluation(folder: Path, work: Path) -> dict[str, Any]:
-        (folder / "metrics.json").write_text(json.dumps({"model": {"test/recall@10": 0.125, "test/ndcg@10": 0.0625}}))
+        (folder / "metrics.json").write_text(
+            json.dumps({"model": {"test/recall@10": 0.125, "test/ndcg@10": 0.0625}}), encoding="utf-8"
+        )
         return {}
 
     made = Store(Path("runs/elsewhere")).make("evaluation", "f1", evaluation, stage="evaluate", config={}, inputs={})

@@ -81,7 +81,7 @@ def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "popularity" in told
     assert "The difference is real on test NDCG@10: generator.dim=64 beats generator.dim=128 by" in told
     assert "a true difference of" in told
-    page = Path("out/page.html").read_text()
+    page = Path("out/page.html").read_text(encoding="utf-8")
     for word in ("generator.dim=64 against generator.dim=128", "m,generator.dim=64,seed=2", "bayes bound", "detectable"):
         assert word in page
     assert "<script" not in page
@@ -126,7 +126,7 @@ def test_validation_only(runs: Path, tmp_path: Path) -> None:
     for place in range(2):
         finished(runs, f"v{place}", scores(0.2), settings={"dim": place}, splits=("validation",))
     write_comparison(find_runs(["v0", "v1"]), tmp_path / "page.html")
-    assert "validation NDCG@10" in (tmp_path / "page.html").read_text()
+    assert "validation NDCG@10" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert main(["compare", "v0", "v1"]) == 2
 
 
@@ -134,7 +134,7 @@ def test_a_sweep_ends_with_the_page(runs: Path) -> None:
     made, told = [Run(Path(path)) for path in two_models(runs)], list[str]()
     compare_runs(made, told.append)
     assert told == ["which differences are real: runs/m.compare.html"]
-    assert "generator.dim=64 beats" in (runs / "m.compare.html").read_text()
+    assert "generator.dim=64 beats" in (runs / "m.compare.html").read_text(encoding="utf-8")
     assert len(find_runs([str(path) for path in runs.iterdir() if path.name[0] != "."])) == 6  # as runs/* gives them
     other = Run(finished(runs, "m,dataset=2", scores(0.2), dataset="d2"))
     compare_runs([*made, other], told.append)

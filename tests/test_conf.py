@@ -71,7 +71,7 @@ def test_every_yaml_composes_and_fits_its_signature(group: str, option: str, fil
 
 @pytest.mark.parametrize(("group", "option", "file"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_yaml_says_what_it_is(group: str, option: str, file: Path) -> None:
-    lines = [line for line in file.read_text().splitlines() if line != "# @package _global_"]
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line != "# @package _global_"]
     assert lines[0].startswith("# ")
     assert len(lines[0]) > 12
     if group in OVERLAYS:

@@ -153,18 +153,18 @@ def test_every_mistake_has_its_line(toy: Path, override: str, line: str) -> None
 
 
 def test_a_broken_yaml_is_one_line(toy: Path) -> None:
-    (toy / "conf" / "train" / "broken.yaml").write_text("rate: [1\n")
+    (toy / "conf" / "train" / "broken.yaml").write_text("rate: [1\n", encoding="utf-8")
     (line,) = errors_of("train=broken")
     assert "broken.yaml" in line
 
 
 def test_a_users_file_is_an_option(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(toy)
-    Path("mine.yaml").write_text("_target_: toy_shop.parts.Tokenizer\nnum_levels: 7\n")
+    Path("mine.yaml").write_text("_target_: toy_shop.parts.Tokenizer\nnum_levels: 7\n", encoding="utf-8")
     config = compose(["tokenizer=./mine.yaml"])
     assert config.tree["tokenizer"]["num_levels"] == 7
     assert config.overrides == ("tokenizer=./mine.yaml",)
-    Path("mine.yaml").write_text("num_levels: 7\n")
+    Path("mine.yaml").write_text("num_levels: 7\n", encoding="utf-8")
     (line,) = errors_of("tokenizer=mine.yaml")
     assert line == "tokenizer: expected a component with _target_, got ['num_levels']; choose tokenizer=<option>"
 

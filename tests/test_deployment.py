@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def instructions() -> list[tuple[str, str]]:
     """Of the Dockerfile, in order: (word, the rest)."""
-    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
 
@@ -56,14 +56,16 @@ def test_what_is_installed_is_what_was_tested() -> None:
         words = shlex.split(line)
         assert words[words.index("-c") + 1] == "constraints.txt"
         assert "--no-cache-dir" in words
-    tested = re.search(r"Python (\S+),", (ROOT / "constraints.txt").read_text())
+    tested = re.search(r"Python (\S+),", (ROOT / "constraints.txt").read_text(encoding="utf-8"))
     assert tested is not None
     bases = [rest.split()[0] for name, rest in instructions() if name == "FROM"]
     assert set(bases) == {f"python:{tested[1]}-slim"}
 
 
 def test_what_is_copied_is_sent_and_is_there() -> None:
-    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    rules = [
+        line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+    ]
     sent = {line.removeprefix("!") for line in rules if line.startswith("!")}
     copied = {word for name, rest in instructions() if name == "COPY" and "--from" not in rest for word in rest.split()[:-1]}
     assert rules[0] == "*"
@@ -73,7 +75,7 @@ def test_what_is_copied_is_sent_and_is_there() -> None:
 
 def test_it_starts_the_service() -> None:
     program, verb, *words = json.loads(last("ENTRYPOINT"))
-    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["genrec"]
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["genrec"]
     options = serve_options([*words, *compose["command"]])
     assert (program, verb) == ("genrec", "serve")
     assert options.host == "0.0.0.0"

@@ -54,7 +54,7 @@ def diagnosed(
     sids.save(root / "sids", world.item_ids)
     generator = scrambled(option.build(sids))
     told = {"generator": option.node(), "sids_layout": sids.layout, "num_items": sids.num_items}
-    (root / "generator" / "config.json").write_text(json.dumps(told))
+    (root / "generator" / "config.json").write_text(json.dumps(told), encoding="utf-8")
     save_file(generator.state_dict(), root / "generator" / "model.safetensors")
 
     config = {
@@ -66,7 +66,7 @@ def diagnosed(
     said: list[str] = []
     run = StageRun(config, inputs, root / "diagnosis", root, said.append, Runtime(device="cpu", progress=False))
     facts = STAGE.build(run)
-    return json.loads((root / "diagnosis" / "diagnosis.json").read_text()), facts, said
+    return json.loads((root / "diagnosis" / "diagnosis.json").read_text(encoding="utf-8")), facts, said
 
 
 @pytest.fixture(scope="module", params=BY_ID)

@@ -76,7 +76,7 @@ def test_every_message_has_a_row(module: ModuleType, tmp_path: Path, monkeypatch
     missing = []
     for room in module.ROOMS:
         for file in [ROOT / room] if room.endswith(".py") else sorted((ROOT / room).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS:
                     lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
                     if not any((str(file), line) in made_at for line in lines):

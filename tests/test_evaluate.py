@@ -173,7 +173,7 @@ def test_metrics_json_is_strict_json(walk):
     def refuse(constant):
         raise AssertionError(constant)
 
-    metrics = json.loads((walk.path / "metrics.json").read_text(), parse_constant=refuse)
+    metrics = json.loads((walk.path / "metrics.json").read_text(encoding="utf-8"), parse_constant=refuse)
     assert np.isfinite(list(metrics["model"].values())).all()
 
 

@@ -166,9 +166,9 @@ def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
     assert read_run(run).vectors is None
     assert _dispatch("explore", ["walk"]) == 0
     assert capsys.readouterr().out.strip() == "runs/walk/explorer.html"
-    parsed((tmp_path / "runs/walk/explorer.html").read_text())
+    parsed((tmp_path / "runs/walk/explorer.html").read_text(encoding="utf-8"))
     assert _dispatch("explore", ["walk", "walk", "--out", "pages/two.html"]) == 0
-    page = parsed((tmp_path / "pages/two.html").read_text())
+    page = parsed((tmp_path / "pages/two.html").read_text(encoding="utf-8"))
     assert [attributes.get("class") for _, attributes in page.tags].count("view") == 2
 
 

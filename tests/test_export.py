@@ -158,7 +158,7 @@ def test_empty_and_unknown(exported: dict[str, Exported], generator: str) -> Non
 
 def test_the_tables_of_ids_agree(encdec: Exported) -> None:
     parquet = pl.read_parquet(encdec.path / "sids" / "sids.parquet")
-    rows = [json.loads(line) for line in (encdec.path / "sids" / "sids.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (encdec.path / "sids" / "sids.jsonl").read_text(encoding="utf-8").splitlines()]
     csv = pl.read_csv(encdec.path / "sids" / "sids.csv")
     levels = [column for column in csv.columns if column != "item_id"]
     assert levels == ["code_0", "code_1", "code_2", "code_3"]
@@ -172,7 +172,7 @@ def test_the_tables_of_ids_agree(encdec: Exported) -> None:
 
 def test_items_can_be_given_ids(encdec: Exported) -> None:
     """The encoder and the tokenizer of the bundle give every item the codes it has."""
-    bundle = json.loads((encdec.path / "bundle.json").read_text())
+    bundle = json.loads((encdec.path / "bundle.json").read_text(encoding="utf-8"))
     encoder = instantiate(bundle["config"]["encoder"], "encoder")
     encoder.restore(encdec.path / "encoder" / "fitted")
     tokenizer = instantiate(bundle["config"]["tokenizer"], "tokenizer")
@@ -190,7 +190,7 @@ def test_an_item_scorer_has_no_ids(exported: dict[str, Exported]) -> None:
         *("README.md", "bundle.json", "generator", "items.parquet", "manifest.json")
     ]
     assert repr(recommender).startswith("Recommender(SASRec, 80 items, 0.")
-    assert "Semantic IDs" not in (path / "README.md").read_text()
+    assert "Semantic IDs" not in (path / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_damage_is_seen(encdec: Exported, tmp_path: Path) -> None:
@@ -209,10 +209,10 @@ def test_every_damage_is_seen(encdec: Exported, tmp_path: Path) -> None:
 
 
 def test_the_model_card(encdec: Exported) -> None:
-    card = (encdec.path / "README.md").read_text()
+    card = (encdec.path / "README.md").read_text(encoding="utf-8")
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["license"] == "apache-2.0"
-    bundle = json.loads((encdec.path / "bundle.json").read_text())
+    bundle = json.loads((encdec.path / "bundle.json").read_text(encoding="utf-8"))
     facts = bundle["facts"]
     for told in (
         f"{facts['dataset']['num_interactions']:,} interactions of 150 users with 80 items",
@@ -240,7 +240,9 @@ def test_columns_to_carry() -> None:
 
 
 def test_classes_of_others_need_leave(encdec: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a_shop.py").write_text("from genrec.decoding.trie_beam import TrieBeam\n\n\nclass Mine(TrieBeam): ...\n")
+    (tmp_path / "a_shop.py").write_text(
+        "from genrec.decoding.trie_beam import TrieBeam\n\n\nclass Mine(TrieBeam): ...\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(components, "_allowed", {"genrec"})
     path = rewritten(

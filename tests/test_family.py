@@ -42,6 +42,6 @@ def test_is_better_than_popularity(experiment: str, tmp_path: Path) -> None:
     if experiment == "scientific_lc_rec":
         given.append(f"generator.model={language_model('llama')}")
     run = genrec.run(until="evaluate", overrides=given, quiet=True)
-    figures = json.loads((run.path / "evaluation" / "metrics.json").read_text())
+    figures = json.loads((run.path / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     own, popular = (table["test/ndcg@10"] for table in (figures["model"], figures["floors"]["popularity"]))
     assert own > 1.2 * popular, f"{own:.4f} against {popular:.4f}"

@@ -31,13 +31,13 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_what_the_hub_reads(bundles: tuple[Path, Path]) -> None:
     _, hub = bundles
-    config = json.loads((hub / "config.json").read_text())
+    config = json.loads((hub / "config.json").read_text(encoding="utf-8"))
     assert config["model_type"] == "genrec"
     assert config["architectures"] == ["EncDec"]
     with safe_open(hub / "model.safetensors", framework="np") as weights:
         learned = [name for name in weights.keys() if not name.endswith("gate")]  # noqa: SIM118  no mapping
         assert sum(weights.get_tensor(name).size for name in learned) == config["num_weights"]
-    _, front, _ = (hub / "README.md").read_text().split("---\n", 2)
+    _, front, _ = (hub / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "genrec"
     assert not (hub / "generator").exists()
 

@@ -60,10 +60,12 @@ def bundle_of(folder: Path, generator: EncDec, trie: PrefixTrie, *, exclude_seen
     """What the example reads of a bundle."""
     write_onnx(generator, trie, folder / "onnx")
     facts = {"max_history_len": generator.max_history_len, "normalization": generator.normalization}
-    (folder / "bundle.json").write_text(json.dumps({"facts": {"generator": facts}, "exclude_seen": exclude_seen}))
+    (folder / "bundle.json").write_text(
+        json.dumps({"facts": {"generator": facts}, "exclude_seen": exclude_seen}), encoding="utf-8"
+    )
     (folder / "sids").mkdir()
     lines = [json.dumps({"item_id": f"i{item}"}) for item in range(trie.num_items)]
-    (folder / "sids" / "sids.jsonl").write_text("\n".join(lines))
+    (folder / "sids" / "sids.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
 

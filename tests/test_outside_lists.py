@@ -94,12 +94,12 @@ def test_only_prepare_and_evaluate_run_and_the_content_counts(tmp_path):
     file = write(pl.DataFrame(rows, schema=["user_id", "item_id", "score"], orient="row"), tmp_path / "lists.csv")
 
     run = genrec.run(until="evaluate", overrides=[*shop, f"recommendations={file}"], quiet=True)
-    assert set(json.loads((run.path / "run.json").read_text())["wanted"]) == {"dataset", "evaluation"}
+    assert set(json.loads((run.path / "run.json").read_text(encoding="utf-8"))["wanted"]) == {"dataset", "evaluation"}
     assert 0 < run.metrics["model"]["test/recall@5"] < 0.5
 
     file.rename(moved := tmp_path / "moved.csv")
     config = compose([*shop, f"recommendations={moved}"])
     assert [stage.name for stage in needed_stages(config.tree, "evaluate")] == ["prepare", "evaluate"]
     assert [step.action for step in plan(config)] == ["skip", "skip"]
-    moved.write_text(moved.read_text().replace(",1.0\n", ",1.5\n"))
+    moved.write_text(moved.read_text(encoding="utf-8").replace(",1.0\n", ",1.5\n"), encoding="utf-8")
     assert [step.action for step in plan(config)] == ["skip", "run"]

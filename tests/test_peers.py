@@ -167,7 +167,7 @@ def test_script_writes_a_table(name: str, exclude_seen: bool, dataset: Dataset, 
         if exclude_seen:
             assert not histories[str(user)] & set(rows["item_id"])
 
-    facts = json.loads(out.with_suffix(".json").read_text())
+    facts = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     assert facts["users"] == 6
     assert facts["k"] == 10
     assert facts["exclude_seen"] is exclude_seen

@@ -40,7 +40,7 @@ def fingerprints(*overrides: str) -> dict[str, str]:
 def test_runs_in_order_and_then_skips(built: toy_pipeline.Built) -> None:
     made, said = run()
     assert built == ["prepare", "embed", "tokenize", "train"]
-    assert (made.path / "generator" / "out.txt").read_text().startswith("train + apple pear + tokenize")
+    assert (made.path / "generator" / "out.txt").read_text(encoding="utf-8").startswith("train + apple pear + tokenize")
     assert made.kinds == ("dataset", "encoder", "tokenizer", "generator")
     assert any(line.startswith("train: running (never run)") for line in said)
     _, said = run()
@@ -79,16 +79,16 @@ def test_the_plan_says_why_and_runs_nothing(built: toy_pipeline.Built, tmp_path:
         "tokenize": ("run", "config tokenizer.num_levels changed 3 -> 4"),
         "train": ("run", "input tokenizer changed"),
     }
-    (tmp_path / "shop.txt").write_text("cherry")
+    (tmp_path / "shop.txt").write_text("cherry", encoding="utf-8")
     assert actions()["prepare"] == ("run", "content of data.file changed")
     assert actions("data.copies=2")["prepare"][1] == "config data.copies changed 1 -> 2; content of data.file changed"
 
 
 def test_content_counts_and_paths_do_not(built: toy_pipeline.Built, tmp_path: Path) -> None:
     before = fingerprints()
-    (tmp_path / "copy.txt").write_text("apple pear")
+    (tmp_path / "copy.txt").write_text("apple pear", encoding="utf-8")
     assert fingerprints(f"data.file={tmp_path}/copy.txt") == before
-    (tmp_path / "copy.txt").write_text("apple peas")
+    (tmp_path / "copy.txt").write_text("apple peas", encoding="utf-8")
     assert set(fingerprints(f"data.file={tmp_path}/copy.txt").values()).isdisjoint(before.values())
 
 
@@ -130,7 +130,7 @@ def test_an_interrupted_stage_is_resumed_and_finished_ones_are_not_repeated(buil
 def test_a_damaged_input_is_told(built: toy_pipeline.Built) -> None:
     made, _ = run()
     file = made.path / "tokenizer" / "out.txt"
-    file.write_text(file.read_text().swapcase())
+    file.write_text(file.read_text(encoding="utf-8").swapcase(), encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"sha256 .* got sha256 .*genrec tokenize"):
         run("train.epochs=3")
 
@@ -220,7 +220,7 @@ def test_a_mistake_in_any_job_is_told_before_the_first_runs(built: toy_pipeline.
 
 def test_the_record_tells_what_was_wanted(built: toy_pipeline.Built) -> None:
     made, _ = run("seed=5")
-    record = json.loads((made.path / "run.json").read_text())
+    record = json.loads((made.path / "run.json").read_text(encoding="utf-8"))
     assert record["overrides"] == ["seed=5"]
     assert record["config"]["tokenizer"]["seed"] == 5
     assert record["wanted"] == made.links

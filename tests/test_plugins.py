@@ -39,11 +39,14 @@ def fair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     package = tmp_path / "fun_fair"
     (package / "conf" / "data").mkdir(parents=True)
     (package / "conf" / "experiment").mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "carousel.py").write_text(SOURCE)
-    (package / "conf" / "data" / "carousel.yaml").write_text("# A toy.\n_target_: fun_fair.carousel.Carousel\nusers: 11\n")
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "carousel.py").write_text(SOURCE, encoding="utf-8")
+    (package / "conf" / "data" / "carousel.yaml").write_text(
+        "# A toy.\n_target_: fun_fair.carousel.Carousel\nusers: 11\n", encoding="utf-8"
+    )
     (package / "conf" / "experiment" / "ride.yaml").write_text(
-        "# @package _global_\n# genrec run experiment=ride\ndefaults:\n  - override /data: carousel\nname: ride\n"
+        "# @package _global_\n# genrec run experiment=ride\ndefaults:\n  - override /data: carousel\nname: ride\n",
+        encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(components, "_allowed", {"genrec"})

@@ -40,8 +40,8 @@ def lines(*rows: dict[str, Any], start: str = "| **shop**") -> list[str]:
 
 
 def test_the_pages_are_up_to_date() -> None:
-    rows, readme = results.read_rows(), (ROOT / "README.md").read_text()
-    assert (ROOT / "RESULTS.md").read_text() == results.page(rows), "run `make docs`"
+    rows, readme = results.read_rows(), (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == results.page(rows), "run `make docs`"
     assert results.BLOCK.search(readme)
     assert readme == results.readme(readme, rows), "run `make docs`"
 

@@ -68,7 +68,7 @@ def test_lists_are_those_of_the_recommender(
     with pytest.warns(UserWarning, match="'i40'"):
         expected = Recommender(shop(40)).recommend(table(), 5, only=SETTINGS.only, steer=SETTINGS.steer)
     assert_frame_equal(lists(tmp_path / "out"), expected.sort("user_id", "rank"))
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert len(manifest["files"]) == len(parts(tmp_path / "out")) == 5
     assert manifest["users"] == table()["user_id"].n_unique()
     assert manifest["unknown"] == table().filter(item_id="i40").height > 0
@@ -183,7 +183,7 @@ def test_refusals(tmp_path: Path, histories: Path) -> None:
         made(histories, strange)
     with pytest.raises(DataError, match="got nothing there"):
         made(tmp_path / "nowhere.parquet", tmp_path / "out")
-    (text := tmp_path / "h.csv").write_text("user_id,item_id\n1,2\n")
+    (text := tmp_path / "h.csv").write_text("user_id,item_id\n1,2\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"h\.csv: expected parquet"):
         made(text, tmp_path / "out")
     with pytest.raises(ConfigError, match="got prise"):

@@ -24,7 +24,7 @@ def values(parameter: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize("pick", [0, -1])
 def test_the_wandb_sweep_is_a_command_of_genrec(pick: int, tmp_path: Path) -> None:
-    sweep = yaml.safe_load((SWEEPS / "wandb.yaml").read_text())
+    sweep = yaml.safe_load((SWEEPS / "wandb.yaml").read_text(encoding="utf-8"))
     assert sweep["metric"] == {"name": "val/ndcg@10", "goal": "maximize"}
     assert sweep["method"] in ("grid", "random", "bayes")
     tried = [f"{key}={values(parameter)[pick]}" for key, parameter in sweep["parameters"].items()]
@@ -64,7 +64,7 @@ def test_the_optuna_search_tunes_on_validation(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_grid_of_the_readme_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = (SWEEPS / "README.md").read_text()
+    text = (SWEEPS / "README.md").read_text(encoding="utf-8")
     command = next(part for part in text.split("`") if part.startswith("genrec train -m"))
     assert _dispatch("train", [*command.split()[2:], "--plan", f"paths.runs={tmp_path}"]) == 0
     assert capsys.readouterr().out.count("train      run") == 6

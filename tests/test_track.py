@@ -54,7 +54,7 @@ def run(runs: Path, *overrides: str, until: str = "evaluate") -> tuple[Run, list
 
 def read_csv(folder: Path) -> tuple[dict[str, float], dict[Point, float]]:
     def rows(name: str) -> list[dict[str, str]]:
-        with (folder / "csv" / f"{name}.csv").open(newline="") as stream:
+        with (folder / "csv" / f"{name}.csv").open(newline="", encoding="utf-8") as stream:
             return list(csv.DictReader(stream))
 
     curves = {
@@ -119,7 +119,7 @@ def test_every_tracker_holds_the_figures_of_metrics_json_and_the_curves_of_train
     for logger in LOGGERS:  # the first one trains; for the others everything is up to date
         made, said = run(runs, "name=same", f"logger={logger}")
         assert not [line for line in said if "WARNING: the tracker" in line]
-    metrics, history = made.metrics, json.loads((made.path / "generator" / "history.json").read_text())
+    metrics, history = made.metrics, json.loads((made.path / "generator" / "history.json").read_text(encoding="utf-8"))
     final = dict(metrics["model"])
     final |= {f"floors/{name}/{key}": value for name, row in metrics["floors"].items() for key, value in row.items()}
     final |= {f"bounds/{name}/{key}": value for name, row in metrics["bounds"].items() for key, value in row.items()}
@@ -258,7 +258,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def artifact(folder: Path, kind: str) -> Artifact:
     folder.mkdir(parents=True)
     (folder / "big.bin").write_bytes(b"x" * 2000)
-    (folder / "small.txt").write_text("hello")
+    (folder / "small.txt").write_text("hello", encoding="utf-8")
     files = {"big.bin": {"bytes": 2000}, "small.txt": {"bytes": 5}}
     told = {
         "schema": 1,
@@ -270,7 +270,7 @@ def artifact(folder: Path, kind: str) -> Artifact:
         "genrec": "0",
         "files": files,
     }
-    (folder / "manifest.json").write_text(json.dumps(told))
+    (folder / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
     return Artifact(folder)
 
 

@@ -141,17 +141,19 @@ def write(root: Path) -> Path:
     """Writes the package and its configuration; returns the configuration's folder."""
     package, conf = root / "toy_shop", root / "conf"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "parts.py").write_text(PARTS)
-    (root / "shop.txt").write_text("apple pear")
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "parts.py").write_text(PARTS, encoding="utf-8")
+    (root / "shop.txt").write_text("apple pear", encoding="utf-8")
     for name, text in CONF.items():
         lines, _, target = text.rpartition(":")
         file = conf / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"# A toy.\n{lines.replace('FILE', quoted(root / 'shop.txt'))}_target_: toy_shop.parts.{target}\n")
+        file.write_text(
+            f"# A toy.\n{lines.replace('FILE', quoted(root / 'shop.txt'))}_target_: toy_shop.parts.{target}\n", encoding="utf-8"
+        )
     (conf / "experiment").mkdir()
     (conf / "experiment" / "fruit.yaml").write_text(
-        "# @package _global_\ndefaults:\n  - override /generator: scorer\ntrain: {rate: 0.7}\n"
+        "# @package _global_\ndefaults:\n  - override /generator: scorer\ntrain: {rate: 0.7}\n", encoding="utf-8"
     )
     (conf / "config.yaml").write_text(CONFIG.replace("RUNS", quoted(root / "runs")), encoding="utf-8")
     return conf
@@ -203,14 +205,14 @@ def stages(built: Built) -> dict[str, Stage]:
         def build(run: StageRun) -> dict[str, Any]:
             built.append(name)
             if built.fail_in == name:
-                (run.work / "checkpoint").write_text("half way")
+                (run.work / "checkpoint").write_text("half way", encoding="utf-8")
                 raise RuntimeError(f"{name} fell over")
             assert set(run.config) == set(reads)
             text = instantiate(run.config["data"]).text if name == "prepare" else name
-            parts = [text, *((made.path / "out.txt").read_text() for made in run.inputs.values())]
-            (run.folder / "out.txt").write_text(" + ".join(parts))
-            (run.work / "checkpoint").write_text("half way")
-            (run.folder / "late.txt").write_text(name)
+            parts = [text, *((made.path / "out.txt").read_text(encoding="utf-8") for made in run.inputs.values())]
+            (run.folder / "out.txt").write_text(" + ".join(parts), encoding="utf-8")
+            (run.work / "checkpoint").write_text("half way", encoding="utf-8")
+            (run.folder / "late.txt").write_text(name, encoding="utf-8")
             run.say(f"wrote {len(parts)} parts")
             return {"parts": len(parts)}
 

@@ -71,7 +71,7 @@ def main(options: argparse.Namespace) -> int:
             )
         node |= {"items": options.items, "items_key": items_key}
     lines = _check(node)
-    out.write_text(_yaml(node, source))
+    out.write_text(_yaml(node, source), encoding="utf-8")
     print(f"wrote {out}:")
     for key, column in mapping.items():
         print(f"  {key:<11} <- {column}")

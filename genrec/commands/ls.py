@@ -41,7 +41,7 @@ def _row(run: Run) -> tuple[str, ...]:
 def _model_figures(evaluation: Artifact) -> dict[str, float]:
     """None where there is no evaluation, nor where it is damaged: one bad run hides no other, and `genrec show` says why."""
     try:
-        return dict(json.loads((evaluation.check(hashes=True).path / "metrics.json").read_text())["model"])
+        return dict(json.loads((evaluation.check(hashes=True).path / "metrics.json").read_text(encoding="utf-8"))["model"])
     except (ArtifactError, OSError, KeyError):
         return {}
 

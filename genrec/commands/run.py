@@ -50,7 +50,7 @@ def epilog() -> str:
     for group, options in groups().items():
         lines.append(f"\n  {group}")
         for option, file in options.items():
-            first = file.read_text().partition("\n")[0]
+            first = file.read_text(encoding="utf-8").partition("\n")[0]
             lines.append(f"    {option:<24} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
     lines.append("\n  name=NAME  seed=N  paths.runs=DIR  device=auto|cpu|cuda|cuda:N|mps  precision=auto|fp32|bf16  threads=N")
     lines.append("  plugins=[PACKAGE]  GROUP=./FILE.yaml")

@@ -57,7 +57,7 @@ def verified(path: Path) -> Path:
     """
     record, sha = path.with_name(path.name + ".sha256"), sha256_file(path)
     if record.exists():
-        recorded = (record.read_text().split() or ["(empty)"])[0]
+        recorded = (record.read_text(encoding="utf-8").split() or ["(empty)"])[0]
         if recorded != sha:
             raise DataError(
                 path,
@@ -67,7 +67,7 @@ def verified(path: Path) -> Path:
             )
         return path
     try:
-        record.write_text(f"{sha}  {path.name}\n")
+        record.write_text(f"{sha}  {path.name}\n", encoding="utf-8")
     except OSError:  # a read-only folder: say so, since the next use cannot be checked
         print(f"{path}: sha256 {sha} (not recorded: {record.parent} is read-only)", file=sys.stderr)
     return path

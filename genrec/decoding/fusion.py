@@ -118,14 +118,14 @@ class Fusion:
     def save(self, folder: Path) -> None:
         """Writes the weights and the fitted scorers."""
         state = {"weights": self.weights, "smoothings": {name: scorer.smoothing for name, scorer in self.scorers.items()}}
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         for name, scorer in self.scorers.items():
             (folder / name).mkdir()
             scorer.save(folder / name)
 
     def restore(self, folder: Path) -> None:
         """Reads what ``save`` wrote."""
-        state = json.loads((folder / STATE_FILE).read_text())
+        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         self.weights = state["weights"]
         self.active = tuple(self.weights)
         for name, scorer in self.scorers.items():

@@ -84,11 +84,11 @@ class ImageEncoder:
 
     def save(self, folder: Path) -> None:
         state = {"model": self.model, "identity": model_identity(self.model, self.revision)}
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         save_file({"mean": self._mean}, folder / MEAN_FILE)
 
     def restore(self, folder: Path) -> None:
-        state = json.loads((folder / STATE_FILE).read_text())
+        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         if model_identity(self.model, self.revision) != state["identity"]:
             raise DataError(
                 "encoder.model",

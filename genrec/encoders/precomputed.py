@@ -114,8 +114,8 @@ class Precomputed:
         if self.ids.suffix == ".parquet":
             return pl.read_parquet(self.ids)[ITEM_ID].cast(pl.String).to_list()
         if self.ids.suffix == ".json":
-            return [str(item) for item in json.loads(self.ids.read_text())]
-        return self.ids.read_text().splitlines()
+            return [str(item) for item in json.loads(self.ids.read_text(encoding="utf-8"))]
+        return self.ids.read_text(encoding="utf-8").splitlines()
 
     def _check(self, ids: list[str], vectors: np.ndarray) -> None:
         if vectors.ndim != 2 or len(vectors) != len(ids) or len(ids) == 0:

@@ -83,10 +83,10 @@ class SentenceTransformerEncoder:
             "identity": model_identity(self.model, self.revision),
             "columns": self.columns,
         }
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
 
     def restore(self, folder: Path) -> None:
-        state = json.loads((folder / STATE_FILE).read_text())
+        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         self.columns = state["columns"]
         if model_identity(self.model, self.revision) != state["identity"]:
             raise DataError(

@@ -64,12 +64,14 @@ class TfidfSVD:
 
     def save(self, folder: Path) -> None:
         terms = self._vectorizer.get_feature_names_out().tolist()
-        (folder / "vocabulary.json").write_text(json.dumps({"columns": self.columns, "terms": terms}, ensure_ascii=False))
+        (folder / "vocabulary.json").write_text(
+            json.dumps({"columns": self.columns, "terms": terms}, ensure_ascii=False), encoding="utf-8"
+        )
         idf = self._vectorizer.idf_.astype(np.float64)
         save_file({"idf": idf, "components": np.ascontiguousarray(self._components)}, folder / "svd.safetensors")
 
     def restore(self, folder: Path) -> None:
-        state = json.loads((folder / "vocabulary.json").read_text())
+        state = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "svd.safetensors")
         self.columns = state["columns"]
         self._vectorizer = self._new_vectorizer(vocabulary=state["terms"])

@@ -125,7 +125,7 @@ class LanguageModel(nn.Module):
         """Writes what it takes to build the model again, weights aside: its configuration and its tokenizer."""
         self.body.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        (folder / self.SAVED).write_text("The weights are those of the generator.\n")
+        (folder / self.SAVED).write_text("The weights are those of the generator.\n", encoding="utf-8")
 
 
 def _opened(folder: Path, source: str, revision: str | None, saved: str) -> tuple[Any, Any]:

@@ -70,7 +70,7 @@ def report(name: str, artifacts: Mapping[str, Artifact]) -> str:
         artifacts: kind -> artifact; ``dataset`` and ``evaluation`` at least. What others know is told where they are there.
     """
     evaluation, dataset = artifacts["evaluation"].path, Dataset.load(artifacts["dataset"].path)
-    metrics = json.loads((evaluation / "metrics.json").read_text())
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     per_user = pl.read_parquet(evaluation / "per_user.parquet")
     lists = artifacts.get("recommendations", artifacts["evaluation"])  # another program's lists lie with the evaluation
     table = pl.read_parquet(lists.path / "recommendations.parquet")
@@ -106,7 +106,7 @@ def _made(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
     """What the stages before evaluation know of themselves."""
 
     def read(kind: str, file: str) -> Any:
-        return json.loads((artifacts[kind].path / file).read_text()) if kind in artifacts else None
+        return json.loads((artifacts[kind].path / file).read_text(encoding="utf-8")) if kind in artifacts else None
 
     health, history = read("tokenizer", "health.json"), read("generator", "history.json")
     diagnosis = read("diagnosis", "diagnosis.json")

@@ -32,7 +32,7 @@ def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | No
         console: where to; the terminal by default.
     """
     console = console or Console()
-    told = [(name, json.loads((artifact.path / "metrics.json").read_text())) for name, artifact in runs]
+    told = [(name, json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))) for name, artifact in runs]
     groups: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for name, metrics in told:
         groups.setdefault(_title(metrics), []).append((name, metrics))

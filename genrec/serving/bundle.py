@@ -47,7 +47,7 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = ()) -> Catalogue:
             raise ArtifactError(path, expected="a bundle", got=artifact.kind, fix="`genrec export` makes one of a run")
         _check_closed(path, artifact.manifest["files"])
         artifact.check(hashes=True)
-        return _opened(path, understood(json.loads((path / BUNDLE_FILE).read_text()), path / BUNDLE_FILE))
+        return _opened(path, understood(json.loads((path / BUNDLE_FILE).read_text(encoding="utf-8")), path / BUNDLE_FILE))
 
 
 def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
@@ -76,7 +76,7 @@ def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
         num_trained=trained,
         vectors=vectors,
         intake=BundleIntake(path, bundle, strategy_for) if (path / "tokenizer").is_dir() else None,
-        samples=json.loads((path / SAMPLES_FILE).read_text()) if (path / SAMPLES_FILE).exists() else (),
+        samples=json.loads((path / SAMPLES_FILE).read_text(encoding="utf-8")) if (path / SAMPLES_FILE).exists() else (),
     )
 
 
@@ -91,7 +91,7 @@ def _check_closed(path: Path, files: Mapping[str, Any]) -> None:
 def _check_nodes(path: Path, bundle: Mapping[str, Any]) -> None:
     """Nothing that is built when a bundle opens names a file elsewhere, or would look for one."""
     folder = generator_folder(path)
-    generator = json.loads((folder / CONFIG_FILE).read_text())["generator"]
+    generator = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["generator"]
     outside = external_files(bundle["config"]["decoding"], "decoding")
     if not (folder / SAVED).is_dir():
         outside |= external_files(generator, "generator")

@@ -9,7 +9,6 @@ the number of writes stands in the database and once more in the lock file besid
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -21,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from genrec.errors import ArtifactError
+from genrec.locks import Lock, holder
 from genrec.types import ITEM_ID
 
-JOURNAL_FILE, LOCK_FILE = "journal.sqlite", "lock"
+JOURNAL_FILE, LOCK_FILE, HELD_FILE = "journal.sqlite", "lock", "lock.held"  # LOCK_FILE has the number, HELD_FILE is locked
 _SIGNED = 64  # bytes of the lock file: process and number of writes, always as long, so that no kill leaves half of it
 _SCHEMA = 2  # 1: content only of items that were added, never changed; such journals are brought up to 2 when they are opened
 _COUNT = "CREATE TABLE IF NOT EXISTS writes (number INTEGER NOT NULL)"  # one row; older journals get it when they are opened
@@ -125,7 +125,8 @@ class Journal:
 
     def __init__(self, folder: Path | None) -> None:
         self._where = str(folder or "state_dir")
-        self._lock: int | None
+        self._lock: Lock | None
+        self._folder = folder
         self._lock, known = (None, 0) if folder is None else _locked(folder)
         try:
             self._database, self._writes = self._opened(":memory:" if folder is None else folder / JOURNAL_FILE, known)
@@ -218,9 +219,9 @@ class Journal:
 
     def _sign(self) -> None:
         """Tells the lock file who has it and how much there is; what cannot be told is not checked at the next start."""
-        if self._lock is not None:
-            with suppress(OSError):
-                os.pwrite(self._lock, f"{os.getpid()} {self._writes}".ljust(_SIGNED).encode(), 0)
+        if self._lock is not None and self._folder is not None:
+            with suppress(OSError), open(os.open(self._folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+                file.write(f"{os.getpid()} {self._writes}".ljust(_SIGNED).encode())
 
     def close(self) -> None:
         """Lets another process have it."""
@@ -229,7 +230,7 @@ class Journal:
 
     def _unlock(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.free()
             self._lock = None
 
     @contextmanager
@@ -293,27 +294,20 @@ def _bring_up(database: sqlite3.Connection) -> None:
         database.execute("UPDATE items SET added = ?, checksum = ? WHERE item_id = ?", (row[3], _checksum(*row), item_id))
 
 
-def _locked(folder: Path) -> tuple[int, int]:
+def _locked(folder: Path) -> tuple[Lock, int]:
     """Holds the folder for this process, and reads how many writes there were; the system lets go of it on any death."""
-    handle = None
+    lock, expected = Lock(folder / HELD_FILE), "a state_dir of its own that can be written"
+    fix = "stop that process, or give each its own state_dir"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        signed = _signed(handle)
+        taken = lock.take()
+        if taken:
+            os.close(os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666))
+            signed = (folder / LOCK_FILE).read_bytes()[:_SIGNED].decode(errors="replace").split()
+            return lock, int(signed[1]) if len(signed) > 1 and signed[1].isdecimal() else 0
     except OSError as error:
-        got = str(error)
-        if handle is not None:
-            got = f"one that process {_signed(handle)[0]} is using" if isinstance(error, BlockingIOError) else got
-            os.close(handle)
-        fix = "stop that process, or give each its own state_dir"
-        raise ArtifactError(folder, expected="a state_dir of its own that can be written", got=got, fix=fix) from error
-    return handle, int(signed[1]) if signed[1].isdecimal() else 0
-
-
-def _signed(handle: int) -> list[str]:
-    """Process and number of writes, as a lock file has them."""
-    return [*os.pread(handle, _SIGNED, 0).decode(errors="replace").split(), "unknown", "unknown"][:2]
+        lock.free()
+        raise ArtifactError(folder, expected=expected, got=str(error), fix=fix) from error
+    raise ArtifactError(folder, expected=expected, got=f"one that {holder(folder / HELD_FILE)} is using", fix=fix)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

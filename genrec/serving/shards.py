@@ -11,7 +11,6 @@ input once, a chunk at a time.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -31,6 +30,7 @@ from genrec.data.files import require_columns
 from genrec.dataset import Sequences
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.fingerprints import ContentHashes, sha256_file
+from genrec.locks import Lock, holder
 from genrec.serving.catalogue import HISTORY, Catalogue
 from genrec.serving.histories import read_table
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
@@ -255,7 +255,7 @@ def _total(parts: list[Path]) -> dict[str, Any]:
 
 def _written(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}")
-    draft.write_text(text)
+    draft.write_text(text, encoding="utf-8")
     _moved(draft, path)
 
 
@@ -269,15 +269,14 @@ def _moved(draft: Path, path: Path) -> None:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keeps other processes out of a folder; the system lets go of it on any death."""
-    with open(out / LOCK, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fix = "wait for it, or give another folder"
-            raise ArtifactError(
-                out, expected="a folder of its own", got="one that another process writes to", fix=fix
-            ) from None
+    lock = Lock(out / LOCK)
+    if not lock.take():
+        fix = f"wait for {holder(out / LOCK)}, or give another folder"
+        raise ArtifactError(out, expected="a folder of its own", got="one that another process writes to", fix=fix)
+    try:
         yield
+    finally:
+        lock.free()
 
 
 def _duration(seconds: float) -> str:

@@ -125,7 +125,9 @@ def build(run: StageRun) -> dict[str, Any]:
         "calibration": _calibration(seen, min(TOP, decoder.k), settings.bins),
         "because_of": _because_of(decoder, dataset, split, seen, settings.because_of, rng),
     }
-    (run.folder / DIAGNOSIS_FILE).write_text(json.dumps(diagnosis, indent=1, ensure_ascii=False, allow_nan=False))
+    (run.folder / DIAGNOSIS_FILE).write_text(
+        json.dumps(diagnosis, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+    )
     facts = _facts(diagnosis)
     for line in _told(facts, diagnosis["calibration"]["k"]):
         run.say(line)

@@ -200,7 +200,7 @@ def build(run: StageRun) -> dict[str, Any]:
         },
         "warnings": warnings,
     }
-    (run.folder / "metrics.json").write_text(json.dumps(metrics, indent=2))
+    (run.folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     per_user = [rows.select(pl.lit(split).alias(SPLIT), pl.all()) for split, rows in model.per_user.items()]
     pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
     if lists.source == "file":

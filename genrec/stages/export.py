@@ -109,7 +109,9 @@ def build(run: StageRun) -> dict[str, Any]:
         _write_hub_config(run.folder / CONFIG_FILE)
     settings.of(with_popularity(dataset)).write_parquet(run.folder / ITEMS_FILE)
     if settings.sample_users:
-        (run.folder / SAMPLES_FILE).write_text(json.dumps(sample_histories(dataset, settings.sample_users), ensure_ascii=False))
+        (run.folder / SAMPLES_FILE).write_text(
+            json.dumps(sample_histories(dataset, settings.sample_users), ensure_ascii=False), encoding="utf-8"
+        )
     if "sids" in parts:
         _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, run.folder / "sids")
     if settings.runtime == "onnx":
@@ -128,8 +130,8 @@ def build(run: StageRun) -> dict[str, Any]:
         "facts": {kind: run.inputs[kind].facts for kind in ("dataset", *parts)},
         "source": _source(run.inputs["dataset"]),
     }
-    (run.folder / BUNDLE_FILE).write_text(json.dumps(bundle, indent=2, ensure_ascii=False))
-    (run.folder / CARD_FILE).write_text(model_card(bundle, title=settings.title, license=settings.license))
+    (run.folder / BUNDLE_FILE).write_text(json.dumps(bundle, indent=2, ensure_ascii=False), encoding="utf-8")
+    (run.folder / CARD_FILE).write_text(model_card(bundle, title=settings.title, license=settings.license), encoding="utf-8")
 
     size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
     run.say(f"{', '.join(parts)} and {dataset.num_items:,} items in {size / 1e6:,.1f} MB; open it with genrec.load")
@@ -166,9 +168,9 @@ def _write_sids(sids: SIDTable, item_ids: pl.Series, folder: Path) -> None:
 
 def _write_hub_config(file: Path) -> None:
     """Adds to the generator's own configuration what the hub shows."""
-    config = json.loads(file.read_text())
+    config = json.loads(file.read_text(encoding="utf-8"))
     name = config["generator"][TARGET].rpartition(".")[2]
-    file.write_text(json.dumps({"model_type": "genrec", "architectures": [name], **config}, indent=2))
+    file.write_text(json.dumps({"model_type": "genrec", "architectures": [name], **config}, indent=2), encoding="utf-8")
 
 
 def _write_onnx(parts: Mapping[str, Artifact], folder: Path) -> None:

@@ -45,7 +45,7 @@ class Finished:
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
         Artifact(self.folder).check(hashes=True)
-        return dict(json.loads((self.folder / "metrics.json").read_text()))
+        return dict(json.loads((self.folder / "metrics.json").read_text(encoding="utf-8")))
 
     @cached_property
     def settings(self) -> dict[str, Any]:

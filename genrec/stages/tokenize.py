@@ -65,7 +65,7 @@ def _write(run: StageRun, tokenizer: ItemTokenizer, inputs: TokenizerInputs, cod
         labels={name: numbered(labels)[1] for name, labels in item_labels(inputs.items).items()},
         train=inputs.train,
     )
-    (run.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2))
+    (run.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2), encoding="utf-8")
     for line in (*table(figures), *warnings(figures)):
         run.say(line)
     return {

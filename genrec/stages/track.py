@@ -122,7 +122,7 @@ def flat_settings(config: Config) -> dict[str, Setting]:
 def figures_of(artifact: Artifact) -> dict[str, float]:
     """The figures that an artifact adds to its run's."""
     if artifact.kind == "evaluation":
-        metrics = json.loads((artifact.path / "metrics.json").read_text())
+        metrics = json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))
         named = {
             f"intervals/{key}": dict(zip(("low", "high"), pair, strict=True)) for key, pair in metrics["intervals"].items()
         }
@@ -181,7 +181,7 @@ def _tell_round(tracker: Tracker, row: Mapping[str, float]) -> None:
 
 def _tell_artifact(tracker: Tracker, artifact: Artifact, made: bool, step: int, store: Store) -> None:
     if (history := artifact.path / "history.json").exists():
-        for row in json.loads(history.read_text()):
+        for row in json.loads(history.read_text(encoding="utf-8")):
             _tell_round(tracker, row)
     tracker.figures(figures_of(artifact), step)
     tracker.artifact(artifact, made)

@@ -79,11 +79,13 @@ def build(run: StageRun) -> dict[str, Any]:
         "best": fitted.best,
         "validated_with": {"exclude_seen": exclude_seen},
     }
-    (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
+    (run.folder / CONFIG_FILE).write_text(
+        json.dumps({"generator": run.config["generator"], **facts}, indent=2), encoding="utf-8"
+    )
     history = [
         row | {"exclude_seen": exclude_seen} for row in fitted.history
     ]  # the rule that its val/ figures were measured by
-    (run.folder / HISTORY_FILE).write_text(json.dumps(history, indent=2))
+    (run.folder / HISTORY_FILE).write_text(json.dumps(history, indent=2), encoding="utf-8")
     weights = {name: tensor.cpu().contiguous() for name, tensor in generator.state_dict().items()}
     save_file(weights, run.folder / WEIGHTS_FILE)
     if hasattr(generator, "save"):
@@ -116,7 +118,9 @@ def extend(run: StageRun) -> dict[str, Any]:
     shutil.copyfile(folder / HISTORY_FILE, run.folder / HISTORY_FILE)
     if (folder / SAVED).is_dir():
         shutil.copytree(folder / SAVED, run.folder / SAVED)
-    (run.folder / CONFIG_FILE).write_text(json.dumps({"generator": run.config["generator"], **facts}, indent=2))
+    (run.folder / CONFIG_FILE).write_text(
+        json.dumps({"generator": run.config["generator"], **facts}, indent=2), encoding="utf-8"
+    )
     trie = PrefixTrie.build(sids) if sids else None
     open_generator(run.folder, sids, trie, run.inputs.get("encoder"))  # it fits, or nothing is kept
     run.say(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
@@ -142,7 +146,7 @@ def with_later_items(
         later: how many they are.
         item_vectors: of all items, for generators that look at them.
     """
-    node, saved = json.loads((folder / CONFIG_FILE).read_text())["generator"], _saved(folder)
+    node, saved = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["generator"], _saved(folder)
     runtime = {"sids": sids, "trie": trie, "num_items": sids.num_items, "item_vectors": item_vectors, "saved": saved}
     grown = instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
     grown.load_state_dict(_with_rows(generator.state_dict(), type(generator), later), assign=True)
@@ -193,7 +197,7 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None,
     Raises:
         ArtifactError: when the table has another layout, or the weights are not the generator's.
     """
-    config = json.loads((folder / CONFIG_FILE).read_text())
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     if sids is not None and sids.layout != config["sids_layout"]:
         raise ArtifactError(
             folder, expected=f"sids of layout {config['sids_layout']}", got=sids.layout, fix="run `genrec train` on these sids"

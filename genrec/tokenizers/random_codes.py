@@ -52,7 +52,7 @@ class RandomCodes:
 
     def save(self, folder: Path) -> None:
         """Writes the seed: the hash of the fitted state tells draws apart."""
-        (folder / SEED_FILE).write_text(json.dumps({"seed": self.seed}))
+        (folder / SEED_FILE).write_text(json.dumps({"seed": self.seed}), encoding="utf-8")
 
     def restore(self, folder: Path) -> None:
         """Nothing to read: the configuration has the seed."""

@@ -37,7 +37,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 def test_python_gets_the_same_audit(shop: tuple[Path, list[str]]) -> None:
     folder, overrides = shop
     told = genrec.audit(overrides=overrides, quiet=True)
-    assert told["figures"] == json.loads((folder / "runs" / "shop" / "audit.json").read_text())["figures"]
+    assert told["figures"] == json.loads((folder / "runs" / "shop" / "audit.json").read_text(encoding="utf-8"))["figures"]
     assert "the order leaks" in told["verdict"].lower()
 
 
@@ -47,14 +47,14 @@ def test_it_writes_and_prints_a_verdict(shop: tuple[Path, list[str]], capsys: py
     told = capsys.readouterr().out
     run = folder / "runs" / "shop"
     assert told.endswith(f"{run}/audit.json\n{run}/audit.html\n")
-    audit = json.loads((run / "audit.json").read_text())
+    audit = json.loads((run / "audit.json").read_text(encoding="utf-8"))
     assert audit["verdict"] in told
     assert "the order leaks: 100% of the neighbours with equal times" in audit["verdict"].lower()
     for finding in audit["findings"]:
         assert finding["title"].split()[0] in told
     assert audit["dataset"]["order"]["ties"] == "input_order"
 
-    html = (run / "audit.html").read_text()
+    html = (run / "audit.html").read_text(encoding="utf-8")
     page = parsed(html)
     assert not {"script", "link", "img", "iframe"} & {name for name, _ in page.tags}
     anchors = {attributes["href"] for name, attributes in page.tags if name == "a"}
@@ -71,7 +71,7 @@ def test_it_writes_and_prints_a_verdict(shop: tuple[Path, list[str]], capsys: py
 def test_shuffled_ties_take_the_leak_away(shop: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     folder, overrides = shop
     assert main(["audit", *overrides, "order.ties=random", "name=random"]) == 0
-    audit = json.loads((folder / "runs" / "random" / "audit.json").read_text())
+    audit = json.loads((folder / "runs" / "random" / "audit.json").read_text(encoding="utf-8"))
     grades = {finding["key"]: finding["grade"] for finding in audit["findings"]}
     assert grades["ids"] == "fine"
     assert grades["ties"] == "serious"

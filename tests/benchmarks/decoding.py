@@ -313,7 +313,7 @@ def main() -> None:
         tell(way=f"encdec, {one.way}", items=one.num_items, beams=options.beams, batch=1, **one.facts, **times)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "decoding.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (options.out / "decoding.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         plot(steps, options.out / "decoding.html")
     sizes = sorted({items for _, items in steps})
     ratios = {
@@ -342,7 +342,10 @@ def plot(steps: dict[tuple[str, int], np.ndarray], path: Path) -> None:
         for way, kind in (("trie", "model"), ("every step", "bound"), ("scan", "floor"))
     }
     chart = curve_chart("Milliseconds a user, by items in the catalogue", curves)
-    path.write_text(render("Constrained decoding", lead="The cost of a decoded user.", body=section("Catalogue size", chart)))
+    path.write_text(
+        render("Constrained decoding", lead="The cost of a decoded user.", body=section("Catalogue size", chart)),
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

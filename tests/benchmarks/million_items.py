@@ -58,7 +58,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._done.wait(0.2):
-            status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
             self.anonymous = max(self.anonymous, int(status["RssAnon"].split()[0]) / 2**20)
             self.resident = max(self.resident, int(status["VmRSS"].split()[0]) / 2**20)
 

@@ -35,7 +35,7 @@ PAGE, SEED, HISTORY = os.sysconf("SC_PAGE_SIZE"), 0, 9
 
 def resident() -> int:
     gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * PAGE
 
 
 def sids_of(num_items: int, size: int = 256) -> SIDTable:

@@ -262,7 +262,7 @@ def main() -> None:
         print(line, flush=True)
         if options.out:
             options.out.mkdir(parents=True, exist_ok=True)
-            with (options.out / "training.jsonl").open("a") as file:
+            with (options.out / "training.jsonl").open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
     tell("encdec", alone(Case("encdec", **run)))

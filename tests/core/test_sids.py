@@ -68,8 +68,8 @@ def test_save_and_load(tmp_path: Path) -> None:
 
 def test_a_table_of_other_codes_is_refused(tmp_path: Path) -> None:
     sids_of(9).save(tmp_path, list("abcdefghi"))
-    facts = json.loads((tmp_path / LAYOUT_FILE).read_text())
-    (tmp_path / LAYOUT_FILE).write_text(json.dumps(facts | {"table": "0123"}))
+    facts = json.loads((tmp_path / LAYOUT_FILE).read_text(encoding="utf-8"))
+    (tmp_path / LAYOUT_FILE).write_text(json.dumps(facts | {"table": "0123"}), encoding="utf-8")
     with pytest.raises(ArtifactError, match="expected table 0123"):
         SIDTable.load(tmp_path)
     (tmp_path / TABLE_FILE).unlink()

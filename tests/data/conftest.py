@@ -60,7 +60,7 @@ def csv(tmp_path: Path) -> Callable[..., str]:
 
     def write(*lines: str) -> str:
         path = tmp_path / f"table{next(number)}.csv"
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return str(path)
 
     return write

@@ -132,8 +132,8 @@ def test_bad_input(files, settings, told, prepare, tmp_path, monkeypatch):
 
 
 def test_the_good_files_of_the_table_are_good(prepare, tmp_path):
-    (tmp_path / "x.csv").write_text(GOOD)
-    (tmp_path / "i.csv").write_text(ITEMS)
+    (tmp_path / "x.csv").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "i.csv").write_text(ITEMS, encoding="utf-8")
     assert prepare({"interactions": str(tmp_path / "x.csv"), "items": str(tmp_path / "i.csv")}).dataset.num_users == 3
 
 
@@ -174,7 +174,7 @@ UNFIT: list[tuple[str, dict[str, Any], type[Exception], list[str]]] = [
 @pytest.mark.parametrize(("settings", "error", "told"), [case[1:] for case in UNFIT], ids=[case[0] for case in UNFIT])
 def test_settings_that_the_data_cannot_follow(settings, error, told, prepare, tmp_path):
     rows = GOOD.splitlines()
-    (tmp_path / "x.csv").write_text("\n".join([rows[0], *reversed(rows[1:])]))
+    (tmp_path / "x.csv").write_text("\n".join([rows[0], *reversed(rows[1:])]), encoding="utf-8")
     if settings.get("split", {}).get("_target_"):  # the fixture's own split takes no such keys
         settings = {**settings, "split": dict(settings["split"])}
     with pytest.raises(error) as caught:

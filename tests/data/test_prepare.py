@@ -246,11 +246,13 @@ def test_source_notes_and_extra_files_reach_the_dataset(prepare, csv, monkeypatc
     def with_extras(self):
         raw = load(self)
         raw.notes.append(("lines skipped", 3))
-        return type(raw)(raw.interactions, raw.items, raw.notes, {"world.txt": lambda path: path.write_text("parameters")})
+        return type(raw)(
+            raw.interactions, raw.items, raw.notes, {"world.txt": lambda path: path.write_text("parameters", encoding="utf-8")}
+        )
 
     monkeypatch.setattr(Tables, "load", with_extras)
     prepared = prepare({"interactions": csv("user_id,item_id", "u,a", "u,b", "u,c")})
     assert "lines skipped: 3" in prepared.said
     assert prepared.dataset.facts["notes"] == [{"what": "lines skipped", "count": 3}]
     assert prepared.dataset.folder is not None
-    assert (prepared.dataset.folder / "world.txt").read_text() == "parameters"
+    assert (prepared.dataset.folder / "world.txt").read_text(encoding="utf-8") == "parameters"

@@ -103,7 +103,7 @@ def test_amazon_2023(tmp_path):
         "helpful_vote": 0,
         "verified_purchase": True,
     }
-    (tmp_path / "All_Beauty.jsonl").write_text(json.dumps(review) + "\n")  # unpacked by hand
+    (tmp_path / "All_Beauty.jsonl").write_text(json.dumps(review) + "\n", encoding="utf-8")  # unpacked by hand
     product = {
         "main_category": "All Beauty",
         "title": "Brush",
@@ -123,16 +123,18 @@ def test_amazon_2023(tmp_path):
 
 
 def test_amazon_with_fields_missing_or_broken(tmp_path):
-    (tmp_path / "Soap.jsonl").write_text('{"user_id": "a", "asin": "b", "rating": 1, "timestamp": 1}\n')
-    (tmp_path / "meta_Soap.jsonl").write_text('{"parent_asin": "b"}\n{"asin": "c"}\n')
+    (tmp_path / "Soap.jsonl").write_text('{"user_id": "a", "asin": "b", "rating": 1, "timestamp": 1}\n', encoding="utf-8")
+    (tmp_path / "meta_Soap.jsonl").write_text('{"parent_asin": "b"}\n{"asin": "c"}\n', encoding="utf-8")
     source = Amazon(edition=2023, category="Soap", folder=str(tmp_path))
     with pytest.raises(DataError, match=r"Soap.jsonl: expected a column 'parent_asin', got columns user_id, asin"):
         source.load()
     (tmp_path / "Soap.jsonl.sha256").unlink()
-    (tmp_path / "Soap.jsonl").write_text('{"user_id": "a", "parent_asin": "b", "rating": 1, "timestamp": "now"}\n')
+    (tmp_path / "Soap.jsonl").write_text(
+        '{"user_id": "a", "parent_asin": "b", "rating": 1, "timestamp": "now"}\n', encoding="utf-8"
+    )
     with pytest.raises(DataError, match=r"meta_Soap.jsonl, row 2, column parent_asin: expected an id, got None"):
         source.load()
-    (tmp_path / "meta_Soap.jsonl").write_text('{"parent_asin": "b"}\n')
+    (tmp_path / "meta_Soap.jsonl").write_text('{"parent_asin": "b"}\n', encoding="utf-8")
     (tmp_path / "meta_Soap.jsonl.sha256").unlink()
     with pytest.raises(DataError, match=r"Soap.jsonl, row 1, column timestamp: expected a number, got 'now'"):
         canonical(source.load())
@@ -196,8 +198,8 @@ def test_movielens(edition, zipped, tmp_path):
 
 def test_movielens_with_a_broken_line(tmp_path):
     (tmp_path / "ml-1m").mkdir()
-    (tmp_path / "ml-1m" / "ratings.dat").write_text("1::2::3::4\n1:2:3:4\n")
-    (tmp_path / "ml-1m" / "movies.dat").write_text("2::Two::Drama\n")
+    (tmp_path / "ml-1m" / "ratings.dat").write_text("1::2::3::4\n1:2:3:4\n", encoding="utf-8")
+    (tmp_path / "ml-1m" / "movies.dat").write_text("2::Two::Drama\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"ratings.dat, line 2: expected 4 fields separated by '::', got '1:2:3:4'"):
         MovieLens(edition="1m", folder=str(tmp_path)).load()
 
@@ -210,17 +212,17 @@ def test_movielens_with_a_broken_zip(tmp_path):
 
 
 def test_a_download_is_announced_recorded_and_verified(tmp_path, capsys):
-    (tmp_path / "served.txt").write_text("content")
+    (tmp_path / "served.txt").write_text("content", encoding="utf-8")
     url, target = (tmp_path / "served.txt").as_uri(), tmp_path / "data" / "got.txt"
     assert download.public_file(target, url) == target
     told = capsys.readouterr().err
     assert url in told
     assert str(target) in told
     sha = hashlib.sha256(b"content").hexdigest()
-    assert (tmp_path / "data" / "got.txt.sha256").read_text() == f"{sha}  got.txt\n"
+    assert (tmp_path / "data" / "got.txt.sha256").read_text(encoding="utf-8") == f"{sha}  got.txt\n"
     assert download.public_file(target, url) == target
     assert not capsys.readouterr().err  # neither fetched nor announced again
-    target.write_text("changed")
+    target.write_text("changed", encoding="utf-8")
     with pytest.raises(DataError) as caught:
         download.public_file(target, url)
     assert sha in str(caught.value)

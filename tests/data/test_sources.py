@@ -40,9 +40,9 @@ def test_every_table_format_reads_the_same(suffix, tmp_path):
 
 def test_columns_are_mapped_and_the_rest_of_the_items_is_kept(tmp_path):
     (tmp_path / "x.csv").write_text(
-        "who,what,when,kind,stars,w,noise\na,01,2014-01-31,view,4,0.5,?\nb,02,2014-02-01,buy,,1,?\n"
+        "who,what,when,kind,stars,w,noise\na,01,2014-01-31,view,4,0.5,?\nb,02,2014-02-01,buy,,1,?\n", encoding="utf-8"
     )
-    (tmp_path / "i.csv").write_text('title,asin,price\n"One, two",01,3.5\nTwo,02,\n')
+    (tmp_path / "i.csv").write_text('title,asin,price\n"One, two",01,3.5\nTwo,02,\n', encoding="utf-8")
     source = Tables(
         interactions=tmp_path / "x.csv",
         items=tmp_path / "i.csv",
@@ -86,14 +86,14 @@ def test_times_become_seconds(times, tmp_path):
 
 def test_large_text_is_read_in_pieces_of_whole_lines(tmp_path, monkeypatch):
     rows = [{"user_id": f"u{i}", "item_id": "é" * (i % 7)} for i in range(200)]
-    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     monkeypatch.setattr("genrec.data.text_lines.CHUNK_BYTES", 50)
     assert read_table(tmp_path / "x.jsonl", columns=["user_id", "item_id"]).to_dicts() == rows
     pieces = list(text_lines(tmp_path / "x.jsonl"))
     assert len(pieces) > 50
     assert [json.loads(line) for _, lines in pieces for line in lines] == rows
     assert [first for first, _ in pieces] == [1 + sum(len(lines) for _, lines in pieces[:i]) for i in range(len(pieces))]
-    with (tmp_path / "x.jsonl").open("a") as file:
+    with (tmp_path / "x.jsonl").open("a", encoding="utf-8") as file:
         file.write("nothing\n")
     with pytest.raises(DataError, match=r"line 201: expected a json object, got 'nothing'"):
         read_table(tmp_path / "x.jsonl", columns=["user_id"])
@@ -104,7 +104,9 @@ def test_sequences(zipped, tmp_path):
     text = b"1 1 2 3 4\r\n\n2 4 4  5 \n3 1"
     path = tmp_path / ("s.txt.gz" if zipped else "s.txt")
     path.write_bytes(gzip.compress(text) if zipped else text)
-    (tmp_path / "i.jsonl").write_text("".join(json.dumps({"s3rec_item": i, "title": f"t{i}"}) + "\n" for i in range(1, 7)))
+    (tmp_path / "i.jsonl").write_text(
+        "".join(json.dumps({"s3rec_item": i, "title": f"t{i}"}) + "\n" for i in range(1, 7)), encoding="utf-8"
+    )
     raw = canonical(SequenceFile(interactions=path, items=tmp_path / "i.jsonl", items_key="s3rec_item").load())
     got = raw.interactions.group_by("user_id", maintain_order=True).agg("item_id", "position").rows()
     assert got == [("1", ["1", "2", "3", "4"], [0, 1, 2, 3]), ("2", ["4", "4", "5"], [0, 1, 2]), ("3", ["1"], [0])]

@@ -27,7 +27,7 @@ def completed(node: Any, external: dict[str, Any]) -> Any:
 
 @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
 def node(request: pytest.FixtureRequest, external: dict[str, Any]) -> dict[str, Any]:
-    whole: dict[str, Any] = completed(yaml.safe_load(request.param.read_text()), external)
+    whole: dict[str, Any] = completed(yaml.safe_load(request.param.read_text(encoding="utf-8")), external)
     return whole
 
 

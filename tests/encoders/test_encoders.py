@@ -189,7 +189,7 @@ def test_precomputed_is_matched_by_id(kind: str, items: pl.DataFrame, train: Seq
     order = np.random.default_rng(1).permutation(60)
     ids = items["item_id"][order.tolist()]
     path, id_file = tmp_path / f"vectors.{kind}", tmp_path / "ids.txt"
-    id_file.write_text("\n".join(ids))
+    id_file.write_text("\n".join(ids), encoding="utf-8")
     if kind == "npy":
         np.save(path, vectors[order], allow_pickle=False)
     elif kind == "safetensors":
@@ -222,7 +222,7 @@ def test_precomputed_bad_files(items: pl.DataFrame, train: Sequences, tmp_path: 
     with pytest.raises(DataError, match="a column vectors"):
         fit([[1.0]], ["item-000"], column="vectors")
     (tmp_path / "broken.npy").write_bytes(b"nothing")
-    (tmp_path / "ids.txt").write_text("item-000")
+    (tmp_path / "ids.txt").write_text("item-000", encoding="utf-8")
     with pytest.raises(DataError, match=r"broken\.npy"):
         Precomputed(path=tmp_path / "broken.npy", ids=tmp_path / "ids.txt").fit(items, train)
     with pytest.raises(ConfigError, match=r"encoder\.ids"):

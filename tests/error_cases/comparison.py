@@ -27,7 +27,7 @@ def compared(*options: str, users: int = 30, **second: Any) -> Callable[[Scene],
 
 def table(text: str) -> Callable[[Scene], Any]:
     def trigger(scene: Scene) -> Any:
-        (scene.path / "t.csv").write_text(text)
+        (scene.path / "t.csv").write_text(text, encoding="utf-8")
         return _dispatch("check-table", ["t.csv"])
 
     return trigger

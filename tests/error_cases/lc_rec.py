@@ -31,8 +31,8 @@ def without_adapters(scene: Scene) -> Any:
 def without_start(scene: Scene) -> Any:
     """A model whose tokenizer begins no text by itself."""
     folder = shutil.copytree(language_model("llama"), scene.path / "model")
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"bos_token": None}))
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"bos_token": None}), encoding="utf-8")
     return built(model=str(folder), seqrec_prompts=["{history}"])
 
 

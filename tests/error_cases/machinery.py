@@ -45,7 +45,7 @@ def command(*words: str) -> Callable[[Scene], Any]:
 
 def artifact(root: Path, **more: Any) -> Artifact:
     def build(folder: Path, work: Path) -> dict[str, Any]:
-        (folder / "a.txt").write_text("hello")
+        (folder / "a.txt").write_text("hello", encoding="utf-8")
         return {}
 
     return Store(root / "runs" / ".store").make("sids", "f1", build, stage="assign", config={}, inputs=more)
@@ -61,8 +61,8 @@ def damaged(change: Callable[[Path], Any]) -> Callable[[Scene], Any]:
 
 
 def other_schema(folder: Path) -> None:
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"schema": 99}))
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"schema": 99}), encoding="utf-8")
 
 
 def in_the_way(scene: Scene) -> Any:
@@ -72,7 +72,7 @@ def in_the_way(scene: Scene) -> Any:
 
 def written(text: str, *words: str, name: str = "t.csv") -> Callable[[Scene], Any]:
     def trigger(scene: Scene) -> Any:
-        (scene.path / name).write_text(text)
+        (scene.path / name).write_text(text, encoding="utf-8")
         return _dispatch(words[0], words[1:])
 
     return trigger
@@ -80,15 +80,15 @@ def written(text: str, *words: str, name: str = "t.csv") -> Callable[[Scene], An
 
 def nothing_imports_it(scene: Scene) -> Any:
     (scene.path / "lonely").mkdir()
-    (scene.path / "lonely" / "__init__.py").write_text("")
-    (scene.path / "lonely" / "part.py").write_text("import no_such_dependency")
+    (scene.path / "lonely" / "__init__.py").write_text("", encoding="utf-8")
+    (scene.path / "lonely" / "part.py").write_text("import no_such_dependency", encoding="utf-8")
     scene.monkeypatch.syspath_prepend(scene.path)
     scene.monkeypatch.setattr("genrec.components._allowed", {"genrec", "lonely"})
     return component_class({"_target_": "lonely.part.Part"}, "data")
 
 
 def without_target(scene: Scene) -> Any:
-    (scene.path / "mine.yaml").write_text("num_levels: 7\n")
+    (scene.path / "mine.yaml").write_text("num_levels: 7\n", encoding="utf-8")
     return toy("tokenizer=./mine.yaml")(scene)
 
 
@@ -105,14 +105,24 @@ CASES = [
     Case("no artifact", ArtifactError, "nowhere", lambda scene: Artifact(scene.path / "nowhere").check()),
     Case("other schema", ArtifactError, "schema 99", damaged(other_schema)),
     Case("file gone", ArtifactError, "no file", damaged(lambda folder: (folder / "a.txt").unlink())),
-    Case("file longer", ArtifactError, "6 bytes", damaged(lambda folder: (folder / "a.txt").write_text("hello!"))),
+    Case(
+        "file longer",
+        ArtifactError,
+        "6 bytes",
+        damaged(lambda folder: (folder / "a.txt").write_text("hello!", encoding="utf-8")),
+    ),
     Case(
         "byte flipped",
         ArtifactError,
         "got sha256 " + sha256(b"jello").hexdigest(),
-        damaged(lambda folder: (folder / "a.txt").write_text("jello")),
+        damaged(lambda folder: (folder / "a.txt").write_text("jello", encoding="utf-8")),
     ),
-    Case("broken manifest", ArtifactError, "something else", damaged(lambda folder: (folder / MANIFEST).write_text("{"))),
+    Case(
+        "broken manifest",
+        ArtifactError,
+        "something else",
+        damaged(lambda folder: (folder / MANIFEST).write_text("{", encoding="utf-8")),
+    ),
     Case(
         "other input",
         ArtifactError,
@@ -181,7 +191,7 @@ CASES = [
         DataError,
         "x, y",
         lambda scene: (
-            (scene.path / "i.csv").write_text("x,y\n1,2\n"),
+            (scene.path / "i.csv").write_text("x,y\n1,2\n", encoding="utf-8"),
             written(INTERACTIONS, "init", "t.csv", "--items", "i.csv")(scene),
         ),
     ),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from error_cases import Case, Scene
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.locks import Lock
 from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
@@ -61,7 +60,9 @@ def twice(scene: Scene) -> Any:
 
 
 def no_journal(scene: Scene) -> Any:
-    (scene.path / "journal.sqlite").write_text("something else, and long enough to be read as a header of a database" * 20)
+    (scene.path / "journal.sqlite").write_text(
+        "something else, and long enough to be read as a header of a database" * 20, encoding="utf-8"
+    )
     return Journal(scene.path)
 
 
@@ -71,9 +72,9 @@ def opened(bundle: Any, damage: Callable[[Path], Any] = lambda folder: None, kin
     def trigger(scene: Scene) -> Any:
         folder = scene.path / "bundle"
         (folder / "generator").mkdir(parents=True)
-        (folder / "bundle.json").write_text(json.dumps(bundle))
-        (folder / "generator" / "config.json").write_text(json.dumps({"generator": {"_target_": SASREC}}))
-        (folder / "manifest.json").write_text(json.dumps({"kind": kind, "schema": 1, "stage": "export"}))
+        (folder / "bundle.json").write_text(json.dumps(bundle), encoding="utf-8")
+        (folder / "generator" / "config.json").write_text(json.dumps({"generator": {"_target_": SASREC}}), encoding="utf-8")
+        (folder / "manifest.json").write_text(json.dumps({"kind": kind, "schema": 1, "stage": "export"}), encoding="utf-8")
         listed_anew(folder)
         damage(folder)
         return open_catalogue(folder)
@@ -109,8 +110,13 @@ def sharded(
     return trigger
 
 
+HELD: list[Lock] = []
+
+
 def another_writes(out: Path) -> None:
-    fcntl.flock(os.open(out / ".lock", os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)  # for as long as this process lives
+    lock = Lock(out / ".lock")
+    assert lock.take()
+    HELD.append(lock)  # for as long as this process lives
 
 
 ROWS = pl.DataFrame({"user_id": ["u"], "item_id": ["a"]})
@@ -171,7 +177,7 @@ CASES = [
         "lists of something else",
         ConfigError,
         "by genrec None",
-        sharded(ROWS, lambda out: (out / "plan.json").write_text("{}"), k=5),
+        sharded(ROWS, lambda out: (out / "plan.json").write_text("{}", encoding="utf-8"), k=5),
     ),
     Case("two on one folder", ArtifactError, "another process", sharded(ROWS, another_writes)),
     Case("a row of nobody", DataError, "row 1", sharded(ROWS.with_columns(user_id=pl.lit(None, pl.String)))),

@@ -58,7 +58,7 @@ def published(told: object, **settings: Any) -> Callable[[Scene], Any]:
 
     def trigger(scene: Scene) -> Any:
         file = scene.path / "codes.json"
-        file.write_text(json.dumps(told))
+        file.write_text(json.dumps(told), encoding="utf-8")
         return Published(path=file, **settings).fit(items("a", "b"))
 
     return trigger

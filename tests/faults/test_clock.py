@@ -63,13 +63,13 @@ def test_runs_are_the_same(jumping: None, tmp_path: Path, monkeypatch: pytest.Mo
 def test_files_with_dates_of_another_time(tmp_path: Path, ledger: Ledger) -> None:
     """A file that changes and keeps its size and its time of modification, as a clock set back can leave it."""
     file, hashes = tmp_path / "data.csv", ContentHashes(tmp_path / "hashes.json")
-    file.write_text("a,b\n1,1\n")
+    file.write_text("a,b\n1,1\n", encoding="utf-8")
     for number, years in enumerate(itertools.chain(range(-20, 20, 4), range(20, -20, -4))):
         before = hashes.of(file)
         stamp = int((time.time() + years * YEAR) * 1e9)
         os.utime(file, ns=(stamp, stamp))
         ledger.kept("the same content", hashes.of(file) == before)
-        file.write_text(f"a,b\n1,{(number + 2) % 10}\n")
+        file.write_text(f"a,b\n1,{(number + 2) % 10}\n", encoding="utf-8")
         os.utime(file, ns=(stamp, stamp))
         ledger.inject("clock: a changed file with its old date")
         ledger.kept(f"change {number}", hashes.of(file) != before)

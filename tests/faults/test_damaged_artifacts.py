@@ -60,14 +60,16 @@ def test_every_byte_of_a_manifest(toy: Run, ledger: Ledger) -> None:
         ledger.refused("manifest damaged", place, Artifact(file.parent).check, str(file.parent))
     told = json.loads(whole)
     for name in told:
-        file.write_text(json.dumps({key: value for key, value in told.items() if key != name}))
+        file.write_text(json.dumps({key: value for key, value in told.items() if key != name}), encoding="utf-8")
         ledger.refused("manifest damaged", f"without {name}", Artifact(file.parent).check, str(file.parent))
 
 
 def test_manifests_from_before_seals_are_opened(toy: Run) -> None:
     file = (toy.path / "tokenizer").resolve() / MANIFEST
-    old = {key: value for key, value in json.loads(file.read_text()).items() if key != SEAL} | {"schema": UNSEALED}
-    file.write_text(json.dumps(old))
+    old = {key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if key != SEAL} | {
+        "schema": UNSEALED
+    }
+    file.write_text(json.dumps(old), encoding="utf-8")
     assert Artifact(file.parent).check(hashes=True).manifest == old
 
 

@@ -78,5 +78,5 @@ def test_a_journal_from_before_writes_were_counted(killed: Path) -> None:
     with sqlite3.connect(killed / JOURNAL_FILE) as database:
         database.execute("DROP TABLE writes")
     database.close()
-    (killed / LOCK_FILE).write_text("4711")
+    (killed / LOCK_FILE).write_text("4711", encoding="utf-8")
     assert read(killed) == (ITEMS, ["i3", "i50"])

@@ -204,7 +204,7 @@ def test_without_the_package_for_adapters(monkeypatch: pytest.MonkeyPatch) -> No
 def test_sampling_settings_of_the_model_have_no_say(tmp_path: Path) -> None:
     shutil.copytree(language_model("llama"), tmp_path / "base")
     settings = {"do_sample": True, "temperature": 0.01, "top_k": 1, "repetition_penalty": 9.0}
-    (tmp_path / "base" / "generation_config.json").write_text(json.dumps(settings))
+    (tmp_path / "base" / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
     batch = all_targets(HISTORIES, 40)
     plain, warped = LLAMA.build(SIDS), LLAMA.build(SIDS, model=str(tmp_path / "base"))
     for ours, theirs in zip(warped.target_logits(batch).levels, plain.target_logits(batch).levels, strict=True):

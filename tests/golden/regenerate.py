@@ -66,5 +66,5 @@ if __name__ == "__main__":
     wanted = sys.argv[1:] or [option.id for option in OPTIONS]
     for option in (option for option in OPTIONS if option.id in wanted):
         losses = trajectory(option)
-        file_of(option).write_text(json.dumps({"train/loss": losses}, indent=2) + "\n")
+        file_of(option).write_text(json.dumps({"train/loss": losses}, indent=2) + "\n", encoding="utf-8")
         print(f"{option.id}: {losses[0]:.3f} -> {losses[-1]:.3f}")

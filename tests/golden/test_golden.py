@@ -12,6 +12,6 @@ from small_world import OPTIONS, Option
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.id)
 def test_losses_are_the_recorded_ones(option: Option) -> None:
     assert file_of(option).exists(), "run python tests/golden/regenerate.py"
-    recorded = json.loads(file_of(option).read_text())["train/loss"]
+    recorded = json.loads(file_of(option).read_text(encoding="utf-8"))["train/loss"]
     assert len(recorded) == NUM_STEPS
     assert trajectory(option) == pytest.approx(recorded, abs=1e-3)

@@ -34,7 +34,7 @@ def shuffled(context: CollisionContext, order: np.ndarray) -> CollisionContext:
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_policy_is_stable_under_row_shuffles(preset: object) -> None:
     random = np.random.default_rng(0)
-    policy = instantiate(yaml.safe_load(preset.read_text()), "collision")  # type: ignore[attr-defined]
+    policy = instantiate(yaml.safe_load(preset.read_text(encoding="utf-8")), "collision")  # type: ignore[attr-defined]
     codes = random.integers(0, 4, (40, 2)) * [1, 2]
     sizes = (8, 8)  # room for all, but not below every first code
     context = make_context(40, random.random((40, 8)), random.integers(0, 3, 40))
@@ -49,7 +49,7 @@ def test_every_policy_is_stable_under_row_shuffles(preset: object) -> None:
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_later_items_move_nobody_and_find_places_in_any_order(preset: object) -> None:
     random = np.random.default_rng(0)
-    policy = instantiate(yaml.safe_load(preset.read_text()), "collision")  # type: ignore[attr-defined]
+    policy = instantiate(yaml.safe_load(preset.read_text(encoding="utf-8")), "collision")  # type: ignore[attr-defined]
     codes = random.integers(0, 4, (60, 2)) * [1, 2]
     costs, counts = random.random((60, 8)), random.integers(0, 3, 60)
     table = policy.resolve(codes[:40], (8, 8), make_context(40, costs, counts[:40]))

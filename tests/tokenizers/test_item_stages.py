@@ -22,7 +22,7 @@ from genrec.stages.stage import Runtime, Stage, StageRun
 
 
 def preset(group: str, name: str, **changes: Any) -> dict[str, Any]:
-    whole: dict[str, Any] = yaml.safe_load((conf_folder() / group / f"{name}.yaml").read_text())
+    whole: dict[str, Any] = yaml.safe_load((conf_folder() / group / f"{name}.yaml").read_text(encoding="utf-8"))
     return whole | changes
 
 
@@ -68,7 +68,7 @@ def test_from_a_dataset_to_semantic_ids(collision: str, tmp_path: Path) -> None:
         config["tokenizer"]["codebook_size"] = 12
     perform(tokenize.STAGE, config, made, tmp_path)
     codes = np.load(tmp_path / "tokenizer/codes.npy", allow_pickle=False)
-    figures = json.loads((tmp_path / "tokenizer/health.json").read_text())
+    figures = json.loads((tmp_path / "tokenizer/health.json").read_text(encoding="utf-8"))
     assert codes.shape == (70, 2)
     assert [level["size"] for level in figures["levels"]] == made["tokenizer"].facts["sizes"]
     assert figures["prefixes"][1]["relative_error"] < figures["prefixes"][0]["relative_error"] < 1

@@ -40,7 +40,7 @@ SMALL = {
 def codes_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a tokenizer that takes its codes from a file is given."""
     file = tmp_path_factory.mktemp("published") / "codes.json"
-    file.write_text(json.dumps({f"item-{i:04}": [i // 16 % 16, i % 16] for i in range(1000)}))
+    file.write_text(json.dumps({f"item-{i:04}": [i // 16 % 16, i % 16] for i in range(1000)}), encoding="utf-8")
     return str(file)
 
 
@@ -57,7 +57,7 @@ def anchor_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
 def node(request: pytest.FixtureRequest, codes_file: str, anchor_file: str) -> dict[str, Any]:
-    whole: dict[str, Any] = yaml.safe_load(request.param.read_text())
+    whole: dict[str, Any] = yaml.safe_load(request.param.read_text(encoding="utf-8"))
     known = parameters(component_class(whole))
     given = {**SMALL, "path": codes_file, "anchor": anchor_file}
     return whole | {key: value for key, value in given.items() if key in known}

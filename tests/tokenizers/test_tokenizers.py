@@ -163,9 +163,9 @@ def test_published_codes_are_joined_on_the_key_whatever_the_order(form: str, tmp
     codes = {"1": ["<a_10>", "<b_2>"], "0": ["<a_3>", "<b_4>"], "3": ["<a_0>", "<b_0>"], "2": ["<a_5>", "<b_6>"]}
     settings: dict[str, Any] = {"path": tmp_path / "codes.json", "key": "number", "key_offset": 1}
     if form == "object":
-        settings["path"].write_text(json.dumps(codes))
+        settings["path"].write_text(json.dumps(codes), encoding="utf-8")
     elif form == "list":
-        settings["path"].write_text(json.dumps([codes[key] for key in sorted(codes)]))
+        settings["path"].write_text(json.dumps([codes[key] for key in sorted(codes)]), encoding="utf-8")
     elif form == "gzip":
         settings["path"] = tmp_path / "codes.json.gz"
         settings["path"].write_bytes(gzip.compress(json.dumps(codes).encode()))

@@ -38,7 +38,10 @@ def train(root: Path, name: str, option: Option, **settings: Any) -> Path:
     inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs(config)}
     runtime = Runtime(device="cpu", progress=False)
     facts = STAGE.build(StageRun(config, inputs, folders[name], folders[f"{name}.work"], lambda line: None, runtime))
-    assert json.loads((folders[name] / "config.json").read_text()) == {"generator": config["generator"], **facts}
+    assert json.loads((folders[name] / "config.json").read_text(encoding="utf-8")) == {
+        "generator": config["generator"],
+        **facts,
+    }
     return folders[name]
 
 
@@ -50,7 +53,7 @@ def weights(folder: Path, option: Option = HYBRID) -> dict[str, torch.Tensor]:
 def test_warm_start(tmp_path: Path) -> None:
     first = train(tmp_path, "first", HYBRID)
     assert sorted(path.name for path in first.iterdir()) == ["config.json", "history.json", "model.safetensors"]
-    facts = json.loads((first / "config.json").read_text())
+    facts = json.loads((first / "config.json").read_text(encoding="utf-8"))
     assert facts["sids_layout"] == SIDS.layout
     assert facts["targets_per_epoch"] == len(WORLD.train.item_idx)
 

@@ -135,7 +135,7 @@ class _Ids:
 
     def __init__(self, file: Path, key: str) -> None:
         self._file, self._key = file, key
-        known = json.loads(file.read_text()) if file.exists() else {}
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         self._all: dict[str, dict[str, Any]] = {key: {"run": uuid.uuid4().hex[:12], "made": []}, **known}
         self._save()
 
@@ -153,4 +153,4 @@ class _Ids:
         self._save()
 
     def _save(self) -> None:
-        self._file.write_text(json.dumps(self._all, indent=2))
+        self._file.write_text(json.dumps(self._all, indent=2), encoding="utf-8")
