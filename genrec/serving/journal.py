@@ -296,18 +296,18 @@ def _bring_up(database: sqlite3.Connection) -> None:
 
 def _locked(folder: Path) -> tuple[Lock, int]:
     """Holds the folder for this process, and reads how many writes there were; the system lets go of it on any death."""
-    lock, expected = Lock(folder / HELD_FILE), "a state_dir of its own that can be written"
-    fix = "stop that process, or give each its own state_dir"
+    lock = Lock(folder / HELD_FILE)
     try:
-        taken = lock.take()
-        if taken:
+        if lock.take():
             os.close(os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666))
             signed = (folder / LOCK_FILE).read_bytes()[:_SIGNED].decode(errors="replace").split()
             return lock, int(signed[1]) if len(signed) > 1 and signed[1].isdecimal() else 0
+        got = f"one that {holder(folder / HELD_FILE)} is using"
     except OSError as error:
         lock.free()
-        raise ArtifactError(folder, expected=expected, got=str(error), fix=fix) from error
-    raise ArtifactError(folder, expected=expected, got=f"one that {holder(folder / HELD_FILE)} is using", fix=fix)
+        got = str(error)
+    fix = "stop that process, or give each its own state_dir"
+    raise ArtifactError(folder, expected="a state_dir of its own that can be written", got=got, fix=fix)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
