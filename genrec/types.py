@@ -41,6 +41,7 @@ RUNTIME: Final = frozenset(
         "num_items",
         "train_counts",
         "item_vectors",
+        "text_vectors",
         "item_labels",
         "catalog",
         "saved",

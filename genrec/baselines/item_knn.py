@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import numpy as np
 import scipy.sparse as sparse
 
 from genrec.baselines.item_to_item import ItemToItem
-from genrec.baselines.popularity import tie_breaker
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError
 
@@ -18,6 +20,7 @@ class ItemKNN(ItemToItem):
 
     ``score(b | history) = sum over the m-th last items a of decay ** m * co(a, b) / (|a| |b| + shrinkage)``, where ``co``
     counts common users and ``|a|`` is the square root of an item's number of users. An item is not its own neighbour.
+    A setting that is null is chosen on validation.
 
     Args:
         neighbours: similarities kept per item, >= 1; bounds the memory.
@@ -26,32 +29,49 @@ class ItemKNN(ItemToItem):
         shrinkage: in users, >= 0; larger values trust rare items less.
     """
 
-    def __init__(self, *, neighbours: int = 1000, last: int = 10, decay: float = 0.8, shrinkage: float = 0.0) -> None:
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "decay": (0.8, 0.6, 0.4, 0.95),
+        "shrinkage": (0.0, 3.0, 10.0),
+        "last": (10, 3, 20),
+    }
+
+    shrinkage: float
+
+    def __init__(
+        self,
+        *,
+        neighbours: int = 1000,
+        last: int | None = 10,
+        decay: float | None = 0.8,
+        shrinkage: float | None = 0.0,
+    ) -> None:
         super().__init__(last=last, decay=decay)
+        self.settle(shrinkage=shrinkage)
         if neighbours < 1:
             raise ConfigError("neighbours", expected="1 or more", got=neighbours, fix="choose another")
-        if shrinkage < 0:
+        if self.shrinkage < 0:
             raise ConfigError("shrinkage", expected="0 or more", got=shrinkage, fix="choose another")
-        self.neighbours, self.shrinkage = neighbours, shrinkage
+        self.neighbours = neighbours
 
-    def fit(self, dataset: Dataset) -> None:
+    def count(self, dataset: Dataset) -> None:
         train = dataset.train
         shape = (dataset.num_users, dataset.num_items)
         owned = sparse.csr_array((np.ones(len(train.item_idx)), (train.user_idx, train.item_idx)), shape=shape)
         owned.sum_duplicates()
         owned.data[:] = 1.0  # an item had twice is an item had
-        by_item = owned.T.tocsr()
-        norms = np.sqrt(np.diff(by_item.indptr))
-        starts = range(0, dataset.num_items, ROWS_AT_ONCE)
-        chunks = [self._similar(by_item[start : start + ROWS_AT_ONCE], owned, norms, start) for start in starts]
-        self.matrix = sparse.vstack(chunks, format="csr")
-        self.tie_breaker = tie_breaker(dataset)
+        self.owned, self.by_item = owned, owned.T.tocsr()
 
-    def _similar(self, rows: sparse.csr_array, owned: sparse.csr_array, norms: np.ndarray, start: int) -> sparse.csr_array:
-        found = (rows @ owned).tocoo()
-        item, other = found.row + start, found.col
-        values = np.where(item == other, 0.0, found.data / (norms[item] * norms[other] + self.shrinkage))
-        order = np.lexsort((other, -values, found.row))
-        place = np.arange(len(order)) - np.searchsorted(found.row[order], found.row[order])
-        kept = order[(place < self.neighbours) & (values[order] > 0)]
-        return sparse.csr_array((values[kept], (found.row[kept], other[kept])), shape=found.shape)
+    def weighted(self) -> sparse.csr_array:
+        norms = np.sqrt(np.diff(self.by_item.indptr))
+        starts = range(0, self.by_item.shape[0], ROWS_AT_ONCE)
+        chunks = [self._similar(self.by_item[start : start + ROWS_AT_ONCE], norms, start) for start in starts]
+        return sparse.vstack(chunks, format="csr")
+
+    def _similar(self, rows: sparse.csr_array, norms: np.ndarray, start: int) -> sparse.csr_array:
+        common = (rows @ self.owned).tocoo()
+        item, other = common.row + start, common.col
+        values = np.where(item == other, 0.0, common.data / (norms[item] * norms[other] + self.shrinkage))
+        order = np.lexsort((other, -values, common.row))
+        place = np.arange(len(order)) - np.searchsorted(common.row[order], common.row[order])
+        near = order[(place < self.neighbours) & (values[order] > 0)]
+        return sparse.csr_array((values[near], (common.row[near], other[near])), shape=common.shape)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sparse
 
 from genrec.baselines.item_to_item import ItemToItem
-from genrec.baselines.popularity import tie_breaker
+from genrec.baselines.pairs import Pairs
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError
 
@@ -18,6 +19,7 @@ class Transitions(ItemToItem):
 
     ``C[a, b]`` adds ``gap_decay ** (g - 1)`` whenever ``b`` follows ``a`` at a distance of ``g <= window`` events of one user;
     ``score(b | history) = sum over the m-th last items a of decay ** m * n(C[a, b])``. First order: ``window = last = 1``.
+    A setting that is null is chosen on validation.
 
     Args:
         window: largest distance counted, in events, >= 1.
@@ -28,33 +30,42 @@ class Transitions(ItemToItem):
             not outvote the others; ``log`` takes log(1 + C).
     """
 
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "normalization": ("log", "source"),
+        "decay": (0.5, 0.3, 0.7, 0.85),
+        "gap_decay": (0.5, 0.3, 0.7, 0.85),
+        "window": (5, 1, 2, 10),
+        "last": (5, 1, 10, 20),
+    }
+
+    window: int
+    gap_decay: float
+    normalization: str
+
     def __init__(
         self,
         *,
-        window: int = 5,
-        gap_decay: float = 0.5,
-        last: int = 5,
-        decay: float = 0.5,
-        normalization: Literal["source", "log"] = "source",
+        window: int | None = 5,
+        gap_decay: float | None = 0.5,
+        last: int | None = 5,
+        decay: float | None = 0.5,
+        normalization: Literal["source", "log"] | None = "source",
     ) -> None:
         super().__init__(last=last, decay=decay)
-        if window < 1:
+        self.settle(window=window, gap_decay=gap_decay, normalization=normalization)
+        if self.window < 1:
             raise ConfigError("window", expected="1 or more", got=window, fix="choose another")
-        if not 0 < gap_decay <= 1:
+        if not 0 < self.gap_decay <= 1:
             raise ConfigError("gap_decay", expected="a number in (0, 1]", got=gap_decay, fix="choose another")
-        self.window, self.gap_decay, self.normalization = window, gap_decay, normalization
 
-    def fit(self, dataset: Dataset) -> None:
-        train, size = dataset.train, dataset.num_items
-        user, item = train.user_idx, train.item_idx
-        counts = sparse.csr_array((size, size), dtype=np.float64)
-        for gap in range(1, self.window + 1):
-            same = user[:-gap] == user[gap:]
-            pairs = (item[:-gap][same], item[gap:][same])
-            weights = np.full(len(pairs[0]), self.gap_decay ** (gap - 1))
-            counts = counts + sparse.csr_array((weights, pairs), shape=(size, size))
+    def count(self, dataset: Dataset) -> None:
+        windows = (self.window, *(self.grid["window"] if "window" in self.open_settings else ()))
+        self.pairs = Pairs.count(dataset.train, dataset.num_items, max(windows))
+        self.counts = np.maximum(dataset.train_counts, 1)
+
+    def weighted(self) -> sparse.csr_array:
+        counts = self.pairs.weighted(self.window, lambda gap: self.gap_decay ** (gap - 1))
         if self.normalization == "source":
-            counts = sparse.diags_array(1.0 / np.maximum(dataset.train_counts, 1)) @ counts
-        else:
-            counts.data = np.log1p(counts.data)
-        self.matrix, self.tie_breaker = counts.tocsr(), tie_breaker(dataset)
+            return (sparse.diags_array(1.0 / self.counts) @ counts).tocsr()
+        counts.data = np.log1p(counts.data)
+        return counts

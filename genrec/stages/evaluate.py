@@ -3,16 +3,21 @@
 The lists are those of the run's own model, or of ``recommendations=FILE``, whoever wrote it. metrics.json:
 
     model             metric key (``test/recall@10``) -> figure: accuracy at every k, the rest at the headline k
-    floors, bounds    name -> the same; bounds know accuracy only
+    baselines         name -> the same; read also as ``floors``
+    bounds            name -> the same, but accuracy only
+    baseline_settings name -> what was chosen on validation: settings, chosen, val/ndcg@10 of the sample, tried, users, seconds
+    measured          the baseline that stands in the model's place (``evaluate.model``); null: a model
     published         name -> figures of others, as they were given (``evaluate.published``)
     intervals         key -> [low, high] of every figure that is a mean over users; floor_intervals: name -> the same
     best_floor        short split -> name of the floor with the best ndcg, metric key, the model's paired lead, its interval
     members           of a fusion: name -> the figures of each member alone; member_intervals and best_member as of floors
     slices            short split -> entries: slice, name, targets, users, share; rows and intervals: recommender ("model" or a
                       floor) -> recall and ndcg at the headline k (see ``measure_slices``)
-    left_out          figure -> why it could not be counted here
-    rules             what was counted and how; ``source`` is "run" or "file", ``counted`` the number of targets by split
+    left_out          figure, or baseline, -> why it could not be counted here
+    rules             what was counted and how; ``source`` is "run", "file" or "baseline", ``counted`` targets by split
     users, dataset, warnings
+
+per_user.parquet has the model's figures of every user, per_user_baselines.parquet those of the baselines, of users with a hit.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from genrec.components import instantiate
 from genrec.data.demo_world import WORLD_FILE, World
 from genrec.data.targets import target_facts
 from genrec.dataset import Dataset
-from genrec.errors import ConfigError, GenRecError
+from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.metrics.accuracy import accuracy
 from genrec.metrics.categories import AUTO
 from genrec.metrics.comparison import intervals_of, lead_over_best
@@ -42,12 +47,14 @@ from genrec.metrics.slices import slices
 from genrec.pages.terminal import print_comparison as print_comparison
 from genrec.protocols import Floor
 from genrec.stages import assign, recommend
+from genrec.stages.baselines import BEST, baseline_lists, chosen_baselines, text_vectors
 from genrec.stages.evaluated_lists import lists_of_run
 from genrec.stages.ruler import headline_k, held_out, item_facts, known_ks
 from genrec.stages.stage import Stage, StageRun
 from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
 
 Lists = Callable[[Split], pl.DataFrame]
+BASELINES_FILE = "per_user_baselines.parquet"
 METRIC_KEY = re.compile(r"(test|val)/\w+@\d+")
 
 
@@ -55,7 +62,10 @@ class Evaluator:
     """What is counted and compared.
 
     Args:
-        floors: name -> what the model has to beat.
+        floors: baselines by name: what the model has to beat. Their open settings (null) are chosen on validation.
+        model: null: lists of the run, or of a file, are measured. A baseline's name: that one in the model's place; "best": the
+            one that is best on validation. Nothing is trained then.
+        search_users: with a validation target, on whom open settings of baselines are chosen; 0: the first value of each grid.
         ks: list lengths to measure at, each >= 1.
         draws: bootstrap resamples of the users, >= 1.
         seed: of the bootstrap.
@@ -72,6 +82,8 @@ class Evaluator:
         self,
         *,
         floors: Mapping[str, Floor],
+        model: str | None = None,
+        search_users: int = 5000,
         ks: tuple[int, ...] = (1, 5, 10, 20, 50),
         draws: int = 1000,
         seed: int = 0,
@@ -88,6 +100,11 @@ class Evaluator:
         for kind, weight in target_weights.items() if isinstance(target_weights, Mapping) else ():
             if weight < 0:
                 raise ConfigError(f"target_weights.{kind}", expected="0 or more", got=weight, fix="0 makes it no target")
+        if search_users < 0:
+            raise ConfigError("search_users", expected="0 or more", got=search_users, fix="give evaluate.search_users=5000")
+        if model is not None and model not in (BEST, *floors):
+            fix = did_you_mean(model, (BEST, *floors))
+            raise ConfigError("model", expected="best, or one of evaluate.floors", got=model, fix=fix)
         if "model" in floors:
             raise ConfigError("floors", expected="names of floors", got="model", fix="call it otherwise: model is the model")
         for name, figures in (published or {}).items():
@@ -95,6 +112,7 @@ class Evaluator:
                 raise ConfigError(
                     f"published.{name}", expected="metric keys such as test/recall@10", got=wrong[0], fix="write it that way"
                 )
+        self.model, self.search_users = model, search_users
         self.published = {name: dict(figures) for name, figures in (published or {}).items()}
         self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors)
         self.target_weights, self.category, self.slice_columns = target_weights, category, slice_columns
@@ -103,6 +121,8 @@ class Evaluator:
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The lists, and what the run makes anyway that tells how alike items are; only the dataset where a file has the lists."""
+    if config["evaluate"].get("model") is not None:
+        return ("dataset", "encoder")
     if config.get("recommendations") is not None:
         return ("dataset",)
     made = set(recommend.inputs(config))
@@ -112,10 +132,16 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def build(run: StageRun) -> dict[str, Any]:
-    """Writes metrics.json and per_user.parquet (of the model); the lists too when they are not the run's own."""
-    evaluator: Evaluator = instantiate(run.config["evaluate"], "evaluate")
+    """Writes metrics.json, per_user.parquet and per_user_baselines.parquet; the lists too when they are not the run's own."""
+    evaluator: Evaluator = instantiate(run.config["evaluate"], "evaluate", **text_vectors(run))
     dataset = Dataset.load(run.inputs["dataset"].path)
-    lists, repeats = lists_of_run(run, dataset), target_facts(dataset)
+    repeats, settings = target_facts(dataset), instantiate(run.config["recommend"], "recommend")
+    lists = None if evaluator.model else lists_of_run(run, dataset)
+    exclude_seen = lists.exclude_seen if lists else settings.exclude_seen
+    choices, not_fitted = chosen_baselines(
+        run, evaluator.floors, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
+    )
+    lists = lists or baseline_lists(choices, evaluator.model or BEST, dataset, settings)
     ks = known_ks(evaluator.ks, lists, run.say)
     facts, left_out = item_facts(run, dataset, evaluator.category)
     targets = lists.listed_splits(
@@ -137,14 +163,14 @@ def build(run: StageRun) -> dict[str, Any]:
 
     floors: dict[str, Measured] = {}
     popularity = None
-    for name, floor in sorted(evaluator.floors.items(), key=lambda pair: not isinstance(pair[1], Popularity)):
-        start = time.perf_counter()
-        floor.fit(dataset)
+    for name in sorted(choices, key=lambda name: not isinstance(choices[name].baseline, Popularity)):
+        start, floor = time.perf_counter(), choices[name].baseline
         is_popularity = popularity is None and isinstance(floor, Popularity)
         floors[name] = measure(ranked(scores_of(floor), ruler.headline_k), ruler, popularity, is_popularity=is_popularity)
         popularity = floors[name] if is_popularity else popularity
         run.say(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
-    floors = {name: floors[name] for name in evaluator.floors}
+    floors = {name: floors[name] for name in choices}
+    rivals = {name: floor for name, floor in floors.items() if name != lists.baseline}
     model = measure(lists.of, ruler, popularity)
     members = {name: measure(_lists_in(file), ruler, popularity) for name, file in lists.members.items()}
     if popularity is None:
@@ -165,17 +191,20 @@ def build(run: StageRun) -> dict[str, Any]:
     metric = f"ndcg@{ruler.headline_k}"
     metrics: dict[str, Any] = {
         "model": model.means,
-        "floors": {name: floor.means for name, floor in floors.items()},
+        "baselines": (figures := {name: floor.means for name, floor in floors.items()}),
+        "floors": figures,
+        "baseline_settings": {name: choice.facts for name, choice in choices.items()},
+        "measured": lists.baseline,
         "bounds": bounds,
         "published": evaluator.published,
         "intervals": intervals.pop("model"),
         "floor_intervals": intervals,
-        "best_floor": lead_over_best(model, floors, metric, draws=evaluator.draws, seed=evaluator.seed),
+        "best_floor": lead_over_best(model, rivals, metric, draws=evaluator.draws, seed=evaluator.seed),
         "members": {name: member.means for name, member in members.items()},
         "member_intervals": intervals_of(members, draws=evaluator.draws, seed=evaluator.seed) if members else {},
         "best_member": lead_over_best(model, members, metric, draws=evaluator.draws, seed=evaluator.seed),
         "slices": _slices(everybody, ruler, evaluator),
-        "left_out": left_out,
+        "left_out": left_out | not_fitted,
         "rules": {
             "source": lists.source,
             "ks": ks,
@@ -203,10 +232,24 @@ def build(run: StageRun) -> dict[str, Any]:
     (run.folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     per_user = [rows.select(pl.lit(split).alias(SPLIT), pl.all()) for split, rows in model.per_user.items()]
     pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
-    if lists.source == "file":
+    _write_baselines(floors, run.folder / BASELINES_FILE)
+    if lists.source != "run":
         lists.table.write_parquet(run.folder / recommend.TABLE_FILE)
     told = ("best_floor", *(["best_member"] if members else []), "users")
     return {"metrics": metrics["model"], **{key: metrics[key] for key in told}}
+
+
+def _write_baselines(floors: Mapping[str, Measured], file: Path) -> None:
+    """A row for each baseline and user with a hit; who has none has 0 in everything."""
+    tables = [
+        rows.filter(pl.any_horizontal(pl.all().exclude(USER_ID) > 0)).select(
+            pl.lit(split).alias(SPLIT), pl.lit(name).alias("baseline"), pl.all()
+        )
+        for name, floor in floors.items()
+        for split, rows in floor.accuracy.items()
+    ]
+    if tables:
+        pl.concat(tables).write_parquet(file)
 
 
 def _lists_in(file: Path) -> Lists:
@@ -260,7 +303,7 @@ def _slices(everybody: Mapping[str, Measured], ruler: Ruler, evaluator: Evaluato
 STAGE = Stage(
     name="evaluate",
     kind="evaluation",
-    version=2,
+    version=3,
     reads=("evaluate", "recommend", "recommendations"),
     inputs=inputs,
     build=build,

@@ -28,19 +28,21 @@ class EvaluatedLists:
         table: split, user_id, item_id, rank, tie_start, tie_size and perhaps more.
         length: of the longest list.
         exclude_seen: never an item of the user's history.
-        source: "run" or "file".
+        source: "run", "file" or "baseline".
         doubts: what was odd about the file.
         guessed_ties: whether its tie groups were made from equal scores.
         members: name -> the table that each member of a fusion would have made alone.
+        baseline: the one whose lists these are, or None.
     """
 
     table: pl.DataFrame
     length: int
     exclude_seen: bool
-    source: Literal["run", "file"]
+    source: Literal["run", "file", "baseline"]
     doubts: list[str] = field(default_factory=list)
     guessed_ties: bool = False
     members: dict[str, Path] = field(default_factory=dict)
+    baseline: str | None = None
 
     def of(self, split: Split) -> pl.DataFrame:
         """The lists of one split."""

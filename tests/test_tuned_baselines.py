@@ -1,0 +1,112 @@
+"""Baselines in an evaluation: settings chosen on validation and stored, one of them in the model's place."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from genrec.baselines.pair_counts import PairCounts
+from genrec.baselines.search import ValidationSample, choose
+from genrec.baselines.transitions import Transitions
+from genrec.config import compose
+from genrec.errors import ConfigError
+from genrec.stages.pipeline import execute
+from tests.small_evaluation import evaluated, metrics_of, recommended, walks
+
+TARGET = "genrec.baselines.{}"
+OPEN = {
+    "popularity": {"_target_": TARGET.format("popularity.Popularity")},
+    "transitions": {"_target_": TARGET.format("transitions.Transitions"), **dict.fromkeys(Transitions.grid)},
+    "pair_counts": {"_target_": TARGET.format("pair_counts.PairCounts"), **dict.fromkeys(PairCounts.grid)},
+}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return walks(users=200, repeats=True)
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_what_was_chosen_is_stored_and_measured(tmp_path, dataset, exclude_seen):
+    told: list[str] = []
+    lists = recommended(dataset, exclude_seen=exclude_seen)
+    made = evaluated(tmp_path, dataset, lists, exclude_seen=exclude_seen, floors=OPEN, search_users=120, say=told.append)
+    metrics = metrics_of(made)
+    sample = ValidationSample.draw(dataset, exclude_seen=exclude_seen, num_users=120, seed=0)
+    for name, component in (("transitions", Transitions), ("pair_counts", PairCounts)):
+        expected = choose(component(**dict.fromkeys(component.grid)), dataset, sample)
+        stored = metrics["baseline_settings"][name]
+        assert stored["settings"] == expected.settings
+        assert stored["val/ndcg@10"] == pytest.approx(expected.ndcg)
+        assert stored["users"] == 120
+        assert any(line.startswith(f"{name}: {next(iter(expected.settings))} ") for line in told)
+        fixed = evaluated(
+            tmp_path / name,
+            dataset,
+            lists,
+            exclude_seen=exclude_seen,
+            floors={name: {"_target_": OPEN[name]["_target_"], **expected.settings}},
+        )
+        figures = metrics_of(fixed)["floors"][name]
+        assert figures == {key: metrics["floors"][name][key] for key in figures}
+    assert metrics["baselines"] == metrics["floors"]
+
+
+def test_the_users_file_of_the_baselines_has_their_figures(tmp_path, dataset):
+    made = evaluated(tmp_path, dataset, recommended(dataset), floors=OPEN)
+    table = pl.read_parquet(made.path / "per_user_baselines.parquet")
+    metrics = metrics_of(made)
+    for name in OPEN:
+        for split, short in (("test", "test"), ("validation", "val")):
+            rows = table.filter((pl.col("baseline") == name) & (pl.col("split") == split))
+            users = metrics["users"][split]
+            for key in ("recall@10", "ndcg@5", "mrr@10"):
+                assert rows[key].sum() / users == pytest.approx(metrics["floors"][name][f"{short}/{key}"])
+
+
+@pytest.mark.parametrize("model", ["best", "transitions", "pair_counts", "popularity"])
+def test_a_baseline_in_the_models_place(tmp_path, dataset, model):
+    made = evaluated(tmp_path, dataset, pl.DataFrame({"split": []}), floors=OPEN, model=model)
+    metrics = metrics_of(made)
+    name = metrics["measured"]
+    if model == "best":
+        assert name == max(OPEN, key=lambda each: metrics["floors"][each]["val/ndcg@10"])
+    else:
+        assert name == model
+    assert metrics["rules"]["source"] == "baseline"
+    assert {key: metrics["model"][key] for key in metrics["floors"][name]} == pytest.approx(metrics["floors"][name])
+    assert metrics["best_floor"]["test"]["name"] != name, "it is not held against itself"
+    lists = pl.read_parquet(made.path / "recommendations.parquet")
+    assert set(lists["split"]) == {"validation", "test"}
+
+
+def test_what_cannot_be_fitted_is_left_out_and_said(tmp_path, dataset):
+    floors = OPEN | {
+        "linear_text": {"_target_": TARGET.format("linear_text.LinearText")},
+        "ease": {"_target_": TARGET.format("ease.EASE"), "max_items": 3},
+    }
+    told: list[str] = []
+    metrics = metrics_of(evaluated(tmp_path, dataset, recommended(dataset), floors=floors, say=told.append))
+    assert set(metrics["floors"]) == set(OPEN)
+    assert {"linear_text", "ease"} <= set(metrics["left_out"])
+    assert "ease: left out, the catalogue has 30 items, more than max_items = 3" in told
+    with pytest.raises(ConfigError, match="got ease"):
+        evaluated(tmp_path / "b", dataset, recommended(dataset), floors=floors, model="ease")
+
+
+def test_the_baselines_alone_train_nothing(tmp_path):
+    config = compose(
+        [
+            "evaluate=baselines",
+            "data.num_users=120",
+            "data.num_items=240",
+            f"paths.runs={json.dumps(str(tmp_path))}",
+            "name=counted",
+        ]
+    )
+    run = execute(config, say=lambda line: None)
+    assert set(run.kinds) == {"dataset", "encoder", "evaluation"}
+    assert {"linear_text", "ease", "pair_counts", "item_knn", "transitions", "popularity"} == set(run.metrics["floors"])
+    assert (run.path / "report.html").exists()
