@@ -12,20 +12,26 @@ A small language of its own, so that a filter from outside is read and never run
     value   := 'text' | "text" | number | true | false
 
 An item whose value is missing passes no test but ``is null`` (``not`` turns that around, as it does any answer). A column whose
-name is no plain word stands in backquotes.
+name is no plain word stands in backquotes. docs/filters.md says the same for people who write them.
+
+Reading a filter touches no item, and says what passing over the items will cost. Equal tests of a filter are made once.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 from typing import NoReturn
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
+from genrec.deadlines import stop_if_abandoned
 from genrec.errors import ConfigError, did_you_mean
 
 MAX_LENGTH, MAX_DEPTH = 10_000, 50  # of a filter: characters, and parentheses or ``not`` inside one another
@@ -61,12 +67,76 @@ def allowed_items(predicate: str, items: pl.DataFrame) -> Bool[np.ndarray, " ite
     >>> allowed_items('price < 10 and brand in ["OPI", "Essie"]', shop).tolist()
     [True, False, False]
     """
-    test = _Parser(predicate, items).parse()
-    try:
-        return items.select(test.alias("allowed"))["allowed"].to_numpy()
-    except pl.exceptions.PolarsError as error:  # such as an order of values that an enumeration does not have
-        told = str(error).partition("\n")[0]
-        raise ConfigError("filter", expected="tests that fit the columns", got=predicate, fix=f"polars says: {told}") from error
+    return read_filter(predicate, items).passing(items)
+
+
+# Milliseconds of a core for a million items: a comparison, the same with a list of values, and a look into texts or lists (and
+# into each byte of them).
+COMPARE, AMONG, LOOK_INTO, LOOK_AT_BYTE = 1.5, 5.0, 25.0, 1 / 25
+_COMBINE = 0.05  # of putting an answer together with others
+_AT_ONCE = 16  # tests between two looks at whether anybody still waits
+
+
+@dataclass(frozen=True)
+class Junction:
+    """``and``, ``or`` or ``not`` of parts, each the number of a test or a junction."""
+
+    word: str
+    parts: list[int | Junction]
+
+    def of(self, answers: list[pl.Series]) -> pl.Series:
+        """Puts the answers of all tests together."""
+        parts = (answers[part] if isinstance(part, int) else part.of(answers) for part in self.parts)
+        return ~next(parts) if self.word == "not" else reduce(and_ if self.word == "and" else or_, parts)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter that was read.
+
+    Args:
+        text: as it was written.
+        tests: the different ones.
+        tree: how they are put together.
+        cost: of passing over a million items, about milliseconds of a core.
+    """
+
+    text: str
+    tests: tuple[pl.Expr, ...]
+    tree: int | Junction
+    cost: float
+
+    def passing(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
+        """Which items pass.
+
+        Raises:
+            ConfigError: for values that polars cannot compare with a column.
+        """
+        answers: list[pl.Series] = []
+        try:
+            for start in range(0, len(self.tests), _AT_ONCE):
+                stop_if_abandoned()
+                some = self.tests[start : start + _AT_ONCE]
+                answers += items.select(test.alias(str(place)) for place, test in enumerate(some)).get_columns()
+        except pl.exceptions.PolarsError as error:  # such as an order of values that an enumeration does not have
+            told = str(error).partition("\n")[0]
+            raise ConfigError(
+                "filter", expected="tests that fit the columns", got=self.text, fix=f"polars says: {told}"
+            ) from error
+        return (answers[self.tree] if isinstance(self.tree, int) else self.tree.of(answers)).to_numpy()
+
+
+def read_filter(predicate: str, items: pl.DataFrame) -> Filter:
+    """Reads a filter without looking at an item.
+
+    Args:
+        predicate: see above.
+        items: the catalogue.
+
+    Raises:
+        ConfigError: for what cannot be read, unknown columns, and values that do not fit a column.
+    """
+    return _Parser(predicate, items).parse()
 
 
 @dataclass(frozen=True)
@@ -78,39 +148,42 @@ class _Token:
 
 class _Parser:
     def __init__(self, predicate: str, items: pl.DataFrame) -> None:
-        self._text, self._schema, self._next, self._depth = predicate, items.schema, 0, 0
+        self._text, self._items, self._schema, self._next, self._depth = predicate, items, items.schema, 0, 0
+        self._tests: dict[tuple[object, ...], tuple[int, pl.Expr]] = {}
+        self._cost, self._looks, self._sizes = 0.0, 0, dict[str, float]()  # bytes of a value, by column
         if len(predicate) > MAX_LENGTH:
             raise ConfigError(
                 "filter", expected=f"at most {MAX_LENGTH:,} characters", got=f"{len(predicate):,} characters", fix="shorten it"
             )
         self._tokens = list(self._split())
 
-    def parse(self) -> pl.Expr:
-        found = self._either()
+    def parse(self) -> Filter:
+        tree = self._either()
         if self._here.kind != "end":
             self._refuse("and, or, or the end")
-        return found
+        tests = tuple(test for _, test in self._tests.values())
+        return Filter(self._text, tests, tree, self._cost + _COMBINE * self._looks)
 
     # --- the grammar, one method a line ---
 
-    def _either(self) -> pl.Expr:
+    def _either(self) -> int | Junction:
         parts = [self._both()]
         while self._take("or"):
             parts.append(self._both())
-        return parts[0] if len(parts) == 1 else pl.any_horizontal(parts)  # a chain of | costs polars the square of its length
+        return parts[0] if len(parts) == 1 else Junction("or", parts)
 
-    def _both(self) -> pl.Expr:
+    def _both(self) -> int | Junction:
         parts = [self._term()]
         while self._take("and"):
             parts.append(self._term())
-        return parts[0] if len(parts) == 1 else pl.all_horizontal(parts)
+        return parts[0] if len(parts) == 1 else Junction("and", parts)
 
-    def _term(self) -> pl.Expr:
+    def _term(self) -> int | Junction:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             self._refuse(f"at most {MAX_DEPTH} parentheses or nots inside one another")
         if self._take("not"):
-            found = ~self._term()
+            found: int | Junction = Junction("not", [self._term()])
         elif self._take("("):
             found = self._either()
             self._expect(")")
@@ -119,17 +192,22 @@ class _Parser:
         self._depth -= 1
         return found
 
-    def _test(self) -> pl.Expr:
+    def _test(self) -> int:
         if self._here.kind in ("text", "number"):
             value = self._value()
             negated = self._take("not")
             self._expect("in")
-            return self._answer(self._contains(*self._column(), value), negated)
+            name, column = self._column()
+            test = self._contains(name, column, value)
+            if name not in self._sizes:
+                self._sizes[name] = self._items[name].estimated_size() / max(self._items.height, 1)
+            cost = LOOK_INTO + LOOK_AT_BYTE * self._sizes[name]
+            return self._numbered(test, (name, "has", _exact(value)), cost, negated=negated)
         place, (name, column) = self._here.place, self._column()
         if self._take("is"):
             negated = self._take("not")
             self._expect("null")
-            return column.is_not_null() if negated else column.is_null()
+            return self._numbered(column.is_null(), (name, "null"), COMPARE, negated=negated)
         if self._here.shown in ("not", "in"):
             negated = self._take("not")
             self._expect("in")
@@ -138,12 +216,14 @@ class _Parser:
             while self._take(","):
                 values.append(self._fitting(name, self._value()))
             self._expect("]")
-            return self._answer(column.is_in(self._alike(name, values)), negated)
-        comparison = _COMPARISONS.get(self._here.shown)
-        if comparison is None:
+            key = (name, "in", *map(_exact, values))
+            return self._numbered(column.is_in(self._alike(name, values)), key, AMONG, negated=negated)
+        sign = self._here.shown
+        if sign not in _COMPARISONS:
             self._refuse(f"==, !=, <, <=, >, >=, in or is after the column at {place}")
         self._next += 1
-        return self._answer(comparison(column, self._fitting(name, self._value())), negated=False)
+        value = self._fitting(name, self._value())
+        return self._numbered(_COMPARISONS[sign](column, value), (name, sign, _exact(value)), COMPARE)
 
     def _column(self) -> tuple[str, pl.Expr]:
         token = self._here
@@ -181,8 +261,23 @@ class _Parser:
         )
         if not fits:
             self._next -= 1
-            self._refuse(f"a value that fits column {name} ({dtype})")
+            self._refuse(f"a value that fits column {name} ({dtype})", self._why(name, value))
         return value
+
+    def _why(self, name: str, value: Value) -> str:
+        """What to do about a value that does not fit a column."""
+        dtype, fix = self._schema[name], "see docs/filters.md"
+        if dtype == pl.String and isinstance(value, int | float) and not isinstance(value, bool):
+            seen = self._items[name].drop_nulls().head(1).to_list()
+            example = f" such as {seen[0]!r:.40}" if seen else ""
+            return f"{name} holds text{example}: put the value in quotes, or make the column one of numbers in the item table"
+        if dtype.is_numeric() and isinstance(value, str):
+            return f"{name} holds numbers: leave the quotes away"
+        if dtype == pl.List:
+            return f"{name} holds lists: write {json.dumps(value)} in {name}"
+        if dtype == pl.Boolean:
+            return f"{name} holds true and false"
+        return fix
 
     def _alike(self, name: str, values: list[Value]) -> list[Value]:
         """The values as numbers of the column's own kind, which polars wants of lists; without those it cannot hold."""
@@ -206,10 +301,14 @@ class _Parser:
         fitting = "a column of texts or of lists of them" if isinstance(value, str) else "a column of lists of numbers"
         return self._refuse(f"{fitting}; {name} is {dtype}")
 
-    @staticmethod
-    def _answer(test: pl.Expr, negated: bool) -> pl.Expr:
-        """A missing value passes neither the test nor its opposite."""
-        return (~test if negated else test).fill_null(False)
+    def _numbered(self, test: pl.Expr, key: tuple[object, ...], cost: float, *, negated: bool = False) -> int:
+        """The number of a test, the same for equal ones. A missing value passes neither a test nor its opposite."""
+        self._looks += 1
+        key = (*key, negated)
+        if key not in self._tests:
+            self._tests[key] = len(self._tests), (~test if negated else test).fill_null(False)
+            self._cost += cost
+        return self._tests[key][0]
 
     # --- tokens ---
 
@@ -227,7 +326,7 @@ class _Parser:
         if not self._take(shown):
             self._refuse(shown)
 
-    def _refuse(self, expected: str, fix: str = "see the grammar in genrec/decoding/predicate.py") -> NoReturn:
+    def _refuse(self, expected: str, fix: str = "see docs/filters.md") -> NoReturn:
         where = f"filter, character {self._here.place}"
         raise ConfigError(where, expected=expected, got=self._here.shown or "the end", fix=fix)
 
@@ -247,3 +346,8 @@ class _Parser:
             tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
             place = match.end()
         return [*tokens, _Token("end", "", end + 1)]
+
+
+def _exact(value: Value) -> tuple[str, Value]:
+    """Tells true from 1 and 1 from 1.0."""
+    return type(value).__name__, value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +44,7 @@ from genrec.serving.schemas import (
 from genrec.serving.service import Service
 from genrec.serving.wishes import Beams, Likeness, Listing, Reason
 
+_SHORT = 1_000  # characters of filters, which are read in less than a millisecond
 _BEARER = HTTPBearer(auto_error=False, description="the admin token that the service was started with")
 _WRONG: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": told}
@@ -92,6 +93,14 @@ def create_app(
     _add_error_answers(app)
     limits, live, admin = service.limits, service.live, [Depends(_admin_of(token))]
 
+    async def afford(only: str | None, steer: Iterable[str] = ()) -> None:
+        """Refuses filters that would take too long, before anything waits for them; long ones are read beside the loop."""
+        texts = [*steer] if only is None else [only, *steer]
+        if sum(map(len, texts)) > _SHORT:
+            await run_in_threadpool(live.catalogue.table.filters.check_cost, texts, limits.filtering)
+        else:
+            live.catalogue.table.filters.check_cost(texts, limits.filtering)
+
     @app.post("/recommend", response_model=Recommendations, responses=_WRONG)
     async def recommend(body: RecommendBody) -> JSONResponse:
         """The most likely next items of one or many histories."""
@@ -101,6 +110,7 @@ def create_app(
         limits.check("k", "k", body.k)
         limits.check("wishes", "steer", body.steer)
         limits.check("wishes", "quota", body.quota)
+        await afford(body.filter, body.steer)
         entries: list[Any] = body.histories
         if timed := body.times is not None:
             entries = list(zip(body.histories, read_times(body.times, body.histories), strict=True))
@@ -111,6 +121,7 @@ def create_app(
     async def similar(body: SimilarBody) -> JSONResponse:
         """The items most like a given one."""
         limits.check("k", "k", body.k)
+        await afford(body.filter)
         return JSONResponse((await service.ask(Likeness(body.item_id, body.k, body.filter), [None]))[0])
 
     @app.post("/explain", response_model=Explained, responses=_WRONG)
@@ -125,6 +136,7 @@ def create_app(
         limits.check("history_len", "history", body.history)
         limits.check("k", "k", body.k)
         limits.check("wishes", "steer", body.steer)
+        await afford(body.filter, body.steer)
         wish = Beams(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()))
         return JSONResponse((await service.ask(wish, [body.history]))[0])
 

@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float32, Int64
 
-from genrec.decoding.predicate import allowed_items
+from genrec.deadlines import stop_if_abandoned
 from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.serving.filters import Filters
 from genrec.serving.new_items import ItemRows
 from genrec.sids import SIDTable
 from genrec.stages.export import POPULARITY, sid_frame
@@ -144,15 +145,21 @@ class ItemTable:
             columns.append(pl.concat([frame[name], said.frame[name]]).gather(place))
         return ItemTable(pl.DataFrame(columns), self.sids), [row for row, is_new in zip(rows, changed, strict=True) if is_new]
 
+    @cached_property
+    def filters(self) -> Filters:
+        """What passes which filter."""
+        return Filters(self.described)
+
     def passing(self, only: str) -> Bool[np.ndarray, " items"]:
-        """Which items pass a filter."""
-        return allowed_items(only, self.described)
+        """Which items pass a filter; not to be written to."""
+        return self.filters.passing(only)
 
     def bias(self, steer: Mapping[str, float]) -> Float32[np.ndarray, " items"]:
         """What preferences add to the log-probability of each item."""
         bias = np.zeros(len(self))
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the request
             for predicate, amount in steer.items():
+                stop_if_abandoned()
                 bias += np.where(self.passing(predicate), float(amount), 0.0)
             return bias.astype(np.float32)
 

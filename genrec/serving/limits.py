@@ -10,7 +10,7 @@ from genrec.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much is too much. Filters have limits of their own (see ``genrec.decoding.predicate``).
+    """How much is too much. A filter has limits of its own, too (see ``genrec.decoding.predicate``).
 
     Args:
         body: bytes of a request.
@@ -19,6 +19,7 @@ class Limits:
         k: items wanted of one list.
         items: added, removed or looked up at once.
         wishes: filters of one ``steer``, and columns of one ``quota``.
+        filtering: milliseconds that the filters of one request may take, about, of one core (see docs/filters.md).
         queue: histories that wait; more are told to come back.
         batch: histories decoded at once.
         max_wait: seconds that the first of a batch waits for others.
@@ -31,6 +32,7 @@ class Limits:
     k: int = 100
     items: int = 1_000
     wishes: int = 20
+    filtering: float = 500.0
     queue: int = 512
     batch: int = 64
     max_wait: float = 0.005

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.decoding.predicate import MAX_DEPTH, MAX_LENGTH, allowed_items
+from genrec.deadlines import AbandonedError, while_wanted
+from genrec.decoding.predicate import MAX_DEPTH, MAX_LENGTH, allowed_items, read_filter
 from genrec.errors import ConfigError
 
 ROWS: list[dict[str, Any]] = [
@@ -120,3 +122,53 @@ def test_nothing_else_happens(predicate: str) -> None:
     """Any text is a filter or a ConfigError."""
     with suppress(ConfigError):
         assert len(allowed_items(predicate, ITEMS)) == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "cost"),
+    [
+        ("stock == 3", 1.5),
+        ("stock == 3 or stock == 4", 3.0),
+        ("stock == 3 or (stock == 3 and not stock == 3)", 1.5),
+        ("stock == 3 or stock == 3.0", 3.0),
+        ("brand in ['a', 'b']", 5.0),
+        ("'e' in brand", 25.0),
+        (" or ".join(f"'e{number}' in brand" for number in range(100)), 2500.0),
+        ("stock is null and stock is not null", 3.0),
+    ],
+)
+def test_the_price_is_known_before(predicate: str, cost: float) -> None:
+    """A comparison, a list of values, a look into texts; what is asked twice is done once."""
+    one = read_filter(predicate, ITEMS)
+    assert one.cost == pytest.approx(cost, rel=0.1, abs=0.6)
+
+
+def test_equal_tests_are_made_once() -> None:
+    """Fifty times the same text test is one pass."""
+    one = read_filter(" or ".join(["'e' in brand"] * 50 + ["new == true"] * 50), ITEMS)
+    assert len(one.tests) == 2
+    assert one.passing(ITEMS).tolist() == [True, False, True, True]
+
+
+def test_passes_end_when_nobody_waits() -> None:
+    one, asked = read_filter(" or ".join(f"stock == {number}" for number in range(100)), ITEMS), []
+    with pytest.raises(AbandonedError), while_wanted(lambda: not asked.append(1) and len(asked) < 3):
+        one.passing(ITEMS)
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("predicate", "advice"),
+    [
+        ("brand < 20", "brand holds text such as 'OPI': put the value in quotes, or make the column one of numbers"),
+        ("brand in ['x', 3]", "brand holds text such as 'OPI'"),
+        ("price < '20'", "price holds numbers: leave the quotes away"),
+        ("tags == 'red'", 'tags holds lists: write "red" in tags'),
+        ("new == 1", "new holds true and false"),
+        ("brand = 'x'", "close quotes, and write = as =="),
+        ("brand", "see docs/filters.md"),
+    ],
+)
+def test_messages_say_what_the_column_holds(predicate: str, advice: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(advice)):
+        allowed_items(predicate, ITEMS)
