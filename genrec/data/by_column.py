@@ -1,0 +1,106 @@
+"""A split that was published: a column says of every event whether it trains, validates or tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from genrec.data.canonical import ROW
+from genrec.errors import DataError
+from genrec.types import SPLIT, USER_ID
+
+PARTS = ("train", "validation", "test")
+WORDS = {
+    "train": ("train", "training", "tr"),
+    "validation": ("validation", "valid", "val", "dev", "eval"),
+    "test": ("test", "testing", "te"),
+}
+_PART_OF = {word: PARTS.index(part) for part, words in WORDS.items() for word in words}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByColumn:
+    """The parts that the data itself names, honoured event by event.
+
+    A user's events go in the order training, validation, test, whatever their times say: the test history holds the validation
+    events, as everywhere. An event of an earlier part that is later in time than the user's first event of a later part would
+    show the future to the model; ``later_events`` says what happens to it.
+
+    Args:
+        later_events: ``error``, ``drop`` them, or ``keep`` them (as in splits that were drawn at random).
+        short_users: users without any held-out event: ``error``, ``drop`` them, or ``train`` on them.
+    """
+
+    later_events: Literal["error", "drop", "keep"] = "error"
+    short_users: Literal["error", "drop", "train"] = "train"
+
+    def keep(self, users: pl.DataFrame) -> np.ndarray:
+        """Who stays, bool [users]: everyone, or those with held-out events (``num_held_out``).
+
+        Raises:
+            DataError: naming the first user without, under ``error``.
+        """
+        without = (users["num_held_out"] == 0).to_numpy()
+        if without.any() and self.short_users == "error":
+            first = users.row(int(without.argmax()), named=True)
+            raise DataError(
+                "split.short_users",
+                expected="a validation or test event of every user",
+                got=f"none of user {first[USER_ID]!r} ({without.sum():,} such users)",
+                fix="set split.short_users=drop, or =train to only learn from them",
+            )
+        return ~without if self.short_users == "drop" else np.ones(len(without), bool)
+
+    def parts(self, table: pl.DataFrame, file: str) -> pl.Series:
+        """int8 [events]: 0 train, 1 validation, 2 test.
+
+        Args:
+            table: events with a column ``split``.
+            file: what messages call it.
+
+        Raises:
+            DataError: when there is no such column, or a value of it is no name of a part.
+        """
+        if SPLIT not in table.columns:
+            raise DataError(
+                file,
+                expected="a column that names the part of every event, for split=column",
+                got="none",
+                fix="name it with data.split=COLUMN, or give the parts as files: data.validation=FILE data.test=FILE",
+            )
+        names = table[SPLIT].cast(pl.String).str.strip_chars().str.to_lowercase()
+        parts = names.replace_strict(_PART_OF, default=None, return_dtype=pl.Int8)
+        if parts.null_count():
+            row = int(parts.is_null().arg_max() or 0)
+            raise DataError(
+                f"{file}, row {(table[ROW][row] if ROW in table.columns else row) + 1}, column {SPLIT}",
+                expected="train, validation (val, valid, dev) or test",
+                got=f"{table[SPLIT][row]!r} ({parts.null_count():,} such rows)",
+                fix="write one of these words in every row",
+            )
+        return parts
+
+    def late(self, parts: np.ndarray, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
+        """bool [events]: those later than the user's first event of a later part."""
+        if times is None or not len(parts):
+            return np.zeros(len(parts), bool)
+        first = np.full((int(users.max()) + 1, len(PARTS) + 1), np.inf)
+        np.minimum.at(first, (users, parts), times)
+        later = np.minimum.accumulate(first[:, ::-1], axis=1)[:, ::-1]  # [user, part]: the first time of this part or a later one
+        return times > later[users, parts + 1]
+
+    def split_parts(self, offsets: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Cuts every user's events, which stand in the order of their parts (int8 [events])."""
+        counts = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(parts[:, None] < np.array([1, 2]), axis=0)])
+        ends = offsets[:-1, None] + counts[offsets[1:]] - counts[offsets[:-1]]
+        facts = {
+            "rule": "column",
+            "later_events": self.later_events,
+            "short_users": self.short_users,
+            "users_without_test": int((ends[:, 1] == offsets[1:]).sum()),
+            "users_new_in_test": int(((ends[:, 1] == offsets[:-1]) & (ends[:, 1] < offsets[1:])).sum()),
+        }
+        return ends[:, 0], ends[:, 1], facts
