@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from genrec.data.canonical import ROW
+from genrec.data.events import Events
+from genrec.data.filters import Removed
+from genrec.data.parts import PARTS
 from genrec.errors import DataError
-from genrec.types import SPLIT, USER_ID
+from genrec.types import SPLIT, TIMESTAMP, USER_ID, USER_IDX
 
-PARTS = ("train", "validation", "test")
 WORDS = {
     "train": ("train", "training", "tr"),
     "validation": ("validation", "valid", "val", "dev", "eval"),
@@ -83,13 +85,42 @@ class ByColumn:
             )
         return parts
 
+    def ordered(self, events: Events, file: str) -> tuple[Events, list[Removed]]:
+        """Events by user, then part, then as they stood; without late ones under ``drop``.
+
+        Raises:
+            DataError: see ``parts``; or for the first late event, under ``error``.
+        """
+        parts, removed = self.parts(events.table, file).to_numpy(), []
+        times = events.table[TIMESTAMP] if TIMESTAMP in events.table.columns else None
+        late = self.late(parts, events.user_idx, None if times is None or times.null_count() else times.to_numpy())
+        if late.any() and self.later_events == "error":
+            row = int(late.argmax())
+            raise DataError(
+                f"{file}, row {events.table[ROW][row] + 1}, column {TIMESTAMP}",
+                expected=f"no {PARTS[parts[row]]} event after the user's first event of a later part",
+                got=f"{times[row]:.17g} ({late.sum():,} such rows)" if times is not None else "",
+                fix="set split.later_events=drop to leave them out, or =keep to train on them",
+            )
+        if late.any() and self.later_events == "drop":
+            before, parts = events, parts[~late]
+            events = events.where(~late)
+            after = events.compact()
+            gone = (before.users.height - after.users.height, before.items.height - after.items.height)
+            removed = [Removed("split.later_events=drop", int(late.sum()), *gone)]
+        table = events.table.with_columns(pl.Series(SPLIT, parts, dtype=pl.Int8))
+        events = replace(events, table=table.sort(USER_IDX, SPLIT, maintain_order=True))
+        return (events.compact() if removed else events), removed
+
     def late(self, parts: np.ndarray, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
-        """bool [events]: those later than the user's first event of a later part."""
+        """Marks, bool [events], those later than the user's first event of a later part."""
         if times is None or not len(parts):
             return np.zeros(len(parts), bool)
         first = np.full((int(users.max()) + 1, len(PARTS) + 1), np.inf)
         np.minimum.at(first, (users, parts), times)
-        later = np.minimum.accumulate(first[:, ::-1], axis=1)[:, ::-1]  # [user, part]: the first time of this part or a later one
+        later = np.minimum.accumulate(first[:, ::-1], axis=1)[
+            :, ::-1
+        ]  # [user, part]: the first time of this part or a later one
         return times > later[users, parts + 1]
 
     def split_parts(self, offsets: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:

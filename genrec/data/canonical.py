@@ -9,7 +9,7 @@ import polars as pl
 from genrec.data.files import require_columns
 from genrec.errors import DataError
 from genrec.protocols import RawData
-from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, TIMESTAMP, USER_ID, WEIGHT
+from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 
 ROW = "row"  # place in the input, from 0
 NUMBERS = {TIMESTAMP: pl.Float64(), POSITION: pl.Int64(), RATING: pl.Float64(), WEIGHT: pl.Float64()}
@@ -34,6 +34,8 @@ def canonical(raw: RawData) -> RawData:
     columns += [as_numbers(table[name], dtype, file) for name, dtype in NUMBERS.items() if name in table.columns]
     if EVENT_TYPE in table.columns:
         columns.append(table[EVENT_TYPE].cast(pl.String))
+    if SPLIT in table.columns:
+        columns.append(table[SPLIT].cast(pl.String))
     items = None if raw.items is None else _catalogue(raw.items, raw.files.get("items", "items"))
     return replace(raw, interactions=pl.DataFrame(columns).with_row_index(ROW), items=items)
 

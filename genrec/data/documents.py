@@ -47,10 +47,12 @@ def read_document(path: Path) -> Any:
     try:
         value = json.loads(first)
     except ValueError:
-        if start == "{" and "\n" in head.strip() and not _is_spread(head):
+        if start == "{" and not _goes_on(head):
             return None  # a damaged line of json lines: its reader says which
         return _whole(path)
     rest = head.lstrip()[len(first) :].strip()
+    if kind_of(path) != ".json" and records_of(value) is None:
+        return None  # a line that is no object
     if start == "{" and (rest or not _is_document(value)):
         return None
     return _whole(path) if start == "[" and not rest else value if not rest else _whole(path)
@@ -128,10 +130,12 @@ def _column(values: list[Any]) -> pl.Series:
     if all(isinstance(value, list) and not any(isinstance(part, list | dict) for part in value) for value in there) and there:
         lists = [None if value is None else [str(part) for part in value if part is not None] for value in values]
         return pl.Series(lists, dtype=pl.List(pl.String))
+    if there and all(isinstance(value, list) and all(isinstance(part, dict) for part in value) for value in there):
+        return pl.Series(values, strict=False)
     for kinds, dtype in (((bool,), pl.Boolean), ((int,), pl.Int64), ((int, float), pl.Float64)):
         if there and all(isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)) for value in there):
-            if dtype != pl.Int64 or all(abs(value) < 1 << 63 for value in there):
-                return pl.Series(values, dtype=dtype)
+            small = dtype != pl.Int64 or all(abs(value) < 1 << 63 for value in there)
+            return pl.Series(values, dtype=dtype) if small else pl.Series([_text(value) for value in values], dtype=pl.String)
     return pl.Series([_text(value) for value in values], dtype=pl.String)
 
 
@@ -159,15 +163,18 @@ def _head(path: Path) -> str:
 
 
 def _is_literal(line: str) -> bool:
-    if not line.lstrip().startswith(("{'", "{u'", '{u"')):
+    return line.lstrip().startswith(("{'", "{u'", '{u"'))
+
+
+def _goes_on(head: str) -> bool:
+    """Whether an object that the first line does not close goes on in the second (which is then no object by itself)."""
+    lines = [line for line in head.split("\n") if line.strip()]
+    if len(lines) < 2 or lines[0].rstrip().endswith("}"):
         return False
-    return True
-
-
-def _is_spread(head: str) -> bool:
-    """Whether an object goes over several lines: the first line does not close what it opens."""
-    first = head.lstrip().split("\n", 1)[0].rstrip()
-    return not first.endswith("}")
+    try:
+        return not isinstance(json.loads(lines[1]), dict)
+    except ValueError:
+        return True
 
 
 def _is_document(value: Any) -> bool:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from genrec.data.atomic import KINDS, read_atomic, typed_header
 from genrec.data.column_types import inferred
+from genrec.data.containers import read_folder, read_zip, zip_of
 from genrec.data.delimited import column_names, read_delimited
+from genrec.data.documents import histories_of, read_document, table_of
+from genrec.data.foreign import refuse_foreign
 from genrec.data.json_lines import bad_line, json_names, read_json_lines
 from genrec.data.shown import shown, shown_names
 from genrec.data.text_format import TextFormat
@@ -24,6 +29,7 @@ __all__ = ["bad_line", "existing", "read_table", "records", "require_columns", "
 
 DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".psv", ".log")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
+FEATHER = (".feather", ".arrow", ".ipc")
 MISSING = ("NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "nan", "NaN", "NAN", "None", "<NA>", "NaT", "\\N")
 _READABLE = "a name ending in .parquet, .csv, .tsv, .txt, .dat or .jsonl (text also with .gz, .bz2 or .xz)"
 
@@ -53,15 +59,32 @@ def read_table(
     Raises:
         DataError: when the file is missing, empty, of another format, damaged, or lacks rows or a required column.
     """
-    path, form = existing(path), form or TextFormat()
+    path, form = Path(path), form or TextFormat()
+    again = partial(read_table, text=text, form=form, missing=missing, notes=notes)
+    if path.is_dir():
+        table = read_folder(path, is_table, lambda part, some: again(part, columns=some), columns)
+        require_columns(required, table.columns, str(path))
+        return table
+    if archive := zip_of(path):
+        unpacked: pl.DataFrame = read_zip(*archive, is_table, lambda file: again(file, columns=columns, required=required))
+        return unpacked
+    path = existing(path)
     kind = kind_of(path)
+    header: dict[str, tuple[str, str]] = {}
     if kind == ".parquet":
         table = _read_parquet(path, columns)
+    elif kind in FEATHER:
+        table = _read_feather(path, columns)
+    elif kind in JSON_LINES and (document := read_document(path)) is not None:
+        table = _document_table(path, document, columns, required)
     elif kind in JSON_LINES:
         table = read_json_lines(path, columns, text, form.encoding, form.settings)
-    elif kind in DELIMITED or form.separator != "auto":
+    elif (kind in (*DELIMITED, *KINDS) or form.separator != "auto") and (header := typed_header(path, form)):
+        table = read_atomic(path, form, header, columns, notes)
+    elif kind in (*DELIMITED, *KINDS) or form.separator != "auto":
         table = read_delimited(path, form, columns, notes)
     else:
+        refuse_foreign(path)
         fix = "rename or convert the file"
         if form.settings:
             fix += f", or set {form.settings}separator if it is separated text"
@@ -71,12 +94,17 @@ def read_table(
     if missing:
         strings = [name for name, dtype in table.schema.items() if dtype == pl.String]
         table = table.with_columns(pl.when(pl.col(name).is_in(list(missing)).not_()).then(pl.col(name)) for name in strings)
-    if columns is None and (kind in DELIMITED or form.separator != "auto"):
+    if columns is None and not header and (kind in (*DELIMITED, *KINDS) or form.separator != "auto"):
         table = inferred(table, text, form.decimal)
     filled = [name for name in table.columns if table[name].null_count() < table.height]
     if any(name not in filled for name in required):
         _require_filled(required, filled, table.height, path, kind, form)
     return table if columns is None else table.select(filled)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its name."""
+    return kind_of(path) in (".parquet", *FEATHER, *JSON_LINES, *DELIMITED, *KINDS)
 
 
 def require_columns(names: Sequence[str], there: Sequence[str], file: str, remedy: str = "") -> None:
@@ -107,6 +135,27 @@ def records(path: Path | str, parse: Callable[[str], Any], what: str) -> Iterato
                 yield record
 
 
+def _document_table(path: Path, document: Any, columns: Sequence[str] | None, required: Sequence[str]) -> pl.DataFrame:
+    """The records of a file that is one json value; with ``columns`` their values come as text."""
+    if len(required) > 1 and (histories := histories_of(document)) is not None:
+        got = f"one object of {len(histories):,} lists (user -> items)"
+        raise DataError(path, expected="a table of events", got=got, fix="read it with data=sequences")
+    table = table_of(path, document, *required[:1])
+    if columns is None:
+        return table
+    scalar = [name for name, dtype in table.schema.items() if not dtype.is_nested()]
+    return table.with_columns(pl.col(scalar).cast(pl.String)).select(name for name in columns if name in table.columns)
+
+
+def _read_feather(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
+    try:
+        table = pl.read_ipc(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        got = shown((str(error).strip() or type(error).__name__).splitlines()[0])
+        raise DataError(path, expected="a feather file (version 2)", got=got, fix="write it again as parquet") from error
+    return table if columns is None else table.select(name for name in columns if name in table.columns)
+
+
 def _read_parquet(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
     try:
         if columns is not None:
@@ -122,10 +171,13 @@ def _require_filled(
     required: Sequence[str], filled: Sequence[str], height: int, path: Path, kind: str, form: TextFormat
 ) -> None:
     there = list(pl.read_parquet_schema(path)) if kind == ".parquet" else []
-    if kind in JSON_LINES:
-        there = json_names(path, form.encoding)
+    if kind in FEATHER:
+        there = list(pl.read_ipc_schema(path))
+    elif kind in JSON_LINES:
+        document = read_document(path)
+        there = json_names(path, form.encoding) if document is None else table_of(path, document, *required[:1]).columns
     elif not there:
-        there = column_names(path, form)
+        there = list(typed_header(path, form)) or column_names(path, form)
     remedy = ""
     if form.settings and kind in DELIMITED and form.header and form.names is None and any(_is_number(name) for name in there):
         remedy = f", or set {form.settings}header=false and {form.settings}columns=[...] if the first line holds data"

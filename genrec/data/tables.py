@@ -11,10 +11,11 @@ import polars as pl
 
 from genrec.data.column_types import with_point
 from genrec.data.files import MISSING, read_table
+from genrec.data.parts import in_parts
 from genrec.data.text_format import TextFormat
 from genrec.errors import DataError
 from genrec.protocols import RawData
-from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, TIMESTAMP, USER_ID, WEIGHT
+from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,9 @@ class Tables:
         rating: column that ``filters.min_rating`` looks at.
         event_type: column of the kind of event.
         weight: column of the event's weight.
+        split: column that says of each event whether it trains, validates or tests; ``split=column`` honours it.
+        validation: a file of validation events, written as ``interactions``, which then holds those to train on.
+        test: a file of test events.
         separator: of text files: ``auto`` (found out), ``tab``, ``blank`` (any white space) or the characters themselves.
         header: whether the first line of ``interactions`` names its columns.
         columns: names for the columns of ``interactions``, all of them in order: of a file without a header, or instead of its.
@@ -59,6 +63,9 @@ class Tables:
     rating: str | None = None
     event_type: str | None = None
     weight: str | None = None
+    split: str | None = None
+    validation: Path | None = None
+    test: Path | None = None
     separator: str = "auto"
     header: bool = True
     columns: Sequence[str] | None = None
@@ -118,23 +125,28 @@ class Tables:
             RATING: self.rating,
             EVENT_TYPE: self.event_type,
             WEIGHT: self.weight,
+            SPLIT: self.split,
         }
         wanted = required | {name: column or name for name, column in optional.items()}
         named = [column for column in optional.values() if column is not None]
         notes: list[tuple[str, int]] = []
-        table = read_table(
-            self.interactions,
-            columns=list(dict.fromkeys(wanted.values())),
-            required=[*required.values(), *named],
-            form=self.form,
-            missing=self.missing,
-            notes=notes,
-        )
-        interactions = table.select(pl.col(column).alias(name) for name, column in wanted.items() if column in table.columns)
+
+        def read(file: Path) -> pl.DataFrame:
+            table = read_table(
+                file,
+                columns=list(dict.fromkeys(wanted.values())),
+                required=[*required.values(), *named],
+                form=self.form,
+                missing=self.missing,
+                notes=notes,
+            )
+            return table.select(pl.col(column).alias(name) for name, column in wanted.items() if column in table.columns)
+
+        interactions, file = in_parts(self.interactions, self.validation, self.test, read)
         if self.decimal == ",":
             numbers = [name for name in (TIMESTAMP, RATING, WEIGHT) if interactions.schema.get(name) == pl.String]
             interactions = interactions.with_columns(with_point(interactions[name]) for name in numbers)
-        files = {"interactions": str(self.interactions)}
+        files = {"interactions": file}
         if self.items is None:
             return RawData(interactions=interactions, items=None, files=files, notes=notes)
         key = self.items_key or self.item_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +10,17 @@ import numpy as np
 import polars as pl
 
 from genrec.components import instantiate
+from genrec.data.by_column import ByColumn
 from genrec.data.canonical import canonical
 from genrec.data.events import Events, catalogue_after
 from genrec.data.filters import Filters, Removed
 from genrec.data.order import Order
 from genrec.data.targets import target_facts
 from genrec.dataset import Dataset, Sequences
+from genrec.errors import ConfigError
 from genrec.protocols import DataSource, RawData, Splitter
 from genrec.stages.stage import Stage, StageRun
-from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
+from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
 
 INTERACTIONS_FILE = "interactions.parquet"
 PART = "part"  # train, validation or test
@@ -28,7 +31,8 @@ def build(run: StageRun) -> dict[str, Any]:
     source: DataSource = instantiate(run.config["data"], "data")
     filters: Filters = instantiate(run.config["filters"], "filters")
     order: Order = instantiate(run.config["order"], "order")
-    splitter: Splitter = instantiate(run.config["split"], "split")
+    splitter: Splitter | ByColumn = instantiate(run.config["split"], "split")
+    _require_column(run.config["data"], splitter)
 
     before = Dataset.load(run.extends.path).items if run.extends else None
     raw = canonical(source.load())
@@ -38,6 +42,11 @@ def build(run: StageRun) -> dict[str, Any]:
     raw, removed = filters.known(raw)
     events = order.sort(Events.of(raw), raw.files.get("interactions", "interactions"))
     events, more = filters.apply(events)
+    if isinstance(splitter, ByColumn):
+        events, late = splitter.ordered(events, raw.files.get("interactions", "interactions"))
+        more += late
+    elif SPLIT in events.table.columns:
+        run.say(f"note: the data says of each event which part it is of; split=column honours that (now: {splitter})")
     events, short = _splittable(events, splitter)
     removed += more + short
     if before is not None:
@@ -56,9 +65,23 @@ def build(run: StageRun) -> dict[str, Any]:
     return dataset.facts
 
 
-def _splittable(events: Events, splitter: Splitter) -> tuple[Events, list[Removed]]:
+def _require_column(data: Mapping[str, Any], splitter: Splitter | ByColumn) -> None:
+    given = [f"data.{part}" for part in ("validation", "test") if data.get(part)]
+    if given and not isinstance(splitter, ByColumn):
+        raise ConfigError(
+            "split",
+            expected=f"column, because {given[0]} is a part of its own",
+            got=type(splitter).__name__,
+            fix="set split=column, or put all events into data.interactions",
+        )
+
+
+def _splittable(events: Events, splitter: Splitter | ByColumn) -> tuple[Events, list[Removed]]:
     """Events of the users that the split can use."""
     users = events.users.with_columns(num_events=pl.Series(np.diff(events.offsets)))
+    if isinstance(splitter, ByColumn):
+        held_out = np.bincount(events.user_idx, weights=events.table[SPLIT].to_numpy() > 0, minlength=users.height)
+        users = users.with_columns(num_held_out=pl.Series(held_out.astype(np.int64)))
     kept = splitter.keep(users)
     if kept.all():
         return events.compact(), []
@@ -68,14 +91,22 @@ def _splittable(events: Events, splitter: Splitter) -> tuple[Events, list[Remove
 
 
 def _dataset(
-    run: StageRun, events: Events, order: Order, splitter: Splitter, notes: list[tuple[str, int]], removed: list[Removed]
+    run: StageRun,
+    events: Events,
+    order: Order,
+    splitter: Splitter | ByColumn,
+    notes: list[tuple[str, int]],
+    removed: list[Removed],
 ) -> Dataset:
     offsets = events.offsets
     timestamps = events.table[TIMESTAMP].to_numpy() if TIMESTAMP in events.table.columns else None
     if timestamps is not None and (missing := events.table[TIMESTAMP].null_count()):
         run.say(f"times: {missing:,} of {events.table.height:,} are missing, so histories go without times")
         timestamps = None
-    train_ends, validation_ends, split = splitter.split(offsets, timestamps)
+    if isinstance(splitter, ByColumn):
+        train_ends, validation_ends, split = splitter.split_parts(offsets, events.table[SPLIT].to_numpy())
+    else:
+        train_ends, validation_ends, split = splitter.split(offsets, timestamps)
     dataset = Dataset(
         items=events.items,
         users=events.users,

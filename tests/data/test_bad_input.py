@@ -25,7 +25,7 @@ def parquet(**columns: Any) -> Callable[[Path], None]:
 # message must contain
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("missing file", {}, {"interactions": "nowhere.csv"}, ["nowhere.csv", "nothing there"]),
-    ("folder", {"x.csv/inner.csv": GOOD}, {"interactions": "x.csv"}, ["x.csv", "a folder"]),
+    ("folder of nothing", {"x.csv/_SUCCESS": "?"}, {"interactions": "x.csv"}, ["x.csv", "an empty folder"]),
     ("empty file", {"x.csv": ""}, {}, ["x.csv", "0 bytes"]),
     ("header only", {"x.csv": "user_id,item_id\n"}, {}, ["x.csv", "0 rows"]),
     ("blank json lines", {"x.jsonl": "\n\n"}, {}, ["x.jsonl", "only empty lines"]),

@@ -1,0 +1,87 @@
+"""Sessions that hold their events as a list of objects (OTTO; playlists with tracks)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from genrec.data.files import MISSING, read_table
+from genrec.data.shown import shown_names
+from genrec.data.tables import read_items
+from genrec.data.usual_names import column_of, usual
+from genrec.errors import DataError
+from genrec.protocols import RawData
+from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, TIMESTAMP, USER_ID
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedEvents:
+    """One row a session (or user), its events in a column of lists of objects.
+
+    Args:
+        interactions: json lines, one json value, or parquet.
+        events: the column of the lists; null: the only one that holds lists of objects.
+        user_id: column of the session or user; null: by its name.
+        item_id: field of an event; null: by its name.
+        timestamp: field of an event; null: by its name, where there is one.
+        event_type: field of an event; null: by its name, where there is one.
+        items: a table of items. None: the items are those that occur.
+        items_key: the column of ``items`` that holds the ids.
+    """
+
+    interactions: Path
+    events: str | None = None
+    user_id: str | None = None
+    item_id: str | None = None
+    timestamp: str | None = None
+    event_type: str | None = None
+    items: Path | None = None
+    items_key: str = ITEM_ID
+
+    def load(self) -> RawData:
+        """Reads the file; the order of a list is the position of its events where they have no time.
+
+        Raises:
+            DataError: when there is no such list, or a column or field is missing.
+        """
+        file = str(self.interactions)
+        table = read_table(self.interactions, missing=MISSING)
+        nested = nested_columns(table)
+        if self.events is None and len(nested) != 1:
+            fix = "name it: data.events=COLUMN" if nested else "read it with data=tables"
+            got = f"{shown_names(nested)} of columns {shown_names(table.columns)}"
+            raise DataError(file, expected="one column of lists of objects", got=got, fix=fix)
+        events = self.events or nested[0]
+        if events not in nested:
+            got = f"columns {shown_names(table.columns)}; such lists: {shown_names(nested)}"
+            raise DataError(
+                file, expected=f"a column {events!r} of lists of objects", got=got, fix="name it: data.events=COLUMN"
+            )
+        others = [name for name in table.columns if name != events]
+        user = column_of(self.user_id, others, USER_ID, file)
+        empty = int((table[events].list.len().fill_null(0) == 0).sum())
+        rows = table.select(pl.col(user).alias(USER_ID), pl.col(events)).filter(pl.col(events).list.len() > 0)
+        places = pl.int_ranges(pl.col(events).list.len(), dtype=pl.Int64).alias(POSITION)
+        rows = rows.with_columns(places).explode(events, POSITION)
+        fields = rows[events].struct.unnest()
+        chosen = {ITEM_ID: column_of(self.item_id, fields.columns, ITEM_ID, file)}
+        for kind, given in ((TIMESTAMP, self.timestamp), (EVENT_TYPE, self.event_type)):
+            name = column_of(given, fields.columns, kind, file) if given else usual(fields.columns, kind)
+            if name is not None and name not in chosen.values():
+                chosen[kind] = name
+        columns = [rows[USER_ID], *(fields[name].alias(kind) for kind, name in chosen.items())]
+        if TIMESTAMP not in chosen:
+            columns.append(rows[POSITION])
+        notes = [("sessions without any event left out", empty)] if empty else []
+        files = {"interactions": file}
+        if self.items is None:
+            return RawData(interactions=pl.DataFrame(columns), items=None, files=files, notes=notes)
+        items = read_items(self.items, self.items_key)
+        return RawData(interactions=pl.DataFrame(columns), items=items, files=files | {"items": str(self.items)}, notes=notes)
+
+
+def nested_columns(table: pl.DataFrame) -> list[str]:
+    """The columns that hold lists of objects."""
+    return [name for name, dtype in table.schema.items() if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)]
