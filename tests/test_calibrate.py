@@ -16,6 +16,8 @@ from small_world import OPTIONS, ring, scrambled, sids_of
 
 import genrec
 from genrec.artifacts import Artifact
+from genrec.baselines.transitions import Transitions
+from genrec.components import instantiate
 from genrec.config import compose
 from genrec.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
@@ -68,6 +70,38 @@ def test_the_scorer_that_knows_the_world_gets_the_weight(tmp_path: Path) -> None
     )
     assert any(line.startswith("transitions: weight ") for line in said)
     assert any(line.startswith("fused: recall@10 ") for line in said)
+
+
+def test_settings_are_chosen_and_come_back(tmp_path: Path) -> None:
+    facts, said = calibrated(tmp_path, WORLD)
+    state = json.loads((tmp_path / "calibration" / "calibration.json").read_text(encoding="utf-8"))
+    assert set(facts["settings"]) == {"transitions", "content"}
+    for name, chosen in facts["settings"].items():
+        assert state["settings"][name] == chosen["settings"]
+        assert chosen["users"] == WORLD.num_users
+        assert any(line.startswith(f"{name}: ") and "the best of" in line for line in said)
+    opened = instantiate(compose(["decoding=fusion"]).tree["decoding"], "decoding")
+    opened.restore(tmp_path / "calibration")
+    histories = WORLD.histories("test")
+    fixed = Transitions(**facts["settings"]["transitions"]["settings"])
+    fixed.fit(WORLD)
+    np.testing.assert_array_equal(opened.scorers["transitions"].floor.score(histories), fixed.score(histories))
+
+
+def test_a_state_of_before_settings_were_chosen_still_opens(tmp_path: Path) -> None:
+    given = {"window": 3, "gap_decay": 0.4, "last": 2, "decay": 0.6, "normalization": "source"}
+    overrides = [f"decoding.scorers.transitions.{name}={value}" for name, value in given.items()]
+    facts, _ = calibrated(tmp_path, WORLD, *overrides, "decoding.members=[generator,transitions]")
+    expected = {"settings": given, "chosen": [], "val/ndcg@10": None, "tried": 0, "users": WORLD.num_users}
+    assert facts["settings"]["transitions"] == expected
+    file = tmp_path / "calibration" / "calibration.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    del state["settings"]
+    file.write_text(json.dumps(state), encoding="utf-8")
+    tree = compose(["decoding=fusion", *overrides, "decoding.members=[generator,transitions]"]).tree
+    opened = instantiate(tree["decoding"], "decoding")
+    opened.restore(tmp_path / "calibration")
+    assert opened.scorers["transitions"].floor.settings == given
 
 
 def test_test_targets_are_never_read(tmp_path: Path) -> None:

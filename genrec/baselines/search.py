@@ -124,14 +124,13 @@ class Choice(Generic[Baseline]):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a manifest or metrics.json."""
+        """For a manifest or metrics.json; without the seconds, which are another each time."""
         return {
             "settings": self.settings,
             "chosen": list(self.chosen),
             "val/ndcg@10": self.ndcg,
             "tried": self.tried,
             "users": self.users,
-            "seconds": round(self.seconds, 2),
         }
 
     @property

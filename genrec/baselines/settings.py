@@ -21,6 +21,17 @@ class OpenSettings:
         for name, value in settings.items():
             setattr(self, name, self.grid[name][0] if value is None else value)
 
+    def adopt(self, settings: Mapping[str, Any]) -> None:
+        """Sets what was chosen elsewhere and read back, checked as the constructor checks.
+
+        Raises:
+            ConfigError: for a value that the constructor does not accept.
+        """
+        known = {name: settings[name] for name in self.grid if name in settings}
+        type(self)(**known)
+        for name, value in known.items():
+            setattr(self, name, value)
+
     @property
     def settings(self) -> dict[str, Any]:
         """What stands for each setting that has a grid."""

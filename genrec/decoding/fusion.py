@@ -8,7 +8,7 @@ candidate has every member's log-probability over the whole catalogue, and the w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,8 +99,13 @@ class Fusion:
 
     # --- fitting ------------------------------------------------------------------------------------------------------
 
-    def fit(self, generator: Any, dataset: Dataset) -> None:
+    def fit(self, generator: Any, dataset: Dataset, fitted: Callable[[str, KeptFloor], KeptFloor] | None = None) -> None:
         """Fits the scorers on the training part, and leaves out the head where the generator has none.
+
+        Args:
+            generator: the trained one.
+            dataset: to fit on.
+            fitted: fits a scorer, given by name, in another way: with settings that it chooses.
 
         Raises:
             ConfigError: when nobody is left.
@@ -112,12 +117,19 @@ class Fusion:
             raise ConfigError(
                 "decoding.members", expected=f"one that {type(generator).__name__} has", got=list(self.members), fix=fix
             )
-        for scorer in self.scorers.values():
-            scorer.fit(dataset)
+        for name, scorer in self.scorers.items():
+            if fitted is None:
+                scorer.fit(dataset)
+            else:
+                scorer.floor = fitted(name, scorer.floor)
 
     def save(self, folder: Path) -> None:
         """Writes the weights and the fitted scorers."""
-        state = {"weights": self.weights, "smoothings": {name: scorer.smoothing for name, scorer in self.scorers.items()}}
+        state = {
+            "weights": self.weights,
+            "smoothings": {name: scorer.smoothing for name, scorer in self.scorers.items()},
+            "settings": {name: dict(getattr(scorer.floor, "settings", {})) for name, scorer in self.scorers.items()},
+        }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         for name, scorer in self.scorers.items():
             (folder / name).mkdir()
@@ -130,6 +142,8 @@ class Fusion:
         self.active = tuple(self.weights)
         for name, scorer in self.scorers.items():
             scorer.restore(folder / name)
+            if chosen := state.get("settings", {}).get(name):  # not in states of before settings were chosen
+                scorer.floor.adopt(chosen)  # type: ignore[attr-defined]
             scorer.smoothing = state["smoothings"][name]
 
     def with_items(self, num_items: int) -> Fusion:

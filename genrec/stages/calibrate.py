@@ -1,9 +1,12 @@
 """calibrate: fits a fusion's scorers on the training part and its weights on validation targets -> ``calibration``.
 
-calibration.json holds weights and smoothings; beside it lies each scorer's fitted state. The facts are about a seeded sample
-of the users with a validation target, and each one's FIRST target (the very next item):
+Settings of scorers that are null are chosen on the same validation targets, each scorer by its own ranking.
+
+calibration.json holds weights, smoothings and the scorers' settings; beside it lies each scorer's fitted state. The facts are
+about a seeded sample of the users with a validation target, and each one's FIRST target (the very next item):
 
     weights         member -> weight >= 0 of its log-probabilities
+    settings        scorer -> what was chosen, on how many users, of how many combinations
     smoothings      scorer -> what is added to its scores (see ``Smoothed``)
     log_likelihood  of the targets among their candidates, mean over the users it was fitted on
     users           how many were drawn; excluded: their target stands in their history, where the rule forbids it
@@ -21,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from genrec.baselines.search import ValidationSample, choose, most_tries
 from genrec.components import completed, component_class, instantiate
 from genrec.dataset import Dataset
 from genrec.decoding.fusion import Fusion
@@ -28,10 +32,11 @@ from genrec.decoding.users import request_of, users_with_targets
 from genrec.decoding.weights import fit_experts
 from genrec.devices import resolve_device
 from genrec.errors import ConfigError, DataError
+from genrec.protocols import KeptFloor
 from genrec.sids import SIDTable
 from genrec.stages import train
 from genrec.stages.embed import JOINT, read_vectors
-from genrec.stages.progress import user_progress
+from genrec.stages.progress import step_progress, user_progress
 from genrec.stages.recommend import RecommendSettings
 from genrec.stages.stage import Stage, StageRun
 from genrec.trie import PrefixTrie
@@ -86,7 +91,18 @@ def build(run: StageRun) -> dict[str, Any]:
     generator = train.open_generator(run.inputs["generator"].path, sids, trie, run.inputs.get("encoder")).to(device)
     trie = trie.to(device) if trie else None
 
-    strategy.fit(generator, dataset)
+    settings_of: dict[str, Any] = {}
+    on = ValidationSample.draw(dataset, exclude_seen=rule.exclude_seen, num_users=settings.num_users, seed=settings.seed)
+
+    def with_chosen_settings(name: str, floor: KeptFloor) -> KeptFloor:
+        with step_progress(f"settings of {name}", most_tries(floor), run.runtime.progress) as advance:
+            choice = choose(floor, dataset, on, advance=advance)
+        settings_of[name] = choice.facts
+        if choice.chosen:
+            run.say(f"{name}: {choice.line}, {choice.seconds:.1f} s")
+        return choice.baseline
+
+    strategy.fit(generator, dataset, with_chosen_settings)
     for name in (name for name in strategy.members if name not in strategy.active):
         run.say(f"{name}: {type(generator).__name__} was trained without one, left out")
     users, targets, excluded = sample(dataset, settings, exclude_seen=rule.exclude_seen)
@@ -120,6 +136,7 @@ def build(run: StageRun) -> dict[str, Any]:
     fused = np.where(empty, -np.inf, np.where(empty[..., None], 0.0, fitted.log_probs) @ fitted.weights)
     facts = {
         "weights": strategy.weights,
+        "settings": settings_of,
         "smoothings": {name: scorer.smoothing for name, scorer in strategy.scorers.items()},
         "log_likelihood": fitted.log_likelihood,
         "users": of_user,

@@ -5,7 +5,7 @@ The lists are those of the run's own model, or of ``recommendations=FILE``, whoe
     model             metric key (``test/recall@10``) -> figure: accuracy at every k, the rest at the headline k
     baselines         name -> the same; read also as ``floors``
     bounds            name -> the same, but accuracy only
-    baseline_settings name -> what was chosen on validation: settings, chosen, val/ndcg@10 of the sample, tried, users, seconds
+    baseline_settings name -> what was chosen on validation: settings, chosen, val/ndcg@10 of the sample, tried, users
     measured          the baseline that stands in the model's place (``evaluate.model``); null: a model
     published         name -> figures of others, as they were given (``evaluate.published``)
     intervals         key -> [low, high] of every figure that is a mean over users; floor_intervals: name -> the same
