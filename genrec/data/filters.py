@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
+from genrec.data.canonical import ROW
 from genrec.data.events import Events
+from genrec.data.id_likeness import likeness
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import RawData
-from genrec.types import ITEM_ID, RATING, USER_ID
+from genrec.types import EVENT_TYPE, ITEM_ID, RATING, USER_ID
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,30 @@ class Removed:
         return asdict(self)
 
 
+def require_some(where: str, left: int, before: int, fix: str) -> None:
+    """Raises DataError when no interactions are left."""
+    if left == 0:
+        raise DataError(where, expected="some interactions to be left", got=f"none of {before:,}", fix=fix)
+
+
+def _counted(name: str, before: pl.DataFrame, after: pl.DataFrame) -> Removed:
+    users, items = (
+        before[column].drop_nulls().n_unique() - after[column].drop_nulls().n_unique() for column in (USER_ID, ITEM_ID)
+    )
+    return Removed(name, before.height - after.height, users, items)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Applied in this order, to events already in their users' order: unknown items, rating, repeats, k-core.
+    """Applied in this order: missing values, kinds of events, exact duplicates, unknown items; then, to events in their users'
+    order: rating, repeats, k-core.
 
     Args:
+        missing: what to do with interactions without a user, an item, or the time or position they are ordered by, and with
+            items without an id: ``error`` or ``drop`` (counted).
+        event_types: the kinds of events that count; None: all.
+        duplicates: ``keep``, or ``drop`` interactions that repeat another one in all that was read of it (user, item, time,
+            position, rating, kind, weight), and items written twice alike.
         unknown_items: what to do with interactions whose item the catalogue lacks: ``error`` or ``drop`` (counted).
         min_rating: keep events rated at least so; unrated events go too. None: all.
         repeats: ``keep`` all; ``collapse`` runs of the same item into their first event; ``first``: only each user's first
@@ -53,6 +75,9 @@ class Filters:
             targets included (as the published 5-cores are); items go from the catalogue too, so 1 drops cold items. 0: off.
     """
 
+    missing: Literal["error", "drop"] = "error"
+    event_types: Sequence[str] | None = None
+    duplicates: Literal["keep", "drop"] = "keep"
     unknown_items: Literal["error", "drop"] = "error"
     min_rating: float | None = None
     repeats: Literal["keep", "collapse", "first"] = "keep"
@@ -61,6 +86,61 @@ class Filters:
     def __post_init__(self) -> None:
         if self.k_core < 0:
             raise ConfigError("k_core", expected="a count >= 0", got=self.k_core, fix="use 0 for no k-core")
+        if self.event_types is not None and not self.event_types:
+            raise ConfigError("event_types", expected="kinds of events, or null", got=[], fix="name those that count")
+
+    def before_order(self, raw: RawData, key: str | None) -> tuple[RawData, list[Removed]]:
+        """Data without missing values, other kinds of events, duplicates and unknown items.
+
+        Args:
+            raw: canonical data; ids may be missing under ``missing=drop``.
+            key: the column that orders the events, if there is one.
+
+        Raises:
+            DataError: when nothing is left, when kinds are asked for that are not there, or for unknown items under ``error``.
+        """
+        removed: list[Removed] = []
+        for name, fix, step in (
+            ("missing=drop", "name the columns that hold users, items and times", partial(self._complete, key=key)),
+            (f"event_types={list(self.event_types or [])}", "choose other kinds", self._of_kind),
+            ("duplicates=drop", "keep them", self._distinct),
+        ):
+            after = step(raw.interactions, raw)
+            if after is not raw.interactions:
+                removed.append(_counted(name, raw.interactions, after))
+                require_some(f"filters.{name}", after.height, raw.interactions.height, fix)
+                raw = replace(raw, interactions=after)
+        raw, unknown = self.known(raw)
+        return raw, removed + unknown
+
+    def _complete(self, table: pl.DataFrame, raw: RawData, key: str | None) -> pl.DataFrame:
+        if self.missing == "error":
+            return table
+        return table.drop_nulls([USER_ID, ITEM_ID, *([key] if key else [])])
+
+    def _of_kind(self, table: pl.DataFrame, raw: RawData) -> pl.DataFrame:
+        if self.event_types is None:
+            return table
+        if EVENT_TYPE not in table.columns:
+            raise DataError(
+                f"filters.event_types={list(self.event_types)}",
+                expected="interactions with kinds of events",
+                got=f"columns {', '.join(name for name in table.columns if name != ROW)}",
+                fix="name the column of the kinds: data.event_type=COLUMN",
+            )
+        kinds = table[EVENT_TYPE].value_counts(sort=True).rows()
+        there = {str(kind) for kind, _ in kinds}
+        lacking = [kind for kind in self.event_types if kind not in there]
+        if lacking:
+            counts = ", ".join(f"{kind} ({count:,})" for kind, count in kinds[:10])
+            expected = f"kinds of events that {raw.files.get('interactions', 'the interactions')} has"
+            raise DataError("filters.event_types", expected=expected, got=lacking[0], fix=f"choose among {counts}")
+        return table.filter(pl.col(EVENT_TYPE).is_in(list(self.event_types)))
+
+    def _distinct(self, table: pl.DataFrame, raw: RawData) -> pl.DataFrame:
+        if self.duplicates == "keep":
+            return table
+        return table.unique(subset=[name for name in table.columns if name != ROW], keep="first", maintain_order=True)
 
     def known(self, raw: RawData) -> tuple[RawData, list[Removed]]:
         """Data without interactions of unknown items.
@@ -75,18 +155,24 @@ class Filters:
         count = int(unknown.sum())
         if count == 0:
             return raw, []
-        if self.unknown_items == "error":
-            row = unknown.arg_max()
-            assert row is not None
+        if self.unknown_items == "error" or count == table.height:
+            place = unknown.arg_max()
+            assert place is not None
+            alike = likeness(table[ITEM_ID].filter(unknown), raw.items[ITEM_ID])
+            fix = "add the items, or set filters.unknown_items=drop"
+            if alike is not None:
+                fix = f"{alike[0]!r} is {alike[1]!r} there: {alike[2]}" + (", or " + fix if count < table.height else "")
+            elif count == table.height:
+                fix = "name the columns of the items' ids (data.item_id=COLUMN, data.items_key=COLUMN), or give other items"
             raise DataError(
-                f"{raw.files.get('interactions', 'interactions')}, row {row + 1}, column {ITEM_ID}",
+                f"{raw.files.get('interactions', 'interactions')}, row {table[ROW][place] + 1}, column "
+                f"{raw.columns.get(ITEM_ID, ITEM_ID)}",
                 expected=f"an item of {raw.files.get('items', 'items')}",
-                got=f"{table[ITEM_ID][row]!r} ({count:,} such rows)",
-                fix="add the items, or set filters.unknown_items=drop",
+                got=f"{table[ITEM_ID][place]!r} ({count:,} such rows" + (", all there are)" if count == table.height else ")"),
+                fix=fix,
             )
-        kept, gone = table.filter(~unknown), table.filter(unknown)
-        users = table[USER_ID].n_unique() - kept[USER_ID].n_unique()
-        return replace(raw, interactions=kept), [Removed("unknown_items=drop", count, users, gone[ITEM_ID].n_unique())]
+        kept = table.filter(~unknown)
+        return replace(raw, interactions=kept), [_counted("unknown_items=drop", table, kept)]
 
     def apply(self, events: Events) -> tuple[Events, list[Removed]]:
         """Events that pass, coded anew, and what each active filter removed.
@@ -112,13 +198,7 @@ class Filters:
                     events.items.height - after.items.height,
                 )
             )
-            if after.table.height == 0:
-                raise DataError(
-                    f"filters.{name}",
-                    expected="some interactions to be left",
-                    got=f"none of {events.table.height:,}",
-                    fix="loosen the filter",
-                )
+            require_some(f"filters.{name}", after.table.height, events.table.height, "loosen the filter")
             events = after
         return events, removed
 

@@ -33,12 +33,15 @@ class LeaveOneOut:
         """
         short = (users["num_events"] < MIN_EVENTS).to_numpy()
         if short.any() and self.short_users == "error":
+            fix = "set split.short_users=drop, or =train to only learn from them"
+            if short.all():
+                fix = "no user has enough: check that data.user_id names the users, and not orders or visits"
             first = users.row(int(short.argmax()), named=True)
             raise DataError(
                 "split.short_users",
                 expected=f"at least {MIN_EVENTS} events of every user",
                 got=f"{first['num_events']} of user {first[USER_ID]!r} ({short.sum():,} such users)",
-                fix="set split.short_users=drop, or =train to only learn from them",
+                fix=fix,
             )
         return ~short if self.short_users == "drop" else np.ones(len(short), bool)
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from genrec.data.canonical import ROW
+from genrec.data.canonical import EXACT_TIME, ROW
 from genrec.data.events import Events
 from genrec.errors import DataError
 from genrec.types import ITEM_ID, ITEM_IDX, POSITION, TIMESTAMP, USER_IDX
@@ -24,7 +24,8 @@ class Order:
     ties stand in ascending item id, which a model can exploit (DESIGN 9). Hence the rule is explicit, stored and reported.
 
     Args:
-        by: ``position``, ``timestamp`` or ``input_order``; ``auto`` takes the first of them that the data has.
+        by: ``timestamp``, ``position`` or ``input_order``; ``auto`` takes the first of them that the data has, and a
+            position only where times are missing. Events of one time stand by position where there is one.
         ties: how events of one user with equal keys are ordered: ``input_order`` (as in the file), ``item_id`` (ascending
             text) or ``random``.
         seed: of the ``random`` rule.
@@ -41,7 +42,9 @@ class Order:
             DataError: when the data has no such column.
         """
         if self.by == "auto":
-            return next((name for name in (POSITION, TIMESTAMP) if name in table.columns), None)
+            there = [name for name in (TIMESTAMP, POSITION) if name in table.columns]
+            complete = [name for name in there if not table[name].null_count()]
+            return next(iter(complete or there), None)
         if self.by == "input_order":
             return None
         if self.by not in table.columns:
@@ -67,12 +70,16 @@ class Order:
         elif self.ties == "random":
             table = table.with_columns(pl.Series(TIE, np.random.default_rng(self.seed).permutation(table.height)))
         tie = [ROW] if self.ties == "input_order" else [TIE, ROW]
-        return replace(events, table=table.sort(USER_IDX, key, *tie).drop(TIE, strict=False))
+        keys = [EXACT_TIME if key == TIMESTAMP and EXACT_TIME in table.columns else key]
+        if key == TIMESTAMP and POSITION in table.columns and not table[POSITION].null_count():
+            keys.append(POSITION)
+        return replace(events, table=table.sort(USER_IDX, *keys, *tie).drop(TIE, strict=False))
 
     def describe(self, table: pl.DataFrame) -> dict[str, str | int]:
         """Facts: what orders the events, the tie rule, and how many of these (sorted) events stand in a tie."""
         key = self.key(table)
-        facts: dict[str, str | int] = {"by": key or "input_order", "ties": self.ties, "tied_events": tied_events(table, key)}
+        exact = EXACT_TIME if key == TIMESTAMP and EXACT_TIME in table.columns else key
+        facts: dict[str, str | int] = {"by": key or "input_order", "ties": self.ties, "tied_events": tied_events(table, exact)}
         return facts | ({"seed": self.seed} if self.ties == "random" else {})
 
     @staticmethod
@@ -85,7 +92,7 @@ class Order:
                 f"{file}, row {rows[index] + 1}, column {column.name}",
                 expected="a value in every row that is to be ordered by it",
                 got=f"None ({missing.sum():,} such rows)",
-                fix="fill them, or order by something else (order.by)",
+                fix="fill them, leave the rows out (filters.missing=drop), or set order.by=input_order",
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +11,10 @@ import polars as pl
 
 from genrec.data.column_types import with_point
 from genrec.data.files import MISSING, read_table
+from genrec.data.ids import Ids
 from genrec.data.parts import in_parts
 from genrec.data.text_format import TextFormat
+from genrec.data.times import check_date_format
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
@@ -50,6 +52,9 @@ class Tables:
         items_columns: names for the columns of ``items``, when that file has no header.
         items_encoding: of ``items``.
         items_decimal: of ``items``.
+        date_format: how dates such as 01/02/2020 are read: ``auto`` (as the column shows, else refused), ``day_first``,
+            ``month_first``, ``year_first``, ``number`` (digits that only look like dates), or a format such as ``%d/%m/%Y``.
+        ids: ``clean`` (without blanks around them, 12.0 as 12), ``verbatim``, ``numbers`` (007 as 7) or ``lower_case``.
         missing_values: text that stands for a missing value; None: NA, NULL, nan, None and their like. ``[]``: none.
     """
 
@@ -76,9 +81,12 @@ class Tables:
     items_columns: Sequence[str] | None = None
     items_encoding: str | None = None
     items_decimal: Literal[".", ","] | None = None
+    date_format: str = "auto"
+    ids: Ids = "clean"
     missing_values: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        check_date_format(self.date_format)
         _ = self.form, self.items_form  # refuses what is no format before anything is read
 
     @property
@@ -146,12 +154,20 @@ class Tables:
         if self.decimal == ",":
             numbers = [name for name in (TIMESTAMP, RATING, WEIGHT) if interactions.schema.get(name) == pl.String]
             interactions = interactions.with_columns(with_point(interactions[name]) for name in numbers)
-        files = {"interactions": file}
+        raw = RawData(
+            interactions=interactions,
+            items=None,
+            notes=notes,
+            files={"interactions": file},
+            columns={name: column for name, column in wanted.items() if name in interactions.columns},
+            date_format=self.date_format,
+            ids=self.ids,
+        )
         if self.items is None:
-            return RawData(interactions=interactions, items=None, files=files, notes=notes)
+            return raw
         key = self.items_key or self.item_id
         items = read_items(self.items, key, form=self.items_form, missing=self.missing, notes=notes)
-        return RawData(interactions=interactions, items=items, files=files | {"items": str(self.items)}, notes=notes)
+        return replace(raw, items=items, files={**raw.files, "items": str(self.items)})
 
 
 def read_items(

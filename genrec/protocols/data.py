@@ -21,6 +21,9 @@ class RawData:
         notes: (what, how many) of everything the source itself dropped or changed.
         extra_files: file name -> writer, called with the path to write; kept beside the dataset (the demo world's parameters).
         files: what errors about "interactions" and "items" call the two tables: their files.
+        columns: canonical column -> what the file of the interactions calls it, where that is another name.
+        date_format: how times are to be read (see ``read_times``).
+        ids: how ids are to be read (see ``text_ids``).
     """
 
     interactions: pl.DataFrame
@@ -28,6 +31,9 @@ class RawData:
     notes: list[tuple[str, int]] = field(default_factory=list)
     extra_files: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    date_format: str = "auto"
+    ids: str = "clean"
 
 
 class DataSource(Protocol):

@@ -103,7 +103,7 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
     frame = _polars(table)
     require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
     text_ids(frame[USER_ID], _WHERE)  # refuses what is no id; users keep the type they came in
-    columns = [frame[USER_ID], _item_texts(frame[ITEM_ID])]
+    columns = [frame[USER_ID], text_ids(frame[ITEM_ID], _WHERE, allow_missing=True)]
     columns += [
         as_numbers(frame[name], kind, _WHERE)
         for name, kind in ((POSITION, pl.Int64()), (TIMESTAMP, pl.Float64()))
@@ -152,15 +152,6 @@ def _polars(table: Any) -> pl.DataFrame:
     except (TypeError, ValueError, ImportError, pl.exceptions.PolarsError) as error:
         got = f"{type(table).__name__}: {error}"
         raise DataError(_WHERE, expected="a table that polars can read", got=got, fix="give user_id and item_id") from error
-
-
-def _item_texts(column: pl.Series) -> pl.Series:
-    """Item ids as text, integers as ``genrec prepare`` writes them; null stays null."""
-    if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
-        got = f"{column[0]!r} ({column.dtype})" if len(column) else str(column.dtype)
-        fix = "cast the column to text"
-        raise DataError(f"{_WHERE}, column {ITEM_ID}", expected="ids as text or integers", got=got, fix=fix)
-    return column.cast(pl.String)
 
 
 def _with_rows(events: pl.DataFrame, ids: pl.Series, name: str) -> pl.DataFrame:

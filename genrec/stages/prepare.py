@@ -13,7 +13,7 @@ from genrec.components import instantiate
 from genrec.data.by_column import ByColumn
 from genrec.data.canonical import canonical
 from genrec.data.events import Events, catalogue_after
-from genrec.data.filters import Filters, Removed
+from genrec.data.filters import Filters, Removed, require_some
 from genrec.data.order import Order
 from genrec.data.targets import target_facts
 from genrec.dataset import Dataset, Sequences
@@ -23,6 +23,7 @@ from genrec.stages.stage import Stage, StageRun
 from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
 
 INTERACTIONS_FILE = "interactions.parquet"
+MOSTLY = 0.9  # a share of events in ties from which on the time is too coarse to give an order
 PART = "part"  # train, validation or test
 
 
@@ -35,11 +36,11 @@ def build(run: StageRun) -> dict[str, Any]:
     _require_column(run.config["data"], splitter)
 
     before = Dataset.load(run.extends.path).items if run.extends else None
-    raw = canonical(source.load())
+    raw = canonical(source.load(), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
     _say_source(run, raw, type(source).__name__)
     if before is not None and raw.items is not None:
         raw = replace(raw, items=catalogue_after(before, raw.items))
-    raw, removed = filters.known(raw)
+    raw, removed = filters.before_order(raw, order.key(raw.interactions))
     events = order.sort(Events.of(raw), raw.files.get("interactions", "interactions"))
     events, more = filters.apply(events)
     if isinstance(splitter, ByColumn):
@@ -86,6 +87,8 @@ def _splittable(events: Events, splitter: Splitter | ByColumn) -> tuple[Events, 
     if kept.all():
         return events.compact(), []
     after = events.where(kept[events.user_idx]).compact()
+    fix = "check that data.user_id names the users: no user has enough events for this split"
+    require_some("split", after.table.height, events.table.height, fix)
     gone = (events.table.height - after.table.height, int((~kept).sum()), events.items.height - after.items.height)
     return after, [Removed("split (users with too few events)", *gone)]
 
@@ -99,7 +102,7 @@ def _dataset(
     removed: list[Removed],
 ) -> Dataset:
     offsets = events.offsets
-    timestamps = events.table[TIMESTAMP].to_numpy() if TIMESTAMP in events.table.columns else None
+    timestamps = events.table[TIMESTAMP].cast(pl.Float64).to_numpy() if TIMESTAMP in events.table.columns else None
     if timestamps is not None and (missing := events.table[TIMESTAMP].null_count()):
         run.say(f"times: {missing:,} of {events.table.height:,} are missing, so histories go without times")
         timestamps = None
@@ -127,7 +130,25 @@ def _dataset(
         "notes": [{"what": what, "count": count} for what, count in notes],
     }
     _say_dataset(run, facts, offsets, train_ends)
+    _warn_of_order(run, events, order, facts["order"]["tied_events"])
     return replace(dataset, facts=facts)
+
+
+def _warn_of_order(run: StageRun, events: Events, order: Order, tied: int) -> None:
+    """Says what makes the order of histories doubtful, since every result depends on it."""
+    columns, key = events.table.columns, order.key(events.table)
+    if key is None and order.by == "auto":
+        run.say(
+            "WARNING: no time and no position: histories are in the order of the file's rows; name the time with "
+            "data.timestamp=COLUMN, or say with order.by=input_order that the rows are in order"
+        )
+    elif key == TIMESTAMP and order.by == "auto" and POSITION in columns:
+        run.say("order: there is a position too; it counts where times are equal (order.by=position makes it count alone)")
+    if key == TIMESTAMP and tied > MOSTLY * events.table.height and POSITION not in columns:
+        run.say(
+            f"WARNING: {tied:,} of {events.table.height:,} events share their time with another one of the same user; if there "
+            "is a finer time, name it with data.timestamp=COLUMN"
+        )
 
 
 def _interactions(events: Events, dataset: Dataset) -> pl.DataFrame:
@@ -178,7 +199,7 @@ def _say_dataset(run: StageRun, facts: dict[str, Any], offsets: np.ndarray, trai
 STAGE = Stage(
     name="prepare",
     kind="dataset",
-    version=1,
+    version=2,
     reads=("data", "filters", "order", "split"),
     inputs=lambda config: (),
     build=build,

@@ -75,7 +75,7 @@ def test_random_ties_depend_on_their_seed_only(prepare, csv):
     assert one == again != other
 
 
-def test_position_beats_timestamp_unless_told_otherwise(prepare, csv):
+def test_times_order_unless_some_are_missing_or_the_user_says_otherwise(prepare, csv):
     path = csv("user_id,item_id,timestamp,position", "u,a,3,1", "u,b,2,2", "u,c,1,3", "u,d,,4")
     prepared = prepare({"interactions": path})
     assert histories(prepared.dataset) == {"u": list("abcd")}
@@ -83,6 +83,12 @@ def test_position_beats_timestamp_unless_told_otherwise(prepare, csv):
     assert "1 of 4 are missing" in prepared.said
     assert "order: by position" in prepared.said
     path = csv("user_id,item_id,timestamp,position", "u,a,3,1", "u,b,2,2", "u,c,1,3")
+    prepared = prepare({"interactions": path})
+    assert histories(prepared.dataset) == {"u": list("cba")}
+    assert "there is a position too" in prepared.said
+    assert histories(prepare({"interactions": path}, order={"by": "position"}).dataset) == {"u": list("abc")}
+    tied = csv("user_id,item_id,timestamp,position", "u,b,1,2", "u,a,1,1", "u,c,2,0")
+    assert histories(prepare({"interactions": tied}).dataset) == {"u": list("abc")}
     assert histories(prepare({"interactions": path}, order={"by": "timestamp"}).dataset) == {"u": list("cba")}
     assert histories(prepare({"interactions": path}, order={"by": "input_order"}).dataset) == {"u": list("abc")}
     plain = prepare({"interactions": csv("user_id,item_id", "u,b", "u,a", "u,c")})

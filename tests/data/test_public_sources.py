@@ -136,7 +136,9 @@ def test_amazon_with_fields_missing_or_broken(tmp_path):
         source.load()
     (tmp_path / "meta_Soap.jsonl").write_text('{"parent_asin": "b"}\n', encoding="utf-8")
     (tmp_path / "meta_Soap.jsonl.sha256").unlink()
-    with pytest.raises(DataError, match=r"Soap.jsonl, row 1, column timestamp: expected a number, got 'now'"):
+    with pytest.raises(
+        DataError, match=r"Soap.jsonl, row 1, column timestamp: expected a time: a number, a date, or ISO text, got 'now'"
+    ):
         canonical(source.load())
 
 
