@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from genrec.pages.charts import Kind, grouped_bars
+from genrec.pages.numbers import ratio
 from genrec.pages.page import Markup, plain_table, section, tag
 
 BARS: tuple[tuple[str, Kind, Callable[[Mapping[str, Any]], float | None]], ...] = (
     ("codes in use", "bound", lambda level: level["usage"]),
-    ("perplexity / codes", "model", lambda level: level["perplexity"] / level["size"]),
+    ("perplexity / codes", "model", lambda level: ratio(level["perplexity"], level["size"])),
     ("Gini", "floor", lambda level: level.get("gini")),
 )
 # heading, key, how it is written; an artifact of an earlier version knows fewer of them
@@ -49,8 +50,8 @@ def codebooks_section(
     levels, prefixes = health["levels"], health["prefixes"]
     series = [(name, kind, values) for name, kind, of in BARS if None not in (values := [of(level) for level in levels])]
     usage = {f"level {i}, {level['size']:,} codes": [bar[2][i] for bar in series] for i, level in enumerate(levels)}
-    of_level = [column for column in LEVEL_COLUMNS if column[1] in levels[0]]
-    of_prefix = [column for column in PREFIX_COLUMNS if column[1] in prefixes[0]]
+    of_level = [column for column in LEVEL_COLUMNS if levels and column[1] in levels[0]]
+    of_prefix = [column for column in PREFIX_COLUMNS if prefixes and column[1] in prefixes[0]]
     rows = [
         [str(i), *(_cell(level, *column[1:]) for column in of_level), *(_cell(prefix, *column[1:]) for column in of_prefix)]
         for i, (level, prefix) in enumerate(zip(levels, prefixes, strict=True))

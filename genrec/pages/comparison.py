@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -38,7 +39,7 @@ class Row:
         """Standard deviation over the runs; None of fewer than two."""
         if len(self.runs) < 2:
             return None
-        return float((sum((run - self.value) ** 2 for run in self.runs.values()) / (len(self.runs) - 1)) ** 0.5)
+        return math.hypot(*(run - self.value for run in self.runs.values())) / math.sqrt(len(self.runs) - 1)
 
 
 @dataclass(frozen=True)

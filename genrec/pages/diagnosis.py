@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from genrec.pages.charts import Kind, grouped_bars, reliability_chart
+from genrec.pages.numbers import LARGEST, drawable, exponential, written
 from genrec.pages.page import Markup, join, scrolling, section, tag
 
 SMALL = 0.01  # a share of next items that nobody needs to worry about
@@ -38,12 +38,12 @@ def _levels(diagnosis: Mapping[str, Any]) -> Markup:
         series["by its own beams"] = "model"
     rows = {f"Level {i}": [level["accuracy"], *([level["own_accuracy"]] if own else [])] for i, level in enumerate(levels)}
     columns: dict[str, Any] = {
-        "codes": lambda level: f"{math.exp(level['log_choices']):.1f}",
-        "left to guess": lambda level: f"{math.exp(-level['log_prob']):.1f}",
-        "no choice": lambda level: f"{level['forced']:.1%}",
+        "codes": lambda level: written(exponential(level["log_choices"]), ".1f"),
+        "left to guess": lambda level: _guesses(level["log_prob"]),
+        "no choice": lambda level: written(level["forced"], ".1%"),
     }
     if diagnosis["rules"]["normalization"] == "codebook":
-        columns["real mass"] = lambda level: f"{level['mass']:.1%}"
+        columns["real mass"] = lambda level: written(level["mass"], ".1%")
     table = tag(
         "table",
         tag("caption", "How hard the choice is"),
@@ -85,8 +85,8 @@ def _beams(diagnosis: Mapping[str, Any]) -> Markup:
         for entry in beams["lists"]
     }
     fault: dict[str, Kind] = {"listed": "bound", "search error": "model", "model error": "floor"}
-    missed = f"{longest['search_errors']:.1%} more next items in the first {longest['k']}"
-    if longest["search_errors"] < SMALL:
+    missed = f"{written(longest['search_errors'], '.1%')} more next items in the first {longest['k']}"
+    if not drawable([longest["search_errors"]]) or longest["search_errors"] < SMALL:
         lead = f"The search is not what costs hits: an exact one would list at most {missed}."
     else:
         lead = f"An exact search would list up to {missed}; more beams may help (decoding.num_beams)."
@@ -109,10 +109,19 @@ def _calibration(diagnosis: Mapping[str, Any]) -> Markup:
     made, k = diagnosis["calibration"], diagnosis["calibration"]["k"]
     promised, came = made["mass"], made["hit_rate"]
     low, high = made["hit_rate_interval"]
-    verdict = "Honest" if low <= promised <= high else "Too sure of itself" if promised > came else "Too modest"
+    verdict = (
+        "No probabilities"
+        if not drawable([promised])
+        else "Honest"
+        if low <= promised <= high
+        else "Too sure of itself"
+        if promised > came
+        else "Too modest"
+    )
     told = (
-        f"{verdict}: together, the first {k} recommendations get a probability of {promised:.1%}, and the next item is among "
-        f"them for {came:.1%} of the users ({low:.1%} to {high:.1%}). Expected calibration error {made['error']:.4f}. "
+        f"{verdict}: together, the first {k} recommendations get a probability of {written(promised, '.1%')}, and the next "
+        f"item is among them for {written(came, '.1%')} of the users ({written(low, '.1%')} to {written(high, '.1%')}). "
+        f"Expected calibration error {written(made['error'], '.4f')}. "
         "Each point stands for as many recommendations as any other, by probability, with its 95 % interval; on the diagonal "
         "they come true as often as they say."
     )
@@ -149,7 +158,7 @@ def _card(card: Mapping[str, Any]) -> Markup:
     ranks = [target["rank"] for target in card["targets"] if target["rank"] is not None]
     listed, style = (f"listed at rank {min(ranks)}", "pill good") if ranks else ("not listed", "pill")
     history, shown = card["history"], len(card["history"])
-    top = max([1e-9, *(abs(entry[key]) for entry in history for key in ("first", "target"))])
+    top = max([1e-9, *map(abs, drawable(entry[key] for entry in history for key in ("first", "target")))])
     came = [tag("span", target["title"], class_="item") for target in card["targets"]]
     return tag(
         "article",
@@ -183,8 +192,9 @@ def _weighed(entry: Mapping[str, Any], top: float) -> Markup:
     """A history item with its two bars, from the middle to the right where it speaks for the item, else to the left."""
     shapes: list[Markup] = [tag("line", x1="50%", x2="50%", y1="0", y2="15", class_="axis")]
     for line, (key, style) in enumerate((("first", "fill-model"), ("target", "soft-model"))):
-        width = 49 * abs(entry[key]) / top
-        left = 50 - width if entry[key] < 0 else 50
+        (weight,) = drawable([entry[key]]) or [0.0]
+        width = 49 * abs(weight) / top
+        left = 50 - width if weight < 0 else 50
         shapes.append(tag("rect", x=f"{left:.2f}%", y=1 + 7 * line, width=f"{width:.2f}%", height="6", rx="1", class_=style))
     first, target = _signed(entry["first"]), _signed(entry["target"])
     told = f"{first} for the first recommendation, {target} for what came next"
@@ -200,9 +210,15 @@ def _weighed(entry: Mapping[str, Any], top: float) -> Markup:
     )
 
 
-def _percent(probability: float) -> str:
-    return f"{probability:.2%}" if probability >= 0.0001 else "under 0.01%"
+def _guesses(log_prob: float | None) -> str:
+    """Among how many one would have to guess; a diverged generator would have to try more than can be written."""
+    number = exponential(None if log_prob is None else -log_prob)
+    return "more than 1e300" if number > LARGEST else written(number, ".1f")
 
 
-def _signed(weight: float) -> str:
-    return f"{weight:+.2f}" if abs(weight) >= 0.005 else "0"
+def _percent(probability: float | None) -> str:
+    return "under 0.01%" if probability is not None and probability < 0.0001 else written(probability, ".2%")
+
+
+def _signed(weight: float | None) -> str:
+    return "0" if weight is not None and abs(weight) < 0.005 else written(weight, "+.2f")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from genrec.pages.cost import cost_section
 from genrec.pages.curves import curves_section
 from genrec.pages.diagnosis import diagnosis_sections
 from genrec.pages.exposure import exposure_section
+from genrec.pages.numbers import ratio, written
 from genrec.pages.page import Markup, facts_list, join, render, scrolling, section, tag
 from genrec.pages.slices import slices_section
 from genrec.pages.users import users_sections
@@ -79,7 +80,7 @@ def report(name: str, artifacts: Mapping[str, Artifact]) -> str:
     k = metrics["rules"]["headline_k"]
     body = join(
         _tiles(metrics, short, k),
-        *(tag("p", f"Note: {warning}.", class_="warning") for warning in metrics["warnings"]),
+        *(tag("p", f"Note: {warning}.", class_="warning") for warning in (*_divergence(artifacts), *metrics["warnings"])),
         _figures(name, metrics, k),
         section(
             "Model, floors and bounds",
@@ -95,6 +96,12 @@ def report(name: str, artifacts: Mapping[str, Artifact]) -> str:
         _rules(metrics, artifacts),
     )
     return render(f"Report of {name}", lead=verdict(name, metrics), body=body)
+
+
+def _divergence(artifacts: Mapping[str, Artifact]) -> list[str]:
+    """That training went astray, where it did, and what to try."""
+    told = artifacts["generator"].facts.get("diverged") if "generator" in artifacts else None
+    return [told] if told else []
 
 
 def _traced(artifacts: Mapping[str, Artifact]) -> bool:
@@ -136,14 +143,15 @@ def _tiles(metrics: Mapping[str, Any], short: str, k: int) -> Markup:
     model, best = metrics["model"], metrics["best_floor"].get(short)
     split = "test" if short == "test" else "validation"
     tiles = [
-        (f"{model[f'{short}/{metric}@{k}']:.4f}", f"{split} {metric_label(f'{metric}@{k}')}", "")
+        (written(model[f"{short}/{metric}@{k}"], ".4f"), f"{split} {metric_label(f'{metric}@{k}')}", "")
         for metric in ("recall", "ndcg")
     ]
     if best and (floor := metrics["floors"][best["name"]][best["metric"]]):
         style = "good" if best["interval"][0] > 0 else "warn" if best["interval"][1] < 0 else ""
-        tiles.append((f"{best['lead'] / floor:+.0%}", f"NDCG@{k} against {best['name']}, the best floor", style))
+        tiles.append((written(ratio(best["lead"], floor), "+.0%"), f"NDCG@{k} against {best['name']}, the best floor", style))
     if bayes := metrics["bounds"].get("bayes"):
-        tiles.append((f"{model[f'{short}/ndcg@{k}'] / bayes[f'{short}/ndcg@{k}']:.0%}", f"of the Bayes bound of NDCG@{k}", ""))
+        reached = ratio(model[f"{short}/ndcg@{k}"], bayes[f"{short}/ndcg@{k}"])
+        tiles.append((written(reached, ".0%"), f"of the Bayes bound of NDCG@{k}", ""))
     else:
         tiles.append((f"{metrics['users'][split]:,}", f"{split} users, {metrics['dataset']['num_items']:,} items", ""))
     return tag(
@@ -189,7 +197,7 @@ def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, interva
         told = intervals and key.startswith(shorts[0]) and key in spread
         if key not in row:
             return join()
-        return join(f"{row[key]:.4f}", tag("small", "{:.4f}–{:.4f}".format(*spread[key])) if told else None)
+        return join(written(row[key], ".4f"), tag("small", _interval(spread[key])) if told else None)
 
     splits = [tag("th", words[short], colspan=len(columns), scope="colgroup", class_="apart") for short in shorts]
     names = [tag("th", metric_label(key), scope="col", **line) for key, line in zip(keys, apart, strict=True)]
@@ -204,6 +212,10 @@ def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, interva
     ]
     head = tag("thead", tag("tr", tag("td"), *splits), tag("tr", tag("td"), *names))
     return scrolling("Figures", tag("table", head, tag("tbody", *rows)))
+
+
+def _interval(ends: Sequence[float | None]) -> str:
+    return "–".join(written(end, ".4f") for end in ends)
 
 
 def _charts(name: str, metrics: Mapping[str, Any], short: str, k: int) -> list[Markup]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from genrec.pages.numbers import ratio, written
+
 
 def verdict(name: str, metrics: Mapping[str, Any]) -> str:
     """The closing sentences of an evaluation.
@@ -21,9 +23,8 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
     if best := metrics.get("best_member", {}).get(short):
         told.append(_against_member(best, metrics["members"][best["name"]][best["metric"]]))
     if bayes := metrics["bounds"].get("bayes"):
-        told.append(
-            f"It reaches {value / bayes[key]:.0%} of the Bayes bound ({bayes[key]:.4f}), the best any model can do here."
-        )
+        reached = written(ratio(value, bayes[key]), ".0%")
+        told.append(f"It reaches {reached} of the Bayes bound ({bayes[key]:.4f}), the best any model can do here.")
     return " ".join(told)
 
 
@@ -43,7 +44,7 @@ def _against_floor(name: str, label: str, value: float, best: Mapping[str, Any] 
     if best is None:
         return f"{name}: {label} {value:.4f}; no floor was measured."
     floor, (low, high) = floors[best["name"]][best["metric"]], best["interval"]
-    share = f", {best['lead'] / floor:+.0%}" if floor else ""
+    share = f", {written(ratio(best['lead'], floor), '+.0%')}" if floor else ""
     figures = f"on {label}: {value:.4f} against {floor:.4f}{share} (95 % of the lead: {low:+.4f} to {high:+.4f})."
     if low > 0:
         return f"{name} beats the best floor, {best['name']}, {figures}"

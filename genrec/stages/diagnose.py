@@ -1,7 +1,8 @@
 """diagnose: where a generator loses the next item, whether its probabilities are honest, what it looks at -> ``diagnosis``.
 
 Everything is about a seeded sample of the users with a target, decoded as ``recommend`` does. Figures are about the FIRST
-target of each, the very next item, since that is what a generator predicts. diagnosis.json:
+target of each, the very next item, since that is what a generator predicts. diagnosis.json, with null for figures that are no
+finite numbers, as a diverged generator leaves them:
 
     schema        1
     split         the last of recommend.splits with targets; users: how many were drawn; seed
@@ -31,7 +32,8 @@ target of each, the very next item, since that is what a generator predicts. dia
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +49,7 @@ from genrec.decoding.users import users_with_targets
 from genrec.devices import resolve_device
 from genrec.errors import ConfigError, DataError
 from genrec.metrics.reliability import reliability, wilson_interval
+from genrec.pages.numbers import written
 from genrec.pages.users import item_titles
 from genrec.protocols import DecodingStrategy, device_of
 from genrec.sids import SIDTable
@@ -125,6 +128,7 @@ def build(run: StageRun) -> dict[str, Any]:
         "calibration": _calibration(seen, min(TOP, decoder.k), settings.bins),
         "because_of": _because_of(decoder, dataset, split, seen, settings.because_of, rng),
     }
+    diagnosis = without_infinities(diagnosis)
     (run.folder / DIAGNOSIS_FILE).write_text(
         json.dumps(diagnosis, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
     )
@@ -132,6 +136,19 @@ def build(run: StageRun) -> dict[str, Any]:
     for line in _told(facts, diagnosis["calibration"]["k"]):
         run.say(line)
     return facts
+
+
+def without_infinities(node: Any) -> Any:
+    """Nested figures as JSON can hold them: null in place of what is no finite number, as a diverged generator leaves it.
+
+    >>> without_infinities({"a": [1.5, float("nan")], "b": float("-inf")})
+    {'a': [1.5, None], 'b': None}
+    """
+    if isinstance(node, Mapping):
+        return {key: without_infinities(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [without_infinities(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def sampled_split(dataset: Dataset, rule: recommend.RecommendSettings) -> Split:
@@ -229,13 +246,17 @@ def _facts(diagnosis: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told(facts: Mapping[str, Any], k: int) -> list[str]:
+    def shares(values: Sequence[float | None]) -> str:
+        return " / ".join(written(value, ".1%") for value in values)
+
     lines = [f"{facts['users']:,} {facts['split']} users"]
     if "accuracy" in facts:
-        lines.append(f"right code given the true prefix, level by level: {' / '.join(f'{x:.1%}' for x in facts['accuracy'])}")
+        lines.append(f"right code given the true prefix, level by level: {shares(facts['accuracy'])}")
     if "lost" in facts:
-        lost = " / ".join(f"{share:.1%}" for share in facts["lost"])
-        lines.append(f"next item lost by the beam, level by level: {lost}; kept to the end {facts['kept']:.1%}")
-    lines.append(f"hits promised in the first {k}: {facts['mass']:.1%}; come true: {facts['hit_rate']:.1%}")
+        lost, kept = shares(facts["lost"]), written(facts["kept"], ".1%")
+        lines.append(f"next item lost by the beam, level by level: {lost}; kept to the end {kept}")
+    promised, came = written(facts["mass"], ".1%"), written(facts["hit_rate"], ".1%")
+    lines.append(f"hits promised in the first {k}: {promised}; come true: {came}")
     return lines
 
 

@@ -92,6 +92,9 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
         from genrec.stages.evaluate import print_comparison
 
         print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
+        for run in runs:
+            if "generator" in run.kinds and (told := run.artifact("generator").facts.get("diverged")):
+                say(f"{run.name}: {told}")
         if len(runs) > 1:
             compare_runs(runs, say)
     for name, failure in failures:

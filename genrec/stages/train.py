@@ -78,13 +78,11 @@ def build(run: StageRun) -> dict[str, Any]:
         "targets_per_epoch": fitted.num_targets,
         "best": fitted.best,
         "validated_with": {"exclude_seen": exclude_seen},
-    }
+    } | ({"diverged": fitted.diverged} if fitted.diverged else {})
     (run.folder / CONFIG_FILE).write_text(
         json.dumps({"generator": run.config["generator"], **facts}, indent=2), encoding="utf-8"
     )
-    history = [
-        row | {"exclude_seen": exclude_seen} for row in fitted.history
-    ]  # the rule that its val/ figures were measured by
+    history = [row | {"exclude_seen": exclude_seen} for row in fitted.history]  # the rule behind its val/ figures
     (run.folder / HISTORY_FILE).write_text(json.dumps(history, indent=2), encoding="utf-8")
     weights = {name: tensor.cpu().contiguous() for name, tensor in generator.state_dict().items()}
     save_file(weights, run.folder / WEIGHTS_FILE)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
+import polars as pl
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +42,46 @@ def check_weights(generator: nn.Module, step: int, plan: BatchPlan) -> None:
         if not torch.isfinite(weight).all():
             got = f"one that is none {_place(step, plan)}"
             raise ConfigError(f"weights of {name}", expected="finite numbers", got=got, fix=_FIX)
+
+
+def check_scores(scores: pl.Series, step: int, plan: BatchPlan) -> None:
+    """Checks what the weights of a round make of the validation users: finite weights may be too large to compute with.
+
+    Args:
+        scores: of all that was listed for them; none at all is no better.
+        step: the last one.
+        plan: of the batches.
+
+    Raises:
+        ConfigError: with the first such score, the step and the epoch.
+    """
+    odd = scores.filter(~scores.is_finite())
+    if len(odd) or not len(scores):
+        got = f"{odd[0] if len(odd) else 'no items'} {_place(step, plan)}"
+        raise ConfigError("validation lists", expected="items with finite scores", got=got, fix=_FIX)
+
+
+def divergence(history: Sequence[Mapping[str, float]], num_items: int, lr: float) -> str | None:
+    """A sentence on a training that went astray, with what to try, or None.
+
+    Astray is a loss far above that of guessing among all items, or far above what it was before.
+
+    Args:
+        history: the rounds.
+        num_items: of the catalogue.
+        lr: the peak learning rate.
+    """
+    losses = [row["train/loss"] for row in history if "train/loss" in row]
+    if not losses:
+        return None
+    guessing, lowest, last = math.log(max(num_items, 2)), min(losses), losses[-1]
+    if max(losses) <= 20 * (1 + guessing) and last - lowest <= max(lowest, 0.0) + 5:
+        return None
+    worst = max(losses)
+    return (
+        f"training diverged: its loss is {last:,.4g} in the last round, {lowest:,.4g} in the best, {worst:,.4g} in the worst "
+        f"(guessing: about {guessing:.1f}); try train.lr={min(lr / 10, 1e-3):g}"
+    )
 
 
 def _place(step: int, plan: BatchPlan) -> str:

@@ -27,6 +27,7 @@ from genrec.protocols import (
     Objective,
     ParallelGenerator,
 )
+from genrec.training.finite import divergence
 from genrec.training.keeper import METRIC, RoundKeeper, whole_checkpoint
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
@@ -45,11 +46,13 @@ class Fitted:
         best: the best round: step, targets, loss and validation metrics.
         history: all rounds.
         num_targets: training targets per epoch.
+        diverged: a sentence where training went astray.
     """
 
     best: dict[str, float]
     history: list[dict[str, float]]
     num_targets: int
+    diverged: str | None = None
 
 
 def fit(
@@ -129,7 +132,10 @@ def fit(
             f"  WARNING: {METRIC} is {keeper.best[METRIC]:.4f} in all {len(keeper.history)} rounds, so the last is kept; raise "
             f"train.validation_users or train.lr"
         )
-    return Fitted(keeper.best, keeper.history, plan.num_targets)
+    diverged = divergence(keeper.history, dataset.num_items, settings.lr)
+    if diverged:
+        say(f"  WARNING: {diverged}")
+    return Fitted(keeper.best, keeper.history, plan.num_targets, diverged)
 
 
 def _strategy_of(generator: Any, num_beams: int) -> DecodingStrategy:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from genrec.errors import ArtifactError
 from genrec.fingerprints import sha256_file
-from genrec.training.finite import check_weights
+from genrec.training.finite import check_scores, check_weights
 from genrec.training.module import TrainingModule
 from genrec.training.validation import Validator
 
@@ -87,10 +87,11 @@ class RoundKeeper(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
         seconds = time.perf_counter() - self._round_started
-        check_weights(pl_module.generator, trainer.global_step - 1, pl_module.plan)
+        place = trainer.global_step - 1, pl_module.plan
+        check_weights(pl_module.generator, *place)
         row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
         row |= {key: float(part) for key, part in trainer.callback_metrics.items() if key.startswith("train/")}
-        row |= self.validator.measure(pl_module.generator)
+        row |= self.validator.measure(pl_module.generator, lambda scores: check_scores(scores, *place))
         self.history.append(row)
         self.track(row)
         if self.best is row:

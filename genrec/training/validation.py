@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from genrec.metrics.recall import recall
 from genrec.nn.dropout import without_dropout
 from genrec.protocols import DecodingStrategy
 from genrec.trie import PrefixTrie
-from genrec.types import USER_ID
+from genrec.types import SCORE, USER_ID
 
 SAMPLE_SEED = 0  # the same users whatever the run's seed, so that runs can be compared
 TOP = 10
@@ -75,8 +76,11 @@ class Validator:
                 fix="use recommend.exclude_seen=false",
             )
 
-    def measure(self, generator: torch.nn.Module) -> dict[str, float]:
-        """``val/recall@10`` and ``val/ndcg@10`` by the rule on seen items; empty when nobody has a validation target."""
+    def measure(self, generator: torch.nn.Module, check: Callable[[pl.Series], None] = lambda scores: None) -> dict[str, float]:
+        """``val/recall@10`` and ``val/ndcg@10`` by the rule on seen items; empty when nobody has a validation target.
+
+        ``check`` is shown the scores of all that was listed.
+        """
         if not len(self.users):
             return {}
         device = next(generator.parameters()).device
@@ -93,5 +97,6 @@ class Validator:
                 exclude_seen=self.exclude_seen,
                 batch_size=self.batch_size,
             )
+        check(table[SCORE])
         hits = find_hits(with_ids(table, self.dataset), self.targets)
         return {f"val/recall@{TOP}": float(recall(hits, TOP).mean()), f"val/ndcg@{TOP}": float(ndcg(hits, TOP).mean())}

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 
 from error_cases import Case, Scene
 from genrec.dataset import Sequences
 from genrec.errors import ArtifactError, ConfigError
-from genrec.training.finite import check_loss, check_weights
+from genrec.training.finite import check_loss, check_scores, check_weights
 from genrec.training.keeper import BEST_FILE, LAST_FILE, RoundKeeper, whole_checkpoint
 from genrec.training.plan import BatchPlan
 
@@ -60,6 +61,10 @@ CASES = [
         lambda scene: check_loss(torch.tensor(torch.nan), 5, PLAN),
     ),
     Case("a weight", ConfigError, "weights of bias: expected finite numbers, got one that is none at step 5", no_weight),
+    Case("a score", ConfigError, "got nan at step 5", lambda scene: check_scores(pl.Series([0.5, float("nan")]), 5, PLAN)),
+    Case(
+        "no lists", ConfigError, "got no items at step 5", lambda scene: check_scores(pl.Series([], dtype=pl.Float32), 5, PLAN)
+    ),
     Case("half a checkpoint", ArtifactError, "not a zip file", with_file(LAST_FILE, whole_checkpoint)),
     Case("a flipped checkpoint", ArtifactError, "another checksum of", flipped),
     Case("other best weights", ArtifactError, "others", with_file(BEST_FILE, best_of)),

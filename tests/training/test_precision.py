@@ -34,9 +34,9 @@ class Watched:
             if isinstance(module, torch.nn.Linear):
                 module.register_forward_hook(self.look)
 
-        def measured(validator: Validator, generator: Any) -> dict[str, float]:
+        def measured(validator: Validator, *args: Any) -> dict[str, float]:
             self.validates = True
-            figures = measure(validator, generator)
+            figures = measure(validator, *args)
             self.validates = False
             return figures
 
