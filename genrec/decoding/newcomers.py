@@ -1,14 +1,15 @@
-"""Places in every list for items that came after the generator was trained: around any strategy.
+"""Places in lists for items that came after the generator was trained, where their content fits: around any strategy.
 
 A generator ranks such items too, by codes that it knows, but it has learned from every history that they are never next, so
 hardly any is listed. What a history says about them is what their content says. (TIGER's answer is of this kind, too: a share
-of the list for items that were not in training; see the design notes.)
+of every list for items that were not in training; see the design notes. Here nobody gets one that is none of their business.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,15 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from genrec.decoding.candidates import best_items, ranked, restricted
+from genrec.decoding.reach import DECAY, LAST, SAFE_REACH, tastes, thresholds
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
 from genrec.types import PAD, Decodes
 
 
 class Newcomers:
-    """The strategy's ``k`` best items, of which ``int(share * k)`` are newcomers wherever so many are allowed.
+    """The strategy's ``k`` best items, of which up to ``int(share * k)`` are newcomers, as many as fit the history.
 
+    A newcomer fits when the history is within its reach (see ``genrec.decoding.reach``); an empty history is in nobody's.
     Newcomers that the strategy lists by itself count. Those that are missing are the nearest by content to the history's last
     items; they take the places of the last other items, and have the scores that the strategy gives them.
 
@@ -31,7 +34,8 @@ class Newcomers:
         strategy: does the search.
         vectors: [items, dim] of content, scaled to length one here; the newcomers are the last rows.
         num_trained: items that the generator was trained with; the rest are newcomers.
-        share: of the list, in [0, 1].
+        share: of the list that newcomers have at most by their content, in [0, 1].
+        reach: share of the trained items that may be more like a newcomer than a history is.
         last: how many of the most recent items of a history count.
         decay: weight of an item relative to the next more recent one.
     """
@@ -43,10 +47,12 @@ class Newcomers:
         vectors: Float[np.ndarray, "items dim"],
         num_trained: int,
         share: float,
-        last: int = 10,
-        decay: float = 0.8,
+        reach: float = SAFE_REACH,
+        last: int = LAST,
+        decay: float = DECAY,
     ) -> None:
-        self.strategy, self.num_trained, self.share, self.last, self.decay = strategy, num_trained, share, last, decay
+        self.strategy, self.num_trained, self.share, self.reach = strategy, num_trained, share, reach
+        self.last, self.decay = last, decay
         self.vectors = torch.nn.functional.normalize(torch.from_numpy(np.array(vectors, dtype=np.float32)), dim=1)
 
     @property
@@ -72,19 +78,20 @@ class Newcomers:
         items, scores = torch.cat([kept, found.items], dim=1), torch.cat([lists.scores, found.scores], dim=1)
         return answer.with_rows(users, ranked(items, scores, request.k))
 
-    def content_scores(self, request: DecodingRequest) -> Float[Tensor, "batch items"]:
-        """Cosine of each newcomer to the history's last items, recent ones weighing more; -inf for all other items.
+    @cached_property
+    def thresholds(self) -> Float[Tensor, " newcomers"]:
+        """From which cosine on a history is within reach of each newcomer."""
+        return thresholds(self.vectors[self.num_trained :], self.vectors[: self.num_trained], self.reach)
 
-        An empty history likes what is most like the rest of the catalogue.
-        """
-        history, lengths = request.batch.history, request.batch.lengths.unsqueeze(1)
-        age = lengths - 1 - torch.arange(history.shape[1], device=history.device)
-        weight = torch.where((age >= 0) & (age < self.last), self.decay ** age.clamp(min=0).float(), 0.0)
+    def content_scores(self, request: DecodingRequest) -> Float[Tensor, "batch items"]:
+        """Cosine of each newcomer to the history's last items, recent ones weighing more; -inf for all that do not fit."""
+        history = request.batch.history
         vectors = self.vectors.to(history.device)
-        taste = (weight.unsqueeze(-1) * vectors[history.clamp(min=0)]).sum(dim=1)
-        taste = torch.where(lengths > 0, taste, vectors[: self.num_trained].mean(dim=0))
-        scores = taste.new_full((len(history), len(vectors)), float("-inf"))
-        scores[:, self.num_trained :] = taste @ vectors[self.num_trained :].T
+        taste = tastes(history, request.batch.lengths, vectors, last=self.last, decay=self.decay)
+        near = taste @ vectors[self.num_trained :].T
+        fits = (near >= self.thresholds.to(near.device)) & taste.any(dim=1, keepdim=True)
+        scores = near.new_full((len(history), len(vectors)), float("-inf"))
+        scores[:, self.num_trained :] = near.masked_fill(~fits, float("-inf"))
         return scores
 
     def _missing(self, answer: Decoded, request: DecodingRequest) -> Bool[Tensor, "batch items"]:
@@ -109,14 +116,29 @@ class Newcomers:
         return ~inside | (others & (from_the_end <= surplus))
 
 
+def content_sources(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) -> list[str]:
+    """The sources that newcomers are compared by: those that know them; the joint vectors where it has no sources.
+
+    Without newcomers, all sources.
+    """
+    known = [name for name, rows in vectors.items() if name != joint and (num_trained >= len(rows) or rows[num_trained:].any())]
+    return known or [joint]
+
+
 def content_of(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) -> Float[np.ndarray, "items dim"]:
-    """What newcomers are compared by: the sources that know them, side by side; the joint vectors where it has no sources.
+    """What newcomers are compared by: the sources that know them, side by side.
 
     Args:
         vectors: source -> [items, dim].
         joint: the name of the encoder's joint vectors.
         num_trained: the rows after it are the newcomers.
     """
-    known = [rows for name, rows in vectors.items() if name != joint and np.any(rows[num_trained:])]
-    unit = [rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in known]
-    return np.concatenate(unit, axis=1) if unit else vectors[joint]
+    known = content_sources(vectors, joint, num_trained)
+    if known == [joint]:
+        return vectors[joint]
+    return np.concatenate([_unit(vectors[name]) for name in known], axis=1)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return unit

@@ -64,7 +64,9 @@ def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
     def strategy_for(num_items: int, vectors: Mapping[str, np.ndarray]) -> DecodingStrategy:
         strategy = fitted.with_items(num_items) if num_items > items.height and hasattr(fitted, "with_items") else fitted
         newcomers = num_items > trained and bool(vectors)
-        return with_newcomers(strategy, vectors, trained, bundle["new_share"]) if newcomers else strategy
+        if not newcomers:
+            return strategy
+        return with_newcomers(strategy, vectors, trained, bundle["new_share"], bundle["new_reaches"])
 
     return Catalogue(
         generator=open_generator(generator_folder(path), sids, trie, encoder),

@@ -32,7 +32,10 @@ class Rule:
     lacking: Mapping[str, Any]
 
 
-RULES = (Rule(1, "no places of lists were kept for items that came after training", {"new_share": 0.0}),)
+RULES = (
+    Rule(1, "no places of lists were kept for items that came after training", {"new_share": 0.0}),
+    Rule(2, "how near a history must be to a new item was not learned: very near", {"new_reaches": {}}),
+)
 
 
 def understood(bundle: Mapping[str, Any], where: Path) -> dict[str, Any]:

@@ -34,15 +34,16 @@ from genrec.dataset import Dataset
 from genrec.errors import ConfigError, did_you_mean
 from genrec.sids import SIDTable
 from genrec.stages import recommend
+from genrec.stages.embed import read_vectors
 from genrec.stages.model_card import model_card
 from genrec.stages.stage import Stage, StageRun
 from genrec.stages.tokenize import encoder_if_needed
-from genrec.stages.train import CONFIG_FILE, open_generator
+from genrec.stages.train import CONFIG_FILE, num_trained, open_generator
 from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID
 
 SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
-REVISION = 1  # of the schema: what was added to it; older bundles are read by the rules of genrec.serving.compatibility
+REVISION = 2  # of the schema: what was added to it; older bundles are read by the rules of genrec.serving.compatibility
 BUNDLE_FILE, ITEMS_FILE, CARD_FILE, SAMPLES_FILE = "bundle.json", "items.parquet", "README.md", "samples.json"
 POPULARITY = "popularity"  # column of the items; a catalogue's own of this name is left as it is
 SAMPLE_LEN = 50  # items of a sample history at most, and at least 3
@@ -126,6 +127,7 @@ def build(run: StageRun) -> dict[str, Any]:
         "genrec": __version__,
         "exclude_seen": rule.exclude_seen,
         "new_share": rule.new_share,
+        "new_reaches": _reaches(run, dataset, rule),
         "config": config,
         "facts": {kind: run.inputs[kind].facts for kind in ("dataset", *parts)},
         "source": _source(run.inputs["dataset"]),
@@ -136,6 +138,18 @@ def build(run: StageRun) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
     run.say(f"{', '.join(parts)} and {dataset.num_items:,} items in {size / 1e6:,.1f} MB; open it with genrec.load")
     return {"schema": SCHEMA, "num_items": dataset.num_items, "parts": list(parts), "bytes": size}
+
+
+def _reaches(run: StageRun, dataset: Dataset, rule: recommend.RecommendSettings) -> dict[str, float]:
+    """How near a history must be to an item that comes later, by each source of content."""
+    if "encoder" not in run.inputs or rule.new_share <= 0:
+        return {}
+    vectors, trained = read_vectors(run.inputs["encoder"]), num_trained(run.inputs["generator"].facts)
+    found = recommend.reaches_of(vectors, trained, dataset, rule.new_reach)
+    for name, reach in found.items():
+        nothing = "; what it says of a new item does not tell who takes it, so none gets a place by it" if reach == 0 else ""
+        run.say(f"new items, {name}: listed to the histories that are nearer than {reach:.2%} of the catalogue{nothing}")
+    return found
 
 
 def generator_folder(bundle: Path) -> Path:
@@ -189,4 +203,4 @@ def _source(dataset: Artifact) -> dict[str, Any]:
     return {"source": node[TARGET], **told}
 
 
-STAGE = Stage(name="export", kind="bundle", version=2, reads=("decoding", "recommend", "export"), inputs=inputs, build=build)
+STAGE = Stage(name="export", kind="bundle", version=3, reads=("decoding", "recommend", "export"), inputs=inputs, build=build)

@@ -15,7 +15,8 @@ import polars as pl
 
 from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
-from genrec.decoding.newcomers import Newcomers, content_of
+from genrec.decoding.newcomers import Newcomers, content_of, content_sources
+from genrec.decoding.reach import SAFE_REACH, learned_reach
 from genrec.decoding.users import Lists, recommend_users, users_with_targets, with_ids
 from genrec.devices import resolve_device
 from genrec.errors import ConfigError
@@ -42,8 +43,11 @@ class RecommendSettings:
         exclude_seen: never recommend an item of the user's own history. One rule for the whole table, and for the floors that
             stand beside it.
         splits: whose targets to predict.
-        new_share: of each list that belongs to items which came after training, in a run that extends another: the last places
-            go to them (see ``Newcomers``). 0: only what the strategy lists by itself.
+        new_share: of each list that items which came after training have at most, by their content, in a run that extends
+            another and in service: the last places go to those that fit (see ``Newcomers``). 0: only what the strategy lists
+            by itself.
+        new_reach: share of the catalogue that may be more like such an item than a history that it fits; null: learned from
+            what users took in the validation part.
         batch_size: users per batch.
     """
 
@@ -52,6 +56,7 @@ class RecommendSettings:
     splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     batch_size: int = 128
     new_share: float = 0.1
+    new_reach: float | None = None
 
     def __post_init__(self) -> None:
         for key in ("k", "batch_size"):
@@ -60,6 +65,10 @@ class RecommendSettings:
         if not 0 <= self.new_share <= 1:
             raise ConfigError(
                 "recommend.new_share", expected="a share of the list, 0 to 1", got=self.new_share, fix="change it"
+            )
+        if self.new_reach is not None and not 0 <= self.new_reach <= 1:
+            raise ConfigError(
+                "recommend.new_reach", expected="a share of the catalogue, 0 to 1, or null", got=self.new_reach, fix="change it"
             )
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise ConfigError(
@@ -89,7 +98,9 @@ def build(run: StageRun) -> dict[str, Any]:
     generator = train.open_generator(run.inputs["generator"].path, sids, trie, run.inputs.get("encoder")).to(device)
     trained = train.num_trained(run.inputs["generator"].facts)
     if "encoder" in run.inputs:
-        strategy = with_newcomers(strategy, read_vectors(run.inputs["encoder"]), trained, settings.new_share)
+        vectors = read_vectors(run.inputs["encoder"])
+        reaches = {} if trained >= dataset.num_items else reaches_of(vectors, trained, dataset, settings.new_reach)
+        strategy = with_newcomers(strategy, vectors, trained, settings.new_share, reaches)
     trie = trie.to(device) if trie else None
 
     tables, splits = [], {}
@@ -133,14 +144,75 @@ def build(run: StageRun) -> dict[str, Any]:
         (run.folder / MEMBERS).mkdir(exist_ok=True)
         pl.concat(of_splits).write_parquet(run.folder / MEMBERS / f"{name}.parquet")
     told = {"k": k, "exclude_seen": settings.exclude_seen, "new_share": settings.new_share, "splits": splits}
+    if isinstance(strategy, Newcomers):
+        exposure = exposure_of(pl.concat(tables), dataset.item_ids[trained:])
+        told["new_items"] = {"reach": strategy.reach, **exposure}
+        run.say(told_exposure(exposure))
     return told | ({"members": list(alone)} if alone else {})
 
 
-def with_newcomers(strategy: Any, vectors: Mapping[str, np.ndarray], trained: int, share: float) -> Any:
-    """The strategy with places for the items after the first ``trained``, where there are such."""
+def reaches_of(vectors: Mapping[str, np.ndarray], trained: int, dataset: Dataset, given: float | None) -> dict[str, float]:
+    """How near a history must be to an item that came after training, by each source of content that may know it.
+
+    Args:
+        vectors: of the items by source.
+        trained: items that the generator was trained with, the first ones.
+        dataset: whose validation part it is learned from.
+        given: a setting in its place.
+    """
+    sources = content_sources(vectors, JOINT, trained)
+    if given is not None:
+        return dict.fromkeys(sources, given)
+    histories, targets = dataset.histories("validation"), dataset.targets("validation")
+    found = {name: learned_reach(vectors[name], trained, histories, targets) for name in sources}
+    return {name: reach for name, reach in found.items() if reach is not None}
+
+
+def with_newcomers(
+    strategy: Any, vectors: Mapping[str, np.ndarray], trained: int, share: float, reaches: Mapping[str, float]
+) -> Any:
+    """The strategy with places for the items after the first ``trained``, where there are such.
+
+    Args:
+        strategy: does the search.
+        vectors: of the items by source.
+        trained: items that the generator was trained with, the first ones.
+        share: of a list that the others have at most.
+        reaches: source -> how near a history must be to one of them; a careful one where nothing was learned.
+    """
     if share <= 0 or trained >= len(vectors[JOINT]):
         return strategy
-    return Newcomers(strategy, vectors=content_of(vectors, JOINT, trained), num_trained=trained, share=share)
+    reach = max(reaches.get(name, SAFE_REACH) for name in content_sources(vectors, JOINT, trained))
+    content = content_of(vectors, JOINT, trained)
+    return Newcomers(strategy, vectors=content, num_trained=trained, share=share, reach=reach)
+
+
+def exposure_of(lists: pl.DataFrame, new: pl.Series) -> dict[str, Any]:
+    """What new items get of lists (user_id, item_id): share of places, of lists that have one, and of lists for the most shown.
+
+    Args:
+        lists: a row for each place.
+        new: ids of the new items.
+    """
+    key = [name for name in (SPLIT, USER_ID) if name in lists.columns]
+    users, places = max(lists.select(key).n_unique(), 1), max(lists.height, 1)
+    shown = lists.filter(lists[ITEM_ID].is_in(new.implode()))
+    most = shown[ITEM_ID].value_counts()["count"].to_list()  # an item stands in a list once
+    return {
+        "new": len(new),
+        "shown": len(most),
+        "share_of_places": shown.height / places,
+        "share_of_lists": shown.select(key).n_unique() / users,
+        "most_shown": max(most, default=0) / users,
+    }
+
+
+def told_exposure(figures: Mapping[str, Any]) -> str:
+    """The same in a line."""
+    return (
+        f"new items: {figures['shown']:,} of {figures['new']:,} are listed, on {figures['share_of_places']:.1%} of the places "
+        f"and in {figures['share_of_lists']:.1%} of the lists; the one shown most is in {figures['most_shown']:.1%}"
+    )
 
 
 def _keeping(members: dict[str, Lists], advance: Callable[[int], None]) -> Callable[[np.ndarray, Decoded], None]:
@@ -154,4 +226,4 @@ def _keeping(members: dict[str, Lists], advance: Callable[[int], None]) -> Calla
     return keep
 
 
-STAGE = Stage(name="recommend", kind="recommendations", version=2, reads=("decoding", "recommend"), inputs=inputs, build=build)
+STAGE = Stage(name="recommend", kind="recommendations", version=3, reads=("decoding", "recommend"), inputs=inputs, build=build)

@@ -27,17 +27,25 @@ histories = st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=5), min_size=1
 filters = st.none() | st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS).filter(any)
 
 
-def slow(request: DecodingRequest, row: int, share: float) -> list[int]:
+def slow(request: DecodingRequest, row: int, share: float, reach: float) -> list[int]:
     """The list of one user, by the words of the docstring."""
     whole = Exhaustive().decode(ArbitraryLogits(SIDS), TRIE, replace(request, k=ITEMS))
     ranking = [item for item in whole.items[row].tolist() if item != PAD]  # what is allowed and not seen
     listed = ranking[: request.k]
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
     history = [item for item in request.batch.history[row].tolist() if item != PAD]
-    taste = unit[:TRAINED].mean(axis=0) if not history else np.zeros(6)
+    taste = np.zeros(6)
     for age, item in enumerate(reversed(history)):
         taste += 0.8**age * unit[item]
-    nearest = sorted((item for item in ranking if item >= TRAINED and item not in listed), key=lambda item: -unit[item] @ taste)
+    taste /= max(np.linalg.norm(taste), 1e-12)
+
+    def fits(item: int) -> bool:
+        likenesses = sorted(unit[:TRAINED] @ unit[item], reverse=True)
+        nearer = sum(likeness > unit[item] @ taste + 1e-5 for likeness in likenesses)
+        return bool(history) and nearer <= int(reach * TRAINED) < TRAINED // 2
+
+    new = [item for item in ranking if item >= TRAINED and item not in listed and fits(item)]
+    nearest = sorted(new, key=lambda item: -unit[item] @ taste)
     chosen = nearest[: max(0, int(share * request.k) - sum(item >= TRAINED for item in listed))]
     for _ in range(len(chosen) - (request.k - len(listed))):
         others = [item for item in listed if item < TRAINED]
@@ -45,31 +53,40 @@ def slow(request: DecodingRequest, row: int, share: float) -> list[int]:
     return sorted(listed + chosen, key=ranking.index)
 
 
-@given(histories, filters, st.integers(1, 12), st.sampled_from([0.1, 0.3, 0.5, 1.0]), st.booleans())
+@given(
+    histories,
+    filters,
+    st.integers(1, 12),
+    st.sampled_from([0.1, 0.3, 0.5, 1.0]),
+    st.booleans(),
+    st.sampled_from([0.01, 0.2, 0.4]),
+)
 def test_lists_are_those_of_a_slow_walk(
-    rows: list[list[int]], allowed: list[bool] | None, k: int, share: float, hide: bool
+    rows: list[list[int]], allowed: list[bool] | None, k: int, share: float, hide: bool, reach: float
 ) -> None:
     batch = batch_of(rows)
     mask = None if allowed is None else torch.tensor(allowed)
     request = DecodingRequest(batch, k, batch.history if hide else None, mask)
-    strategy = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=share)
+    strategy = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=share, reach=reach)
     decoded = strategy.decode(ArbitraryLogits(SIDS), TRIE, request)
     whole = Exhaustive().decode(ArbitraryLogits(SIDS), TRIE, replace(request, k=ITEMS))
     for row in range(len(rows)):
         found = entries(decoded, row)
-        assert [entry.item for entry in found] == slow(request, row, share)
+        expected = slow(request, row, share, reach)
+        assert {entry.item for entry in found if entry.item >= TRAINED} == {item for item in expected if item >= TRAINED}
         exact = dict(zip(whole.items[row].tolist(), whole.scores[row].tolist(), strict=True))
         assert [entry.score for entry in found] == pytest.approx([exact[entry.item] for entry in found], abs=1e-5)
+        assert [entry.score for entry in found] == pytest.approx([exact[item] for item in expected], abs=1e-5)  # up to ties
 
 
-def test_no_share_changes_nothing_and_an_empty_history_still_gets_newcomers() -> None:
+def test_no_share_and_no_reach_change_nothing_and_an_empty_history_is_within_nobody() -> None:
     request = DecodingRequest(batch_of([[], [1, 2]]), 10)
     plain = Exhaustive().decode(ArbitraryLogits(SIDS), TRIE, request)
-    none = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=0.0)
-    assert none.decode(ArbitraryLogits(SIDS), TRIE, request).items.equal(plain.items)
-    all_new = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=0.6)
-    decoded = all_new.decode(ArbitraryLogits(SIDS), TRIE, request)
-    assert ((decoded.items >= TRAINED).sum(dim=1) == ITEMS - TRAINED).all()
+    for settings in ({"share": 0.0, "reach": 0.3}, {"share": 1.0, "reach": 0.0}):
+        none = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, **settings)
+        assert none.decode(ArbitraryLogits(SIDS), TRIE, request).items.equal(plain.items)
+    strategy = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=1.0, reach=0.4)
+    assert strategy.content_scores(request)[0].isneginf().all()
 
 
 def test_newcomers_are_compared_by_the_sources_that_know_them() -> None:

@@ -83,15 +83,15 @@ class Writer(threading.Thread):
             self.asked = item
             try:
                 if add:
-                    status, _ = asked(self.port, "POST", "/items", {"items": [{"item_id": item}]})
+                    status, answer = asked(self.port, "POST", "/items", {"items": [{"item_id": item}]})
                     if status == 200:  # nothing else puts back what was taken down
-                        status, _ = asked(self.port, "POST", "/items/restore", {"item_ids": [item]})
+                        status, answer = asked(self.port, "POST", "/items/restore", {"item_ids": [item]})
                 else:
-                    status, _ = asked(self.port, "DELETE", f"/items?item_id={item}")
+                    status, answer = asked(self.port, "DELETE", f"/items?item_id={item}")
             except (OSError, http.client.HTTPException, ValueError):
                 return
             self.asked = None
-            if status == 200 and (add or number < NUM_ITEMS or item in self.there):  # others were never there
+            if status == 200 and not answer["unknown"]:  # an item that was never there cannot be removed
                 self.there[item] = add
 
 
