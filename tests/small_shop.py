@@ -18,12 +18,12 @@ from genrec.sids import SIDTable
 from genrec.trie import PrefixTrie
 
 
-def shop(num_items: int, seed: int = 0) -> Catalogue:
+def shop(num_items: int, seed: int = 0, sizes: tuple[int, ...] = (6, 7, 8)) -> Catalogue:
     """Items i0, i1, ... with a column that says whether their number is even."""
     items = pl.DataFrame(
         {"item_id": [f"i{row}" for row in range(num_items)], "even": [row % 2 == 0 for row in range(num_items)]}
     )
-    return _catalogue(sids_of(num_items, seed=seed), items)
+    return _catalogue(sids_of(num_items, sizes, seed=seed), items)
 
 
 def shop_by_times(num_items: int) -> Catalogue:

@@ -139,8 +139,9 @@ def test_wishes_that_cannot_be_met(encdec: Exported) -> None:
 
 
 def test_more_than_it_has_beams(encdec: Exported) -> None:
-    with pytest.raises(ConfigError, match="got 50"):
-        encdec.recommender.recommend([], k=51)
+    short, long = (encdec.recommender.recommend([], k=k)["item_id"].to_list() for k in (50, 51))
+    assert len(set(long)) == 51
+    assert len(set(short) - set(long)) <= 2, "more beams may find something better"
 
 
 @pytest.mark.parametrize("generator", GENERATORS)

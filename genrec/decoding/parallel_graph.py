@@ -93,7 +93,7 @@ class ParallelGraph:
             if value < 1:
                 raise ConfigError(f"decoding.{name}", expected="at least 1", got=value, fix="raise it")
         self.num_beams, self.num_neighbours, self.num_rounds, self.seed = num_beams, num_neighbours, num_rounds, seed
-        self._graph: CodeGraph | None = None
+        self._graphs: list[CodeGraph] = []  # at most one; copies with more beams share it
 
     def check(self, k: int) -> None:
         """Raises ConfigError when fewer IDs than wanted items are kept."""
@@ -134,10 +134,9 @@ class ParallelGraph:
             got, fix = generator.normalization, "change it, or use decoding=trie_beam"
             raise ConfigError("generator.normalization", expected="codebook for decoding=parallel_graph", got=got, fix=fix)
         vectors = tuple(level.float() for level in generator.code_vectors())
-        graph = self._graph
-        if graph is None or not graph.is_of(trie, vectors):
-            graph = self._graph = CodeGraph.build(trie, vectors, self.num_neighbours)
-        return graph
+        if not self._graphs or not self._graphs[0].is_of(trie, vectors):
+            self._graphs[:] = [CodeGraph.build(trie, vectors, self.num_neighbours)]
+        return self._graphs[0]
 
     def _walk(self, graph: CodeGraph, log_probs: tuple[Tensor, ...], request: DecodingRequest) -> Decoded:
         trie, batch, steering = graph.trie, request.batch, Steering(graph.trie, request)

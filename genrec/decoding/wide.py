@@ -9,8 +9,8 @@ from typing import Any
 def widened(strategy: Any, k: int) -> Any:
     """The strategy itself where it keeps enough beams for ``k`` items, else a copy with ``k`` of them.
 
-    A strategy around another (its attribute ``strategy``) is copied with a widened one inside. What a strategy keeps between calls
-    in an object of its own, such as a graph, the copies share.
+    A strategy around another (its attribute ``strategy``) is copied with a widened one inside. What a strategy keeps between
+    calls in an object of its own, such as a graph, the copies share.
     """
     inner = getattr(strategy, "strategy", None)
     if inner is not None:

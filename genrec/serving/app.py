@@ -101,6 +101,9 @@ def create_app(
         else:
             live.catalogue.table.filters.check_cost(texts, limits.filtering)
 
+    def one_history(body: ExplainBody | BeamsBody) -> tuple[list[str], list[float] | None]:
+        return body.history, None if body.times is None else read_times([body.times], [body.history])[0]
+
     @app.post("/recommend", response_model=Recommendations, responses=_WRONG)
     async def recommend(body: RecommendBody) -> JSONResponse:
         """The most likely next items of one or many histories."""
@@ -108,6 +111,7 @@ def create_app(
         for place, history in enumerate(body.histories):
             limits.check("history_len", f"histories.{place}", history)
         limits.check("k", "k", body.k)
+        limits.check("listed", "k times histories", body.k * len(body.histories))
         limits.check("wishes", "steer", body.steer)
         limits.check("wishes", "quota", body.quota)
         await afford(body.filter, body.steer)
@@ -128,7 +132,7 @@ def create_app(
     async def explain(body: ExplainBody) -> JSONResponse:
         """Why an item may come next: the path of its ID, and which items of the history speak for it."""
         limits.check("history_len", "history", body.history)
-        return JSONResponse((await service.ask(Reason(body.item_id, body.last), [body.history]))[0])
+        return JSONResponse((await service.ask(Reason(body.item_id, body.last), [one_history(body)]))[0])
 
     @app.post("/beams", response_model=Searched, responses=_WRONG)
     async def beams(body: BeamsBody) -> JSONResponse:
@@ -138,7 +142,7 @@ def create_app(
         limits.check("wishes", "steer", body.steer)
         await afford(body.filter, body.steer)
         wish = Beams(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()))
-        return JSONResponse((await service.ask(wish, [body.history]))[0])
+        return JSONResponse((await service.ask(wish, [one_history(body)]))[0])
 
     @app.get("/items", response_model=FoundItems, responses=_WRONG)
     def find_items(

@@ -15,6 +15,7 @@ from genrec.dataset import Sequences
 from genrec.decoding.fusion import GENERATOR, Fusion
 from genrec.decoding.newcomers import Newcomers
 from genrec.decoding.users import request_of
+from genrec.decoding.wide import widened
 from genrec.errors import ConfigError
 from genrec.protocols import DecodingStrategy
 from genrec.serving.catalogue import Catalogue
@@ -68,7 +69,9 @@ def beams(
         bias=torch.from_numpy(catalogue.table.bias(steer)) if steer else None,
     )
     watched = replace(request, observer=lambda level, nodes, scores: kept.append((nodes[0], scores[0])))
-    _searching(catalogue.strategy, catalogue.generator, request.k).decode(catalogue.generator, catalogue.trie, watched)
+    _searching(widened(catalogue.strategy, request.k), catalogue.generator, request.k).decode(
+        catalogue.generator, catalogue.trie, watched
+    )
     if not kept or catalogue.trie is None:
         got = type(catalogue.strategy).__name__
         raise ConfigError(

@@ -15,6 +15,7 @@ from torch import Tensor
 from genrec.dataset import Sequences
 from genrec.decoding.quota import Quota
 from genrec.decoding.users import recommend_users
+from genrec.decoding.wide import widened
 from genrec.errors import ConfigError, did_you_mean
 from genrec.protocols import DecodingStrategy
 from genrec.serving.changes import Changes
@@ -24,6 +25,7 @@ from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_IDX
 
 HISTORY = "history"  # column: which of the given histories
+_BEAMS_AT_ONCE = 1 << 15  # of all users together, where lists are longer than the strategy was set up for
 STATUSES = ("active", "removed", "added", "updated")
 
 
@@ -211,13 +213,17 @@ class Catalogue:
         """See ``Recommender.recommend``; of histories that have been looked up."""
         if k < 1:
             raise ConfigError("recommend: k", expected="at least 1", got=k, fix="ask for an item")
+        size = min(k, len(self.table))
+        strategy = widened(self.strategy, size)
+        if strategy is not self.strategy:  # memory grows with users x beams
+            batch_size = max(1, min(batch_size, _BEAMS_AT_ONCE // size))
         table = recommend_users(
             self.generator,
-            self._with_quotas(quota or {}),
+            self._with_quotas(strategy, quota or {}),
             self.trie,
             histories,
             np.arange(len(histories)),
-            k=min(k, len(self.table)),
+            k=size,
             allowed=self.allowed(only),
             bias=torch.from_numpy(self.table.bias(steer)) if steer else None,
             exclude_seen=self.exclude_seen if exclude_seen is None else exclude_seen,
@@ -226,8 +232,8 @@ class Catalogue:
         table = table.filter(pl.col(RANK) <= k)  # a last group of items that share an ID is listed whole
         return table.select(pl.col(USER_IDX).alias(HISTORY), RANK, self.table.ids(table[ITEM_IDX]).alias(ITEM_ID), SCORE)
 
-    def _with_quotas(self, quota: Mapping[str, int]) -> DecodingStrategy:
+    def _with_quotas(self, strategy: DecodingStrategy, quota: Mapping[str, int]) -> DecodingStrategy:
         if not quota:
-            return self.strategy
+            return strategy
         groups = np.stack([self.table.groups(column) for column in quota])
-        return Quota(self.strategy, torch.from_numpy(groups), list(quota.values()))
+        return Quota(strategy, torch.from_numpy(groups), list(quota.values()))

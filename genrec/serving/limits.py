@@ -16,7 +16,8 @@ class Limits:
         body: bytes of a request.
         histories: of one request.
         history_len: items of one history.
-        k: items wanted of one list.
+        k: items wanted of one list; beams widen to it, and time and memory grow with them.
+        listed: items wanted of all lists of one request together.
         items: added, removed or looked up at once.
         wishes: filters of one ``steer``, and columns of one ``quota``.
         filtering: milliseconds that the filters of one request may take, about, of one core (see docs/filters.md).
@@ -29,7 +30,8 @@ class Limits:
     body: int = 1_000_000
     histories: int = 64
     history_len: int = 1_000
-    k: int = 100
+    k: int = 1_000
+    listed: int = 6_400
     items: int = 1_000
     wishes: int = 20
     filtering: float = 500.0

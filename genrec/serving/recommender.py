@@ -80,7 +80,7 @@ class Recommender:
                 each event: ``user_id``, ``item_id`` and perhaps ``timestamp`` or ``position`` (see ``read_table``). A history
                 may be empty. The model reads its last ``generator.max_history_len`` items, the seen-item rule all of them. Ids
                 that are not in the catalogue are left out with a warning.
-            k: how many items, at most the catalogue.
+            k: how many items, at most the catalogue. Where the decoding strategy keeps fewer beams, they widen to ``k``.
             times: when each item of each history was, for generators that look at times: numbers on the clock of the training
                 data, which is seconds where that had dates. A table has them in its column ``timestamp``.
             exclude_seen: never return an item of the history itself; None: the rule that the run was evaluated by.
@@ -98,7 +98,7 @@ class Recommender:
             when no more items are left. Removed items are never among them.
 
         Raises:
-            ConfigError: when ``k`` is below 1, or more than the decoding strategy finds; for filters that cannot be read or
+            ConfigError: when ``k`` is below 1; for filters that cannot be read or
                 that nothing passes, and unknown columns; when the generator looks at times and there are none.
             DataError: when something else than strings stands in a history, or a table cannot be read.
         """
@@ -185,6 +185,7 @@ class Recommender:
         exclude_seen: bool | None = None,
         only: str | None = None,
         steer: Mapping[str, float] | None = None,
+        times: Sequence[float] | None = None,
     ) -> pl.DataFrame:
         """The prefixes that the search for a list kept, level by level; see ``genrec.serving.beams.beams``.
 
@@ -194,12 +195,13 @@ class Recommender:
             exclude_seen: as for ``recommend``, like ``only`` and ``steer``.
             only: a filter.
             steer: preferences.
+            times: when each item of the history was, for generators that look at times.
 
         Raises:
             ConfigError: when the decoding strategy keeps no beams, and as ``recommend`` does.
         """
         now = self.catalogue
-        read = read_histories([history], now.table.idx)
+        read = read_histories([history], now.table.idx, None if times is None else [times])
         _warn(read.unknown)
         return beams(now, read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=steer)
 

@@ -48,6 +48,9 @@ class BeamsBody(_Wanted):
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "k": 10}]})
 
     history: Annotated[list[ItemId], Field(description="item ids, oldest first; may be empty")]
+    times: Annotated[
+        list[float] | None, Field(description="when each item was, for models that look at times; the training data's clock")
+    ] = None
 
 
 class ExplainBody(_Body):
@@ -56,6 +59,9 @@ class ExplainBody(_Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "item_id": "item003"}]})
 
     history: Annotated[list[ItemId], Field(description="item ids, oldest first; may be empty")]
+    times: Annotated[
+        list[float] | None, Field(description="when each item was, for models that look at times; the training data's clock")
+    ] = None
     item_id: ItemId
     last: Annotated[int, Field(ge=0, le=100, description="how many of the history are weighed, the most recent ones")] = 20
 

@@ -14,6 +14,7 @@ from genrec.serving.recommender import Recommender
 from genrec.types import ITEM_ID, SCORE
 
 Answer = dict[str, Any]  # as it is sent
+Asked = tuple[Sequence[str], Sequence[float] | None]  # a history, and when each item of it was
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,12 @@ class Reason:
     item_id: str
     last: int
 
-    def answer(self, recommender: Recommender, histories: list[list[str]]) -> list[Answer]:
+    def answer(self, recommender: Recommender, entries: Sequence[Asked]) -> list[Answer]:
         """An explanation for each history, and its ids that are not in the catalogue."""
         now, answers = recommender.catalogue, []
         item = now.table.rows([self.item_id])[0]
-        for history in histories:
-            read = read_histories([history], now.table.idx)
+        for history, times in entries:
+            read = read_histories([history], now.table.idx, None if times is None else [times])
             why = explain(now, read.sequences, item, last=self.last)
             told = {"log_prob": why.log_prob, "path": None if why.path is None else why.path.to_dicts()}
             answers.append({ITEM_ID: why.item_id, **told, "because": why.because.to_dicts(), "unknown": read.unknown[0]})
@@ -115,11 +116,11 @@ class Beams:
     only: str | None = None
     steer: tuple[tuple[str, float], ...] = ()
 
-    def answer(self, recommender: Recommender, histories: list[list[str]]) -> list[Answer]:
+    def answer(self, recommender: Recommender, entries: Sequence[Asked]) -> list[Answer]:
         """The prefixes for each history, and its ids that are not in the catalogue."""
         now, answers = recommender.catalogue, []
-        for history in histories:
-            read = read_histories([history], now.table.idx)
+        for history, times in entries:
+            read = read_histories([history], now.table.idx, None if times is None else [times])
             kept = beams(now, read.sequences, k=self.k, exclude_seen=self.exclude_seen, only=self.only, steer=dict(self.steer))
             levels = [level.drop("level").to_dicts() for level in kept.partition_by("level", maintain_order=True)]
             answers.append({"levels": levels, "unknown": read.unknown[0]})
