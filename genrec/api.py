@@ -18,12 +18,20 @@ if TYPE_CHECKING:  # composing and comparing are slow to import
     from genrec.pages.comparison import Standings
 
 
-def run(*, overrides: Sequence[str] = (), until: str = "evaluate", quiet: bool = False, **settings: Any) -> Run:
+def run(
+    *,
+    overrides: Sequence[str] = (),
+    until: str = "evaluate",
+    force: str | Sequence[str] = (),
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
     """Runs a pipeline, as ``genrec run`` does.
 
     Args:
         overrides: as on the command line, ``["tokenizer.num_levels=4"]``.
         until: the last stage.
+        force: stages to make anew, with all that follows them, even when they are up to date.
         quiet: print nothing.
         settings: top-level settings and group choices, ``experiment="demo"``, ``tokenizer="rqvae"``, ``seed=1``.
 
@@ -33,9 +41,10 @@ def run(*, overrides: Sequence[str] = (), until: str = "evaluate", quiet: bool =
     Raises:
         GenRecError: what the command line tells in one line.
     """
-    from genrec.stages.pipeline import execute
+    from genrec.stages.pipeline import Force, execute
 
-    return execute(_config(overrides, settings), until=until, say=_say(quiet))
+    stages = Force(frozenset([force] if isinstance(force, str) else force))
+    return execute(_config(overrides, settings), until=until, say=_say(quiet), force=stages)
 
 
 def audit(*, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:

@@ -197,6 +197,7 @@ class Store:
         external: Mapping[str, str] | None = None,
         machine: Callable[[], Mapping[str, Any]] = dict,
         say: Callable[[str], None] = print,
+        anew: bool = False,
     ) -> Artifact:
         """Makes an artifact, unless another process has made it meanwhile.
 
@@ -207,13 +208,15 @@ class Store:
             inputs: kind -> fingerprint.
             external: configuration key -> content hash of the files outside the store.
             machine: what it was made on (device, threads), asked when it is made.
+            anew: make it even where it is there, and from the beginning; the older one stays until the new one is whole.
         """
         final = self.folder(kind, fingerprint)
         draft, work = final.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)
+        older = final.with_name(f"{fingerprint}.old")
         with self.locked(kind, fingerprint, say=say):
-            if made := self.find(kind, fingerprint):
+            if not anew and (made := self.find(kind, fingerprint)):
                 return made
-            for leftover in (draft, final):  # we hold the lock: whoever left them is dead
+            for leftover in (draft, older, work if anew else final):  # we hold the lock: whoever left them is dead
                 shutil.rmtree(leftover, ignore_errors=True)
             draft.mkdir(parents=True)
             work.mkdir(exist_ok=True)
@@ -242,8 +245,11 @@ class Store:
                 file.chmod(readers)
             for path in (*draft.rglob("*"), draft):
                 sync(path)
+            if final.exists():
+                os.rename(final, older)
             os.rename(draft, final)
             sync(final.parent)
+            shutil.rmtree(older, ignore_errors=True)
         self.tidy(kind, fingerprint)
         self._verified.add(final)
         return Artifact(final)
@@ -267,7 +273,7 @@ class Store:
             return False
         try:
             (path / MANIFEST).unlink(missing_ok=True)  # first: a half-deleted artifact must not look whole
-            for folder in (path, path.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)):
+            for folder in (path, *(path.with_name(f"{fingerprint}.{part}") for part in ("tmp", "work", "old"))):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             lock.free()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_TICK = 20_000_000  # ns; files are dated by a clock that ticks every few milliseconds
+_MANIFEST = "manifest.json"
 
 
 def digest(value: Any) -> str:
@@ -34,7 +38,8 @@ class ContentHashes:
     (A copy that keeps the modification time, such as ``rsync -t`` makes, has another time of change.)
 
     A file's name and place stay out of its hash, so moving the data repeats no work; a folder's hash covers the names
-    inside it. An artifact's folder counts as its fingerprint.
+    inside it, links to other folders included. An artifact's folder counts as its fingerprint, once its files are those
+    that its manifest lists and the manifest is genrec's own: with kind, schema, and the right seal.
 
     Args:
         cache: a json file to remember hashes in; a lost or broken one only costs time.
@@ -55,30 +60,65 @@ class ContentHashes:
         """
         if not path.is_dir():
             return self._of_file(path)
-        try:
-            return str(json.loads((path / "manifest.json").read_text(encoding="utf-8"))["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return digest({str(file.relative_to(path)): self._of_file(file) for file in _files(path)})
+        files = {name: self._of_file(file) for name, file in _files(path)}
+        manifest = _genuine_manifest(path)
+        if manifest and {name: told["sha256"] for name, told in manifest["files"].items()} == _without_manifest(files):
+            return str(manifest["fingerprint"])
+        return digest(files)
 
     def _of_file(self, path: Path) -> str:
-        stat, key = path.stat(), str(path.resolve())
-        seen, now = self._known.get(key), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-        if seen and seen[:-1] == now:
-            return str(seen[-1])
-        sha = sha256_file(path)
+        key = str(path.resolve())
+        while True:
+            stat = _settled(path)
+            seen, now = self._known.get(key), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+            if seen and seen[:-1] == now:
+                return str(seen[-1])
+            sha, after = sha256_file(path), path.stat()
+            if [after.st_size, after.st_mtime_ns, after.st_ctime_ns] == now:  # else somebody wrote while we read
+                break
         self._known[key] = [*now, sha]
         self._remember()
         return sha
 
     def _remember(self) -> None:
-        draft = self._cache.with_suffix(f".{os.getpid()}")
+        draft = self._cache.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         with suppress(OSError):  # no room, or a folder that may only be read: what is lost is time
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(self._known), encoding="utf-8")
+            draft.write_text(json.dumps(dict(self._known)), encoding="utf-8")
             os.replace(draft, self._cache)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
+def _settled(path: Path) -> os.stat_result:
+    """A file's state once its time of change is past: two changes within one tick of the clock look like one."""
+    while abs(time.time_ns() - (stat := path.stat()).st_ctime_ns) < _TICK:
+        time.sleep(_TICK / 1e9)
+    return stat
+
+
+def _genuine_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of an artifact of genrec; None for any other file of that name."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        seal = manifest.pop("seal")
+        genuine = seal == digest(manifest) and {"kind", "schema", "fingerprint"} <= set(manifest)
+        return manifest if genuine and all("sha256" in told for told in manifest["files"].values()) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _without_manifest(files: dict[str, str]) -> dict[str, str]:
+    return {name: sha for name, sha in files.items() if name != _MANIFEST}
+
+
+def _files(folder: Path, prefix: str = "", above: tuple[Path, ...] = ()) -> Iterator[tuple[str, Path]]:
+    """(name, file) of all that is below a folder, through links too; a link back to a folder above is not followed."""
+    place = folder.resolve()
+    if place in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files(path, f"{prefix}{path.name}/", (*above, place))
+        elif path.is_file():
+            yield f"{prefix}{path.name}", path

@@ -8,7 +8,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from genrec.overrides import text_value
 from genrec.paths import expanded
 
 STORE = ".store"  # inside paths.runs
-RECORD, LOCK = "run.json", ".lock"
+RECORD, LOCK, AUDIT = "run.json", ".lock", "audit"  # an audit of the data may lie beside a run: audit.json and audit.html
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,199}")
 
 
@@ -160,6 +160,13 @@ def inherited(overrides: Sequence[str]) -> list[str]:
     keys = [(override, override.partition("=")[0]) for override in before]
     kept = [override for override, key in keys if not {key, key.partition(".")[0]} & {*given, "name"}]
     return [*kept, *overrides]
+
+
+def audited_datasets(root: Path) -> Iterator[tuple[str, str]]:
+    """(kind, fingerprint) of the datasets that audits under a runs folder are about."""
+    for file in sorted(root.glob(f"*/{AUDIT}.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            yield "dataset", str(json.loads(file.read_text(encoding="utf-8"))["dataset"]["fingerprint"])
 
 
 def list_runs(root: Path) -> Iterator[Run]:

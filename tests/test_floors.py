@@ -24,6 +24,7 @@ FLOORS = {
         "option_files",
         "overrides",
         "runs",
+        "sources",
     },
     2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},

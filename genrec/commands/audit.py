@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from genrec.config import Config, compose
-from genrec.stages.pipeline import execute
+from genrec.runs import AUDIT
+from genrec.stages.pipeline import make_artifact, require_data, run_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,15 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints the findings and writes audit.json and audit.html; returns the exit code."""
-    folder, audit = audited(compose(options.overrides), say=lambda line: print(line, flush=True))
+    config = compose(options.overrides)
+    require_data(config, "audit")
+    folder, audit = audited(config, say=lambda line: print(line, flush=True))
     _print(audit)
-    for file in ("audit.json", "audit.html"):
-        print(folder / file)
+    for ending in ("json", "html"):
+        print(folder / f"{AUDIT}.{ending}")
     return 0
 
 
 def audited(config: Config, *, say: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]]:
-    """Prepares the data, runs every check and writes ``audit.json`` and ``audit.html`` into the run's folder.
+    """Prepares the data, runs every check, and writes ``audit.json`` and ``audit.html`` into the run's folder, nothing else.
+
+    A run of the same name stays as it is: its record, and what it links to.
 
     Returns:
         The folder, and the content of audit.json: ``verdict``, ``findings``, ``figures``, ``dataset``, ``seconds``.
@@ -46,8 +52,8 @@ def audited(config: Config, *, say: Callable[[str], None] = print) -> tuple[Path
     from genrec.dataset import Dataset
     from genrec.pages.audit import audit_page
 
-    run = execute(config, until="prepare", say=say)
-    artifact = run.artifact("dataset")
+    run = run_of(config)
+    artifact = make_artifact(config, until="prepare", say=say)
     dataset = Dataset.load(artifact.path)
     start = time.perf_counter()
     with threadpool_limits(limits=config.tree["threads"]):
@@ -62,8 +68,11 @@ def audited(config: Config, *, say: Callable[[str], None] = print) -> tuple[Path
         "dataset": {"fingerprint": artifact.fingerprint, "settings": artifact.config, **dataset.facts},
         "seconds": seconds,
     }
-    (run.path / "audit.json").write_text(json.dumps(audit, indent=2, ensure_ascii=False), encoding="utf-8")
-    (run.path / "audit.html").write_text(audit_page(audit), encoding="utf-8")
+    run.path.mkdir(parents=True, exist_ok=True)
+    for name, text in (("json", json.dumps(audit, indent=2, ensure_ascii=False)), ("html", audit_page(audit))):
+        draft = run.path / f".{AUDIT}.{name}.{os.getpid()}"
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, run.path / f"{AUDIT}.{name}")
     return run.path, audit
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError
 from genrec.paths import expanded
-from genrec.runs import STORE, list_runs
+from genrec.runs import STORE, audited_datasets, list_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Lists or deletes; returns the exit code."""
     root = expanded(options.runs.removeprefix("paths.runs="))
+    if not root.is_dir():
+        raise ArtifactError("gc", expected="a runs folder", got=f"nothing at {root}", fix="give another, as paths.runs")
+    if not (root / STORE).is_dir():
+        print(f"{root} has no {STORE}: nothing was made there")
+        return 0
     store = Store(root / STORE)
     needed = needed_entries(root, store)
     total = 0
@@ -45,7 +50,8 @@ def main(options: argparse.Namespace) -> int:
 def needed_entries(root: Path, store: Store) -> set[tuple[str, str]]:
     """(kind, fingerprint) of what runs link to or have begun to make, and of all that those were made from."""
     needed: set[tuple[str, str]] = set()
-    waiting = [entry for run in list_runs(root) for entry in (*run.links.items(), *run.record.get("wanted", {}).items())]
+    waiting = list(audited_datasets(root))
+    waiting += [entry for run in list_runs(root) for entry in (*run.links.items(), *run.record.get("wanted", {}).items())]
     while waiting:
         entry = waiting.pop()
         folder = store.folder(*entry)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from genrec.config import Config, compose, groups
 from genrec.overrides import setting
-from genrec.stages.pipeline import LAST, Step, plan, run_of, unused_overrides
+from genrec.stages.pipeline import LAST, Force, Step, plan, require_data, run_of, unused_overrides
 from genrec.stages.sweep import Job, expand, run_jobs
 
 
@@ -19,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--new", metavar="RUN", help="add items that came after RUN: all it fitted stays, no ID moves (extends=)"
     )
+    parser.add_argument(
+        "--force", metavar="STAGE", action="append", default=[],
+        help="make this stage and all that follows it anew, even when up to date (several: repeat it, or commas)",
+    )  # fmt: skip
     parser.set_defaults(until=LAST)
 
 
@@ -26,13 +30,15 @@ def main(options: argparse.Namespace) -> int:
     """Plans or runs; returns the exit code."""
     if options.new:
         options.overrides = [setting("extends", options.new), *options.overrides]
+    force = [name for names in options.force for name in names.split(",") if name]
     jobs = expand(options.overrides) if options.multirun else [Job(tuple(options.overrides))]
     if options.plan:
         for job in jobs:
             config = compose(job.overrides)
-            print_plan(config, plan(config, until=options.until))
+            require_data(config, options.until)
+            print_plan(config, plan(config, until=options.until, force=Force(frozenset(force))))
         return 0
-    return run_jobs(jobs, until=options.until)
+    return run_jobs(jobs, until=options.until, force=force)
 
 
 def print_plan(config: Config, steps: Sequence[Step]) -> None:

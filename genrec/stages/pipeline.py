@@ -10,28 +10,32 @@ Fingerprints follow from the configuration alone, so the whole plan is known bef
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genrec.allocator import keep_freed_memory
 from genrec.artifacts import Artifact, Store
-from genrec.config import Config, component_class, instantiate, outside_files
-from genrec.errors import ConfigError, DataError
+from genrec.config import Config, component_class, instantiate
+from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.fingerprints import digest
 from genrec.machine import refusals_told
 from genrec.paths import expanded
 from genrec.runs import Run, check_name
+from genrec.sources import SOURCE
 from genrec.stages.extend import extended_artifact, parent_of
+from genrec.stages.outside_content import content_of, files_of, refuse_changes
 from genrec.stages.stage import Runtime, Stage, StageRun
 from genrec.stages.track import Tracking, tracking
 
 STAGES = ("prepare", "embed", "tokenize", "assign", "train", "calibrate", "recommend", "diagnose", "evaluate", "export")
 LAST = "evaluate"  # of `genrec run`
+DEMO = "demo"  # the generated data that a configuration has where none is given
 
 
 def load_stage(name: str) -> Stage:
@@ -63,6 +67,8 @@ class Step:
         action: "skip", "run" or "resume".
         reason: why.
         extends: what it is made from in a run that extends another.
+        files: configuration key -> the file or folder whose hash ``external`` has.
+        anew: made even where it is there.
     """
 
     stage: Stage
@@ -73,13 +79,34 @@ class Step:
     action: str
     reason: str
     extends: Artifact | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    anew: bool = False
 
 
-def plan(config: Config, *, until: str = LAST) -> list[Step]:
+@dataclass(frozen=True)
+class Force:
+    """Stages to make anew even where they are up to date, and all that follows them.
+
+    Args:
+        stages: their names.
+        done: (kind, fingerprint) of what was made anew already, so that the jobs of a sweep do it once.
+    """
+
+    stages: frozenset[str] = frozenset()
+    done: set[tuple[str, str]] = field(default_factory=set)
+
+    def check(self, needed: Sequence[Stage]) -> None:
+        """Raises ConfigError for a name that is none of the stages at hand."""
+        names = [stage.name for stage in needed]
+        for name in sorted(self.stages.difference(names)):
+            raise ConfigError("--force", expected="a stage that this command needs", got=name, fix=did_you_mean(name, names))
+
+
+def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> list[Step]:
     """What running would do; runs nothing.
 
     Raises:
-        ConfigError: when components do not fit each other.
+        ConfigError: when components do not fit each other, or ``force`` names no needed stage.
         DataError: when an external file is missing.
         ArtifactError: when something it would reuse is damaged.
     """
@@ -87,11 +114,15 @@ def plan(config: Config, *, until: str = LAST) -> list[Step]:
     parent = parent_of(config.tree, run)
     if any("decoding" in stage.reads for stage in stages):
         check_decoding(config.tree)
+    force = force or Force()
+    force.check(stages)
     steps: list[Step] = []
     fingerprints: dict[str, str] = {}
+    renewed: set[str] = set()
     for stage in stages:
         subtree = stage.settings(config.tree)
-        external = _external_hashes(outside_files(config.tree, [key for key in stage.reads if "." not in key]), run.store)
+        files = files_of(stage, config.tree)
+        external = content_of(files, subtree, run.store)
         extends = extended_artifact(parent, stage, subtree) if parent and stage.extend else None
         if extends:
             external["extends"] = extends.fingerprint
@@ -100,23 +131,44 @@ def plan(config: Config, *, until: str = LAST) -> list[Step]:
         fingerprint = digest([stage.kind, stage.version, known, external, inputs])
         fingerprints[stage.kind] = fingerprint
         action, reason = _decide(run, stage, subtree, external, inputs, fingerprint)
-        steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason, extends))
+        anew = False
+        if stage.name in force.stages or renewed.intersection(inputs):
+            renewed.add(stage.kind)
+            anew = (stage.kind, fingerprint) not in force.done
+        if anew:
+            follows = ", ".join(kind for kind in inputs if kind in renewed)
+            action, reason = "run", "forced" if stage.name in force.stages else f"{follows} is made anew"
+        steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason, extends, files, anew))
     return steps
 
 
 @refusals_told()
-def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = print) -> Run:
-    """Makes everything up to ``until`` that is not up to date.
+def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = print, force: Force | None = None) -> Run:
+    """Makes everything up to ``until`` that is not up to date, or that ``force`` names.
 
     Raises:
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
-    steps, run = plan(config, until=until), run_of(config)
-    for note in unused_overrides(config, steps):
+    force, run = force or Force(), run_of(config)
+    for note in unused_overrides(config, plan(config, until=until, force=force)):  # what is wrong is told before any waiting
         say(note)
     with run.alone(say):
+        steps = plan(config, until=until, force=force)  # once more: files may have changed while we waited
         _make_all(config, steps, run, say)
+    force.done.update((step.stage.kind, step.fingerprint) for step in steps if step.anew)
     return run
+
+
+def make_artifact(config: Config, *, until: str, say: Callable[[str], None] = print) -> Artifact:
+    """Makes one artifact in the store, with all that it needs; the run of that name is neither read nor changed.
+
+    Raises:
+        GenRecError: as ``plan`` does, and whatever a stage finds wrong.
+    """
+    run = run_of(config)
+    with _threads(config.tree["threads"]):
+        runtime = _runtime(config, run, Tracking(run.store, say))
+        return [_perform(step, run, run.store, runtime, say) for step in plan(config, until=until)][-1]
 
 
 def _make_all(config: Config, steps: Sequence[Step], run: Run, say: Callable[[str], None]) -> None:
@@ -148,10 +200,18 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable
     def build(folder: Path, work: Path) -> dict[str, Any]:
         inputs = {kind: store.open(kind, fingerprint, wanted_by=run.name) for kind, fingerprint in step.inputs.items()}
         told = StageRun(step.config, inputs, folder, work, lambda line: say(f"  {line}"), runtime, step.extends)
+        refuse_changes(stage.name, step.files, step.external, store)  # hours may lie between the plan and a late stage
         if step.extends is None or stage.extend is None:
-            return stage.build(told)
-        step.extends.check(hashes=True)
-        return stage.extend(told)
+            facts = stage.build(told)
+        else:
+            step.extends.check(hashes=True)
+            facts = stage.extend(told)
+        try:
+            refuse_changes(stage.name, step.files, step.external, store)
+        except GenRecError:
+            shutil.rmtree(work, ignore_errors=True)  # its checkpoints have seen the other content
+            raise
+        return facts
 
     made = store.make(
         stage.kind,
@@ -163,9 +223,25 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable
         external=step.external,
         machine=runtime.machine,
         say=say,
+        anew=step.anew,
     )
     say(f"{stage.name}: {time.perf_counter() - start:.1f} s")
     return made
+
+
+def require_data(config: Config, command: str = "run") -> None:
+    """Refuses a command line that says nothing of data, instead of working on the demo shop in silence.
+
+    Raises:
+        ConfigError: naming what can be given.
+    """
+    given = {override.partition("=")[0] for override in config.overrides}
+    if config.choices.get("data") == DEMO and not any(
+        key in ("data", "experiment", "extends") or key.startswith("data.") for key in given
+    ):
+        command = "run" if command == LAST else command
+        fix = f"give data=..., such as `genrec {command} data={DEMO}`; `genrec init FILE` writes a yaml for a table of your own"
+        raise ConfigError("data", expected="data to work on, or an experiment that names some", got="nothing", fix=fix)
 
 
 def run_of(config: Config) -> Run:
@@ -208,17 +284,6 @@ def unused_overrides(config: Config, steps: Sequence[Step]) -> Iterator[str]:
 # --- why a stage runs -----------------------------------------------------------------------------------------------------
 
 
-def _external_hashes(files: Mapping[str, Path], store: Store) -> dict[str, str]:
-    hashes = {}
-    for place, path in files.items():
-        try:
-            hashes[place] = store.hashes.of(expanded(path))
-        except FileNotFoundError:
-            fix = f"put it there, or give {place}=..."
-            raise DataError(place, expected="a file or folder", got=f"nothing at {path}", fix=fix) from None
-    return hashes
-
-
 def _without(subtree: Any, external: Mapping[str, str], where: str = "") -> Any:
     """The subtree with external paths blanked: their content hashes stand for them."""
     if where in external:
@@ -246,10 +311,19 @@ def _decide(
     except Exception:  # its manifest is gone or of another version: no comparison, but no obstacle either
         return "run", "the artifact of the last run is gone"
     changes = [f"config {line}" for line in _changes(old["config"], config)]
-    changes += [f"content of {key} changed" for key, sha in external.items() if old["external"].get(key, sha) != sha]
+    changes += [_changed_content(key) for key, sha in external.items() if _seen(old["external"], key, sha) != sha]
     changes += [f"input {kind} changed" for kind, made in inputs.items() if old["inputs"].get(kind) != made]
     changes += [f"input {kind} is no longer used" for kind in old["inputs"] if kind not in inputs]
     return "run", "; ".join(changes) or "its stage's version changed"
+
+
+def _seen(external: Mapping[str, str], key: str, now: str) -> str:
+    """The content that a file had; artifacts of before plug-ins' source was recorded have seen none of it."""
+    return external.get(key, "none" if key.startswith(SOURCE) else now)
+
+
+def _changed_content(key: str) -> str:
+    return f"{key} changed" if key.startswith(SOURCE) else f"content of {key} changed"
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ class Stage:
         build: writes the files and returns the facts for the manifest.
         extend: builds the artifact of a run that extends another, from ``StageRun.extends``: what was fitted stays, items that
             came later are added. None: the stage reads what other stages extended, and ``build`` does.
+        stands_for: configuration key -> which file or folder below the path given there counts as its content.
         beside: a kind: the whole pipeline makes this stage's artifact whenever it makes that one, though no stage reads it.
     """
 
@@ -90,6 +91,7 @@ class Stage:
     build: Callable[[StageRun], dict[str, Any]]
     extend: Callable[[StageRun], dict[str, Any]] | None = None
     beside: str | None = None
+    stands_for: Mapping[str, Callable[[Path], Path]] = field(default_factory=dict)
 
     def settings(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a configuration that it reads, with every default written out."""

@@ -15,7 +15,7 @@ from genrec.config import compose, parse_overrides
 from genrec.errors import GenRecError
 from genrec.overrides import setting
 from genrec.runs import Run
-from genrec.stages.pipeline import LAST, execute, plan
+from genrec.stages.pipeline import LAST, Force, execute, plan, require_data
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,18 @@ def _safe(text: str) -> str:
     return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
-def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], None] = print) -> int:
+def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], None] = print, force: Sequence[str] = ()) -> int:
     """Checks all jobs, runs them one after the other, and compares them; returns the exit code.
 
     A job that fails costs only itself; it is told about again at the end.
     """
-    configs = []
+    configs, forced = [], Force(frozenset(force))
     for job in jobs:
         config = compose(job.overrides)
+        require_data(config, until)
         if job.suffix:
             config = compose([*job.overrides, setting("name", f"{config.name}{job.suffix}")])
-        plan(config, until=until)
+        plan(config, until=until, force=forced)
         configs.append(config)
     runs: list[Run] = []
     failures: list[tuple[str, Exception]] = []
@@ -79,7 +80,7 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
         if len(jobs) > 1:
             say(f"job {number}/{len(jobs)}: {config.name}")
         try:
-            runs.append(execute(config, until=until, say=say))
+            runs.append(execute(config, until=until, say=say, force=forced))
         except Exception as error:
             if len(jobs) == 1:
                 raise

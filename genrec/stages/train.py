@@ -219,11 +219,21 @@ def _saved(folder: Path) -> Path | None:
 
 
 def _weights_of(path: Path) -> Path:
-    for candidate in (path / WEIGHTS_FILE, path / "generator" / WEIGHTS_FILE):
-        if (candidate.parent / MANIFEST).exists():
-            Artifact(candidate.parent).check(hashes=True)
-        if candidate.exists():
-            return candidate
+    file = weights_file(path)
+    if (file.parent / MANIFEST).exists():
+        Artifact(file.parent).check(hashes=True)
+    return file
+
+
+def weights_file(path: Path) -> Path:
+    """The weights that ``train.init_from`` means: those of a generator's folder, or of a run's generator.
+
+    Raises:
+        ArtifactError: when there are none in either.
+    """
+    for folder in (path, path / "generator"):
+        if (folder / WEIGHTS_FILE).exists():
+            return folder / WEIGHTS_FILE
     raise ArtifactError(
         "train.init_from", expected=f"a folder with {WEIGHTS_FILE}", got=path, fix="give a run or its generator"
     )
@@ -237,4 +247,5 @@ STAGE = Stage(
     inputs=inputs,
     build=build,
     extend=extend,
+    stands_for={"train.init_from": weights_file},
 )

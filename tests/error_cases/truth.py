@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import genrec
 from error_cases import Case, Scene
 from error_cases.machinery import toy
+from genrec.artifacts import Store
 from genrec.cli import _dispatch
 from genrec.config import compose
-from genrec.errors import ConfigError
+from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.overrides import setting
+from genrec.stages.outside_content import refuse_changes
+from genrec.stages.pipeline import Force
 
-ROOMS = ["overrides.py", "option_files.py"]
+ROOMS = ["overrides.py", "option_files.py", "stages/outside_content.py"]
 
 
 def a_table_for_an_option(scene: Scene) -> Any:
@@ -21,7 +25,16 @@ def a_table_for_an_option(scene: Scene) -> Any:
     return compose(["data=my sales.csv"])
 
 
+def changed_meanwhile(scene: Scene) -> Any:
+    (scene.path / "x.txt").write_text("new", encoding="utf-8")
+    refuse_changes("prepare", {"data.file": scene.path / "x.txt"}, {"data.file": "0" * 64}, Store(scene.path / "store"))
+
+
 CASES = [
+    Case("a file that changed meanwhile", DataError, sha256(b"new").hexdigest()[:12], changed_meanwhile),
+    Case("a stage that nobody needs", ConfigError, "tokenise", lambda scene: Force(frozenset({"tokenise"})).check([])),
+    Case("no data", ConfigError, "nothing", lambda scene: _dispatch("prepare", [])),
+    Case("no runs folder to tidy", ArtifactError, "nothing at nowhere", lambda scene: _dispatch("gc", ["nowhere"])),
     Case("a setting of another kind", ConfigError, "set {3}", lambda scene: setting("seed", {3})),
     Case("a key that Hydra cannot say", ConfigError, "'ü b'", lambda scene: setting("train.parts", {"ü b": 1})),
     Case("brackets that stay open", ConfigError, "train.betas=[0.9", toy("train.betas=[0.9")),
@@ -33,4 +46,3 @@ CASES = [
     Case("a table for an option", ConfigError, "'my sales.csv'", a_table_for_an_option),
     Case("a yaml that is not there", ConfigError, "./müller (1).yaml", toy("tokenizer=./müller (1).yaml")),
 ]
-_ = _dispatch
