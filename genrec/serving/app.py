@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -17,11 +18,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from genrec import __version__
 from genrec.errors import GenRecError
+from genrec.serving.bodies import with_limits
 from genrec.serving.catalogue import STATUSES
 from genrec.serving.changes import Changes
-from genrec.serving.guard import Guard
+from genrec.serving.guard import VALUES, Guard
 from genrec.serving.histories import read_times
 from genrec.serving.item_search import search_items, told_items
+from genrec.serving.limits import Limits
 from genrec.serving.measures import CONTENT_TYPE
 from genrec.serving.page import PageOf
 from genrec.serving.problems import RefusedError, answer_of, of_validation
@@ -81,7 +84,8 @@ def create_app(
         yield
         await run_in_threadpool(service.close)
 
-    app = FastAPI(
+    app = _Service(
+        limits=service.limits,
         title="genrec",
         description="Recommendations by generated semantic IDs.",
         version=__version__,
@@ -89,6 +93,7 @@ def create_app(
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
     )
+    app.router.route_class = _Route
     app.add_middleware(Guard, service=service, log_histories=log_histories)
     _add_error_answers(app)
     limits, live, admin = service.limits, service.live, [Depends(_admin_of(token))]
@@ -107,13 +112,8 @@ def create_app(
     @app.post("/recommend", response_model=Recommendations, responses=_WRONG)
     async def recommend(body: RecommendBody) -> JSONResponse:
         """The most likely next items of one or many histories."""
-        limits.check("histories", "histories", body.histories)
-        for place, history in enumerate(body.histories):
-            limits.check("history_len", f"histories.{place}", history)
         limits.check("k", "k", body.k)
         limits.check("listed", "k times histories", body.k * len(body.histories))
-        limits.check("wishes", "steer", body.steer)
-        limits.check("wishes", "quota", body.quota)
         await afford(body.filter, body.steer)
         entries: list[Any] = body.histories
         if timed := body.times is not None:
@@ -131,15 +131,12 @@ def create_app(
     @app.post("/explain", response_model=Explained, responses=_WRONG)
     async def explain(body: ExplainBody) -> JSONResponse:
         """Why an item may come next: the path of its ID, and which items of the history speak for it."""
-        limits.check("history_len", "history", body.history)
         return JSONResponse((await service.ask(Reason(body.item_id, body.last), [one_history(body)]))[0])
 
     @app.post("/beams", response_model=Searched, responses=_WRONG)
     async def beams(body: BeamsBody) -> JSONResponse:
         """The prefixes of IDs that the search for a list kept after each level, best first."""
-        limits.check("history_len", "history", body.history)
         limits.check("k", "k", body.k)
-        limits.check("wishes", "steer", body.steer)
         await afford(body.filter, body.steer)
         wish = Beams(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()))
         return JSONResponse((await service.ask(wish, [one_history(body)]))[0])
@@ -176,13 +173,11 @@ def create_app(
     @app.post("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def add_items(body: ItemsBody) -> JSONResponse:
         """Recommends more items from now on, and gives known ones the content of today; answered once it is on disk."""
-        limits.check("items", "items", body.items)
         return changed(live.add_items(body.items, reassign=body.reassign))
 
     @app.patch("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def update_items(body: ItemsBody) -> JSONResponse:
         """Changes what is named of known items; ids that the catalogue does not have are named in the answer."""
-        limits.check("items", "items", body.items)
         return changed(live.update_items(body.items, reassign=body.reassign, quiet=True))
 
     @app.delete("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
@@ -194,13 +189,11 @@ def create_app(
     @app.post("/items/remove", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def remove_many(body: ItemIdsBody) -> JSONResponse:
         """The same by a body, for many or long ids."""
-        limits.check("items", "item_ids", body.item_ids)
         return changed(live.remove_items(body.item_ids, quiet=True))
 
     @app.post("/items/restore", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def restore_items(body: ItemIdsBody) -> JSONResponse:
         """Recommends items again that were taken down; nothing else puts them back."""
-        limits.check("items", "item_ids", body.item_ids)
         return changed(live.restore_items(body.item_ids, quiet=True))
 
     @app.post("/reload", response_model=Changed, responses=_ADMIN, dependencies=admin)
@@ -238,6 +231,35 @@ def create_app(
         return PlainTextResponse("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
 
     return app
+
+
+class _Service(FastAPI):
+    def __init__(self, *, limits: Limits, **more: Any) -> None:
+        super().__init__(**more)
+        self._limits = limits
+
+    def openapi(self) -> dict[str, Any]:
+        """What the service can be asked, with its limits."""
+        return with_limits(super().openapi(), self._limits)
+
+
+class _Route(APIRoute):
+    """A route that takes the values of a body as the guard has read them."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See fastapi."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(_Read(request.scope, request.receive))
+
+        return handle
+
+
+class _Read(Request):
+    async def json(self) -> Any:
+        """What the body stands for."""
+        return self.scope[VALUES] if VALUES in self.scope else await super().json()
 
 
 def _admin_of(token: str | None) -> Callable[..., None]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
 import time
 from typing import Any
 
@@ -13,13 +11,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from genrec.serving.bodies import SHORT, read_body
 from genrec.serving.limits import Limits
 from genrec.serving.logs import LOGGER
 from genrec.serving.problems import RefusedError, answer_of
 from genrec.serving.service import Service
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # may be half a character, which json allows and UTF-8 does not
+VALUES = "genrec.values"  # key of a scope: what its body stands for, where that is json
 
 
 class Guard:
@@ -48,6 +47,10 @@ class Guard:
 
         try:
             body = await _body(scope, receive, self.service.limits)
+            if body and b"json" in dict(scope["headers"]).get(b"content-type", b""):
+                limits = self.service.limits
+                is_short = len(body) <= SHORT
+                scope[VALUES] = read_body(body, limits) if is_short else await asyncio.to_thread(read_body, body, limits)
             await _while_connected(self.app, scope, body, receive, sending)
         except RefusedError as error:
             await answer_of(error)(scope, receive, sending)
@@ -76,7 +79,7 @@ async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     """All of it.
 
     Raises:
-        RefusedError: when it is too long, too slow, or holds text that no file could.
+        RefusedError: when it is too long or too slow.
     """
     told = dict(scope["headers"]).get(b"content-length", b"0")
     if told.isdigit() and int(told[:20]) > limits.body:
@@ -97,25 +100,11 @@ async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     except TimeoutError:
         got, fix = f"{size:,} bytes", "send it faster"
         raise RefusedError(408, "body", expected=f"all of it within {limits.timeout:g} s", got=got, fix=fix) from None
-    body = b"".join(parts)
-    if half := _half_character(body):
-        raise RefusedError(400, "body", expected="whole characters", got=half, fix="send surrogates in pairs")
-    return body
+    return b"".join(parts)
 
 
 def _too_long(limits: Limits, got: str) -> RefusedError:
     return RefusedError(413, "body", expected=f"at most {limits.body:,} bytes", got=got, fix="ask for less at once")
-
-
-def _half_character(body: bytes) -> str | None:
-    if _SURROGATE.search(body):
-        try:
-            json.dumps(json.loads(body), ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            return repr(error.object[error.start : error.end])
-        except (ValueError, RecursionError):
-            pass  # no json, which whoever reads it will say
-    return None
 
 
 async def _while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from starlette.responses import JSONResponse
 
-from genrec.errors import ArtifactError, GenRecError
+from genrec.errors import ArtifactError, GenRecError, did_you_mean
 
 _LONGEST = 500  # characters of an offending value that are sent back
+UNKNOWN_KEY = "unknown_key"  # type of a validation error of ours: key, names and got are in its context
 
 
 class RefusedError(GenRecError):
@@ -34,8 +35,9 @@ class RefusedError(GenRecError):
 def answer_of(error: GenRecError) -> JSONResponse:
     """What a user of the library can cause is the client's affair; what is wrong with the server's own files is not."""
     status = error.status if isinstance(error, RefusedError) else 503 if isinstance(error, ArtifactError) else 422
-    got = error.got if isinstance(error.got, str) else repr(error.got)
-    told = {"where": error.where, "expected": error.expected, "got": got[:_LONGEST], "fix": error.fix}
+    got = error.got if isinstance(error.got, str) else shown(error.got)
+    words = {"where": error.where, "expected": error.expected, "got": got, "fix": error.fix}
+    told = {name: text[:_LONGEST] for name, text in words.items()}
     return JSONResponse(told, status, headers=dict(error.headers or {}) if isinstance(error, RefusedError) else None)
 
 
@@ -43,6 +45,39 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
     """The first of pydantic's errors in our words."""
     first = errors[0]
     where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
-    got = repr(first["input"]) if first["type"] != "json_invalid" else str(first.get("ctx", {}).get("error"))
+    if first["type"] == UNKNOWN_KEY:
+        key, names = first["ctx"]["key"], first["ctx"]["names"]
+        return RefusedError(422, key, expected="a key of this call", got=first["ctx"]["got"], fix=did_you_mean(key, names))
+    got = shown(first["input"]) if first["type"] != "json_invalid" else str(first.get("ctx", {}).get("error"))
     fix = "see /openapi.json"
-    return RefusedError(422, where, expected=first["msg"][:1].lower() + first["msg"][1:], got=got[:_LONGEST], fix=fix)
+    return RefusedError(422, where, expected=first["msg"][:1].lower() + first["msg"][1:], got=got, fix=fix)
+
+
+def shown(value: Any, room: int = _LONGEST) -> str:
+    """The beginning of ``repr(value)``, without looking at what lies behind it."""
+    parts, size = [], 0
+    for part in _repr(value, room):
+        parts.append(part)
+        size += len(part)
+        if size >= room:
+            break
+    return "".join(parts)[:room]
+
+
+def _repr(value: Any, room: int) -> Iterator[str]:
+    if type(value) is list:
+        yield "["
+        for place, entry in enumerate(value):
+            yield ", " if place else ""
+            yield from _repr(entry, room)
+        yield "]"
+    elif type(value) is dict:
+        yield "{"
+        for place, (key, entry) in enumerate(value.items()):
+            yield ", " if place else ""
+            yield from _repr(key, room)
+            yield ": "
+            yield from _repr(entry, room)
+        yield "}"
+    else:
+        yield repr(value[:room] if isinstance(value, str | bytes) else value)

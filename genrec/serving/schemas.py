@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-ItemId = Annotated[str, Field(min_length=1, max_length=1000)]
+from genrec.serving.problems import UNKNOWN_KEY, shown
+
+ItemId = Annotated[str, Field(description="of the catalogue; whatever that has can be named")]
+History = Annotated[list[str], Field(fail_fast=True)]  # lengths are held against the limits before (see ``bodies``)
 Filter = Annotated[str, Field(max_length=10_000, description="for example `price < 20 and brand in ['OPI', 'Essie']`")]
 _EXAMPLE: dict[str, Any] = {"histories": [["item001", "item002"]], "k": 10}
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        """Refuses the first key that there is not, whatever else is wrong: it is what was meant by one that is missing."""
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields:
+                told = {"key": key[:100], "names": [*cls.model_fields], "got": shown(values[key])}
+                raise PydanticCustomError(UNKNOWN_KEY, "a key of this call", told)
+        return values
 
 
 class _Wanted(_Body):
@@ -34,12 +48,16 @@ class RecommendBody(_Wanted):
         }
     )
 
-    histories: Annotated[list[list[ItemId]], Field(min_length=1, description="item ids, oldest first; a history may be empty")]
+    histories: Annotated[
+        list[History], Field(min_length=1, fail_fast=True, description="item ids, oldest first; a history may be empty")
+    ]
     times: Annotated[
-        list[list[float]] | None,
+        Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)] | None,
         Field(description="when each item of each history was, for models that look at times; the training data's clock"),
     ] = None
-    quota: Annotated[dict[str, int], Field(description="column -> how many items of one value a list may have")] = {}
+    quota: Annotated[
+        dict[str, Annotated[int, Field(ge=1)]], Field(description="column -> how many items of one value a list may have")
+    ] = {}
 
 
 class BeamsBody(_Wanted):
@@ -47,9 +65,10 @@ class BeamsBody(_Wanted):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "k": 10}]})
 
-    history: Annotated[list[ItemId], Field(description="item ids, oldest first; may be empty")]
+    history: Annotated[list[str], Field(fail_fast=True, description="item ids, oldest first; may be empty")]
     times: Annotated[
-        list[float] | None, Field(description="when each item was, for models that look at times; the training data's clock")
+        Annotated[list[float], Field(fail_fast=True)] | None,
+        Field(description="when each item was, for models that look at times; the training data's clock"),
     ] = None
 
 
@@ -58,9 +77,10 @@ class ExplainBody(_Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "item_id": "item003"}]})
 
-    history: Annotated[list[ItemId], Field(description="item ids, oldest first; may be empty")]
+    history: Annotated[list[str], Field(fail_fast=True, description="item ids, oldest first; may be empty")]
     times: Annotated[
-        list[float] | None, Field(description="when each item was, for models that look at times; the training data's clock")
+        Annotated[list[float], Field(fail_fast=True)] | None,
+        Field(description="when each item was, for models that look at times; the training data's clock"),
     ] = None
     item_id: ItemId
     last: Annotated[int, Field(ge=0, le=100, description="how many of the history are weighed, the most recent ones")] = 20
@@ -83,7 +103,9 @@ class ItemsBody(_Body):
 
     items: Annotated[
         list[dict[str, Any]],
-        Field(min_length=1, description="`item_id` and columns of the catalogue; what is not named stays as it is"),
+        Field(
+            min_length=1, fail_fast=True, description="`item_id` and columns of the catalogue; what is not named stays as it is"
+        ),
     ]
     reassign: Annotated[bool, Field(description="known items whose content changes get the ID of their new content")] = False
 
@@ -93,7 +115,9 @@ class ItemIdsBody(_Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"item_ids": ["item001", "item002"]}]})
 
-    item_ids: Annotated[list[str], Field(min_length=1, description="ids the catalogue does not have are named in the answer")]
+    item_ids: Annotated[
+        list[str], Field(min_length=1, fail_fast=True, description="ids the catalogue does not have are named in the answer")
+    ]
 
 
 class Scored(BaseModel):

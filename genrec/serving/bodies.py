@@ -1,0 +1,124 @@
+"""Bodies of requests: json that is read beside the event loop, and held against the limits before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from genrec.serving.limits import Limits
+from genrec.serving.problems import RefusedError
+
+SHORT = 20_000  # bytes that are read within a millisecond or two
+DEEPEST = 20  # lists and objects inside one another
+_MOST = 1_000  # entries of a list or an object that has no limit of its own
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # may be half a character, which json allows and UTF-8 does not
+_LIMITS = {  # the limit of a list or an object by where it stands; "*": any entry
+    ("histories",): "histories",
+    ("histories", "*"): "history_len",
+    ("times",): "history_len",  # of one history, or a list for each of several
+    ("times", "*"): "history_len",
+    ("history",): "history_len",
+    ("items",): "items",
+    ("item_ids",): "items",
+    ("steer",): "wishes",
+    ("quota",): "wishes",
+}
+_Place = tuple[str | int, ...]
+
+
+def read_body(body: bytes, limits: Limits) -> Any:
+    """The values that a body stands for.
+
+    Args:
+        body: at most ``limits.body`` bytes.
+        limits: of lists.
+
+    Raises:
+        RefusedError: for what is no json, lists that are too long, too much inside one another, numbers beyond 64 bits and half
+            characters: the first of them, and nothing behind it is looked at.
+    """
+    try:
+        values = json.loads(body)
+    except json.JSONDecodeError as error:
+        where = f"body, character {error.pos + 1}"
+        raise RefusedError(422, where, expected="json", got=error.msg, fix="see /openapi.json") from None
+    except UnicodeDecodeError as error:
+        got = repr(bytes(body[error.start : error.start + 8]))
+        raise RefusedError(422, "body", expected="json in UTF-8", got=got, fix="encode it so") from None
+    except RecursionError:
+        raise _too_deep("body") from None
+    except ValueError:  # Python reads no number of more digits
+        got, fix = "one of thousands of digits", "see /openapi.json"
+        raise RefusedError(422, "body", expected="numbers of at most 64 bits", got=got, fix=fix) from None
+    _check(values, limits, has_surrogates=_SURROGATE.search(body) is not None)
+    return values
+
+
+def with_limits(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """An OpenAPI document that says how long lists and objects of bodies may be, and how large ``k``."""
+    for schema in document["components"]["schemas"].values():
+        for name, told in schema.get("properties", {}).items() if schema.get("additionalProperties") is False else ():
+            for one in (told, *told.get("anyOf", ())):
+                for place, inner in (((name,), one), ((name, "*"), one.get("items", {}))):
+                    kind, limit = inner.get("type"), _LIMITS.get(place)
+                    if limit is not None and kind in ("array", "object"):
+                        inner["maxItems" if kind == "array" else "maxProperties"] = getattr(limits, limit)
+            if name == "k":
+                told["maximum"] = limits.k
+    return document
+
+
+def _check(values: Any, limits: Limits, *, has_surrogates: bool) -> None:
+    todo: list[tuple[_Place, Any]] = [((), values)]
+    while todo:
+        place, value = todo.pop()
+        if isinstance(value, list | dict):
+            most = getattr(limits, _LIMITS.get(_kind(place), ""), _MOST)
+            if len(value) > most:
+                fix = "ask for less at once"
+                raise RefusedError(422, _shown(place), expected=f"at most {most}", got=len(value), fix=fix)
+            if len(place) >= DEEPEST:
+                raise _too_deep(_shown(place))
+            todo += reversed([*_entries(place, value, has_surrogates=has_surrogates)])
+        else:
+            _check_scalar(place, value, has_surrogates=has_surrogates)
+
+
+def _entries(place: _Place, value: list[Any] | dict[str, Any], *, has_surrogates: bool) -> Iterator[tuple[_Place, Any]]:
+    """What is still to be looked at; most entries are texts with nothing to look at."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, entry in pairs:
+        if has_surrogates and isinstance(key, str):
+            _check_scalar(place, key, has_surrogates=True)
+        if has_surrogates or not isinstance(entry, str):
+            yield (*place, key), entry
+
+
+def _check_scalar(place: _Place, value: Any, *, has_surrogates: bool) -> None:
+    if isinstance(value, str) and has_surrogates:
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            half = repr(error.object[error.start : error.end])
+            raise RefusedError(400, "body", expected="whole characters", got=half, fix="send surrogates in pairs") from None
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise RefusedError(422, _shown(place), expected="a finite number", got=repr(value), fix="see /openapi.json")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        got = str(value)
+        raise RefusedError(422, _shown(place), expected="a number of at most 64 bits", got=got, fix="see /openapi.json")
+
+
+def _kind(place: _Place) -> tuple[str, ...]:
+    return tuple("*" if isinstance(key, int) else key for key in place)
+
+
+def _shown(place: _Place) -> str:
+    return ".".join(map(str, place)) or "body"
+
+
+def _too_deep(where: str) -> RefusedError:
+    expected, got = f"at most {DEEPEST} lists and objects inside one another", "more"
+    return RefusedError(400, where, expected=expected, got=got, fix="see /openapi.json")
