@@ -35,6 +35,8 @@ def finished(
     rules: Mapping[str, Any] | None = None,
     splits: tuple[str, ...] = ("validation", "test"),
     prefix: str = "u",
+    baselines: Mapping[str, np.ndarray] | None = None,
+    component: Mapping[str, Any] | None = None,
 ) -> Path:
     """Makes a run folder.
 
@@ -44,9 +46,14 @@ def finished(
         dataset: fingerprint.
         rules: of metrics.json, beside the usual.
         prefix: of the users' ids.
+        baselines: name -> its scores of the users, on both splits.
+        component: all of the generator's settings, its class too.
     """
     store, run = Store(runs / STORE), Run(runs / name)
-    config = {"generator": {"_target_": "shop.Model", **(settings or {})}, "train": {"seed": seed, "lr": 0.1}}
+    config = {
+        "generator": dict(component or {"_target_": "shop.Model", **(settings or {})}),
+        "train": {"seed": seed, "lr": 0.1},
+    }
     tables = {"test": values, "validation": np.minimum(values * 1.1, 1.0)}
     users = [f"{prefix}{user}" for user in range(len(values))]
 
@@ -59,7 +66,11 @@ def finished(
             "model": {
                 f"{figures[split]}/{metric}@10": tables[split].mean() for split in splits for metric in ("recall", "ndcg")
             },
-            "floors": {"popularity": {f"{figures[split]}/ndcg@10": 0.01 for split in splits}},
+            "floors": {"popularity": {f"{figures[split]}/ndcg@10": 0.01 for split in splits}}
+            | {
+                other: {f"{figures[split]}/ndcg@10": float(of_users.mean()) for split in splits}
+                for other, of_users in (baselines or {}).items()
+            },
             "bounds": {"bayes": {f"{figures[split]}/ndcg@10": 0.9 for split in splits}},
             "floor_intervals": {"popularity": {f"{figures[split]}/ndcg@10": [0.005, 0.015] for split in splits}},
             "rules": {"headline_k": 10, "exclude_seen": True, "ties": "expected rank", **(rules or {})},
@@ -72,10 +83,17 @@ def finished(
             for split in splits
         ]
         pl.concat(rows).write_parquet(folder / "per_user.parquet")
+        if baselines:
+            hits = [
+                pl.DataFrame({"split": split, "baseline": other, "user_id": users, "ndcg@10": of_users})
+                for other, of_users in baselines.items()
+                for split in splits
+            ]
+            pl.concat(hits).filter(pl.col("ndcg@10") > 0).write_parquet(folder / "per_user_baselines.parquet")
         return {}
 
     generator = digest(["generator", config])
-    made = digest([name, config, dataset, rules, values.tolist()])
+    made = digest([name, config, dataset, rules, values.tolist(), sorted(baselines or {})])
     store.make("generator", generator, nothing, stage="train", config=config, inputs={"dataset": dataset})
     inputs = {"dataset": dataset, "recommendations": made}
     recommend = {"recommend": {"k": 10}}

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_runs import finished, scores
 
 import genrec
 from genrec.cli import main
+from genrec.config import compose
+from genrec.errors import ConfigError
+from genrec.metrics.paired import compare
+from genrec.metrics.pairwise import holm
+from genrec.pages.comparison import conclusion
 from genrec.runs import Run
 from genrec.stages.models import differences, find_runs, group
 from genrec.stages.standings import standings, write_comparison
@@ -66,11 +75,165 @@ def test_names(runs: Path) -> None:
     assert names("mine=demo_1", "mine=x", "demo_2") == ["mine", "demo_2"]  # told by the user
 
 
-def test_exchanged_components_are_told_by_name_only(runs: Path) -> None:
+def test_exchanged_components_are_told_with_their_settings(runs: Path) -> None:
     finished(runs, "a", scores(0.2), settings={"_target_": "shop.Small", "dim": 1})
     finished(runs, "b", scores(0.3), settings={"_target_": "shop.Large", "depth": 2})
     models = group(find_runs(["a", "b"]), split="test", metric="ndcg@10")
-    assert differences(models) == {"generator": ["Small", "Large"]}
+    assert differences(models) == {
+        "generator": ["Small", "Large"],
+        "generator.dim": ["1", "-"],
+        "generator.depth": ["-", "2"],
+    }
+
+
+def test_components_are_told_as_the_command_line_calls_them(runs: Path) -> None:
+    for name in ("sasrec", "tiger", "encdec", "hstu", "moe"):
+        finished(runs, name, scores(0.2), component=compose([f"generator={name}"]).tree["generator"])
+    models = group(find_runs(["sasrec", "tiger", "encdec", "hstu", "moe"]), split="test", metric="ndcg@10")
+    told = differences(models)
+    assert told["generator"] == ["sasrec", "tiger", "encdec", "hstu", "moe"]
+    for key in told:
+        values = [value for value in told[key] if value not in ("-", "None")]
+        assert compose([f"generator={told['generator'][told[key].index(values[0])]}", f"{key}={values[0]}"]), "it can be typed"
+
+
+def with_baselines(runs: Path, *means: float) -> list[str]:
+    """A run for each mean, beside a strong and a weak baseline."""
+    strong, weak = scores(0.3, seed=50), scores(0.2, seed=51)
+    return [
+        str(
+            finished(
+                runs, f"m{place}", scores(mean, seed=place), settings={"dim": place}, baselines={"weak": weak, "strong": strong}
+            )
+        )
+        for place, mean in enumerate(means)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("means", "sentence"),
+    [
+        ((0.1, 0.5), "strong with {level}; m0 ({0}) is below it; m1 ({1}) beats it."),
+        ((0.05, 0.1, 0.12), "strong with {level}; m0 ({0}); m1 ({1}); m2 ({2}) are below it."),
+        ((0.3,), "strong with {level}; m0 ({0}) cannot be told from it."),
+        ((0.6, 0.5), "strong with {level}; m0 ({0}); m1 ({1}) beat it."),
+        ((0.1, 0.3, 0.6), "strong with {level}; m0 ({0}) is below it; m1 ({1}) cannot be told from it; m2 ({2}) beats it."),
+    ],
+)
+def test_the_headline_begins_with_the_best_baseline(runs: Path, means: tuple[float, ...], sentence: str) -> None:
+    found = standings(find_runs(with_baselines(runs, *means)), draws=2000)
+    figures = [f"{row.value:.4f}" for row in found.models]
+    expected = sentence.format(*figures, level=f"{scores(0.3, seed=50).mean():.4f}")
+    assert conclusion(found).startswith(f"Best baseline on test NDCG@10, without training: {expected}")
+    assert [(pair.first, pair.second) for pair in found.pairs if pair.second == found.untrained] == [
+        (f"m{place}", "strong (baseline)") for place in range(len(means))
+    ]
+
+
+def test_the_baseline_is_one_of_the_comparisons_that_are_corrected_for(runs: Path) -> None:
+    found = standings(find_runs(with_baselines(runs, 0.25, 0.27, 0.29)), draws=2000)
+    assert len(found.pairs) == 3 + 3
+    adjusted = holm([pair.comparison.p for pair in found.pairs])
+    assert [pair.p for pair in found.pairs] == adjusted
+    values = scores(0.25, seed=0), scores(0.3, seed=50)
+    alone = compare(values[0][:, None], values[1][:, None], draws=2000)
+    pair = next(pair for pair in found.pairs if (pair.first, pair.second) == ("m0", "strong (baseline)"))
+    assert pair.comparison.p == alone.p
+
+
+def test_seeds_do_not_move_a_baseline(runs: Path) -> None:
+    strong = {"strong": scores(0.2, seed=50)}
+    for seed in (0, 1, 2):
+        finished(runs, f"m,seed={seed}", scores(0.4, seed=seed), seed=seed, baselines=strong)
+    found = standings(find_runs(["m"]))
+    assert len(found.models) == 1
+    assert len(found.models[0].runs) == 3
+    [pair] = found.pairs
+    assert pair.real
+    assert "m alone" in conclusion(found)
+    assert "one run only" not in conclusion(found)
+
+
+def test_a_baseline_in_the_models_place_is_not_its_own_rival(runs: Path) -> None:
+    [place] = with_baselines(runs, 0.3)
+    file = Path(place) / "evaluation" / "metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8"))
+    run = find_runs([place])[0]
+    object.__setattr__(run, "metrics", metrics | {"measured": "strong"})
+    assert standings([run], draws=50).untrained == "weak (baseline)"
+
+
+def test_evaluations_of_before_say_that_nothing_was_tested(runs: Path) -> None:
+    found = standings(find_runs(two_models(runs)))
+    assert found.untrained is None
+    assert conclusion(found).startswith("Best baseline on test NDCG@10: popularity with 0.0100 (not tested:")
+
+
+def test_several_metrics_and_tables(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = two_models(runs)
+    files = {form: f"out/table.{form}" for form in ("csv", "latex", "markdown")}
+    asked = [part for form, file in files.items() for part in (f"--{form}", file)]
+    assert main(["compare", *places, "--metric", "ndcg@10,recall@10", "--html", "out/page.html", "--draws", "200", *asked]) == 0
+    told = capsys.readouterr().out
+    assert "test NDCG@10: 300 users" in told
+    assert "test Recall@10: 300 users" in told
+    page = Path("out/page.html").read_text(encoding="utf-8")
+    assert "Which differences are real, test NDCG@10" in page
+    assert "Which differences are real, test Recall@10" in page
+    first = next(csv.DictReader(io.StringIO(Path(files["csv"]).read_text(encoding="utf-8").split("\n\n")[0])))
+    assert first["name"] == "popularity"
+    text = Path(files["csv"]).read_text(encoding="utf-8").split("\n\n")[0]
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(text))}
+    values = [scores(0.3, seed=64 + seed).mean() for seed in (0, 1, 2)]
+    assert rows["generator.dim=64"]["test/ndcg@10"] == f"{np.mean(values):.4f}"
+    assert rows["generator.dim=64"]["test/ndcg@10 sd"] == f"{np.std(values, ddof=1):.4f}"
+    assert rows["generator.dim=64"]["kind"] == "model"
+    assert rows["popularity"]["kind"] == "baseline"
+    markdown = Path(files["markdown"]).read_text(encoding="utf-8")
+    assert f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" in markdown
+    latex = Path(files["latex"]).read_text(encoding="utf-8")
+    assert latex.startswith("\\begin{tabular}{lrrrr}\n")
+    assert f"{np.mean(values):.4f} $\\pm$ {np.std(values, ddof=1):.4f}" in latex
+
+
+@pytest.mark.parametrize("mean", [0.004, 0.008, 0.02, 0.98, 0.995])
+def test_no_interval_of_a_mean_leaves_what_is_possible(runs: Path, mean: float) -> None:
+    users = scores(0.3) * 0
+    for seed in range(3):
+        values = users.copy() + (mean > 0.5)
+        values[seed * 3 : seed * 3 + (seed == 0)] = 1 - values[0]
+        finished(runs, f"m,seed={seed}", values, seed=seed)
+    finished(runs, "other", scores(mean, seed=9), settings={"dim": 4})
+    low, high = standings(find_runs(["m", "other"]), draws=50).models[0].interval
+    assert 0 <= low <= high <= 1
+
+
+def test_the_name_of_a_sweep_is_all_its_runs(runs: Path) -> None:
+    two_models(runs)
+    for place in ("m", "runs/m", "./runs/m"):
+        assert len(find_runs([place])) == 6
+    assert len(find_runs(["runs/m,generator.dim=64"])) == 3
+    finished(runs, "m2", scores(0.1), settings={"dim": 9})
+    assert [run.name for run in find_runs(["m2"])] == ["m2"]
+    assert {run.label for run in find_runs(["mine=m"])} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected", "fix"),
+    [
+        ("recall@20", "a k of at most 10, because the lists hold 10 items (recommend.k), got recall@20", "recommend.k=20"),
+        ("ndcg@50", "a k of at most 10", "recommend.k=50"),
+        ("ndcg@100", "got ndcg@100", "recommend.k=100"),
+        ("recall@7", "a k of 10, got recall@7", "evaluate.ks=[7,10]"),
+        ("ndgc@10", "a metric measured user by user, got ndgc@10", "did you mean ndcg@10?"),
+    ],
+)
+def test_a_k_that_was_not_measured(runs: Path, metric: str, expected: str, fix: str) -> None:
+    finished(runs, "a", scores(0.2), rules={"list_length": 10})
+    with pytest.raises(ConfigError) as caught:
+        standings(find_runs(["a"]), metric=metric)
+    assert expected in str(caught.value)
+    assert str(caught.value).endswith(fix)
 
 
 def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,23 +39,40 @@ class Pair:
 
 
 def pairwise(
-    models: Mapping[str, Float[np.ndarray, "users runs"]], *, baseline: str | None = None, draws: int = 10_000, seed: int = 0
+    models: Mapping[str, Float[np.ndarray, "users runs"]],
+    *,
+    baseline: str | None = None,
+    untrained: Mapping[str, Float[np.ndarray, " users"]] | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
 ) -> list[Pair]:
-    """Compares models on the same users.
+    """Compares models on the same users, first with what is not trained, then with each other.
 
     Args:
         models: name -> scores, a column per run (seed); users in the same order.
         baseline: compare every other model with this one only: fewer questions, so each is answered more sharply.
+        untrained: name -> scores of what every model is compared with as well; it has no seeds.
         draws: see ``compare``.
         seed: see ``compare``.
     """
-    names = [(name, baseline) for name in models if name != baseline] if baseline else list(combinations(models, 2))
-    found = [compare(models[first], models[second], draws=draws, seed=seed) for first, second in names]
+    others = {name: np.stack([scores, scores], axis=1) for name, scores in (untrained or {}).items()}
+    names = [(name, other) for other in others for name in models]
+    names += [(name, baseline) for name in models if name != baseline] if baseline else list(combinations(models, 2))
+    found = [compare(models[first], _beside(models, others, first, second), draws=draws, seed=seed) for first, second in names]
     adjusted = holm([comparison.p for comparison in found])
     return [
         Pair(first, second, comparison, p, comparison.estimate.detectable(alpha=ALPHA / len(found), power=POWER))
         for (first, second), comparison, p in zip(names, found, adjusted, strict=True)
     ]
+
+
+def _beside(
+    models: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray], first: str, second: str
+) -> Float[np.ndarray, "users runs"]:
+    """The second model; of what is not trained two equal runs where the first has several: seeds do not move it."""
+    if second not in others:
+        return models[second]
+    return others[second] if models[first].shape[1] > 1 else others[second][:, :1]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

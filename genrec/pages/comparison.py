@@ -1,9 +1,9 @@
-"""The comparison of several models, also the report of a sweep: figures beside floors, and which differences are real."""
+"""The comparison of several models, also the report of a sweep: figures beside baselines, and which differences are real."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genrec.metrics.pairwise import POWER, Pair
@@ -25,6 +25,7 @@ class Row:
         interval: 95 %, over users and, with several runs, over seeds.
         runs: run -> value; empty for floors and bounds.
         others: further figures, by metric key.
+        spreads: of those that several runs have: their standard deviation over the runs.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Row:
     interval: tuple[float, float] | None = None
     runs: Mapping[str, float] = field(default_factory=dict)
     others: Mapping[str, float] = field(default_factory=dict)
+    spreads: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def spread(self) -> float | None:
@@ -53,6 +55,7 @@ class Standings:
         exclude_seen: the rule of all rows; None where unknown.
         models, floors: rows; ``floors`` holds bounds too.
         pairs: compared.
+        untrained: label of the baseline that every model was compared with too; None where no evaluation kept its users.
         baseline: what all were compared with; None when every pair was.
         differences: setting -> its value in each model, where they differ.
     """
@@ -64,6 +67,7 @@ class Standings:
     models: Sequence[Row]
     floors: Sequence[Row]
     pairs: Sequence[Pair]
+    untrained: str | None = None
     baseline: str | None = None
     differences: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -74,8 +78,18 @@ class Standings:
         return f"{'validation' if short == 'val' else short} {metric_label(self.metric)}"
 
     @property
+    def model_pairs(self) -> list[Pair]:
+        """Those between models."""
+        return [pair for pair in self.pairs if pair.second != self.untrained]
+
+    @property
     def best(self) -> Row:
         return max(self.models, key=lambda row: row.value)
+
+
+def baseline_label(name: str) -> str:
+    """What a baseline is called among models."""
+    return f"{name} (baseline)"
 
 
 def verdict_of(pair: Pair) -> str:
@@ -90,27 +104,57 @@ def p_text(p: float) -> str:
 
 def conclusion(found: Standings) -> str:
     """What the comparison says, what it could have shown, and about what."""
-    told = []
-    if found.pairs:
-        real = sorted((pair for pair in found.pairs if pair.real), key=lambda pair: -abs(pair.comparison.difference))
-        alike = [pair for pair in found.pairs if not pair.real]
+    told = [*_against_untrained(found)]
+    if pairs := found.model_pairs:
+        real = sorted((pair for pair in pairs if pair.real), key=lambda pair: -abs(pair.comparison.difference))
+        alike = [pair for pair in pairs if not pair.real]
         if real:
-            count = "The difference is" if len(found.pairs) == 1 else f"{len(real)} of {len(found.pairs)} differences are"
+            count = "The difference is" if len(pairs) == 1 else f"{len(real)} of {len(pairs)} differences are"
             told.append(f"{count} real on {found.label}: {_listed([_lead(pair) for pair in real])}.")
         if alike:
             told.append(f"Cannot be told apart: {_listed([f'{pair.first} and {pair.second}' for pair in alike])}.")
-        told.append(_power(found))
     else:
         told.append(f"{found.best.name} alone: give another model to compare it with.")
+    if found.pairs:
+        told.append(_power(found))
     single = [row.name for row in found.models if len(row.runs) == 1]
     if len(single) == len(found.models):
         told.append(
             "One run each: this holds for these trained models; several seeds of each (-m seed=0,1,2) would show whether "
             "it holds for their recipes."
         )
-    elif single and found.pairs:
+    elif single and found.model_pairs:
         told.append(f"{_listed(single)}: one run only, whose seeds are taken to vary as those of the model beside it.")
     return " ".join(told)
+
+
+def _against_untrained(found: Standings) -> Iterator[str]:
+    """What the models owe to their training: a sentence on the best baseline comes first."""
+    floors = [row for row in found.floors if row.kind == "floor"]
+    if not floors:
+        return
+    if found.untrained is None:
+        best = max(floors, key=lambda row: row.value)
+        yield (
+            f"Best baseline on {found.label}: {best.name} with {best.value:.4f} (not tested: these evaluations do not have "
+            f"its users' figures; `genrec evaluate` makes them again)."
+        )
+        return
+    value = {row.name: row.value for row in found.models}
+    groups: dict[str, list[str]] = {}
+    for pair in (pair for pair in found.pairs if pair.second == found.untrained):
+        word = "cannot be told from" if not pair.real else "above" if pair.comparison.difference > 0 else "below"
+        groups.setdefault(word, []).append(f"{pair.first} ({value[pair.first]:.4f})")
+        level = value[pair.first] - pair.comparison.difference
+    words = {"below": "are below it", "above": "beat it", "cannot be told from": "cannot be told from it"}
+    singular = {"below": "is below it", "above": "beats it", "cannot be told from": "cannot be told from it"}
+    told = [
+        f"{_listed(names)} {(singular if len(names) == 1 else words)[word]}"
+        for word in ("below", "cannot be told from", "above")
+        if (names := groups.get(word, []))
+    ]
+    name = found.untrained.removesuffix(" (baseline)")
+    yield f"Best baseline on {found.label}, without training: {name} with {level:.4f}; {'; '.join(told)}."
 
 
 def _lead(pair: Pair) -> str:
@@ -131,21 +175,26 @@ def _power(found: Standings) -> str:
     return f"With these {found.users:,} users a true difference of {told} is found {POWER:.0%} of the time."
 
 
-def comparison_page(found: Standings) -> str:
-    """A self-contained page."""
+def comparison_page(*several: Standings) -> str:
+    """A self-contained page: one comparison, or several metrics of the same models."""
+    found = several[0]
+    body = join(
+        *(part for each in several for part in _sections(each)),
+        _settings(found) if found.differences else None,
+    )
+    title = " against ".join(row.name for row in found.models) if len(found.models) < 3 else f"{len(found.models)} models"
+    return render(f"Comparison of {title}", lead=" ".join(map(conclusion, several)), body=body)
+
+
+def _sections(found: Standings) -> Iterator[Markup | None]:
     rows = [*found.floors, *sorted(found.models, key=lambda row: -row.value)]
     seen = {True: "seen items excluded", False: "seen items may be recommended", None: "rule for seen items unknown"}
     note = (
         f"{found.users:,} users, {found.num_items:,} items, full ranking, {seen[found.exclude_seen]}. Intervals are 95 %: over "
         "users, and over seeds where a model has several."
     )
-    body = join(
-        section(f"Models and floors, {found.label}", _figures(rows), _dots(found, rows), _every_run(rows), note=note),
-        _pairs(found) if found.pairs else None,
-        _settings(found) if found.differences else None,
-    )
-    title = " against ".join(row.name for row in found.models) if len(found.models) < 3 else f"{len(found.models)} models"
-    return render(f"Comparison of {title}", lead=conclusion(found), body=body)
+    yield section(f"Models and baselines, {found.label}", _figures(rows), _dots(found, rows), _every_run(rows), note=note)
+    yield _pairs(found) if found.pairs else None
 
 
 def _dots(found: Standings, rows: Sequence[Row]) -> Markup:
@@ -168,10 +217,17 @@ def _figures(rows: Sequence[Row]) -> Markup:
             str(len(row.runs) or ""),
             join(f"{row.value:.4f}", interval),
             "" if row.spread is None else f"{row.spread:.4f}",
-            *(f"{row.others[key]:.4f}" if key in row.others else "" for key in keys),
+            *(_with_spread(row, key) for key in keys),
         ]
         lines.append(tag("tr", tag("th", row.name, scope="row"), *(tag("td", cell) for cell in cells), class_=row.kind))
-    return _table(head, lines, "Models and floors")
+    return _table(head, lines, "Models and baselines")
+
+
+def _with_spread(row: Row, key: str) -> Markup | str:
+    if key not in row.others:
+        return ""
+    spread = tag("small", f"± {row.spreads[key]:.4f}") if key in row.spreads else None
+    return join(f"{row.others[key]:.4f}", spread)
 
 
 def _every_run(rows: Sequence[Row]) -> Markup | None:
@@ -213,8 +269,9 @@ def _pairs(found: Standings) -> Markup:
         for pair in found.pairs
     ]
     against = f"each against {found.baseline}" if found.baseline else "every pair"
+    against += f", and every model against {found.untrained}, the best on validation" if found.untrained else ""
     return section(
-        "Which differences are real",
+        f"Which differences are real, {found.label}",
         _table(tag("tr", tag("td"), *head), lines, "Pairs"),
         tag("div", dot_chart("Differences with 95 % intervals", dots, zero=True), class_="charts"),
         _matrix(found) if not found.baseline and len(found.models) > 2 else None,
@@ -226,7 +283,7 @@ def _pairs(found: Standings) -> Markup:
 
 def _matrix(found: Standings) -> Markup:
     cells = {}
-    for pair in found.pairs:
+    for pair in found.model_pairs:
         for sign, names in ((1, (pair.first, pair.second)), (-1, (pair.second, pair.first))):
             difference = sign * pair.comparison.difference
             word = ("better" if difference > 0 else "worse") if pair.real else "cannot tell"

@@ -19,6 +19,7 @@ from genrec.stages.recommend import RecommendSettings
 from genrec.stages.stage import StageRun
 from genrec.types import SPLIT, SPLITS, USER_ID
 
+BASELINES_FILE = "per_user_baselines.parquet"  # of an evaluation
 BEST = "best"  # of the baselines on validation
 TEXT = "text"  # the source of an encoder that reads texts, where it has several
 

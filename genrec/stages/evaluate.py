@@ -47,14 +47,13 @@ from genrec.metrics.slices import slices
 from genrec.pages.terminal import print_comparison as print_comparison
 from genrec.protocols import Floor
 from genrec.stages import assign, recommend
-from genrec.stages.baselines import BEST, baseline_lists, chosen_baselines, text_vectors
+from genrec.stages.baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
 from genrec.stages.evaluated_lists import lists_of_run
 from genrec.stages.ruler import headline_k, held_out, item_facts, known_ks
 from genrec.stages.stage import Stage, StageRun
 from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
 
 Lists = Callable[[Split], pl.DataFrame]
-BASELINES_FILE = "per_user_baselines.parquet"
 METRIC_KEY = re.compile(r"(test|val)/\w+@\d+")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 from jaxtyping import Float
+from omegaconf import OmegaConf
 
 from genrec.artifacts import MANIFEST, Artifact, Store
+from genrec.components import TARGET
+from genrec.config import groups
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.paths import expanded
 from genrec.runs import list_runs
+from genrec.stages.baselines import BASELINES_FILE
 from genrec.types import SPLIT, USER_ID, Split
 
 RULES = ("exclude_seen", "split", "order", "ties", "target_weights")  # of metrics.json: what changes the meaning of a figure
@@ -64,6 +69,19 @@ class Finished:
             waiting.extend(artifact.inputs.items())
         return {key: value for key, value in found.items() if key.rpartition(".")[2] != SEED}
 
+    def baseline_scores(self, split: Split, metric: str) -> dict[str, pl.DataFrame]:
+        """Baseline -> ``user_id`` and the metric of its users with a hit; of everybody else it is 0.
+
+        Empty where the evaluation is of before baselines were kept user by user, or the metric is not one of accuracy. What
+        stands in the model's place is no baseline of it.
+        """
+        file = self.folder / BASELINES_FILE
+        if not file.exists() or metric not in pl.read_parquet_schema(file):
+            return {}
+        rows = pl.read_parquet(file, columns=["baseline", SPLIT, USER_ID, metric]).filter(pl.col(SPLIT) == split)
+        names = [name for name in self.metrics["floors"] if name != self.metrics.get("measured")]
+        return {name: rows.filter(pl.col("baseline") == name).select(USER_ID, metric) for name in names}
+
     def scores(self, split: Split, metric: str) -> pl.DataFrame:
         """``user_id`` and the metric, sorted by user.
 
@@ -75,9 +93,24 @@ class Finished:
             raise ConfigError(f"--split for {self.name}", expected=" or ".join(known), got=split, fix=fix)
         table = pl.read_parquet(self.folder / "per_user.parquet").filter(pl.col(SPLIT) == split)
         if metric not in (columns := table.drop(SPLIT, USER_ID).columns):
-            where = f"--metric for {self.name}"
-            raise ConfigError(where, expected="a metric measured user by user", got=metric, fix=did_you_mean(metric, columns))
+            expected, fix = self._measurable(metric, columns)
+            raise ConfigError(f"--metric for {self.name}", expected=expected, got=metric, fix=fix)
         return table.select(USER_ID, metric).sort(USER_ID)
+
+    def _measurable(self, metric: str, columns: Sequence[str]) -> tuple[str, str]:
+        """What could have been asked for instead of a metric that was not measured, and how to get it."""
+        name, _, k = metric.partition("@")
+        length = self.metrics["rules"].get("list_length")
+        if length and k.isdecimal() and any(column.partition("@")[0] == name for column in columns):
+            if int(k) > length:
+                fix = f"run it again with recommend.k={k}"
+                return f"a k of at most {length}, because the lists hold {length} items (recommend.k)", fix
+            ks = sorted({int(column.partition("@")[2]) for column in columns if column.startswith(f"{name}@")} | {int(k)})
+            return (
+                f"a k of {', '.join(str(each) for each in ks if each != int(k))}",
+                f"run it again with evaluate.ks=[{','.join(map(str, ks))}]",
+            )
+        return "a metric measured user by user", did_you_mean(metric, columns)
 
 
 @dataclass(frozen=True)
@@ -88,15 +121,18 @@ class Model:
         name: short, different from the others'.
         runs: one per seed.
         scores: a column per run; users in the order of their ids.
+        users: their ids.
     """
 
     name: str
     runs: tuple[Finished, ...]
     scores: Float[np.ndarray, "users runs"]
+    users: pl.Series
 
 
 def find_runs(places: Sequence[str], *, root: Path = Path("runs")) -> list[Finished]:
     """The evaluations at ``runs/NAME``, ``runs/NAME/evaluation`` or ``NAME``; ``MODEL=PLACE`` says which model it is a run of.
+    The name of a sweep (``-m ... name=NAME``) stands for all its evaluated runs.
 
     Several names of one evaluation count once: a second seed that changed nothing is no second measurement.
 
@@ -106,8 +142,8 @@ def find_runs(places: Sequence[str], *, root: Path = Path("runs")) -> list[Finis
     found: dict[Path, Finished] = {}
     folders = [place for place in places if not place.endswith(COMPARISON)]  # runs/* holds the page of an earlier sweep
     for place in folders or places:
-        run = _found(place, root)
-        found.setdefault(run.folder.resolve(), run)
+        for run in _found(place, root):
+            found.setdefault(run.folder.resolve(), run)
     return list(found.values())
 
 
@@ -121,7 +157,8 @@ def group(runs: Sequence[Finished], *, split: Split, metric: str) -> list[Model]
     for run, table in zip(runs[1:], tables[1:], strict=True):
         _check_alike(runs[0], run, tables[0], table, split)
     columns = np.column_stack([table[metric].to_numpy() for table in tables])
-    columns = columns[~np.isnan(columns).any(axis=1)]  # users for whom it is not defined, say the diversity of one item
+    defined = ~np.isnan(columns).any(axis=1)  # not, for some users, the diversity of one item
+    columns, users = columns[defined], tables[0][USER_ID].filter(pl.Series(defined))
     if len(columns) < 2:
         raise ConfigError(f"{split} {metric}", expected="two or more users", got=len(columns), fix="evaluate more users")
     members: dict[object, list[int]] = {}
@@ -130,28 +167,54 @@ def group(runs: Sequence[Finished], *, split: Split, metric: str) -> list[Model]
         members.setdefault(own, []).append(place)
     names = _names([[runs[place] for place in places] for places in members.values()])
     return [
-        Model(name, tuple(runs[place] for place in places), columns[:, places])
+        Model(name, tuple(runs[place] for place in places), columns[:, places], users)
         for name, places in zip(names, members.values(), strict=True)
     ]
 
 
 def differences(models: Sequence[Model]) -> dict[str, list[str]]:
-    """Setting -> its value in each model, for those that differ; of exchanged components only which they are."""
+    """Key of the command line -> its value in each model, where those differ; "-" where it is not used.
+
+    Of a component that some models do not have at all, what the others have differs only where it differs among them.
+    """
     settings = [model.runs[0].settings for model in models]
-    keys = [
-        key for key in dict.fromkeys(key for own in settings for key in own) if len({repr(s.get(key)) for s in settings}) > 1
-    ]
-    exchanged = [key.removesuffix("_target_") for key in keys if key.endswith("._target_")]
-    told: dict[str, list[str]] = {}
-    for key in keys:
-        if not any(key.startswith(prefix) and key != f"{prefix}_target_" for prefix in exchanged):
-            values = [str(own.get(key, "-")) for own in settings]
-            is_target = key.endswith("._target_")
-            told[key.removesuffix("._target_")] = [value.rpartition(".")[2] for value in values] if is_target else values
-    return told
+    found: dict[str, list[str]] = {}
+    for key in dict.fromkeys(key for own in settings for key in own):
+        root = key.partition(".")[0]
+        having = [own for own in settings if any(other == root or other.startswith(f"{root}.") for other in own)]
+        if len({repr(own.get(key)) for own in (settings if key == f"{root}.{TARGET}" else having)}) < 2:
+            continue
+        values = [str(own.get(key, "-")) for own in settings]
+        if key == f"{root}.{TARGET}":
+            found[root] = [option_name(root, own) for own in settings]
+        else:
+            found[key] = values
+    return {key: values for key, values in found.items() if len(set(values)) > 1}
 
 
-def _found(place: str, root: Path) -> Finished:
+def option_name(group: str, settings: Mapping[str, Any]) -> str:
+    """What the command line calls the component of a group (``generator=tiger``): the option whose file fits its settings best.
+
+    Args:
+        group: of the configuration.
+        settings: key -> value, as ``Finished.settings``.
+
+    Returns:
+        The option; of a class without a file here its name, and "-" where the group is not used.
+    """
+    target = settings.get(f"{group}.{TARGET}")
+    if target is None:
+        return "-"
+    fits: dict[str, int] = {}
+    for option, file in groups().get(group, {}).items():
+        node = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        stated = dict(_leaves(node, group)) if isinstance(node, dict) else {}
+        if stated.get(f"{group}.{TARGET}") == target:
+            fits[option] = sum(settings.get(key) == value for key, value in stated.items())
+    return max(fits, key=lambda option: fits[option]) if fits else str(target).rpartition(".")[2]
+
+
+def _found(place: str, root: Path) -> list[Finished]:
     label, _, rest = place.partition("=")
     for text, own in ((place, None), (rest, label)):
         path = expanded(text)
@@ -159,7 +222,9 @@ def _found(place: str, root: Path) -> Finished:
             for evaluation in (folder, folder / "evaluation"):
                 if (evaluation / "metrics.json").exists():
                     name = folder.parent.name if folder.name == "evaluation" else folder.name
-                    return Finished(name, evaluation, own)
+                    return [Finished(name, evaluation, own)]
+            if sweep := sorted(folder.parent.glob(f"{glob.escape(folder.name)},*/evaluation/metrics.json")):
+                return [Finished(file.parent.parent.name, file.parent, own) for file in sweep]
     near = did_you_mean(Path(place).name, [run.name for run in list_runs(Path(place).parent if "/" in place else root)])
     raise ArtifactError(place, expected="a run with an evaluation", got="none", fix=f"`genrec ls` lists the runs; {near}")
 

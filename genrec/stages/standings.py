@@ -1,4 +1,4 @@
-"""The comparison of finished runs: figures of every model and floor, and which differences between models are real."""
+"""The comparison of finished runs: figures of every model and baseline, and which differences are real."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import polars as pl
 from jaxtyping import Float
 
 from genrec.errors import ConfigError, did_you_mean
+from genrec.metrics.accuracy import ACCURACY
 from genrec.metrics.bootstrap import bootstrap_intervals
 from genrec.metrics.pairwise import pairwise
 from genrec.metrics.seeds import estimate
-from genrec.pages.comparison import Row, Standings, comparison_page
+from genrec.pages.comparison import Row, Standings, baseline_label, comparison_page
 from genrec.stages.models import Finished, Model, differences, group
-from genrec.types import SHORT_SPLIT, SPLITS, Split
+from genrec.types import SHORT_SPLIT, SPLITS, USER_ID, Split
 
 MOST_PAIRED = 8  # models of which every pair is compared: 28
 
@@ -48,6 +49,7 @@ def standings(
     chosen = _baseline(models, baseline) if baseline else _best_on_validation(models, metric)
     key = f"{SHORT_SPLIT[split]}/{metric}"
     first = runs[0].metrics
+    untrained = _best_baseline(runs, models, split, metric)
     return Standings(
         metric=key,
         users=len(models[0].scores),
@@ -55,7 +57,10 @@ def standings(
         exclude_seen=first["rules"]["exclude_seen"],
         models=[_row(model, key, draws, seed) for model in models],
         floors=_floors(runs, key),
-        pairs=pairwise({model.name: model.scores for model in models}, baseline=chosen, draws=draws, seed=seed),
+        pairs=pairwise(
+            {model.name: model.scores for model in models}, baseline=chosen, untrained=untrained, draws=draws, seed=seed
+        ),
+        untrained=next(iter(untrained), None),
         baseline=chosen,
         differences=differences(models),
     )
@@ -69,6 +74,29 @@ def _baseline(models: Sequence[Model], name: str) -> str:
     raise ConfigError("--baseline", expected="one of the models", got=name, fix=did_you_mean(name, known))
 
 
+def _best_baseline(
+    runs: Sequence[Finished], models: Sequence[Model], split: Split, metric: str
+) -> dict[str, Float[np.ndarray, " users"]]:
+    """The baseline with the highest mean on validation (or where that was not measured, on ``split``), user by user.
+
+    Each run's own choice counts, because its settings may be others; empty where no run kept its baselines' users.
+    """
+    key = f"{SHORT_SPLIT['validation']}/{metric}"
+    if any(key not in floor for run in runs for floor in run.metrics["floors"].values()):
+        key = f"{SHORT_SPLIT[split]}/{metric}"
+    best: tuple[float, str, pl.DataFrame] | None = None
+    for run in runs:
+        for name, rows in run.baseline_scores(split, metric).items():
+            mean = run.metrics["floors"][name].get(key, 0.0)
+            if best is None or mean > best[0]:
+                best = (mean, name, rows)
+    if best is None:
+        return {}
+    users = models[0].users.to_frame(USER_ID)
+    scores = users.join(best[2], on=USER_ID, how="left", maintain_order="left")[metric].fill_null(0.0).to_numpy()
+    return {baseline_label(best[1]): scores}
+
+
 def _best_on_validation(models: Sequence[Model], metric: str) -> str | None:
     if len(models) <= MOST_PAIRED:
         return None
@@ -80,23 +108,27 @@ def _best_on_validation(models: Sequence[Model], metric: str) -> str | None:
 
 def _row(model: Model, key: str, draws: int, seed: int) -> Row:
     means = [float(mean) for mean in model.scores.mean(axis=0)]
+    others = {
+        other: [run.metrics["model"][other] for run in model.runs]
+        for other in _other_keys(model.runs[0], key)
+        if all(other in run.metrics["model"] for run in model.runs)
+    }
     return Row(
         name=model.name,
         kind="model",
         value=float(np.mean(means)),
-        interval=_interval(model.scores, draws, seed),
+        interval=_interval(model.scores, key.partition("/")[2], draws, seed),
         runs=dict(zip((run.name for run in model.runs), means, strict=True)),
-        others={
-            other: float(np.mean([run.metrics["model"][other] for run in model.runs]))
-            for other in _other_keys(model.runs[0], key)
-            if all(other in run.metrics["model"] for run in model.runs)
-        },
+        others={other: float(np.mean(values)) for other, values in others.items()},
+        spreads={other: float(np.std(values, ddof=1)) for other, values in others.items() if len(values) > 1},
     )
 
 
-def _interval(scores: Float[np.ndarray, "users runs"], draws: int, seed: int) -> tuple[float, float]:
+def _interval(scores: Float[np.ndarray, "users runs"], metric: str, draws: int, seed: int) -> tuple[float, float]:
+    """Over users, and over seeds where there are several; of accuracies it does not leave 0 to 1."""
     if scores.shape[1] > 1:
-        return estimate(scores).interval(0.95)
+        low, high = estimate(scores).interval(0.95)
+        return (max(low, 0.0), min(high, 1.0)) if metric.partition("@")[0] in ACCURACY else (low, high)
     return bootstrap_intervals(pl.DataFrame({"mean": scores[:, 0]}), draws=draws, seed=seed)["mean"]
 
 
@@ -121,10 +153,12 @@ def _floors(runs: Sequence[Finished], key: str) -> list[Row]:
 
 
 def _other_keys(run: Finished, key: str) -> list[str]:
-    """The figures told beside the compared one: recall and ndcg at the headline k, on both splits."""
-    k = run.metrics["rules"]["headline_k"]
-    keys = [f"{SHORT_SPLIT[split]}/{metric}@{k}" for split in reversed(SPLITS) for metric in ("recall", "ndcg")]
-    return [other for other in keys if other != key and other in run.metrics["model"]]
+    """The figures told beside the compared one: recall and ndcg, at 5 on its split, at the headline k on both."""
+    k, short = run.metrics["rules"]["headline_k"], key.partition("/")[0]
+    shorts = [short, *(SHORT_SPLIT[split] for split in reversed(SPLITS) if SHORT_SPLIT[split] != short)]
+    wanted = [(short, 5), *((each, k) for each in shorts)]
+    keys = [f"{each}/{metric}@{length}" for each, length in wanted for metric in ("recall", "ndcg")]
+    return [other for other in dict.fromkeys(keys) if other != key and other in run.metrics["model"]]
 
 
 def write_comparison(runs: Sequence[Finished], file: Path) -> None:
