@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,9 +48,8 @@ def epilog() -> str:
 def main(options: argparse.Namespace) -> int:
     """Serves until it is told to stop; returns the exit code."""
     try:
-        import uvicorn
-
         from genrec.serving.app import create_app
+        from genrec.serving.connections import server_of
     except ModuleNotFoundError as error:
         expected, fix = "the packages fastapi and uvicorn", 'install them: pip install "genrec[serve]"'
         raise ConfigError("serve", expected=expected, got=f"no {error.name}", fix=fix) from error
@@ -72,8 +72,10 @@ def main(options: argparse.Namespace) -> int:
         service, expanded(options.bundle), token=token, plugins=options.plugins, log_histories=options.log_histories
     )
     print(f"{service.live} at http://{options.host}:{options.port}; process {resident() / 1e6:,.0f} MB", flush=True)
-    uvicorn.run(app, host=options.host, port=options.port, log_config=None, access_log=False)
-    return 0
+    server = server_of(app, limits, host=options.host, port=options.port)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else 3  # uvicorn has said why
 
 
 def limits_of(words: Sequence[str]) -> Limits:

@@ -24,7 +24,9 @@ class Limits:
         queue: histories that wait; more are told to come back.
         batch: histories decoded at once.
         max_wait: seconds that the first of a batch waits for others.
-        timeout: seconds until a request that was not answered is given up.
+        timeout: seconds until a request that was not answered is given up; as long may its header, its body and the fetching of
+            its answer take.
+        connections: open at once; where there are more, the one that has waited longest without a request is closed.
     """
 
     body: int = 1_000_000
@@ -39,6 +41,7 @@ class Limits:
     batch: int = 64
     max_wait: float = 0.005
     timeout: float = 10.0
+    connections: int = 500
 
     def __post_init__(self) -> None:
         for field in fields(self):
