@@ -66,6 +66,7 @@ def evaluated(
     file: Path | None = None,
     more: Mapping[str, Callable[[Path], Any]] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    candidates: Path | None = None,
     **settings: Any,
 ) -> Artifact:
     """Runs the stage in a store of its own.
@@ -74,6 +75,7 @@ def evaluated(
         save: writes the dataset's folder; ``dataset.save`` by default.
         file: evaluate this table instead of ``table``.
         more: kind -> writer of an input's folder.
+        candidates: the table that ``recommend.candidates`` names.
         settings: of the evaluator.
     """
     store = Store(root)
@@ -94,7 +96,8 @@ def evaluated(
             kind, "m1", lambda folder, work, write=write: write(folder) or {}, stage="x", config={}, inputs={}
         )
     node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200, **settings}
-    recommend = {"_target_": "genrec.stages.recommend.RecommendSettings", "exclude_seen": exclude_seen}
+    recommend: dict[str, Any] = {"_target_": "genrec.stages.recommend.RecommendSettings", "exclude_seen": exclude_seen}
+    recommend["candidates"] = candidates and str(candidates)
     config = {"evaluate": node | {"floors": FLOORS if floors is None else floors}, "recommend": recommend}
     config |= {"recommendations": str(file) if file else None}
 

@@ -24,7 +24,15 @@ def scores_of(floor: Floor) -> Score:
 
 
 def ranked_tables(
-    score: Score, dataset: Dataset, split: Split, *, k: int, exclude_seen: bool, hits_only: bool = False, shown: int = 0
+    score: Score,
+    dataset: Dataset,
+    split: Split,
+    *,
+    k: int,
+    exclude_seen: bool,
+    hits_only: bool = False,
+    shown: int = 0,
+    allowed: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[pl.DataFrame]:
     """The ``k`` best items of every user with a target, as recommendations tables of some users each, to bound the memory.
 
@@ -38,6 +46,7 @@ def ranked_tables(
         exclude_seen: never list an item of the user's history.
         hits_only: leave out the rows of items that are no target: all that accuracy needs, in a fraction of the memory.
         shown: with ``hits_only``, the first ranks that stay all the same.
+        allowed: users -> bool [users, items], the candidates of each; None: all items.
     """
     histories, targets = dataset.histories(split), dataset.targets(split)
     users = np.flatnonzero(targets.lengths)
@@ -45,6 +54,8 @@ def ranked_tables(
     for start in range(0, len(users), step):
         chunk = users[start : start + step]
         scores = np.asarray(score(histories, chunk), dtype=np.float64)
+        if allowed is not None:
+            scores[~allowed(chunk)] = -np.inf
         if exclude_seen:
             seen = histories.of(chunk)
             scores[seen.user_idx, seen.item_idx] = -np.inf

@@ -35,6 +35,7 @@ def recommend_users(
     exclude_seen: bool,
     batch_size: int,
     allowed: Bool[Tensor, " items"] | None = None,
+    candidates: Callable[[np.ndarray], np.ndarray] | None = None,
     bias: Float[Tensor, " items"] | None = None,
     on_batch: Callable[[np.ndarray, Decoded], None] = lambda users, decoded: None,
 ) -> pl.DataFrame:
@@ -53,6 +54,7 @@ def recommend_users(
         exclude_seen: never recommend an item of the user's own history.
         batch_size: users per batch.
         allowed: a filter for all of them.
+        candidates: users -> bool [users, items]: a filter for each, instead of ``allowed``.
         bias: what to add to the items' log-probabilities for all of them.
         on_batch: called with the users of each batch and what was decoded for them.
 
@@ -66,6 +68,7 @@ def recommend_users(
         stop_if_abandoned()
         chunk = users[start : start + size]
         try:
+            allowed = allowed if candidates is None else torch.from_numpy(candidates(chunk))
             request = request_of(generator, histories, chunk, k=k, exclude_seen=exclude_seen, allowed=allowed, bias=bias)
             decoded = strategy.decode(generator, trie, request)
         except (RuntimeError, MemoryError) as error:
@@ -112,7 +115,7 @@ def request_of(
     *,
     k: int,
     exclude_seen: bool,
-    allowed: Bool[Tensor, " items"] | None = None,
+    allowed: Bool[Tensor, " items"] | Bool[Tensor, "batch items"] | None = None,
     bias: Float[Tensor, " items"] | None = None,
 ) -> DecodingRequest:
     """What to decode for some users, on the generator's device.
@@ -123,7 +126,7 @@ def request_of(
         users: int64 [batch] rows.
         k: items per user.
         exclude_seen: never recommend an item of the user's own history, however long ago.
-        allowed: a filter for all of them.
+        allowed: a filter for all of them, or one for each.
         bias: what to add to the items' log-probabilities for all of them.
     """
     device = device_of(generator)

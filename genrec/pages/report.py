@@ -173,11 +173,13 @@ def _figures(name: str, metrics: Mapping[str, Any], headline: int) -> Markup:
         "Items of the history are excluded" if metrics["rules"]["exclude_seen"] else "Items of the history may be recommended"
     )
     users = " and ".join(f"{count:,} {split} users" for split, count in metrics["users"].items())
+    candidates = metrics["rules"].get("candidates")
+    ranking = f"Ranking among {candidates['mean']:g} candidates a user of" if candidates else "Full ranking over"
     return section(
         "Figures",
         _table(name, metrics, columns, intervals=True),
         tag("details", tag("summary", f"Every metric at k = {', '.join(map(str, ks))}"), _table(name, metrics, every)),
-        note=f"Full ranking over {metrics['dataset']['num_items']:,} items, {users}. {seen}, for every row alike. "
+        note=f"{ranking} {metrics['dataset']['num_items']:,} items, {users}. {seen}, for every row alike. "
         "Small figures: 95 % bootstrap intervals over users."
         + (
             " Published figures follow rules of their own; nothing here was compared with them."

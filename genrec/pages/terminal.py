@@ -50,6 +50,7 @@ def _title(metrics: Mapping[str, Any]) -> str:
     dataset, rules = metrics["dataset"], metrics["rules"]
     users = " / ".join(f"{count:,} {split}" for split, count in metrics["users"].items())
     seen = "seen items excluded" if rules["exclude_seen"] else "seen items kept"
+    seen += f", among {rules['candidates']['mean']:g} candidates a user" if rules.get("candidates") else ""
     return f"{dataset['num_items']:,} items (dataset {dataset['fingerprint'][:8]}), {users} users, {seen}"
 
 

@@ -12,6 +12,7 @@ from genrec.baselines.search import Choice, ValidationSample, choose, most_tries
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError
 from genrec.protocols import Floor
+from genrec.stages.candidate_lists import CandidateLists
 from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.evaluated_lists import EvaluatedLists
 from genrec.stages.progress import step_progress
@@ -63,7 +64,11 @@ def chosen_baselines(
 
 
 def baseline_lists(
-    choices: Mapping[str, Choice[Floor]], name: str, dataset: Dataset, settings: RecommendSettings
+    choices: Mapping[str, Choice[Floor]],
+    name: str,
+    dataset: Dataset,
+    settings: RecommendSettings,
+    candidates: CandidateLists | None = None,
 ) -> EvaluatedLists:
     """The lists of one baseline, to be measured as a model's are.
 
@@ -72,6 +77,7 @@ def baseline_lists(
         name: which; "best": the one with the best NDCG@10 on validation.
         dataset: whose users.
         settings: length, splits and the seen-item rule of the lists.
+        candidates: what each list may hold; None: all items.
 
     Raises:
         ConfigError: when that baseline could not be fitted.
@@ -89,7 +95,14 @@ def baseline_lists(
         table
         for split in SPLITS
         if split in settings.splits
-        for table in ranked_tables(score, dataset, split, k=settings.k, exclude_seen=settings.exclude_seen)
+        for table in ranked_tables(
+            score,
+            dataset,
+            split,
+            k=settings.k,
+            exclude_seen=settings.exclude_seen,
+            allowed=candidates.mask(split) if candidates else None,
+        )
     ]
     table = pl.concat(tables) if tables else pl.DataFrame(schema={SPLIT: pl.String, USER_ID: pl.String})  # nothing held out
     return EvaluatedLists(table, settings.k, settings.exclude_seen, "baseline", baseline=name)

@@ -48,6 +48,7 @@ from genrec.pages.terminal import print_comparison as print_comparison
 from genrec.protocols import Floor
 from genrec.stages import assign, recommend
 from genrec.stages.baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
+from genrec.stages.candidate_lists import read_candidates
 from genrec.stages.evaluated_lists import lists_of_run
 from genrec.stages.ruler import headline_k, held_out, item_facts, known_ks
 from genrec.stages.stage import Stage, StageRun
@@ -135,12 +136,13 @@ def build(run: StageRun) -> dict[str, Any]:
     evaluator: Evaluator = instantiate(run.config["evaluate"], "evaluate", **text_vectors(run))
     dataset = Dataset.load(run.inputs["dataset"].path)
     repeats, settings = target_facts(dataset), instantiate(run.config["recommend"], "recommend")
-    lists = None if evaluator.model else lists_of_run(run, dataset)
+    candidates = read_candidates(settings.candidates, dataset, settings.splits, run.say)
+    lists = None if evaluator.model else lists_of_run(run, dataset, candidates)
     exclude_seen = lists.exclude_seen if lists else settings.exclude_seen
     choices, not_fitted = chosen_baselines(
         run, evaluator.floors, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
     )
-    lists = lists or baseline_lists(choices, evaluator.model or BEST, dataset, settings)
+    lists = lists or baseline_lists(choices, evaluator.model or BEST, dataset, settings, candidates)
     ks = known_ks(evaluator.ks, lists, run.say)
     facts, left_out = item_facts(run, dataset, evaluator.category)
     targets = lists.listed_splits(
@@ -148,13 +150,15 @@ def build(run: StageRun) -> dict[str, Any]:
     )
     ruler = Ruler(targets, ks, headline_k(ks), facts)
     warnings = [*_warnings(targets, repeats, lists.exclude_seen), *lists.warnings(targets, ks)]
+    warnings += candidates.doubts if candidates else []
     for warning in warnings:
         run.say(f"WARNING: {warning}")
 
     def ranked(score: Score, shown: int = 0) -> Lists:
         def of(split: Split) -> pl.DataFrame:
+            mask = candidates.mask(split) if candidates else None
             tables = ranked_tables(
-                score, dataset, split, k=max(ks), exclude_seen=lists.exclude_seen, hits_only=True, shown=shown
+                score, dataset, split, k=max(ks), exclude_seen=lists.exclude_seen, hits_only=True, shown=shown, allowed=mask
             )
             return pl.concat(tables)
 
@@ -212,6 +216,7 @@ def build(run: StageRun) -> dict[str, Any]:
             "split": dataset.facts.get("split"),
             "order": dataset.facts.get("order"),
             "ties": "expected rank",
+            "candidates": candidates.facts if candidates else None,
             "list_length": lists.length,
             "targets": {split: repeats[split] for split in targets},
             "counted": {split: pairs.height for split, pairs in targets.items()},

@@ -14,6 +14,7 @@ from genrec.dataset import Dataset
 from genrec.errors import DataError
 from genrec.metrics.ties import cut_ties
 from genrec.paths import expanded
+from genrec.stages.candidate_lists import CandidateLists
 from genrec.stages.outside_lists import read_lists
 from genrec.stages.recommend import MEMBERS, TABLE_FILE, RecommendSettings
 from genrec.stages.stage import StageRun
@@ -92,7 +93,7 @@ class EvaluatedLists:
                 )
 
 
-def lists_of_run(run: StageRun, dataset: Dataset) -> EvaluatedLists:
+def lists_of_run(run: StageRun, dataset: Dataset, candidates: CandidateLists | None = None) -> EvaluatedLists:
     """What ``run`` is to evaluate.
 
     Raises:
@@ -107,5 +108,7 @@ def lists_of_run(run: StageRun, dataset: Dataset) -> EvaluatedLists:
     settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
     path = expanded(file)
     table, guessed_ties, doubts = read_lists(path, dataset, exclude_seen=settings.exclude_seen, say=run.say)
+    if candidates is not None:
+        candidates.check(table, dataset, str(path))
     length = int(table[RANK].max() or 0)  # type: ignore[arg-type]
     return EvaluatedLists(table, length, settings.exclude_seen, "file", doubts, guessed_ties)

@@ -26,7 +26,14 @@ from genrec.runs import list_runs
 from genrec.stages.baselines import BASELINES_FILE
 from genrec.types import SPLIT, USER_ID, Split
 
-RULES = ("exclude_seen", "split", "order", "ties", "target_weights")  # of metrics.json: what changes the meaning of a figure
+RULES = (
+    "exclude_seen",
+    "split",
+    "order",
+    "ties",
+    "target_weights",
+    "candidates",
+)  # of metrics.json: what changes the meaning of a figure
 SEED = "seed"
 COMPARISON = ".compare.html"  # what the page of a sweep is called, after the runs' common name
 _SEED_IN_NAME = re.compile(rf"(^|[,._-])([\w.]+\.)?{SEED}[=_-]?\d+|,experiment=[^,]+")  # what sweeps append

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from genrec.errors import ConfigError
 from genrec.protocols import Decoded
 from genrec.sids import SIDTable
 from genrec.stages import train
+from genrec.stages.candidate_lists import read_candidates
 from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.progress import user_progress
 from genrec.stages.stage import Stage, StageRun
@@ -49,6 +51,7 @@ class RecommendSettings:
         new_reach: share of the catalogue that may be more like such an item than a history that it fits; null: learned from
             what users took in the validation part.
         batch_size: users per batch.
+        candidates: a table of user_id, item_id and split: rank only these items, also by the baselines. None: all items.
     """
 
     k: int = 50
@@ -57,6 +60,7 @@ class RecommendSettings:
     batch_size: int = 128
     new_share: float = 0.1
     new_reach: float | None = None
+    candidates: Path | None = None
 
     def __post_init__(self) -> None:
         for key in ("k", "batch_size"):
@@ -92,6 +96,11 @@ def build(run: StageRun) -> dict[str, Any]:
     dataset = Dataset.load(run.inputs["dataset"].path)
     k = min(settings.k, dataset.num_items)
     strategy.check(k)
+    candidates = read_candidates(settings.candidates, dataset, settings.splits, run.say)
+    beams = getattr(strategy, "num_beams", None)
+    if candidates and beams and candidates.facts["largest"] > beams:
+        largest = candidates.facts["largest"]
+        run.say(f"note: {beams} beams may miss some of up to {largest:,} candidates; decoding.num_beams={largest} finds all")
     device = resolve_device(run.runtime.device)
     sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
     trie = PrefixTrie.build(sids) if sids else None
@@ -119,6 +128,7 @@ def build(run: StageRun) -> dict[str, Any]:
                 k=k,
                 exclude_seen=settings.exclude_seen,
                 batch_size=settings.batch_size,
+                candidates=candidates.mask(split) if candidates else None,
                 on_batch=_keeping(members, advance),
             )
         seconds = time.perf_counter() - start
