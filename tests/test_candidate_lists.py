@@ -157,6 +157,6 @@ def test_lists_of_others_hold_candidates_only(tmp_path: Path) -> None:
     file = write(recommended(dataset), tmp_path / "lists.csv")
     candidates = write(candidates_of(dataset), tmp_path / "c.csv")
     with pytest.raises(
-        DataError, match="expected candidates of the user only, because recommend.candidates is given, got item"
+        DataError, match=r"expected candidates of the user only, because recommend\.candidates is given, got item"
     ):
         evaluated(tmp_path / "runs", dataset, pl.DataFrame(), file=file, candidates=candidates, search_users=0)
