@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import types
 import typing
@@ -20,6 +21,7 @@ from typing import Any
 
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.paths import expanded
+from genrec.ranges import range_errors
 from genrec.types import RUNTIME
 
 TARGET = "_target_"
@@ -152,6 +154,11 @@ def component_errors(node: Mapping[str, Any], where: str) -> list[GenRecError]:
     for key, parameter in accepted.items():
         if parameter.required and key not in node and key not in RUNTIME:
             errors.append(_missing(where, key, parameter))
+    if not errors:
+        settings = {
+            key: node.get(key, parameter.default) for key, parameter in accepted.items() if key in node or key not in RUNTIME
+        }
+        errors.extend(range_errors(component, settings, where))
     if not errors and not _waits_for_runtime(node):
         try:
             instantiate(node, where)
@@ -283,10 +290,15 @@ def instantiate(node: Mapping[str, Any], where: str = "component", /, **runtime:
         if error.where.partition(".")[0] == where.partition(".")[0] or error.where not in accepted:
             raise
         raise type(error)(f"{where}.{error.where}", expected=error.expected, got=error.got, fix=error.fix) from error
-    except (ValueError, TypeError) as error:
-        settings = {key: value for key, value in node.items() if key != TARGET}
-        expected = f"settings that {component.__name__} accepts ({error})"
-        raise ConfigError(where, expected=expected, got=settings, fix="change them") from error
+    except (ValueError, TypeError, ArithmeticError) as error:
+        expected, got = f"settings that {component.__name__} accepts ({error})", _spoken_of(str(error), node)
+        raise ConfigError(where, expected=expected, got=got, fix="change them") from error
+
+
+def _spoken_of(message: str, node: Mapping[str, Any]) -> str:
+    """The settings that a constructor's own words name, or only how many there are: a whole node is no message."""
+    named = [f"{key}={value!r}" for key, value in node.items() if re.search(rf"\b{re.escape(str(key))}\b", message)]
+    return ", ".join(named) or f"others ({len(node) - 1} settings)"
 
 
 def _built(value: Any, annotation: Any, where: str, runtime: Mapping[str, Any]) -> Any:

@@ -97,7 +97,7 @@ def test_everything_wrong_is_told_at_once(toy: Path) -> None:
         ),
         (
             "train.more=[{_target_: toy_shop.parts.Part, weight: -1.5}]",
-            "train.more[0]: expected settings that Part accepts (weight below zero), got {'weight': -1.5}; change them",
+            "train.more[0]: expected settings that Part accepts (weight below zero), got weight=-1.5; change them",
         ),
         (
             "train.parts.a={_target_: toy_shop.parts.Part, name: 3}",

@@ -23,6 +23,7 @@ FLOORS = {
         "locks",
         "option_files",
         "overrides",
+        "ranges",
         "runs",
         "sources",
     },

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 import torch
@@ -33,6 +34,7 @@ from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
 
 HISTORY, TEXT, INDEX = "{history}", "{text}", "{index}"
+PLACES = {"seqrec_prompts": HISTORY, "item2index_prompts": TEXT, "index2item_prompts": INDEX}  # what each is about
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,16 @@ class LCRec(nn.Module):
         texts = None if catalog is None or text_column is None else self._texts(catalog, text_column, max_text_len)
         self.register_buffer("texts", texts, persistent=False)
 
+    @staticmethod
+    def check_settings(**settings: Any) -> None:
+        """Raises ConfigError for prompts without their place, and for adapters without the package that makes them."""
+        for name, about in PLACES.items():
+            for template in settings[name] or ("",):
+                _check_template(name, about, template)
+        if settings["lora_rank"] is not None and find_spec("peft") is None:
+            fix = "pip install 'genrec[llm]', or train the whole model: generator.lora_rank=null"
+            raise ConfigError("lora_rank", expected="null without the package peft", got=settings["lora_rank"], fix=fix)
+
     def save(self, folder: Path) -> None:
         """Writes what building it again takes besides its configuration and weights (see ``saved``)."""
         self.language_model.save(folder)
@@ -138,10 +150,8 @@ class LCRec(nn.Module):
         first = () if start is None else (int(start),)
         found = []
         for template in templates or ("",):
+            _check_template(name, about, template)
             before, *after = template.split(about)
-            if len(after) != 1 or (about == HISTORY and after[0].strip()):
-                where = f"{about} once, at the end" if about == HISTORY else f"{about} once"
-                raise ConfigError(f"generator.{name}", expected=f"prompts with {where}", got=template, fix="correct it")
             ends = "" if about == HISTORY else after[0]
             # The space before a word belongs to the word in most vocabularies: texts are read with one.
             prompt = Prompt((*first, *self._words(before.rstrip())), self._words(ends))
@@ -274,3 +284,10 @@ class LCRec(nn.Module):
         """Beam ``j`` continues old beam ``index[:, j]``; no keys and values are copied."""
         row = torch.arange(len(index), device=index.device).unsqueeze(1)
         return replace(state, path=state.path[row, index])
+
+
+def _check_template(key: str, about: str, template: str) -> None:
+    after = template.split(about)[1:]
+    if len(after) != 1 or (about == HISTORY and after[0].strip()):
+        where = f"{about} once, at the end" if about == HISTORY else f"{about} once"
+        raise ConfigError(key, expected=f"prompts with {where}", got=template, fix="correct it")

@@ -72,8 +72,7 @@ class MoE(nn.Module):
         max_history_len: int = 50,
     ) -> None:
         super().__init__()
-        if not 1 <= num_active <= num_experts:
-            raise ConfigError("generator.num_active", expected=f"1 to {num_experts} experts", got=num_active, fix="change it")
+        self.check_settings(num_active=num_active, num_experts=num_experts)
         if session_len < 1:
             raise ConfigError("generator.session_len", expected="1 or more", got=session_len, fix="raise it")
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
@@ -98,6 +97,12 @@ class MoE(nn.Module):
                 dim=dim, mult=feedforward_mult, num_experts=num_experts, num_active=num_active, balance_rate=balance_rate
             )
         self.slot_embedding = nn.Parameter(torch.randn(session_len - 1, dim) * 0.1)  # of all items but the first
+
+    @staticmethod
+    def check_settings(*, num_active: int, num_experts: int, **others: object) -> None:
+        """Raises ConfigError for more active experts than there are."""
+        if not 1 <= num_active <= num_experts:
+            raise ConfigError("num_active", expected=f"1 to {num_experts} experts", got=num_active, fix="change it")
 
     # --- training -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from small_world import OPTIONS, language_model, sids_of
 
 from error_cases import Case, Scene
 from genrec.errors import ConfigError
+from genrec.generators.lc_rec import HISTORY, INDEX, TEXT, LCRec
 from genrec.losses.aligned_cross_entropy import AlignedCrossEntropy
 from genrec.trie import PrefixTrie
 
@@ -36,7 +37,19 @@ def without_start(scene: Scene) -> Any:
     return built(model=str(folder), seqrec_prompts=["{history}"])
 
 
+def checked(**changes: Any) -> Any:
+    prompts = {"seqrec_prompts": [HISTORY], "item2index_prompts": [TEXT], "index2item_prompts": [INDEX]}
+    LCRec.check_settings(**{"lora_rank": None} | prompts | changes)
+
+
+def not_installed(scene: Scene) -> Any:
+    scene.monkeypatch.setattr("genrec.generators.lc_rec.find_spec", lambda name: None)
+    checked(lora_rank=3)
+
+
 CASES = [
+    Case("adapters before anything runs", ConfigError, "got 3", not_installed),
+    Case("a prompt before anything runs", ConfigError, "got Of what?", lambda scene: checked(index2item_prompts=["Of what?"])),
     Case("nothing to start from", ConfigError, "got {history}", without_start),
     Case("no such model", ConfigError, "nowhere", lambda scene: built(model=str(scene.path / "nowhere"))),
     Case("no adapters", ConfigError, "got 2", without_adapters),
