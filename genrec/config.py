@@ -28,7 +28,7 @@ from genrec.components import (
 )
 from genrec.devices import check_device_name
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.option_files import OptionFiles, anchor_paths, option_files
+from genrec.option_files import OptionFiles, anchor_paths, apply_settings, option_files
 from genrec.overrides import parse_overrides, setting, typed
 from genrec.paths import expanded
 from genrec.runs import inherited, run_name
@@ -119,6 +119,7 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         errors = _choice_errors(given, options, files)
         raise_all(errors)
         tree, chosen = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
+        apply_settings(tree, chosen, files, _set_keys(given, options))
         anchor_paths(tree, chosen, files, OVERLAYS, _set_keys(given, options))
         choices = {group: files.called(group, option) for group, option in chosen.items()}
     raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))

@@ -82,6 +82,44 @@ def _file_of(override: str) -> Path | None:
     return expanded(value)
 
 
+# --- settings of other groups that a data yaml carries ------------------------------------------------------------------------
+
+
+def apply_settings(
+    tree: Mapping[str, Any], choices: Mapping[str, str | None], files: OptionFiles, overridden: Sequence[str]
+) -> None:
+    """Takes ``settings`` out of a user's data yaml and makes its keys (``filters.missing: drop``) those of the tree, in place.
+
+    What the data need, ``genrec init`` writes there. A key that the chosen options lack (``split.short_users`` under
+    split=temporal) is passed over; what the command line sets stays.
+
+    Args:
+        tree: the composed configuration.
+        choices: group -> chosen option.
+        files: the users' files.
+        overridden: keys that the command line sets.
+
+    Raises:
+        ConfigError: for settings that are no keys of groups with values.
+    """
+    data = tree.get("data")
+    if ("data", str(choices.get("data"))) not in files.sources or not isinstance(data, dict):
+        return
+    settings = data.pop("settings", None) or {}
+    if not isinstance(settings, Mapping):
+        raise ConfigError("data.settings", expected="keys with values", got=repr(settings), fix="write filters.missing: drop")
+    for where, value in settings.items():
+        *parents, key = str(where).split(".")
+        if not parents or parents[0] == "data" or not isinstance(tree.get(parents[0]), Mapping):
+            fix = "write it on the command line" if parents else "write group.key, as filters.missing"
+            raise ConfigError(f"data.settings.{where}", expected="a key of another group", got=str(where), fix=fix)
+        node: Any = tree
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, Mapping) else None
+        if isinstance(node, dict) and key in node and not _is_overridden(str(where), overridden):
+            node[key] = value
+
+
 # --- paths in such a file ------------------------------------------------------------------------------------------------
 
 

@@ -1,44 +1,45 @@
-"""Look at your interactions file, guess which column is what, check that it loads, and write a data yaml for it."""
+"""Look over your interactions file: which column is what, what is odd in it; write a data yaml that answers that."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
-import shlex
+import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from genrec.components import instantiate
+from genrec.components import TARGET
 from genrec.data.canonical import canonical
-from genrec.data.files import read_table, require_columns
-from genrec.errors import ConfigError, DataError
-from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, TIMESTAMP, USER_ID, WEIGHT
+from genrec.data.column_roles import NAMES, Roles
+from genrec.data.doctor import Findings, examine
+from genrec.data.draft import Draft, draft_of_shape, draft_of_table, source_of
+from genrec.data.files import require_columns
+from genrec.data.filters import Filters
+from genrec.data.leave_one_out import LeaveOneOut
+from genrec.data.order import Order
+from genrec.data.shapes import shape_of
+from genrec.data.shown import shown_names
+from genrec.encoders.text import text_columns
+from genrec.errors import ConfigError, GenRecError
+from genrec.overrides import parse_overrides, setting, text_value, typed
+from genrec.paths import expanded
+from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
-TARGET = "genrec.data.tables.Tables"
-# What each column is called in the wild, letters and digits only, most telling first.
-NAMES: Mapping[str, tuple[str, ...]] = {
-    USER_ID: ("userid", "user", "uid", "useridx", "customerid", "customer", "reviewerid", "visitorid", "memberid",
-              "sessionid", "session", "accountid", "clientid", "usr", "u"),
-    ITEM_ID: ("itemid", "item", "iid", "itemidx", "parentasin", "asin", "movieid", "productid", "product", "articleid",
-              "trackid", "songid", "bookid", "isbn", "newsid", "gameid", "appid", "businessid",
-              "sku", "videoid", "contentid", "i"),
-    TIMESTAMP: ("timestamp", "time", "ts", "unixreviewtime", "datetime", "date", "eventtime", "tdat", "createdat", "t"),
-    POSITION: ("position", "pos", "order", "seq", "index", "step"),
-    RATING: ("rating", "stars", "score", "overall", "r"),
-    EVENT_TYPE: ("eventtype", "event", "action", "behavior", "behaviortype", "type"),
-    WEIGHT: ("weight", "count", "quantity", "playcount", "plays"),
-}  # fmt: skip
-SHORT_HISTORY = 3  # events below which leave-one-out cannot split a user
+_TEXT_KEYS = ("encoder.sources.text.columns", "encoder.columns")  # of the encoders with a text part, and of those that are text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument("interactions", help="csv, tsv, jsonl (also .gz) or parquet; one row per user and item")
+    parser.add_argument("interactions", help="csv, tsv, jsonl, parquet ... (also compressed, or a folder of them)")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings for the yaml: data.encoding=cp1252")
     parser.add_argument("--items", help="a table of items: its columns feed the item encoder")
+    parser.add_argument("--text", nargs="+", metavar="COLUMN", help="the columns of the items that say what an item is")
     parser.add_argument("--out", help="the yaml to write (default: ./<name of the file>.yaml)")
     for key in NAMES:
         parser.add_argument(
@@ -47,74 +48,198 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Writes the yaml and prints how to use it; returns the exit code."""
-    source = Path(options.interactions)
-    stem = source.name.partition(".")[0]
-    out = Path(options.out or f"{stem}.yaml")
+    """Writes the yaml and prints what was found and how to use it; returns the exit code."""
+    source = expanded(options.interactions)
+    name = usable_name(options.interactions)
+    out = expanded(options.out or f"{name}.yaml")
     if out.exists():
         raise ConfigError(out, expected="a new file", got="an existing one", fix="remove it, or give another with --out")
-    columns = read_table(source).columns
+    if not out.parent.is_dir():
+        raise ConfigError(out, expected="a folder to write to", got=f"no {out.parent}", fix="make it, or give another --out")
+    data, others = _given_settings(options.settings)
     given = {key: getattr(options, key) for key in NAMES if getattr(options, key)}
-    require_columns(list(given.values()), columns, str(source))
-    mapping = guess(columns) | given
-    for key in (USER_ID, ITEM_ID):
-        if key not in mapping:
-            fix = f"say which with --{key.removesuffix('_id')} COLUMN"
-            raise DataError(source, expected=f"a column that looks like {key}", got=f"columns {', '.join(columns)}", fix=fix)
-    node: dict[str, Any] = {"_target_": TARGET, "interactions": str(source), **mapping}
-    if options.items:
-        items = read_table(options.items).columns
-        items_key = mapping[ITEM_ID] if mapping[ITEM_ID] in items else guess(items).get(ITEM_ID)
-        if items_key is None:
-            raise DataError(
-                options.items, expected=f"a column {mapping[ITEM_ID]!r}", got=f"columns {', '.join(items)}", fix="rename it"
-            )
-        node |= {"items": options.items, "items_key": items_key}
-    lines = _check(node)
-    out.write_text(_yaml(node, source), encoding="utf-8")
-    print(f"wrote {out}:")
-    for key, column in mapping.items():
-        print(f"  {key:<11} <- {column}")
-    unused = [column for column in columns if column not in mapping.values()]
-    if unused:
-        print(f"  not used:   {', '.join(unused)}")
-    for line in lines:
-        print(line)
-    choice = str(out) if out.is_absolute() else f"./{out}"
-    extra = "" if options.items else " encoder=collaborative"  # without item columns there is no text to encode
-    print(f"run it with: genrec run data={shlex.quote(choice)}{extra} name={stem}")
+    shape = None if given or data else shape_of(source)
+    draft = draft_of_shape(source, shape, options.items) if shape else draft_of_table(source, data, given, options.items)
+    raw = canonical(_loaded(draft.node), allow_missing=True, duplicates=True)
+    text = _text_of(raw.items, options.text, draft)
+    findings = examine(raw, text)
+    for problem in draft.problems:
+        findings.problems.append(problem)
+    if "data.ids" in findings.settings:  # ids that match by another rule: look again with it
+        draft.node["ids"] = findings.settings["data.ids"]
+        rules = [problem for problem in findings.problems if "data.ids" in problem.settings]
+        raw = canonical(_loaded(draft.node), allow_missing=True, duplicates=True)
+        findings = examine(raw, text)
+        findings.problems = [*rules, *draft.problems, *findings.problems]
+    settings = {key: value for key, value in findings.settings.items() if not key.startswith("data.")}
+    settings |= draft.settings | others
+    left, failure = _trial(draft.node, settings)
+
+    out.write_text(_yaml(draft.node, settings, source, out.parent), encoding="utf-8")
+    _print(draft, raw.interactions, findings, left, out, settings)
+    if failure is not None:
+        print(f"it cannot be used yet: {failure}")
+        return 0
+    encoder = [] if text else ["encoder=collaborative"]  # without text there is nothing else to encode
+    place = str(out) if out.is_absolute() else os.path.join(".", out)
+    print(f"run it with: {typed(['genrec', 'run', setting('data', place), *encoder, setting('name', name)])}")
     return 0
 
 
-def guess(columns: Sequence[str]) -> dict[str, str]:
-    """Canonical column -> the file's column, for those whose name says what they are."""
-    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(columns)}
-    found: dict[str, str] = {}
-    for key, names in NAMES.items():
-        name = next((name for name in names if name in plain and plain[name] not in found.values()), None)
-        if name is not None:
-            found[key] = plain[name]
-    return found
+def usable_name(file: str) -> str:
+    r"""A name for a run and a yaml from that of a file: plain letters, digits, ``_`` and ``-``.
+
+    >>> usable_name("data/my sales (2024).csv"), usable_name(r"C:\shop\Käufe.csv"), usable_name("007.csv")
+    ('my_sales_2024', 'Kaufe', 'data_007')
+    """
+    last = PureWindowsPath(file).name if "\\" in file else Path(file.rstrip("/")).name
+    plain = unicodedata.normalize("NFKD", last.partition(".")[0]).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_-")
+    if not re.search(r"[A-Za-z]", name) or name.lower() in ("null", "true", "false", "yes", "no", "on", "off", "nan", "inf"):
+        name = f"data_{name}".rstrip("_")
+    return name
 
 
-def _check(node: Mapping[str, Any]) -> list[str]:
-    """Loads everything as ``prepare`` will; returns what there is to know before running."""
-    raw = canonical(instantiate(node, "data").load())
-    counts = raw.interactions[USER_ID].value_counts()["count"].to_numpy()
-    items = raw.interactions[ITEM_ID].n_unique()
-    lines = [
-        f"it loads: {raw.interactions.height:,} interactions of {len(counts):,} users with {items:,} items; "
-        f"{np.median(counts):g} events per user (median)"
-    ]
-    if short := int((counts < SHORT_HISTORY).sum()):
-        lines.append(
-            f"{short:,} users have fewer than {SHORT_HISTORY} events and cannot be split; filters=five_core drops them"
+def _given_settings(settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the data source (without ``data.``), and those of other groups."""
+    data: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for override, text in zip(parse_overrides(settings), settings, strict=True):
+        key = text_value(text)[0]
+        value = override.value()
+        value = list(value) if isinstance(value, list) else value
+        if key.startswith("data."):
+            data[key.removeprefix("data.")] = value
+        elif "." in key:
+            others[key] = value
+        else:
+            fix = "give choices with the command that runs"
+            raise ConfigError(key, expected="a key of a group, as data.encoding", got=text, fix=fix)
+    return data, others
+
+
+# --- what is in it ----------------------------------------------------------------------------------------------------------
+
+
+def _loaded(node: Mapping[str, Any]) -> Any:
+    return source_of(node).load()
+
+
+def _text_of(items: pl.DataFrame | None, given: Sequence[str] | None, draft: Draft) -> list[str]:
+    """The columns of the items' text: those the encoder finds, or those that were given, which go into the yaml."""
+    if items is None:
+        return []
+    if given:
+        require_columns(given, items.columns, str(draft.node["items"]))
+        draft.settings |= {key: list(given) for key in _TEXT_KEYS}
+        return list(given)
+    found = text_columns(items)
+    if found:
+        return [name for name in found if items[name].null_count() < items.height]
+    prose = [name for name, dtype in items.schema.items() if name != ITEM_ID and dtype == pl.String and _is_prose(items[name])]
+    if prose:
+        draft.settings |= dict.fromkeys(_TEXT_KEYS, prose)
+        draft.lines.append(f"no text column has a usual name; taken: {', '.join(prose)} (others: --text COLUMN ...)")
+    return prose
+
+
+def _is_prose(column: pl.Series) -> bool:
+    values = column.drop_nulls().head(1000)
+    long = int((values.str.len_chars() > 3).sum())
+    return bool(len(values)) and 2 * long > len(values) and not values.str.contains(r"^https?://").any()
+
+
+def _trial(node: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, GenRecError | None]:
+    """Does what ``prepare`` will do with these settings: what is left, and what stops it."""
+    own = {group: _group(settings, group) for group in ("filters", "order", "split")}
+    try:
+        filters, order, splitter = Filters(**own["filters"]), Order(**own["order"]), LeaveOneOut(**own["split"])
+        raw = canonical(_loaded(node), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
+        raw, _ = filters.before_order(raw, order.key(raw.interactions))
+        users = raw.interactions.group_by(USER_ID, maintain_order=True).len("num_events")
+        kept = users.filter(pl.Series(splitter.keep(users)))
+        table = raw.interactions.join(kept, on=USER_ID, how="semi")
+        if not table.height:
+            splitter = LeaveOneOut()
+            splitter.keep(users)
+    except GenRecError as error:
+        return "", error
+    items = table[ITEM_ID].n_unique()
+    return (
+        f"it loads: {table.height:,} interactions of {kept.height:,} users with {items:,} items; "
+        f"{np.median(kept['num_events'].to_numpy()):g} events per user (median)"
+    ), None
+
+
+def _group(settings: Mapping[str, Any], group: str) -> dict[str, Any]:
+    return {key.partition(".")[2]: value for key, value in settings.items() if key.partition(".")[0] == group}
+
+
+# --- what is said and written -----------------------------------------------------------------------------------------------
+
+
+def _print(draft: Draft, table: pl.DataFrame, findings: Findings, left: str, out: Path, settings: Mapping[str, Any]) -> None:
+    print(f"wrote {out}:")
+    roles = draft.roles
+    if roles is not None:
+        for key, column in roles.mapping.items():
+            print(f"  {key:<11} <- {column}")
+        unused = [column for column in draft.columns if column not in roles.mapping.values()]
+        if unused:
+            print(f"  not used:   {shown_names(unused)}")
+    print(f"read {table.height:,} rows from {draft.source}")
+    for line in [*draft.lines, *findings.facts]:
+        print(f"  {line}")
+    if roles is not None:
+        for line in _order_lines(roles):
+            print(line)
+    if findings.problems:
+        width = max(len(f"{problem.count:,}") for problem in findings.problems)
+        print("what needs a decision (settings are in the yaml):")
+        for problem in findings.problems:
+            answers = [setting(key, value) for key, value in problem.settings.items()]
+            told = "; ".join(
+                [*([f"set {' '.join(answers)}"] if answers else []), *([problem.advice] if problem.advice else [])]
+            )
+            print(f"  {problem.count:>{width},} {problem.what}: {told}")
+    if left:
+        print(left)
+
+
+def _order_lines(roles: Roles) -> list[str]:
+    lines = []
+    if TIMESTAMP not in roles.mapping and POSITION not in roles.mapping:
+        line = (
+            "WARNING: no column holds times: histories are in the order of the file's rows (--timestamp COLUMN names the time)"
         )
-    if raw.items is not None and (unknown := len(set(raw.interactions[ITEM_ID].unique()) - set(raw.items[ITEM_ID]))):
-        lines.append(f"{unknown:,} items occur in interactions only; filters.unknown_items=drop leaves those events out")
+        lines.append(line)
+    elif len(roles.times) > 1:
+        others = ", ".join(f"{name} ({distinct:,} different)" for name, distinct in roles.times[1:])
+        name, distinct = roles.times[0]
+        lines.append(f"time: {name} ({distinct:,} different values), the finest; others: {others} (--timestamp COLUMN)")
+    if roles.positions and POSITION not in roles.mapping:
+        names = ", ".join(roles.positions)
+        lines.append(f"order: {names} may be a place in an order; it is not used unless --position COLUMN says so")
     return lines
 
 
-def _yaml(node: Mapping[str, Any], source: Path) -> str:
-    told = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in node.items() if key != "_target_"]
-    return "\n".join([f"# {source.name}, mapped by genrec init.", f"_target_: {node['_target_']}", *told, ""])
+def _yaml(node: Mapping[str, Any], settings: Mapping[str, Any], source: Path, folder: Path) -> str:
+    lines = [f"# {source.name.encode('utf-8', 'replace').decode()}, looked over by genrec init.", f"{TARGET}: {node[TARGET]}"]
+    for key, value in node.items():
+        if key != TARGET:
+            written = _from_folder(str(value), folder) if key in ("interactions", "items", "validation", "test") else value
+            lines.append(f"{key}: {json.dumps(written, ensure_ascii=False)}")
+    if settings:
+        lines.append("settings: # of other groups, where they have such keys; the command line goes before")
+        lines += [f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()]
+    return "\n".join([*lines, ""])
+
+
+def _from_folder(path: str, folder: Path) -> str:
+    """A path as seen from the folder of the yaml."""
+    if Path(path).is_absolute():
+        return path
+    try:
+        return Path(os.path.relpath(Path(path).absolute(), folder.absolute())).as_posix()
+    except ValueError:  # another drive
+        return str(Path(path).absolute())

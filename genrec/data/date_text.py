@@ -91,7 +91,7 @@ def _parts(column: pl.Series) -> pl.DataFrame:
                 piece = groups.struct.field(name)
                 pieces[name] = pl.coalesce(pieces[name], piece) if name in pieces else piece
     missing = [pl.lit(None, dtype=pl.String).alias(name) for name in _FIELDS if name not in pieces]
-    return frame.select(*(piece.alias(name) for name, piece in pieces.items()), *missing) if pieces else frame.select(missing)
+    return frame.with_columns(*(piece.alias(name) for name, piece in pieces.items()), *missing).select(_FIELDS)
 
 
 def _since_1970(parts: pl.DataFrame, order: Order) -> tuple[pl.Series, pl.Series]:

@@ -345,7 +345,8 @@ class _Reading:
         cut = cut_line(line, separator)
         at = len(line) if fields < names else len(separator.join(cut[:names])) if separator != BLANK else 0
         if fields > names and self.form.quote != "none":
-            fix = f"put the field that holds {shown(separator)} in quotation marks{self.form.remedy}"
+            remedy = self.form.remedy if QUOTE in line else ""
+            fix = f"put the field that holds {shown(separator)} in quotation marks{remedy}"
         elif self.form.settings:
             fix = f"repair the line, or set {self.form.settings}separator if {shown(separator)} is not what separates"
         else:

@@ -102,6 +102,11 @@ def read_table(
     return table if columns is None else table.select(filled)
 
 
+def is_delimited(path: Path, form: TextFormat) -> bool:
+    """Whether a file is separated text, by its name or because a separator is given."""
+    return kind_of(path) in DELIMITED or (form.separator != "auto" and not is_table(path))
+
+
 def is_table(path: Path) -> bool:
     """Whether a file is a table by its name."""
     return kind_of(path) in (".parquet", *FEATHER, *JSON_LINES, *DELIMITED, *KINDS)

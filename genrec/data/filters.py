@@ -198,7 +198,10 @@ class Filters:
                     events.items.height - after.items.height,
                 )
             )
-            require_some(f"filters.{name}", after.table.height, events.table.height, "loosen the filter")
+            key = name.partition("=")[0]
+            off = {"k_core": "0", "min_rating": "null", "repeats": "keep"}[key]
+            fix = f"loosen the filter, or set filters.{key}={off}"
+            require_some(f"filters.{name}", after.table.height, events.table.height, fix)
             events = after
         return events, removed
 

@@ -26,6 +26,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_ONE_BYTE = ("latin", "iso-8859", "iso8859", "cp125", "windows-125", "ascii")
 _READINGS = ("cp1252", "gb18030", "shift_jis", "cp1251")  # what a file that is no UTF-8 often is
 
 
@@ -76,6 +77,19 @@ def encoding_of(head: bytes) -> str:
     return "utf-8"
 
 
+def _encoding(block: bytes, given: str) -> str:
+    """The encoding to read with; text that is UTF-8 and is said to have one byte per letter is UTF-8 all the same."""
+    if given == AUTO or block.startswith(codecs.BOM_UTF8):
+        return encoding_of(block)
+    if given.lower().replace("_", "-").startswith(_ONE_BYTE) and not block.isascii():
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(block)
+        except UnicodeDecodeError:
+            return given
+        return "utf-8"
+    return given
+
+
 def text_chunks(
     path: Path | str, encoding: str = AUTO, *, settings: str = "", block_bytes: int | None = None
 ) -> Iterator[tuple[int, str]]:
@@ -105,7 +119,7 @@ def text_chunks(
                 got = f"{error} (after line {last})"
                 raise DataError(path, expected=f"a whole {kind} file", got=got, fix="download or write it again") from error
             if decoder is None:
-                encoding = encoding_of(block) if encoding == AUTO or block.startswith(codecs.BOM_UTF8) else encoding
+                encoding = _encoding(block, encoding)
                 decoder = io.IncrementalNewlineDecoder(_decoder(encoding, settings), translate=True)
             try:
                 text = rest + decoder.decode(block, final=not block)

@@ -102,7 +102,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
         "ragged csv",
         {"x.csv": "user_id,item_id\na,b\nc,d,e\n"},
         {},
-        ["x.csv, line 3", "2 fields", "3: 'c,d,e'", "data.quote=none"],
+        ["x.csv, line 3", "2 fields", "3: 'c,d,e'", "in quotation marks"],
     ),
     ("no parquet", {"x.parquet": "hello"}, {}, ["x.parquet"]),
     ("user without items", {"s.txt": "u1 a b c\nu2\n"}, {}, ["s.txt, line 2", "'u2'"]),
