@@ -32,36 +32,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     }.items()
 }
 OPTIONAL = (RATING, EVENT_TYPE, WEIGHT)
-KINDS = frozenset(  # what people do in a shop
-    (
-        "view",
-        "views",
-        "click",
-        "clicks",
-        "cart",
-        "buy",
-        "buys",
-        "purchase",
-        "purchases",
-        "order",
-        "fav",
-        "favorite",
-        "like",
-        "pv",
-    )
-    + (
-        "addtocart",
-        "add_to_cart",
-        "pageview",
-        "page_view",
-        "impression",
-        "transaction",
-        "wishlist",
-        "share",
-        "play",
-        "download",
-    )
-)
+# What people do in a shop.
+KINDS = {
+    *("view", "views", "click", "clicks", "cart", "buy", "buys", "purchase", "purchases", "order", "fav", "favorite", "like"),
+    *("pv", "addtocart", "add_to_cart", "pageview", "page_view", "impression", "transaction", "wishlist", "share", "play"),
+}
 MANY_KINDS = 100  # distinct values from which on a column is no kind of event
 _TIME_WORD = re.compile(r"time|date|day|stamp|(^|[^a-z])ts($|[^a-z])|_at$|_dt$|_ts$|At$|when|hour|时间|日期", re.IGNORECASE)
 _CLOCK = (6.3e8, 2.0e9)  # seconds since 1970 from 1990 to 2033
