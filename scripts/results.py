@@ -5,8 +5,11 @@ README's table of the demo is the last row of results/demo.jsonl.
 python scripts/results.py add runs/NAME --data amazon14_beauty --note "what it shows"
 python scripts/results.py page
 
-A row holds the run's configuration, seed, commit, figures and machine. A published figure is a row of
-``{"source": "paper, table", "note": ..., "model": {"test/recall@10": ..., "test/ndcg@10": ...}}``. Rows are never edited.
+A row holds the run's configuration, seed, figures and machine, and what made each of its artifacts: genrec's commit at that
+time, from the manifests. A run with an artifact that was made from uncommitted changes is refused (``--marked`` adds it, with a
+mark). The same configuration under the other rule for seen items (``recommend.exclude_seen``) is a row of its own, shown on one
+line. A published figure is a row of ``{"source": "paper, table", "note": ..., "model": {"test/recall@10": ...}}``. Rows are
+never edited.
 """
 
 from __future__ import annotations
@@ -15,8 +18,7 @@ import argparse
 import json
 import re
 import statistics
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ OF_SIDS = ("encoder", "tokenizer", "collision")  # read by runs with semantic ID
 SEVERAL = 3  # tokenizers, or generators, in a file from which they get a table of their own
 ID_HEADINGS = ("levels", "perplexity", "own ID", "next item", "neighbours", "error left", "fit s")
 COLUMNS = ("val/recall@10", "val/ndcg@10", "test/recall@10", "test/ndcg@10")
+HEADINGS = ("val R@10", "val N@10", "test R@10", "test N@10", "test in R@10", "test in N@10")
+OWN_TOKEN = "IDs end in the item's own token: what is told of codes is a softmax over items"
 INTRODUCTION = """\
 # Results
 
@@ -38,17 +42,30 @@ Made by `python scripts/results.py page` from the rows under `results/`. Do not 
 
 R@10 and N@10 are Recall and NDCG at 10 over the whole catalogue; nothing is sampled. Choices are made on validation; test is
 read once. "Seen" says whether items of the user's history may be recommended: one rule for a row and the floors beside it.
-Several seeds of one configuration share a line: mean ± standard deviation. Targets are training targets seen until the kept
-weights, in millions; minutes are those of training, with the machine and threads of the row. Floors are fitted on the training
-part only; bounds exist where the data are generated and the true probabilities are known. Published figures follow rules of
-their own.
+"Test in" is the same configuration with seen items in its lists, where that was measured: the round that is kept is then
+chosen by that rule. Several seeds of one configuration share a line: mean ± standard deviation. Targets are training targets
+seen until the kept weights, in millions; minutes are those of training, with the machine and threads of the row. Baselines are
+fitted on the training part; where their settings stand beside them, these were chosen on validation. Bounds exist where the
+data are generated and the true probabilities are known. Published figures follow rules of their own.
+
+Commits are those that made the artifacts, from their manifests: + with uncommitted changes. A commit with ? is of a row from
+before manifests had one: the state of the repository when the row was added, which need not be what made its figures.
 """
 
 Row = Mapping[str, Any]
 
 
+UNFIGURED = ("diagnosis", "bundle")  # artifacts that no figure of a row comes from
+
+
 def row_of(
-    folder: Path, *, note: str, minutes: float | None, peer: Mapping[str, Any] | None = None, log: str = ""
+    folder: Path,
+    *,
+    note: str,
+    minutes: float | None,
+    peer: Mapping[str, Any] | None = None,
+    log: str = "",
+    marked: bool = False,
 ) -> dict[str, Any]:
     """The row of a finished run.
 
@@ -58,11 +75,21 @@ def row_of(
         minutes: of training, where the generator's manifest does not know them.
         peer: what another library's script says of the model whose table was evaluated (peers/README.md).
         log: what the run printed, for the targets a second of its training steps.
+        marked: accept artifacts of unknown or uncommitted code.
+
+    Raises:
+        SystemExit: when such an artifact is not accepted.
     """
     from genrec.runs import Run
 
     run = Run(folder)
     metrics, artifacts = run.metrics, {kind: run.artifact(kind) for kind in run.kinds}
+    made = {kind: _maker(artifact.manifest) for kind, artifact in artifacts.items() if kind not in UNFIGURED}
+    if not marked and (unclear := [kind for kind, maker in made.items() if maker["dirty"] or maker["commit"] is None]):
+        what = "uncommitted changes" if made[unclear[0]]["dirty"] else "code of an unknown commit"
+        raise SystemExit(
+            f"{folder}: {', '.join(unclear)} made from {what}; commit, make them again in a new paths.runs, or add --marked"
+        )
     config = {key: value for key, value in run.config.items() if key not in ("paths", "name", "logger")}
     generator = artifacts.get("generator")
     best = generator.facts["best"] if generator else {}
@@ -78,7 +105,8 @@ def row_of(
         "run": run.name,
         "note": note,
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
+        "commit": ", ".join(dict.fromkeys(_short(maker) for maker in made.values())),
+        "made": made,
         "command": " ".join(["genrec run", *run.record["overrides"]]),
         "seed": (peer or config)["seed"],
         "targets": best.get("targets"),
@@ -93,16 +121,27 @@ def row_of(
         "minutes": minutes,
         "seconds": seconds,
         "machine": {key: made_on.get(key) for key in ("device", "processor", "cpus", "threads", "torch")},
+        "baseline_settings": metrics.get("baseline_settings", {}),
+        **({"measured": metrics["measured"]} if metrics.get("measured") else {}),
         **({"members": metrics["members"]} if metrics.get("members") else {}),
         **({"peer": dict(peer)} if peer else {}),
     }
 
 
-def _commit() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+def _maker(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Which code made an artifact, and when."""
+    environment = manifest["environment"]
+    return {
+        "commit": environment.get("commit"),
+        "dirty": environment.get("dirty"),
+        "genrec": manifest["genrec"],
+        "created": manifest["created"],
+        "fingerprint": manifest["fingerprint"],
+    }
 
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "genrec", "conf") else "")
+
+def _short(maker: Mapping[str, Any]) -> str:
+    return f"{maker['commit'][:7]}{'+' if maker['dirty'] else ''}" if maker["commit"] else "unknown"
 
 
 # --- the page ------------------------------------------------------------------------------------------------------------
@@ -119,29 +158,37 @@ def page(rows: Mapping[str, Sequence[Row]]) -> str:
 
 def _section(data: str, rows: Sequence[Row]) -> str:
     measured, published = [row for row in rows if "source" not in row], [row for row in rows if "source" in row]
-    lines = [f"## {data}\n", f"| | seen | seeds | {' | '.join(map(_heading, COLUMNS))} | targets | min | commit | |"]
-    lines.append("|---|---|---|" + "---:|" * len(COLUMNS) + "---:|---:|---|---|")
-    for group in _groups(measured, _configuration):
+    lines = [f"## {data}\n", f"| | seen | seeds | {' | '.join(HEADINGS)} | targets | min | commit | |"]
+    lines.append("|---|---|---|" + "---:|" * len(HEADINGS) + "---:|---:|---|---|")
+    for both in _groups([row for row in measured if not row.get("measured")], _under_both_rules):
+        group, within = _by_rule(both)
         first = group[0]
         seeds = ", ".join(str(row["seed"]) for row in group)
-        figures = [_spread([row["model"].get(column) for row in group]) for column in COLUMNS]
+        if within and [row["seed"] for row in within] != [row["seed"] for row in group]:
+            seeds += f" (in: {', '.join(str(row['seed']) for row in within)})"
         targets = _millions([row.get("targets") for row in group])
         minutes = _spread([row["minutes"] for row in group], digits=0)
-        commits = ", ".join(dict.fromkeys(row["commit"] for row in group))
-        lines.append(_line(f"**{first['run']}**", _seen(first), seeds, *figures, targets, minutes, commits, first["note"]))
+        commits = ", ".join(dict.fromkeys(_made_by(row) for row in (*group, *within)))
+        note = "; ".join(filter(None, [first["note"], OWN_TOKEN if _has_own_token(first) else ""]))
+        figures = _figures(group, within, lambda row: row["model"])
+        lines.append(_line(f"**{first['run']}**", _seen(first), seeds, *figures, targets, minutes, commits, note))
         for name in first.get("members", {}):
-            alone = [_spread([row["members"][name].get(column) for row in group]) for column in COLUMNS]
+            alone = _figures(group, within, lambda row, name=name: row.get("members", {}).get(name, {}))  # type: ignore[misc]
             lines.append(_line(f"... {name} alone", _seen(first), seeds, *alone, "", "", "", ""))
-    for group in _groups(measured, lambda row: (row["data"]["fingerprint"], row["rules"]["exclude_seen"])):
-        fullest = max(reversed(group), key=lambda row: sum(column in row["model"] for column in COLUMNS))  # the last of them
-        for kind in ("floors", "bounds"):
-            for name, row in fullest[kind].items():
-                label = f"{name} ({'floor' if kind == 'floors' else 'bound'})"
+    for both in _groups(measured, _data):
+        out, within = _by_rule(both)
+        pick, other = _fullest(out), _fullest(within)
+        assert pick is not None
+        for kind, word in (("floors", "baseline"), ("bounds", "bound")):
+            for name in {**pick[kind], **(other[kind] if other else {})}:
+                one, two = ([row] if row and name in row[kind] else [] for row in (pick, other))
+                figures = _figures(one, two, lambda row, kind=kind, name=name: row[kind][name], _seen(pick))  # type: ignore[misc]
                 lines.append(
-                    _line(label, _seen(group[-1]), "", *(_figure(row.get(column)) for column in COLUMNS), "", "", "", "")
+                    _line(f"{name} ({word})", _seen(pick), "", *figures, "", "", _made_by(pick), _settings(name, pick, kind))
                 )
     for row in published:
-        lines.append(_line(row["source"], "", "", *(_figure(row["model"].get(c)) for c in COLUMNS), "", "", "", row["note"]))
+        figures = [*(_figure(row["model"].get(c)) for c in COLUMNS), "", ""]
+        lines.append(_line(row["source"], "", "", *figures, "", "", "", row["note"]))
     with_ids = [row for row in measured if "tokenizer" in row.get("facts", {})]
     if len({json.dumps(_seedless(row["config"]["tokenizer"]), sort_keys=True) for row in with_ids}) >= SEVERAL:
         lines += ["", *_semantic_ids(with_ids)]
@@ -149,6 +196,55 @@ def _section(data: str, rows: Sequence[Row]) -> str:
     if len({row["config"]["generator"]["_target_"] for row in with_weights}) >= SEVERAL:
         lines += ["", *_generators(with_weights)]
     return "\n".join([*lines, ""])
+
+
+def _figures(
+    group: Sequence[Row], within: Sequence[Row], of: Callable[[Row], Mapping[str, float]], rule: str | None = None
+) -> list[str]:
+    """A cell for each of ``HEADINGS``: validation by the rule of the group, test with seen items out, and in."""
+
+    def cells(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+        return [_spread([of(row).get(column) for row in rows]) if rows else "" for column in columns]
+
+    validation, test = cells(group, COLUMNS[:2]), cells(group, COLUMNS[2:])
+    if (rule or _seen(group[0])) == "in":
+        return [*validation, "", "", *test]
+    return [*validation, *test, *cells(within, COLUMNS[2:])]
+
+
+def _by_rule(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Those with seen items out, and those with seen items in; where there are none of the first kind, the second alone."""
+    out, within = ([row for row in rows if row["rules"]["exclude_seen"] is rule] for rule in (True, False))
+    return (out, within) if out else (within, [])
+
+
+def _data(row: Row) -> Any:
+    """The data of a row and how they were prepared; a later version of genrec may give the same a new fingerprint."""
+    files = sorted(row["data"].get("external", {}).values())
+    config = row["config"]
+    return [files or row["data"]["fingerprint"], *(config.get(key) for key in ("filters", "order", "split") if files)]
+
+
+def _fullest(rows: Sequence[Row]) -> Row | None:
+    """The last of the rows that measured most."""
+    return max(reversed(rows), key=lambda row: sum(column in row["model"] for column in COLUMNS)) if rows else None
+
+
+def _made_by(row: Row) -> str:
+    """The commits that made a row's artifacts; of a row from before they were known the one it names, marked."""
+    return row["commit"] if "made" in row else f"{row['commit']}?"
+
+
+def _settings(name: str, row: Row, kind: str) -> str:
+    """What was chosen for a baseline on validation."""
+    chosen = row.get("baseline_settings", {}).get(name, {}) if kind == "floors" else {}
+    return ", ".join(f"{key} {str(value).lower()}" for key, value in chosen.get("settings", {}).items())
+
+
+def _has_own_token(row: Row) -> bool:
+    """Whether the IDs of a row end in a token of the item's own."""
+    target = (row["config"].get("collision") or {}).get("_target_", "")
+    return "sids" in row.get("facts", {}) and target.endswith(".ItemToken")
 
 
 def _generators(rows: Sequence[Row]) -> list[str]:
@@ -236,6 +332,13 @@ def _configuration(row: Row) -> Any:
     return [config, row["data"]["fingerprint"], row["rules"]["exclude_seen"]]
 
 
+def _under_both_rules(row: Row) -> Any:
+    """What the same experiment under the other rule for seen items shares with this one."""
+    config, fingerprint, _ = _configuration(row)
+    recommend = {key: value for key, value in (config.get("recommend") or {}).items() if key != "exclude_seen"}
+    return [config | {"recommend": recommend}, fingerprint]
+
+
 def _seedless(node: Any) -> Any:
     return {key: _seedless(value) for key, value in node.items() if key != "seed"} if isinstance(node, Mapping) else node
 
@@ -288,6 +391,7 @@ def main() -> None:
     add.add_argument("--note", default="", help="what the row shows, also when it is that something did not work")
     add.add_argument("--minutes", type=float, help="of training, instead of what the generator's manifest says")
     add.add_argument("--log", type=Path, help="what the run printed: holds the targets a second of its training steps")
+    add.add_argument("--marked", action="store_true", help="accept artifacts of uncommitted or unknown code, and mark the row")
     add.add_argument("--peer", type=Path, help="the json beside the table that a script of peers/ wrote")
     commands.add_parser("page", help="write RESULTS.md and the demo's table in README.md")
     options = parser.parse_args()
@@ -295,7 +399,7 @@ def main() -> None:
         ROWS.mkdir(exist_ok=True)
         peer = json.loads(options.peer.read_text(encoding="utf-8")) if options.peer else None
         log = options.log.read_text(encoding="utf-8") if options.log else ""
-        row = row_of(options.run, note=options.note, minutes=options.minutes, peer=peer, log=log)
+        row = row_of(options.run, note=options.note, minutes=options.minutes, peer=peer, log=log, marked=options.marked)
         with (ROWS / f"{options.data}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     rows = read_rows()

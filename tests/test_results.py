@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+
+from genrec.config import compose
+from genrec.stages.pipeline import execute
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "results.py"
@@ -54,16 +58,111 @@ def test_seeds_share_a_line() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [row(seed=1, train={"seed": 1, "lr": 2e-3}), row(seed=1, exclude_seen=False), row(data={"seed": 8})],
-    ids=["config", "rule", "world"],
+    [row(seed=1, train={"seed": 1, "lr": 2e-3}), row(data={"seed": 8}), row(recommend={"k": 9})],
+    ids=["config", "world", "lists"],
 )
 def test_what_differs_stands_apart(other: dict[str, Any]) -> None:
     assert len(lines(row(), other)) == 2
 
 
 def test_floors_once_for_each_rule() -> None:
-    assert len(lines(row(), row(seed=1), row(seed=2), start="| popularity (floor) | out")) == 1
-    assert len(lines(row(), row(exclude_seen=False), start="| popularity (floor)")) == 2
+    assert len(lines(row(), row(seed=1), row(seed=2), start="| popularity (baseline) | out")) == 1
+    [line] = lines(row(), row(exclude_seen=False, ndcg=0.02), start="| popularity (baseline)")
+    assert line.count("0.0123") == 6
+    [within] = lines(row(exclude_seen=False), start="| popularity (baseline) | in")
+    assert cells(within)[3:9] == ["0.0123", "0.0123", "", "", "0.0123", "0.0123"]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_both_rules_for_seen_items_share_a_line() -> None:
+    out, within = row(ndcg=0.05, recommend={"exclude_seen": True}), row(ndcg=0.04, recommend={"exclude_seen": False})
+    within["rules"] = {"exclude_seen": False}
+    [line] = lines(out, within)
+    assert cells(line)[1:9] == ["out", "0", "0.0500", "0.0500", "0.0500", "0.0500", "0.0400", "0.0400"]
+    [line] = lines(within)
+    assert cells(line)[1:9] == ["in", "0", "0.0400", "0.0400", "", "", "0.0400", "0.0400"]
+    other = row(seed=3, ndcg=0.06, recommend={"exclude_seen": False}) | {"rules": {"exclude_seen": False}}
+    [line] = lines(out, within, other)
+    assert cells(line)[2] == "0 (in: 0, 3)"
+
+
+def test_a_commit_that_nothing_vouches_for_is_marked() -> None:
+    made = {"dataset": {"commit": "a" * 40, "dirty": False}}
+    assert "| abc1234? |" in lines(row())[0]
+    assert "| abc1234 |" in lines(row() | {"made": made})[0]
+    assert "| abc1234?, def5678 |" in lines(row(), row(seed=1) | {"made": made, "commit": "def5678"})[0]
+
+
+def test_ids_that_end_in_an_items_own_token_say_so() -> None:
+    facts = {"facts": {"sids": {}}}
+    told = lines(row(collision={"_target_": "genrec.tokenizers.collision.item_token.ItemToken"}) | facts)
+    assert results.OWN_TOKEN in told[0]
+    for other in (
+        row(collision={"_target_": "genrec.tokenizers.collision.append_level.AppendLevel"}) | facts,
+        row(collision={"_target_": "genrec.tokenizers.collision.item_token.ItemToken"}) | {"facts": {}},
+    ):
+        assert results.OWN_TOKEN not in lines(other)[0]
+
+
+def test_settings_of_baselines_stand_beside_them() -> None:
+    chosen = {"popularity": {"settings": {"window": 12, "log": False}}}
+    [line] = lines(row() | {"baseline_settings": chosen}, start="| popularity (baseline)")
+    assert "window 12, log false" in line
+
+
+def test_baselines_alone_are_lines_of_baselines() -> None:
+    alone = row(ndcg=0.05) | {"measured": "popularity"}
+    assert lines(alone) == []
+    assert len(lines(alone, start="| popularity (baseline)")) == 1
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("counted") / "runs"
+    size = ["data.num_users=120", "data.num_items=240", "evaluate.search_users=0"]
+    config = compose(["evaluate=baselines", *size, f"paths.runs='{runs}'", "name=shop"])
+    return execute(config, say=lambda line: None).path
+
+
+def manifest_with(monkeypatch: pytest.MonkeyPatch, **state: Any) -> None:
+    """Every artifact says that it was made by this state of the code."""
+    original = results._maker
+    monkeypatch.setattr(
+        results, "_maker", lambda manifest: original({**manifest, "environment": {**manifest["environment"], **state}})
+    )
+
+
+def test_a_row_names_what_made_its_artifacts(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest_with(monkeypatch, commit="c0ffee1" + "0" * 33, dirty=False)
+    made = results.row_of(counted, note="", minutes=None)
+    assert made["commit"] == "c0ffee1"
+    assert set(made["made"]) == {"dataset", "encoder", "evaluation"}
+    for kind, maker in made["made"].items():
+        manifest = json.loads((counted / kind / "manifest.json").read_text(encoding="utf-8"))
+        assert maker["fingerprint"] == manifest["fingerprint"]
+        assert maker["created"] == manifest["created"]
+    assert made["measured"]
+    assert set(made["baseline_settings"]) == set(made["floors"])
+
+
+@pytest.mark.parametrize(
+    ("commit", "dirty", "told", "mark"),
+    [
+        ("c0ffee1" + "0" * 33, True, "uncommitted changes", "c0ffee1+"),
+        (None, None, "code of an unknown commit", "unknown"),
+    ],
+)
+def test_uncommitted_and_unknown_code_is_refused_or_marked(
+    counted: Path, monkeypatch: pytest.MonkeyPatch, commit: str | None, dirty: bool | None, told: str, mark: str
+) -> None:
+    manifest_with(monkeypatch, commit=commit, dirty=dirty)
+    with pytest.raises(SystemExit, match=told) as caught:
+        results.row_of(counted, note="", minutes=None)
+    assert "--marked" in str(caught.value)
+    assert results.row_of(counted, note="", minutes=None, marked=True)["commit"] == mark
 
 
 def test_the_demos_last_row_stands_in_the_readme() -> None:
@@ -81,7 +180,7 @@ def test_the_demos_last_row_stands_in_the_readme() -> None:
 def test_published_figures_and_notes() -> None:
     published = {"source": "a paper", "note": "its own rules", "model": {"test/ndcg@10": 0.0384}}
     (line,) = lines(row(), published, start="| a paper")
-    assert line == "| a paper |  |  |  |  |  | 0.0384 |  |  |  | its own rules |"
+    assert line == "| a paper |  |  |  |  |  | 0.0384 |  |  |  |  |  | its own rules |"
     assert "a \\| b" in lines(row())[0]
 
 
