@@ -85,17 +85,18 @@ def figures(old: Run, new: Run, removed: pl.Series) -> dict[str, Any]:
         found[f"{key}/ndcg@{K_OLD} before"], found[f"{key}/ndcg@{K_OLD} after"] = scores
         found[f"{key}/ndcg@{K_OLD} change"] = f"{scores[1] / scores[0] - 1:+.2%}" if scores[0] else "-"
         first = shown[1].filter(pl.col(RANK) <= K_OLD)
-        short = _mean(_short_lists(first, is_new), same, "ndcg", K_OLD)
+        short = _mean(_short_lists(shown[1], is_new), same, "ndcg", K_OLD)
         found[f"{key}/ndcg@{K_OLD} change, lists of {K_OLD}"] = f"{short / scores[0] - 1:+.2%}" if scores[0] else "-"
         found[f"{key} share of the first {K_OLD} shown that is new"] = first.select(is_new.mean()).item()
         found[f"{key} share of the targets that is new"] = targets.select(is_new.mean()).item()
     return found
 
 
-def _short_lists(first: pl.DataFrame, is_new: pl.Expr) -> pl.DataFrame:
-    """What lists of ``K_OLD`` would hold: their last place is kept for a new item where none stands before it."""
-    has_new = is_new.any().over(USER_ID)
-    return first.filter(has_new | (pl.col(RANK) < K_OLD))
+def _short_lists(lists: pl.DataFrame, is_new: pl.Expr) -> pl.DataFrame:
+    """What lists of ``K_OLD`` would hold: the last place goes to a new item where one fits and none stands before it."""
+    has_new = (is_new & (pl.col(RANK) < K_OLD)).any().over(USER_ID)
+    fits = is_new.any().over(USER_ID)  # a longer list has places for all that fit, up to a share of it
+    return lists.filter((pl.col(RANK) < K_OLD) | ((pl.col(RANK) == K_OLD) & (has_new | ~fits)))
 
 
 def _moved(old: Run, new: Run) -> int:

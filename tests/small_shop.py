@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -48,9 +49,10 @@ def _catalogue(sids: SIDTable, items: pl.DataFrame, num_bundled: int | None = No
     )
 
 
-def _taken_in(catalogue: Catalogue, later: pl.DataFrame) -> Catalogue:
+def _taken_in(catalogue: Catalogue, later: pl.DataFrame, codes: Any = None) -> Catalogue:
     sids, random = catalogue.table.sids, np.random.default_rng(len(catalogue.table))
     assert sids is not None
-    codes = np.stack([random.integers(0, size, later.height) for size in sids.sizes], axis=1)
-    grown = _catalogue(sids.with_items(codes), pl.concat([catalogue.table.frame, later]), catalogue.num_bundled)
+    drawn = np.stack([random.integers(0, size, later.height) for size in sids.sizes], axis=1)
+    own = [(codes or {}).get(item_id, row) for item_id, row in zip(later["item_id"], drawn.tolist(), strict=True)]
+    grown = _catalogue(sids.with_items(np.array(own)), pl.concat([catalogue.table.frame, later]), catalogue.num_bundled)
     return replace(grown, removed=catalogue.removed, updated=catalogue.updated)

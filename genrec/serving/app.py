@@ -189,12 +189,12 @@ def create_app(
     @app.post("/items/remove", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def remove_many(body: ItemIdsBody) -> JSONResponse:
         """The same by a body, for many or long ids."""
-        return changed(live.remove_items(body.item_ids, quiet=True))
+        return changed(live.remove_items(body.item_ids, quiet=True, absent=body.absent))
 
     @app.post("/items/restore", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def restore_items(body: ItemIdsBody) -> JSONResponse:
         """Recommends items again that were taken down; nothing else puts them back."""
-        return changed(live.restore_items(body.item_ids, quiet=True))
+        return changed(live.restore_items(body.item_ids, quiet=True, absent=body.absent))
 
     @app.post("/reload", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def reload() -> JSONResponse:

@@ -32,8 +32,10 @@ STATUSES = ("active", "removed", "added", "updated")
 class Intake(Protocol):
     """Takes in what came later. With a method ``with_content``, also what follows from other content of known items."""
 
-    def __call__(self, catalogue: Catalogue, items: pl.DataFrame, /) -> Catalogue:
-        """The catalogue with rows of its columns, whose ids it lacks, behind its own."""
+    def __call__(
+        self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]] | None = None
+    ) -> Catalogue:
+        """The catalogue with rows of its columns, whose ids it lacks, behind its own; ``codes``: IDs that some have had."""
         ...
 
 
@@ -122,8 +124,10 @@ class Catalogue:
         """
         return self.with_rows(item_rows(items, self.table.frame.schema), reassign=reassign)
 
-    def with_rows(self, given: ItemRows, *, reassign: bool = False) -> tuple[Catalogue, Changes]:
-        """See ``with_items``; of rows that have been read."""
+    def with_rows(
+        self, given: ItemRows, *, reassign: bool = False, codes: Mapping[str, Sequence[int]] | None = None
+    ) -> tuple[Catalogue, Changes]:
+        """See ``with_items``; of rows that have been read, some of which may have had an ID already."""
         is_known = np.array([item_id in self.table.idx for item_id in given.frame[ITEM_ID]], dtype=bool)
         catalogue, changes = self._with_content(given.of(is_known), reassign=reassign)
         later = given.of(~is_known).frame
@@ -132,7 +136,7 @@ class Catalogue:
         if self.intake is None:
             got, fix = later[ITEM_ID][0], "serve a bundle with its tokenizer, or export one that has the items"
             raise ConfigError("items", expected="items of the catalogue: nothing gives others an ID", got=got, fix=fix)
-        return self.intake(catalogue, later), replace(changes, added=tuple(later[ITEM_ID]))
+        return self.intake(catalogue, later, codes), replace(changes, added=tuple(later[ITEM_ID]))
 
     def with_changes(
         self, items: ItemRows | pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False

@@ -24,7 +24,7 @@ class Step:
     """
 
     apply: Callable[[Catalogue], tuple[Catalogue, Changes]]
-    write: Callable[[Writing, Changes], None]
+    write: Callable[[Writing, Changes, Catalogue], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,40 +62,45 @@ class Feed:
             given, reassign = self.items, self.reassign
             yield Step(
                 lambda now: now.with_rows(given, reassign=reassign),
-                lambda writing, changes: write_items(writing, given, changes, reassign=reassign),
+                lambda writing, changes, now: write_items(writing, given, changes, now, reassign=reassign),
             )
         if back:
             yield Step(
                 lambda now: _only_known(now.put_back(back)),
-                lambda writing, changes: writing.mark(changes.restored, removed=0),
+                lambda writing, changes, now: writing.mark(changes.restored, removed=0),
             )
         if self.full:
             missing = [item_id for item_id in catalogue.table.frame[ITEM_ID] if item_id not in listed]
             yield Step(
                 lambda now: _only_changed(now.without(missing)),
-                lambda writing, changes: writing.mark(changes.removed, removed=ABSENT),
+                lambda writing, changes, now: writing.mark(changes.removed, removed=ABSENT),
             )
         if self.removed:
             gone = [*self.removed]
             yield Step(
                 lambda now: _only_known(now.without(gone)),
-                lambda writing, changes: _taken_down(writing, changes, gone),
+                lambda writing, changes, now: _taken_down(writing, changes, gone),
             )
 
 
-def write_items(writing: Writing, given: ItemRows, changes: Changes, *, reassign: bool) -> None:
+def write_items(writing: Writing, given: ItemRows, changes: Changes, now: Catalogue, *, reassign: bool) -> None:
     """Writes down what a call said of items, as far as it changed something.
 
     Args:
         writing: a transaction.
         given: all that was said.
         changes: what came of it.
+        now: the catalogue after it.
         reassign: whether IDs followed.
     """
     ids = given.frame[ITEM_ID]
     added, updated = (np.array(ids.is_in(list(names))) for names in (changes.added, changes.updated))
     writing.add(given.of(added).said())
     writing.update(given.of(updated).said(), reassign=reassign)
+    named = (*changes.added, *(changes.updated if reassign else ()))
+    if named and now.table.sids is not None:
+        rows = [now.table.idx[item_id] for item_id in named]
+        writing.name(dict(zip(named, now.table.sids.codes[rows].tolist(), strict=True)), now.table.sids.layout)
 
 
 def _taken_down(writing: Writing, changes: Changes, gone: list[str]) -> None:

@@ -22,6 +22,7 @@ from genrec.stages.embed import FITTED, JOINT, encoded
 from genrec.stages.export import generator_folder
 from genrec.stages.train import with_later_items
 from genrec.trie import PrefixTrie
+from genrec.types import ITEM_ID
 
 
 class BundleIntake:
@@ -45,8 +46,15 @@ class BundleIntake:
         self._path, self._config, self._facts = path, bundle["config"], bundle["facts"]
         self._strategy_for = strategy_for
 
-    def __call__(self, catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
+    def __call__(
+        self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]] | None = None
+    ) -> Catalogue:
         """The catalogue with these items behind its own.
+
+        Args:
+            catalogue: as it is.
+            items: rows of its columns.
+            codes: IDs that some of them have had in this layout already; they have them again where they are free.
 
         Raises:
             DataError: when the tokenizer only knows the items it was fitted on, or no place is left.
@@ -54,7 +62,20 @@ class BundleIntake:
         before = catalogue.table.sids
         assert before is not None
         new = {} if self._encoder is None else encoded(self._encoder, items)
-        _, sids = self._coded(before, items, new)
+        free = _free(codes or {}, before, items[ITEM_ID])
+        had = np.array([item_id in free for item_id in items[ITEM_ID]], dtype=bool)
+        sids = before
+        if had.any():
+            items = pl.concat([items.filter(pl.Series(had)), items.filter(pl.Series(~had))])
+            order = np.argsort(~had, kind="stable")
+            new = {name: rows[order] for name, rows in new.items()}
+            again = items[: len(free)]
+            inputs = TokenizerInputs(embeddings={name: rows[: len(free)] for name, rows in new.items()}, items=again)
+            own = np.array([free[item_id] for item_id in again[ITEM_ID]], dtype=np.int32)
+            sids = before.with_items(own).with_streams(self._streams(before, inputs))
+        if len(free) < items.height:
+            rest = {name: rows[len(free) :] for name, rows in new.items()}
+            _, sids = self._coded(sids, items[len(free) :], rest)
         trie = PrefixTrie.build(sids)
         vectors = {name: np.concatenate([rows, new[name]]) for name, rows in catalogue.vectors.items()}
         return replace(
@@ -162,6 +183,17 @@ class BundleIntake:
     def _policy(self) -> CollisionPolicy:
         policy: CollisionPolicy = instantiate(self._config["collision"], "collision")
         return policy
+
+
+def _free(codes: Mapping[str, Sequence[int]], before: SIDTable, item_ids: pl.Series) -> dict[str, Sequence[int]]:
+    """The IDs of ``item_ids`` that nobody else has."""
+    taken, free = set(map(tuple, before.codes.tolist())), dict[str, Sequence[int]]()
+    for item_id in item_ids:
+        own = tuple(codes.get(item_id, ()))
+        if own and own not in taken:
+            taken.add(own)
+            free[item_id] = own
+    return free
 
 
 def _replaced(rows: np.ndarray, place: np.ndarray, new: np.ndarray) -> np.ndarray:

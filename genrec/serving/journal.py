@@ -35,11 +35,22 @@ _COLUMNS = """
     checksum INTEGER NOT NULL,
     added INTEGER NOT NULL DEFAULT 0,   -- it came by a call, not with a bundle
     updated INTEGER NOT NULL DEFAULT 0, -- a call changed it
-    basis TEXT                          -- json of the content by which it has its ID; null: content, or the bundle's
+    basis TEXT,                         -- json of the content by which it has its ID; null: content, or the bundle's
+    codes TEXT                          -- json of the ID it got, and of the layout that this is one of
 """
 _TABLE = f"CREATE TABLE items ({_COLUMNS})"
-_NEWER = ("added INTEGER NOT NULL DEFAULT 0", "updated INTEGER NOT NULL DEFAULT 0", "basis TEXT")  # columns that 1 lacks
-_NAMES = "item_id, content, removed, added, updated, basis"
+_NEWER = (
+    "added INTEGER NOT NULL DEFAULT 0",
+    "updated INTEGER NOT NULL DEFAULT 0",
+    "basis TEXT",
+    "codes TEXT",
+)  # columns that 1 lacks
+_NAMES = "item_id, content, removed, added, updated, basis, codes"
+_PUT = f"""
+INSERT INTO items ({_NAMES}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item_id) DO UPDATE SET
+    content = excluded.content, removed = excluded.removed, added = excluded.added, updated = excluded.updated,
+    basis = excluded.basis, codes = excluded.codes, checksum = excluded.checksum
+"""
 
 REMOVED, ABSENT = 1, 2  # taken down; missing from a feed of the full catalogue
 
@@ -55,6 +66,7 @@ class Entry:
         added: it came by a call.
         updated: a call changed its content.
         basis: the content by which it has its ID, where that is not ``content`` or the bundle's.
+        codes: the ID that a call gave it, under ``codes``, and under ``layout`` the layout that it is an ID of.
     """
 
     item_id: str
@@ -63,6 +75,7 @@ class Entry:
     added: bool = False
     updated: bool = False
     basis: Mapping[str, Any] | None = None
+    codes: Mapping[str, Any] | None = None
 
     def _row(self) -> tuple[Any, ...]:
         return (
@@ -72,6 +85,7 @@ class Entry:
             int(self.added),
             int(self.updated),
             _json(self.basis),
+            _json(self.codes),
         )
 
 
@@ -80,7 +94,7 @@ class Writing:
     """What one transaction will say, item by item; nothing is on disk before ``Journal.write``.
 
     Args:
-        entries: the items that it has touched, as they will be.
+        entries: the items that it says something of, as they will be.
     """
 
     journal: Journal
@@ -88,9 +102,7 @@ class Writing:
 
     def entry(self, item_id: str) -> Entry:
         """An item as it will be."""
-        if item_id not in self.entries:
-            self.entries[item_id] = self.journal.entry(item_id) or Entry(item_id)
-        return self.entries[item_id]
+        return self.entries.get(item_id) or self.journal.entry(item_id) or Entry(item_id)
 
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
         """These items came, unless they are there; what was removed stays so."""
@@ -106,6 +118,11 @@ class Writing:
             content = {**(entry.content or {}), **row}
             basis = content if reassign else entry.basis or (entry.content if entry.added else None)
             self.entries[entry.item_id] = replace(entry, content=content, updated=True, basis=basis)
+
+    def name(self, codes: Mapping[str, list[int]], layout: str) -> None:
+        """These items have these IDs of a layout."""
+        for item_id, own in codes.items():
+            self.entries[item_id] = replace(self.entry(item_id), codes={"layout": layout, "codes": own})
 
     def mark(self, item_ids: Iterable[str], *, removed: bool | int) -> None:
         """These items are removed, or are not."""
@@ -207,12 +224,7 @@ class Journal:
         with self._told("a journal that can be written", "make room, or give another state_dir"), _transaction(self._database):
             for entry in writing.entries.values():
                 row = entry._row()
-                self._database.execute(
-                    f"INSERT INTO items ({_NAMES}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (item_id) DO UPDATE SET"
-                    " content = excluded.content, removed = excluded.removed, added = excluded.added,"
-                    " updated = excluded.updated, basis = excluded.basis, checksum = excluded.checksum",
-                    (*row, _checksum(*row)),
-                )
+                self._database.execute(_PUT, (*row, _checksum(*row)))
             self._database.execute("UPDATE writes SET number = number + 1")
         self._writes += 1
         self._sign()
@@ -290,7 +302,7 @@ def _bring_up(database: sqlite3.Connection) -> None:
     for column in _NEWER:
         database.execute(f"ALTER TABLE items ADD COLUMN {column}")
     for item_id, content, removed, _ in rows:
-        row = (item_id, content, removed, int(content is not None), 0, None)
+        row = (item_id, content, removed, int(content is not None), 0, None, None)
         database.execute("UPDATE items SET added = ?, checksum = ? WHERE item_id = ?", (row[3], _checksum(*row), item_id))
 
 
@@ -311,8 +323,8 @@ def _locked(folder: Path) -> tuple[Lock, int]:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    item_id, content, removed, added, updated, basis = row
-    return Entry(item_id, _dict(content), removed, bool(added), bool(updated), _dict(basis))
+    item_id, content, removed, added, updated, basis, codes = row
+    return Entry(item_id, _dict(content), removed, bool(added), bool(updated), _dict(basis), _dict(codes))
 
 
 def _json(content: Mapping[str, Any] | None) -> str | None:

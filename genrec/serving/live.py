@@ -12,7 +12,8 @@ from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.changes import Changes
 from genrec.serving.feed import Feed, write_items
-from genrec.serving.journal import REMOVED, Journal
+from genrec.serving.item_table import listed_ids
+from genrec.serving.journal import ABSENT, REMOVED, Journal
 from genrec.serving.new_items import ItemRows, item_rows
 from genrec.serving.recommender import Recommender, warned
 
@@ -59,24 +60,30 @@ class Live(Recommender):
             changes = self._written(*self.catalogue.with_changes(given, reassign=reassign), given, reassign=reassign)
             return warned(changes, quiet=quiet)
 
-    def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
-        """See ``Recommender.remove_items``.
+    def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
+        """See ``Recommender.remove_items``; ``absent``: only because a feed of the full catalogue lacks them.
 
         Raises:
             ArtifactError: when it cannot be written down; nothing is removed then.
         """
         with self._writing:
             following, changes = self.catalogue.without(item_ids)
-            self._written(following, changes, taken_down=(*changes.removed, *changes.unchanged))
+            if absent:
+                self._written(following, changes, absent=changes.removed)
+            else:
+                self._written(following, changes, taken_down=(*changes.removed, *changes.unchanged))
             return warned(changes, quiet=quiet)
 
-    def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
-        """See ``Recommender.restore_items``.
+    def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
+        """See ``Recommender.restore_items``; ``absent``: only what was removed because a full feed lacked it.
 
         Raises:
             ArtifactError: when it cannot be written down; nothing is put back then.
         """
         with self._writing:
+            if absent:
+                gone = {entry.item_id for entry in self._journal.entries() if entry.removed == ABSENT}
+                item_ids = [item_id for item_id in listed_ids(item_ids) if item_id in gone]
             return warned(self._written(*self.catalogue.put_back(item_ids)), quiet=quiet)
 
     def feed(self, feed: Feed) -> Changes:
@@ -90,7 +97,7 @@ class Live(Recommender):
             writing, following, changes = self._journal.writing(), self.catalogue, Changes()
             for step in feed.steps(following, self._journal):
                 following, more = step.apply(following)
-                step.write(writing, more)
+                step.write(writing, more, following)
                 changes = changes.and_then(more)
             if writing.entries:
                 self._journal.write(writing)
@@ -120,12 +127,14 @@ class Live(Recommender):
         *,
         reassign: bool = False,
         taken_down: Iterable[str] = (),
+        absent: Iterable[str] = (),
     ) -> Changes:
         """Writes a change down, and only then lets others see it; what changes nothing is not written."""
         writing = self._journal.writing()
         if given is not None:
-            write_items(writing, given, changes, reassign=reassign)
+            write_items(writing, given, changes, following, reassign=reassign)
         writing.mark(taken_down, removed=REMOVED)
+        writing.mark(absent, removed=ABSENT)
         writing.mark(changes.restored, removed=0)
         if writing.entries:
             self._journal.write(writing)
@@ -144,7 +153,10 @@ class Live(Recommender):
             if entry.added and entry.item_id not in catalogue.table.idx
         ]
         if later:
-            catalogue, _ = catalogue.with_items(later)
+            sids = catalogue.table.sids
+            layout = None if sids is None else sids.layout
+            had = {entry.item_id: entry.codes["codes"] for entry in entries if entry.codes and entry.codes["layout"] == layout}
+            catalogue, _ = catalogue.with_rows(item_rows(later, catalogue.table.frame.schema), codes=had)
         updated = [entry for entry in entries if entry.updated and entry.item_id in catalogue.table.idx]
         for reassign in (True, False):  # first what was given an ID anew, by the content that it had then
             rows = [_known((entry.basis if reassign else entry.content) or {}, columns) for entry in updated]

@@ -118,6 +118,9 @@ class ItemIdsBody(_Body):
     item_ids: Annotated[
         list[str], Field(min_length=1, fail_fast=True, description="ids the catalogue does not have are named in the answer")
     ]
+    absent: Annotated[
+        bool, Field(description="remove: only because a full feed lacks them; restore: only what was removed so")
+    ] = False
 
 
 class Scored(BaseModel):

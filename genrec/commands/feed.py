@@ -1,0 +1,188 @@
+"""Feed tonight's items to a service: new ones, other prices and titles, takedowns; the same file twice changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genrec.artifacts import MANIFEST
+from genrec.commands.serve import TOKEN_VARIABLE, token_of
+from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.paths import expanded
+from genrec.runs import RECORD
+
+if TYPE_CHECKING:
+    from genrec.serving.catalogue import Catalogue
+    from genrec.serving.changes import Changes
+    from genrec.serving.feed_file import FeedFile
+    from genrec.serving.journal import Journal
+
+_SHOWN = 5  # unknown ids named in a line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("bundle", type=Path, help="the bundle that the service opens: runs/NAME/bundle, runs/NAME, or a copy")
+    parser.add_argument(
+        "items", type=Path, nargs="?", help="parquet, csv, json lines: item_id and columns of the bundle's items"
+    )
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="of the service, while it is stopped")
+    parser.add_argument("--url", help="of the service, while it runs, such as http://127.0.0.1:8000")
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help=f"the token of the service's admin calls (default: ${TOKEN_VARIABLE})"
+    )
+    parser.add_argument(
+        "--removed", type=Path, metavar="FILE", help="items to take down: a table with item_id, or text, one a line"
+    )
+    parser.add_argument("--restore", type=Path, metavar="FILE", help="items to put back; nothing else puts back a takedown")
+    parser.add_argument("--full-catalogue", action="store_true", help="take down whatever ITEMS lacks")
+    parser.add_argument(
+        "--restore-returning",
+        action="store_true",
+        help="put back what ITEMS has and only an earlier --full-catalogue took down",
+    )
+    parser.add_argument("--reassign", action="store_true", help="items whose content changed get the ID of their new content")
+    parser.add_argument("--item", default="item_id", metavar="COLUMN", help="the column of ids (default: item_id)")
+    parser.add_argument("--dry-run", action="store_true", help="read and check everything, change nothing")
+    parser.add_argument("--plugins", nargs="+", default=(), metavar="PACKAGE", help="whose classes the bundle may name")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Feeds; returns the exit code."""
+    from genrec.serving.bundle import open_catalogue
+    from genrec.serving.feed_client import FeedClient
+    from genrec.serving.feed_file import FeedFile, read_ids
+
+    _check(options)
+    bundle = expanded(options.bundle)
+    if (bundle / RECORD).exists() and not (bundle / MANIFEST).exists():
+        bundle = bundle / "bundle"
+    removed, restored = (
+        () if file is None else read_ids(expanded(file), item=options.item) for file in (options.removed, options.restore)
+    )
+    items = _read_items(bundle, options) if options.items else FeedFile([], [], 0)
+    if options.dry_run:
+        print(f"{len(items.rows):,} rows fit; nothing was changed")
+        return 0
+    if options.url:
+        client = FeedClient(options.url, token_of(options.token_file))
+        changes = client.feed(
+            items.rows,
+            removed=removed,
+            restored=restored,
+            full=options.full_catalogue,
+            returning=options.restore_returning,
+            reassign=options.reassign,
+        )
+    else:
+        journal = _journal(expanded(options.state_dir))
+        try:
+            changes = _fed(open_catalogue(bundle, plugins=options.plugins), journal, items, removed, restored, options)
+        finally:
+            journal.close()
+    for line in told(changes):
+        print(line)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if bool(options.url) == bool(options.state_dir):
+        got = "both" if options.url else "neither"
+        fix = "--url for a service that runs, --state-dir for one that is stopped"
+        raise ConfigError("feed", expected="--state-dir DIR or --url URL", got=got, fix=fix)
+    if not (options.items or options.removed or options.restore):
+        raise ConfigError("feed", expected="ITEMS, --removed or --restore", got="none of them", fix="give a file")
+    for flag in ("full_catalogue", "restore_returning"):
+        if getattr(options, flag) and not options.items:
+            raise ConfigError(
+                f"--{flag.replace('_', '-')}", expected="a file of items", got="none", fix="give it behind BUNDLE"
+            )
+
+
+def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
+    """The rows of the file.
+
+    Raises:
+        DataError: when any does not fit, after a line for each.
+    """
+    import polars as pl
+
+    from genrec.serving.feed_file import read_feed
+    from genrec.serving.readable import readable
+    from genrec.stages.export import ITEMS_FILE
+
+    with readable(bundle):
+        schema = pl.read_parquet_schema(bundle / ITEMS_FILE)
+    found = read_feed(expanded(options.items), schema, item=options.item)
+    for line in found.wrong:
+        print(line, file=sys.stderr)
+    if found.wrong:
+        got = f"{len(found.wrong):,} of {found.num_rows:,} that do not"
+        raise DataError(options.items, expected="rows that fit the bundle", got=got, fix="correct them; nothing was changed")
+    if found.passed_over:
+        print(f"columns that the bundle does not have, passed over: {', '.join(found.passed_over)}")
+    return found
+
+
+def _journal(folder: Path) -> Journal:
+    """The state of a service that is stopped.
+
+    Raises:
+        ArtifactError: when it runs.
+    """
+    from genrec.serving.journal import Journal
+
+    try:
+        return Journal(folder)
+    except ArtifactError as error:
+        if "is using" not in str(error.got):
+            raise
+        fix = "send the feed to the service that has it: --url http://HOST:PORT in place of --state-dir; or stop it first"
+        raise ArtifactError(error.where, expected="a state_dir that no service has open", got=error.got, fix=fix) from error
+
+
+def _fed(
+    catalogue: Catalogue,
+    journal: Journal,
+    items: FeedFile,
+    removed: tuple[str, ...],
+    restored: tuple[str, ...],
+    options: argparse.Namespace,
+) -> Changes:
+    from genrec.serving.feed import Feed
+    from genrec.serving.live import Live
+
+    feed = Feed(
+        items=items.given(catalogue.table.frame.schema) if options.items else None,
+        removed=removed,
+        restored=restored,
+        full=options.full_catalogue,
+        returning=options.restore_returning,
+        reassign=options.reassign,
+    )
+    return Live(catalogue, journal).feed(feed)
+
+
+def told(changes: Changes) -> list[str]:
+    """What a feed changed, in lines."""
+    parts = {
+        "new": changes.added,
+        "updated": changes.updated,
+        "unchanged": changes.unchanged,
+        "taken down": changes.removed,
+        "restored": changes.restored,
+    }
+    lines = [
+        ", ".join(f"{len(ids):,} {name}" for name, ids in parts.items()) + ("" if changes.anything else "; nothing changed")
+    ]
+    if changes.still_removed:
+        lines.append(
+            f"{len(changes.still_removed):,} of these items are taken down and stay so; --restore FILE puts items back"
+        )
+    if changes.unknown:
+        names = ", ".join(map(repr, changes.unknown[:_SHOWN]))
+        more = f" and {len(changes.unknown) - _SHOWN:,} more" if len(changes.unknown) > _SHOWN else ""
+        lines.append(f"{len(changes.unknown):,} ids are not in the catalogue: {names}{more}")
+    return lines
