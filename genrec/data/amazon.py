@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import html
 import json
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from genrec.data.documents import python_literal
 from genrec.data.download import public_file, verified
 from genrec.data.files import read_table, records
 from genrec.errors import DataError
@@ -47,10 +46,11 @@ class Edition:
 
 
 def _literal(line: str) -> Any:
-    with warnings.catch_warnings():  # product texts hold odd backslashes; Python would warn of each
-        warnings.simplefilter("ignore", category=SyntaxWarning)
-        warnings.simplefilter("ignore", category=DeprecationWarning)
-        return ast.literal_eval(line.strip())
+    """A Python literal, or json, as some copies of the files have it."""
+    try:
+        return json.loads(line) if line.startswith('{"') else python_literal(line)
+    except ValueError:
+        return python_literal(line)
 
 
 _SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"

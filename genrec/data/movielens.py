@@ -1,4 +1,4 @@
-"""MovieLens as GroupLens distributes it (Harper & Konstan, 2015): ml-100k, ml-latest-small, ml-1m, ml-20m/25m/32m."""
+"""MovieLens as GroupLens distributes it (Harper & Konstan, 2015): ml-100k, ml-latest(-small), ml-1m, ml-10m, ml-20m/25m/32m."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ GENRES_100K = [
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 ]
 # fmt: on
+INSIDE = {"10m": "ml-10M100K"}
 COLUMNS = [USER_ID, ITEM_ID, RATING, TIMESTAMP]
 
 
@@ -35,11 +36,11 @@ class MovieLens:
     ratings stay in the catalogue.
 
     Args:
-        edition: which release; ``latest-small`` changes over the years, so quote the counts that ``prepare`` prints.
+        edition: which release; the ``latest`` ones change over the years, so quote the counts that ``prepare`` prints.
         folder: where the data lies, or goes. Text, not a path: what is in it is guarded by its recorded sha256.
     """
 
-    edition: Literal["100k", "latest-small", "1m", "20m", "25m", "32m"]
+    edition: Literal["100k", "latest-small", "latest", "1m", "10m", "20m", "25m", "32m"]
     folder: str = "data/movielens"
 
     def load(self) -> RawData:
@@ -51,7 +52,8 @@ class MovieLens:
         if self.edition == "100k":
             ratings, movies = self._files("u.data", "u.item")
             interactions = _split_lines(ratings, "\t", COLUMNS)
-            titles = _split_lines(movies, "|", [ITEM_ID, "title", "released", "video", "url", *GENRES_100K], "latin-1")
+            encoding = "utf-8" if _is_utf8(movies) else "latin-1"
+            titles = _split_lines(movies, "|", [ITEM_ID, "title", "released", "video", "url", *GENRES_100K], encoding)
             items = titles.select(
                 ITEM_ID,
                 "title",
@@ -61,10 +63,11 @@ class MovieLens:
                     ignore_nulls=True,
                 ),
             )
-        elif self.edition == "1m":
+        elif self.edition in ("1m", "10m"):
             ratings, movies = self._files("ratings.dat", "movies.dat")
             interactions = _split_lines(ratings, "::", COLUMNS)
-            items = _split_lines(movies, "::", [ITEM_ID, "title", "categories"], "latin-1").with_columns(_genres("categories"))
+            encoding = "utf-8" if self.edition == "10m" or _is_utf8(movies) else "latin-1"
+            items = _split_lines(movies, "::", [ITEM_ID, "title", "categories"], encoding).with_columns(_genres("categories"))
         else:
             ratings, movies = self._files("ratings.csv", "movies.csv")
             names = dict(zip(("userId", "movieId", "rating", "timestamp"), COLUMNS, strict=True))
@@ -76,25 +79,35 @@ class MovieLens:
 
     def _files(self, *names: str) -> list[Path]:
         name = f"ml-{self.edition}"
-        inside = Path(self.folder) / name
+        unpacked = INSIDE.get(self.edition, name)  # the folder in the zip
+        inside = Path(self.folder) / (unpacked if (Path(self.folder) / unpacked).is_dir() else name)
         if not inside.is_dir():
-            _unpack(public_file(Path(self.folder) / f"{name}.zip", URL.format(name=name)), inside, names)
+            _unpack(public_file(Path(self.folder) / f"{name}.zip", URL.format(name=name)), unpacked, inside, names)
         return [verified(existing(inside / file, fix=f"unpack {URL.format(name=name)} in {self.folder}")) for file in names]
 
 
-def _unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
+def _is_utf8(path: Path) -> bool:
+    """Whether a file that is published in Latin-1 was converted: its bytes are UTF-8, and not all ASCII."""
+    data = path.read_bytes()
+    try:
+        return not data.isascii() and bool(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
+def _unpack(archive: Path, inner: str, folder: Path, names: tuple[str, ...]) -> None:
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
         with zipfile.ZipFile(archive) as zipped:
             for name in names:
-                with zipped.open(f"{folder.name}/{name}") as source, (draft / name).open("wb") as target:
+                with zipped.open(f"{inner}/{name}") as source, (draft / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
         draft.rename(folder)
     except (zipfile.BadZipFile, KeyError) as error:
         got = str(error).strip("'\"")
-        raise DataError(archive, expected=f"a zip of {folder.name}/", got=got, fix="delete it to download it again") from error
+        raise DataError(archive, expected=f"a zip of {inner}/", got=got, fix="delete it to download it again") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -54,6 +54,14 @@ def test_amazon_2014(tmp_path):
     assert raw.files["items"] == str(tmp_path / "meta_Beauty.json.gz")
 
 
+def test_amazon_2014_products_as_json(tmp_path):
+    write_gz(tmp_path / "reviews_Beauty_5.json.gz", ['{"reviewerID": "a", "asin": "b", "overall": 1, "unixReviewTime": 1}'])
+    write_gz(tmp_path / "meta_Beauty.json.gz", ['{"asin": "b", "title": "Soap", "price": null}', "{'asin': 'c', 'title': None}"])
+    raw = Amazon(edition=2014, category="Beauty", folder=str(tmp_path)).load()
+    assert raw.items is not None
+    assert raw.items["title"].to_list() == ["Soap", None]
+
+
 def test_amazon_2014_literals_are_never_run(tmp_path):
     write_gz(tmp_path / "reviews_Beauty_5.json.gz", ['{"reviewerID": "a", "asin": "b", "overall": 1, "unixReviewTime": 1}'])
     write_gz(tmp_path / "meta_Beauty.json.gz", ["{'asin': 'b'}", f"open({str(tmp_path / 'ran')!r}, 'w')"])
@@ -163,7 +171,7 @@ def movielens_files(edition: str) -> dict[str, bytes]:
             "u.data": "".join("\t".join(row) + "\n" for row in RATINGS).encode(),
             "u.item": f"{one}\n{two}\n".encode("latin-1"),
         }
-    if edition == "1m":
+    if edition in ("1m", "10m"):
         return {
             "ratings.dat": "".join("::".join(row) + "\n" for row in RATINGS).encode(),
             "movies.dat": "10::Amélie (2001)::Animation|Comedy\n20::Two: a::b\n".replace("a::b", "a::Drama").encode("latin-1"),
@@ -175,12 +183,15 @@ def movielens_files(edition: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-@pytest.mark.parametrize("edition", ["100k", "latest-small", "1m", "25m"])
-def test_movielens(edition, zipped, tmp_path):
+@pytest.mark.parametrize("encoding", ["as published", "utf-8"])
+@pytest.mark.parametrize("edition", ["100k", "latest-small", "latest", "1m", "10m", "25m"])
+def test_movielens(edition, encoding, zipped, tmp_path):
     files = movielens_files(edition)
-    name = f"ml-{edition}"
+    if encoding == "utf-8" or edition == "10m":  # copies in UTF-8 are common
+        files = {name: content.decode("latin-1").encode() if ".csv" not in name else content for name, content in files.items()}
+    name = "ml-10M100K" if edition == "10m" else f"ml-{edition}"
     if zipped:
-        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+        with zipfile.ZipFile(tmp_path / f"ml-{edition}.zip", "w") as archive:
             for file, content in files.items():
                 archive.writestr(f"{name}/{file}", content)
     else:
