@@ -56,7 +56,9 @@ def test_amazon_2014(tmp_path):
 
 def test_amazon_2014_products_as_json(tmp_path):
     write_gz(tmp_path / "reviews_Beauty_5.json.gz", ['{"reviewerID": "a", "asin": "b", "overall": 1, "unixReviewTime": 1}'])
-    write_gz(tmp_path / "meta_Beauty.json.gz", ['{"asin": "b", "title": "Soap", "price": null}', "{'asin': 'c', 'title': None}"])
+    write_gz(
+        tmp_path / "meta_Beauty.json.gz", ['{"asin": "b", "title": "Soap", "price": null}', "{'asin': 'c', 'title': None}"]
+    )
     raw = Amazon(edition=2014, category="Beauty", folder=str(tmp_path)).load()
     assert raw.items is not None
     assert raw.items["title"].to_list() == ["Soap", None]
