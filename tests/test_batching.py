@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from genrec.deadlines import AbandonedError, stop_if_abandoned
-from genrec.serving.batching import Batcher, ClosedError, FullError
+from genrec.serving.batching import Batcher, ClosedError, FullError, TooMuchError
 
 
 class Model:
@@ -139,3 +139,51 @@ def test_work_that_nobody_waits_for_frees_the_thread(how: str) -> None:
     assert work.steps < 1000
     with pytest.raises(AbandonedError):
         promises[0].result(0)
+
+
+def test_too_much_work_for_one_request_is_given_up() -> None:
+    """By the thread's own time: waiting does not count."""
+
+    def run(wish: str, entries: list[int]) -> list[int]:
+        while wish == "much":
+            stop_if_abandoned()
+        time.sleep(0.3)
+        return entries
+
+    batcher = Batcher(run, max_wait=0.01, batch=8, queue=20, work=0.1)
+    with pytest.raises(TooMuchError):
+        batcher.submit("much", [1]).result(10)
+    assert batcher.submit("little", [2]).result(10) == [2]
+    batcher.close()
+
+
+def test_an_error_for_several_is_of_whoever_made_it() -> None:
+    """What is answered together does not share its mistakes, nor what is too much for one."""
+
+    def run(wish: str, entries: list[int]) -> list[int]:
+        if 13 in entries:
+            raise ValueError(entries)
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.06 * len(entries):
+            stop_if_abandoned()
+        return entries
+
+    batcher = Batcher(run, max_wait=0.3, batch=8, queue=20, work=0.15)
+    promises = [batcher.submit("a", [number]) for number in (1, 13, 2, 3)]
+    assert [promises[place].result(10) for place in (0, 2, 3)] == [[1], [2], [3]]
+    with pytest.raises(ValueError, match=r"\[13\]"):
+        promises[1].result(10)
+    batcher.close()
+
+
+def test_heavy_entries_count_for_more() -> None:
+    model = Model()
+    batcher = batcher_of(model, queue=12)
+    first = busy(model, batcher)
+    answers = [batcher.submit("a", [number], weight=4) for number in range(3)]
+    with pytest.raises(FullError, match="12"):
+        batcher.submit("a", [4])
+    model.open.set()
+    assert [answer.result(10) for answer in (first, *answers)] == [[0], [0], [2], [4]]
+    assert model.runs[1:] == [("a", [0, 1]), ("a", [2])], "eight at most"
+    batcher.close()

@@ -30,7 +30,7 @@ class Quota:
         strategy: does the search.
         groups: [items] or [columns, items], the group of each item from 0, or ``PAD`` for items that no quota binds.
         limit: most items of one group, or one number for each column.
-        searches: at most so many for a list; None: as many as it takes.
+        searches: of single histories, at most so many for a batch, the first of each among them; None: as many as it takes.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Quota:
         allowed = everything if request.allowed is None else everything & request.allowed
         wider = replace(request, k=max(request.k, min(getattr(self.strategy, "at_hand", 0), groups.shape[1])))
         found = self.strategy.decode(generator, trie, wider)
-        users, searches = torch.arange(len(request.batch), device=device), 1
+        users, searches = torch.arange(len(request.batch), device=device), len(request.batch)
         answer: Decoded | None = None
         while True:
             taken, full = _walk(found.items, groups, limits)
@@ -81,12 +81,12 @@ class Quota:
             going = (is_short & ((found.items != PAD) & ~taken).any(dim=1)).nonzero().squeeze(1)
             if not len(going):
                 return answer
-            if searches == self.searches:
+            searches += len(going)
+            if self.searches is not None and searches > self.searches:
                 got = f"{len(going)} lists of {len(request.batch)} that need more"
                 fix = "ask for fewer histories or items at once, or allow more of one value"
                 raise ConfigError("quota", expected=f"lists that {self.searches} searches fill", got=got, fix=fix)
             stop_if_abandoned()
-            searches += 1
             users = users[going]
             allowed[users] = _without_full_groups(found.items[going], taken[going], full[:, going], groups, allowed[users])
             found = self.strategy.decode(generator, trie, replace(wider.rows(users), allowed=allowed[users]))

@@ -47,6 +47,7 @@ from genrec.serving.schemas import (
 from genrec.serving.service import Service
 from genrec.serving.wishes import Beams, Likeness, Listing, Reason
 
+_LONG = 300  # items that cost a list as much as another history does
 _SHORT = 1_000  # characters of filters, which are read in less than a millisecond
 _BEARER = HTTPBearer(auto_error=False, description="the admin token that the service was started with")
 _WRONG: dict[int | str, dict[str, Any]] = {
@@ -118,8 +119,16 @@ def create_app(
         entries: list[Any] = body.histories
         if timed := body.times is not None:
             entries = list(zip(body.histories, read_times(body.times, body.histories), strict=True))
-        wish = Listing(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()), tuple(body.quota.items()), timed)
-        return JSONResponse({"lists": await service.ask(wish, entries)})
+        wish = Listing(
+            body.k,
+            body.exclude_seen,
+            body.filter,
+            tuple(body.steer.items()),
+            tuple(body.quota.items()),
+            timed,
+            limits.searches_for(body.k) if body.quota else None,
+        )
+        return JSONResponse({"lists": await service.ask(wish, entries, weight=1 + body.k // _LONG)})
 
     @app.post("/similar", response_model=Similar, responses=_WRONG)
     async def similar(body: SimilarBody) -> JSONResponse:

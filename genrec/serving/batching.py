@@ -22,6 +22,10 @@ class ClosedError(Exception):
     """Nothing is accepted any more."""
 
 
+class TooMuchError(Exception):
+    """The work for one request took longer than it may."""
+
+
 class Promise(Future[list[Any]]):
     """The answers to come."""
 
@@ -37,6 +41,7 @@ class Promise(Future[list[Any]]):
 class _Job:
     wish: Hashable
     entries: Sequence[Any]
+    size: int
     answer: Promise = field(default_factory=Promise)
     arrived: float = field(default_factory=time.monotonic)
 
@@ -54,6 +59,7 @@ class Batcher:
         batch: entries at once; a request with more is a batch of its own.
         queue: entries that may wait.
         timeout: seconds after which nobody waits for an answer.
+        work: seconds of its core that the thread may work for one request.
         on_batch: called with the number of entries of each run and its seconds.
     """
 
@@ -65,10 +71,11 @@ class Batcher:
         batch: int,
         queue: int,
         timeout: float = math.inf,
+        work: float = math.inf,
         on_batch: Callable[[int, float], None] = lambda entries, seconds: None,
     ) -> None:
         self._run, self._max_wait, self._batch, self._queue, self._on_batch = run, max_wait, batch, queue, on_batch
-        self._timeout = timeout
+        self._timeout, self._most_work = timeout, work
         self._jobs: deque[_Job] = deque()
         self._waiting, self._closed, self._changed = 0, False, Condition()
         self._thread = Thread(target=self._work, name="genrec-model", daemon=True)
@@ -84,25 +91,26 @@ class Batcher:
         """Whether what is accepted will be answered."""
         return self._thread.is_alive() and not self._closed
 
-    def submit(self, wish: Hashable, entries: Sequence[Any]) -> Promise:
+    def submit(self, wish: Hashable, entries: Sequence[Any], *, weight: int = 1) -> Promise:
         """Queues a request.
 
         Args:
             wish: equal for requests that can be answered at once.
             entries: at least one.
+            weight: what each of them counts in a batch and in the queue.
 
         Raises:
             FullError: when the queue has no room for them.
             ClosedError: after ``close``.
         """
-        job = _Job(wish, entries)
+        job = _Job(wish, entries, weight * len(entries))
         with self._changed:
             if self._closed:
                 raise ClosedError
-            if self._waiting + len(entries) > self._queue:
+            if self._waiting and self._waiting + job.size > self._queue:
                 raise FullError(self._waiting)
             self._jobs.append(job)
-            self._waiting += len(entries)
+            self._waiting += job.size
             self._changed.notify()
         return job.answer
 
@@ -140,23 +148,25 @@ class Batcher:
             while self._waiting < self._batch and not self._closed and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
             jobs, size = [self._jobs.popleft()], 0
-            size = len(jobs[0].entries)
-            while self._jobs and size + len(self._jobs[0].entries) <= self._batch:
+            size = jobs[0].size
+            while self._jobs and size + self._jobs[0].size <= self._batch:
                 jobs.append(self._jobs.popleft())
-                size += len(jobs[-1].entries)
+                size += jobs[-1].size
             self._waiting -= size
             return jobs
 
     def _answer(self, wish: Hashable, jobs: list[_Job]) -> None:
-        start = time.perf_counter()
+        start, begun = time.perf_counter(), time.thread_time()
         entries = [entry for job in jobs for entry in job.entries]
+
+        def is_wanted() -> bool:
+            return any(self._is_awaited(job) for job in jobs) and time.thread_time() - begun < self._most_work
+
         try:
-            with while_wanted(lambda: any(self._is_awaited(job) for job in jobs)):
+            with while_wanted(is_wanted):
                 answers = self._run(wish, entries)
         except Exception as error:  # of one wish; the thread goes on for the others
-            for job in jobs:
-                if not job.answer.done():
-                    job.answer.set_exception(error)
+            self._fail(wish, [job for job in jobs if self._is_awaited(job)], error, is_alone=len(jobs) == 1)
             return
         self._on_batch(len(entries), time.perf_counter() - start)
         place = 0
@@ -164,3 +174,11 @@ class Batcher:
             if not job.answer.done():
                 job.answer.set_result(answers[place : place + len(job.entries)])
             place += len(job.entries)
+
+    def _fail(self, wish: Hashable, jobs: list[_Job], error: Exception, *, is_alone: bool) -> None:
+        """What goes wrong for several requests at once may be the fault of one: each of them gets an answer of its own."""
+        for job in jobs:
+            if not is_alone:
+                self._answer(wish, [job])
+            elif not job.answer.done():
+                job.answer.set_exception(TooMuchError() if isinstance(error, AbandonedError) else error)

@@ -213,8 +213,9 @@ class Catalogue:
         steer: Mapping[str, float] | None = None,
         quota: Mapping[str, int] | None = None,
         batch_size: int = 128,
+        searches: int | None = None,
     ) -> pl.DataFrame:
-        """See ``Recommender.recommend``; of histories that have been looked up."""
+        """See ``Recommender.recommend``; of histories that have been looked up. ``searches``: see ``Quota``."""
         if k < 1:
             raise ConfigError("recommend: k", expected="at least 1", got=k, fix="ask for an item")
         size = min(k, len(self.table))
@@ -223,7 +224,7 @@ class Catalogue:
             batch_size = max(1, min(batch_size, _BEAMS_AT_ONCE // size))
         table = recommend_users(
             self.generator,
-            self._with_quotas(strategy, quota or {}),
+            self._with_quotas(strategy, quota or {}, searches),
             self.trie,
             histories,
             np.arange(len(histories)),
@@ -236,8 +237,8 @@ class Catalogue:
         table = table.filter(pl.col(RANK) <= k)  # a last group of items that share an ID is listed whole
         return table.select(pl.col(USER_IDX).alias(HISTORY), RANK, self.table.ids(table[ITEM_IDX]).alias(ITEM_ID), SCORE)
 
-    def _with_quotas(self, strategy: DecodingStrategy, quota: Mapping[str, int]) -> DecodingStrategy:
+    def _with_quotas(self, strategy: DecodingStrategy, quota: Mapping[str, int], searches: int | None) -> DecodingStrategy:
         if not quota:
             return strategy
         groups = np.stack([self.table.groups(column) for column in quota])
-        return Quota(strategy, torch.from_numpy(groups), list(quota.values()))
+        return Quota(strategy, torch.from_numpy(groups), list(quota.values()), searches=searches)

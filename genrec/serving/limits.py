@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 
 from genrec.errors import ConfigError
 
+_LISTED_AT_ONCE = 50  # items that a search finds at the price of one; more take longer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -19,6 +21,8 @@ class Limits:
         k: items wanted of one list; beams widen to it, and time and memory grow with them.
         listed: items wanted of all lists of one request together.
         items: added, removed or looked up at once.
+        searches: of single histories, at most so many for the quotas of one request; for lists of more than 50 items fewer.
+        work: seconds of its core that the model's thread may work for one request; what takes longer is given up.
         wishes: filters of one ``steer``, and columns of one ``quota``.
         filtering: milliseconds that the filters of one request may take, about, of one core (see docs/filters.md).
         queue: histories that wait; more are told to come back.
@@ -33,8 +37,10 @@ class Limits:
     histories: int = 64
     history_len: int = 1_000
     k: int = 1_000
-    listed: int = 6_400
+    listed: int = 3_200
     items: int = 1_000
+    searches: int = 80
+    work: float = 2.0
     wishes: int = 20
     filtering: float = 500.0
     queue: int = 512
@@ -50,6 +56,10 @@ class Limits:
         if self.queue < self.histories:
             fix = "raise it, or lower limits.histories"
             raise ConfigError("limits.queue", expected=f"room for a request of {self.histories}", got=self.queue, fix=fix)
+
+    def searches_for(self, k: int) -> int:
+        """How many searches for lists of ``k`` items the quotas of one request may take."""
+        return max(1, self.searches * _LISTED_AT_ONCE // max(k, _LISTED_AT_ONCE))
 
     def check(self, limit: str, where: str, value: int | Sized) -> None:
         """Holds a number, or the length of something, against a limit.

@@ -9,7 +9,7 @@ from typing import Any
 
 from genrec.deadlines import AbandonedError
 from genrec.machine import is_out_of_memory
-from genrec.serving.batching import Batcher, ClosedError, FullError
+from genrec.serving.batching import Batcher, ClosedError, FullError, TooMuchError
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
 from genrec.serving.logs import LOGGER
@@ -42,6 +42,7 @@ class Service:
             batch=limits.batch,
             queue=limits.queue,
             timeout=limits.timeout,
+            work=limits.work,
             on_batch=self._measure,
         )
         self.measures = (
@@ -56,15 +57,20 @@ class Service:
             Gauge("process_resident_memory_bytes", "Memory of the process.", resident),
         )
 
-    async def ask(self, wish: Wish, entries: Sequence[Any]) -> list[Answer]:
+    async def ask(self, wish: Wish, entries: Sequence[Any], *, weight: int = 1) -> list[Answer]:
         """An answer for each entry.
+
+        Args:
+            wish: what for.
+            entries: histories, or whatever the wish is about.
+            weight: of each entry, where it costs as much as several.
 
         Raises:
             RefusedError: when the queue is full, the time is over, or the service is stopping.
             GenRecError: when the wish cannot be met.
         """
         try:
-            answer = self.batcher.submit(wish, entries)
+            answer = self.batcher.submit(wish, entries, weight=weight)
         except FullError as error:
             seconds = max(1, math.ceil(error.args[0] * self._entry_seconds))
             expected, got, fix = f"at most {self.limits.queue} waiting", f"{error.args[0]} already", f"retry in {seconds} s"
@@ -75,6 +81,9 @@ class Service:
             raise RefusedError(503, "server", expected="one that is running", got="stopping", fix=fix) from None
         try:
             return await asyncio.wait_for(asyncio.wrap_future(answer), self.limits.timeout)
+        except TooMuchError:
+            expected, fix = f"what takes the model at most {self.limits.work:g} s", "ask for fewer histories or items at once"
+            raise RefusedError(422, "request", expected=expected, got="more", fix=fix) from None
         except (TimeoutError, AbandonedError):
             expected, fix = f"an answer within {self.limits.timeout:g} s", "ask for less, or later"
             raise RefusedError(503, "server", expected=expected, got="none", fix=fix, headers={"Retry-After": "1"}) from None

@@ -28,6 +28,7 @@ class Listing:
         steer: filters, and what to add to the log-probability of what passes them.
         quota: columns, and how many items of one value a list may have.
         timed: whether the histories come with times.
+        searches: of single histories, at most so many for the quotas of a batch; None: as many as it takes.
     """
 
     k: int
@@ -36,6 +37,7 @@ class Listing:
     steer: tuple[tuple[str, float], ...] = ()
     quota: tuple[tuple[str, int], ...] = ()
     timed: bool = False
+    searches: int | None = None
 
     def answer(self, recommender: Recommender, entries: Sequence[Any]) -> list[Answer]:
         """The list of each history, or of each pair of a history and its times; and its ids that are not in the catalogue."""
@@ -50,6 +52,7 @@ class Listing:
             steer=dict(self.steer),
             quota=dict(self.quota),
             batch_size=len(histories),
+            searches=self.searches,
         )
         lists: list[list[Answer]] = [[] for _ in histories]
         for place, item_id, score in table.select(HISTORY, ITEM_ID, SCORE).iter_rows():

@@ -138,8 +138,8 @@ def test_quotas_do_not_multiply() -> None:
 def test_searches_are_bounded() -> None:
     _, trie, generator, columns = shop()
     request = DecodingRequest(batch_of(random_histories(300, [1] * 8)), 40)
-    with pytest.raises(ConfigError, match=r"quota: expected lists that 2 searches fill, got \d lists of 8 that need more"):
-        Quota(Exhaustive(), columns, [1] * len(columns), searches=2).decode(generator, trie, request)
+    with pytest.raises(ConfigError, match=r"quota: expected lists that 20 searches fill, got \d lists of 8 that need more"):
+        Quota(Exhaustive(), columns, [1] * len(columns), searches=20).decode(generator, trie, request)
 
 
 @pytest.mark.parametrize("after", [0, 1])
