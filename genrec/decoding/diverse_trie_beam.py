@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, Literal
 
 import torch
@@ -10,10 +9,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genrec.decoding.search import search
+from genrec.decoding.steering import Steering
 from genrec.decoding.trie_beam import enough_beams
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
 from genrec.trie import PrefixTrie
+from genrec.types import PAD
 
 
 class DiverseTrieBeam:
@@ -21,7 +22,8 @@ class DiverseTrieBeam:
 
     The quota binds inside the search, so that no beams are spent on what would be thrown away: on the way down each prefix of
     that depth keeps a share of the beams (in the proportion ``per_prefix`` to k, and at least ``per_prefix``). Fewer than k
-    items come back only when the quota allows no more.
+    items come back only when the quota allows no more. Items that share an ID are listed all or none, and each counts: an ID of
+    more than ``per_prefix`` items is never listed.
 
     Args:
         num_beams: prefixes kept per user; at least k.
@@ -44,17 +46,65 @@ class DiverseTrieBeam:
     def decode(self, generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest) -> Decoded:
         """Decodes up to ``request.k`` items for every history of the batch."""
         self.check(request.k)
-        share = max(math.ceil(self.num_beams * self.per_prefix / request.k), self.per_prefix)
+        # Rounded down: shares of this size make up all beams only where their prefixes may hold k items together.
+        share = max(self.num_beams * self.per_prefix // request.k, self.per_prefix)
+        steering = Steering(trie, request)
 
         def choose(keys: Tensor, nodes: Tensor, level: int) -> Tensor:
             keys, above = keys.flatten(1), nodes.flatten(1)
             if level >= self.depth:
                 for _ in range(level + 1 - self.depth):
                     above = trie.parent[above].long()
-                keys = at_most(self.per_prefix if level == trie.num_levels - 1 else share, keys, above)
-            return keys.topk(min(self.num_beams, keys.shape[1]), dim=1).indices
+                if level < trie.num_levels - 1:
+                    keys = at_most(share, keys, above)
+                elif trie.max_group == 1:
+                    keys = at_most(self.per_prefix, keys, above)
+                else:
+                    keys = at_most_items(self.per_prefix, keys, above, num_listed(trie, nodes, steering))
+            best, place = keys.topk(min(self.num_beams, keys.shape[1]), dim=1)
+            return torch.where(best > float("-inf"), place, PAD)
 
         return search(generator, trie, request, choose)
+
+
+def num_listed(trie: PrefixTrie, leaves: Int64[Tensor, "batch beams width"], steering: Steering) -> Int64[Tensor, "batch n"]:
+    """How many items of each leaf may be listed."""
+    items, _ = trie.items_of(leaves.flatten(1))
+    return (~steering.excludes(items)).sum(-1)
+
+
+def at_most_items(
+    limit: int, keys: Float[Tensor, "batch n"], groups: Int64[Tensor, "batch n"], sizes: Int64[Tensor, "batch n"]
+) -> Float[Tensor, "batch n"]:
+    """The keys, -inf for all that do not fit when each group takes its entries, best first, up to ``limit`` items.
+
+    Args:
+        limit: items of a group.
+        keys: of the entries.
+        groups: of the entries.
+        sizes: items of each entry, which is taken whole or not at all.
+    """
+    live = (keys > float("-inf")) & (sizes <= limit)
+    best_first = keys.argsort(dim=1, descending=True, stable=True)
+    order = best_first.gather(1, groups.gather(1, best_first).argsort(dim=1, stable=True))  # group by group, best first
+    ordered_groups, ordered_sizes, left = (values.gather(1, order) for values in (groups, sizes, live))
+    for _ in range(limit):  # each round takes one more entry of every group for good
+        counted = torch.where(left, ordered_sizes, 0)
+        total = counted.cumsum(1)
+        opens = torch.ones_like(left)
+        opens[:, 1:] = ordered_groups[:, 1:] != ordered_groups[:, :-1]
+        before_group = torch.where(opens, total - counted, 0).cummax(dim=1).values
+        with_it = total - before_group
+        over = left & (with_it > limit)
+        # What the entries before the first that is over have taken; nothing of the group larger than the rest can be taken.
+        taken = torch.where(left & ~over, with_it, 0)
+        base = torch.where(opens, torch.arange(keys.shape[1], device=keys.device), 0).cummax(dim=1).values
+        most = torch.zeros_like(taken).scatter_reduce(1, base, taken, "amax")
+        fits = ~over | (most.gather(1, base) + ordered_sizes <= limit)
+        if bool((fits | ~left).all()) and not bool(over.any()):
+            break
+        left = left & fits
+    return keys.masked_fill(~torch.zeros_like(left).scatter(1, order, left), float("-inf"))
 
 
 def at_most(limit: int, keys: Float[Tensor, "batch n"], groups: Int64[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:

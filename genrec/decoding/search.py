@@ -15,8 +15,9 @@ from genrec.decoding.steering import Steering
 from genrec.nn.probabilities import child_log_probs
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
 from genrec.trie import PrefixTrie
+from genrec.types import PAD
 
-# (keys [batch, beams, width], their nodes, level) -> [batch, n] places in the flattened keys, best first.
+# (keys [batch, beams, width], their nodes, level) -> [batch, n] places in the flattened keys, best first; PAD: none.
 Choice = Callable[[Tensor, Tensor, int], Tensor]
 
 
@@ -44,7 +45,8 @@ def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: Decodi
             grown = grown - log_group_size(trie, child)
         keys = steering.keys(grown, nodes, child, level)
         chosen = choose(keys, child, level)
-        alive = keys.flatten(1).gather(1, chosen) > float("-inf")
+        taken, chosen = chosen != PAD, chosen.clamp(min=0)
+        alive = taken & (keys.flatten(1).gather(1, chosen) > float("-inf"))
         scores = torch.where(alive, grown.flatten(1).gather(1, chosen), float("-inf"))
         # A dead beam stands on some node of its depth, so that look-ups stay in range.
         nodes = torch.where(alive, child.flatten(1).gather(1, chosen), trie.level_starts[level + 1])

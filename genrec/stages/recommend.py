@@ -236,4 +236,4 @@ def _keeping(members: dict[str, Lists], advance: Callable[[int], None]) -> Calla
     return keep
 
 
-STAGE = Stage(name="recommend", kind="recommendations", version=3, reads=("decoding", "recommend"), inputs=inputs, build=build)
+STAGE = Stage(name="recommend", kind="recommendations", version=4, reads=("decoding", "recommend"), inputs=inputs, build=build)
