@@ -36,6 +36,7 @@ class Precomputed:
         self, *, path: Path, ids: Path | None = None, column: str = "vector", missing: Literal["error", "mean"] = "error"
     ) -> None:
         self.path, self.ids, self.column, self.missing = Path(path), ids and Path(ids), column, missing
+        self.notes: list[str] = []
         if self.path.suffix not in FORMATS:
             raise ConfigError(
                 "encoder.path", expected=f"a file ending in {', '.join(FORMATS)}", got=self.path, fix="convert it"
@@ -57,6 +58,21 @@ class Precomputed:
         self._check(ids, vectors)
         self._vectors, self._row_of = vectors.astype(np.float32), {item: row for row, item in enumerate(ids)}
         self._mean = self._vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.notes = self._joined(items, ids)
+
+    def _joined(self, items: pl.DataFrame, ids: list[str]) -> list[str]:
+        """What stands on one side alone.
+
+        Raises:
+            DataError: when no item has a vector, whatever is done about missing ones.
+        """
+        wanted = set(items[ITEM_ID])
+        unused, without = [item for item in ids if item not in wanted], [item for item in wanted if item not in self._row_of]
+        if wanted and len(without) == len(wanted) and self.missing != "error":
+            got, fix = f"{ids[0]!r} and others, of no item", "write the ids of the catalogue"
+            raise DataError(self.path, expected="vectors of items of the catalogue", got=got, fix=fix)
+        told = [f"{len(unused):,} of {len(ids):,} vectors belong to no item ({unused[0]}, ...)"] if unused else []
+        return [*told, *([f"{len(without):,} of {len(wanted):,} items have no vector"] if without else [])]
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
         rows = self._rows(items)

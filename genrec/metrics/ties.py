@@ -24,7 +24,7 @@ def with_ties(table: pl.DataFrame) -> pl.DataFrame:
             ``split``. Columns beyond these stay.
 
     Raises:
-        DataError: when a column is missing, or a rank lies outside its tie group.
+        DataError: when a column is missing, ranks do not count from 1, or the tie groups of a list overlap.
 
     Examples:
         >>> table = pl.DataFrame({"user_id": list("aaa"), "item_id": list("xyz"), "score": [0.5, 0.9, 0.5]})
@@ -87,13 +87,33 @@ def cut_ties(table: pl.DataFrame, ks: Iterable[int]) -> dict[int, int]:
 
 
 def _checked(table: pl.DataFrame) -> pl.DataFrame:
-    start, size = pl.col(TIE_START), pl.col(TIE_SIZE)
-    outside = table.filter((start < 1) | (pl.col(RANK) < start) | (pl.col(RANK) >= start + size))
-    if outside.height:
+    """The table, whose groups are sound: those of a list do not overlap, so k ranks hold at most k items' worth of chance."""
+    own = [column for column in (SPLIT, USER_ID) if column in table.columns]
+    low = table.filter(pl.col(RANK) < 1)
+    if low.height:
         raise DataError(
-            f"recommendations of user {outside[USER_ID][0]}",
-            expected="1 <= tie_start <= rank < tie_start + tie_size",
-            got=outside.select(RANK, TIE_START, TIE_SIZE).row(0, named=True),
-            fix="give each row the ranks of its own group of equal scores",
+            f"recommendations of user {low[USER_ID][0]}",
+            expected="ranks that count from 1",
+            got=f"{RANK} {low[RANK][0]}",
+            fix="add 1 to every rank" if low[RANK].min() == 0 else "number each list from 1",
         )
+    start, size, rank = pl.col(TIE_START), pl.col(TIE_SIZE), pl.col(RANK)
+    outside = table.filter((start < 1) | (rank < start) | (rank >= start + size))
+    if outside.height:
+        raise _unsound(outside, "1 <= tie_start <= rank < tie_start + tie_size", "give each row the ranks of its own group")
+    # Beside the row before it in its list, a row goes on with the same group, or opens one behind that group's last rank.
+    before = [pl.col(column).shift().over(own).alias(f"{column} before") for column in (RANK, TIE_START, TIE_SIZE)]
+    ordered = table.sort(*own, RANK).with_columns(before)
+    rank_before, start_before, size_before = (pl.col(f"{column} before") for column in (RANK, TIE_START, TIE_SIZE))
+    goes_on = (start == start_before) & (size == size_before) & (rank > rank_before)
+    opens = start >= start_before + size_before
+    broken = ordered.filter(rank_before.is_not_null() & ~goes_on & ~opens)
+    if broken.height:
+        expected = "groups of equal scores that share one tie_start and tie_size and do not overlap"
+        raise _unsound(broken, expected, "correct them, or leave both columns out: equal scores are found from a column score")
     return table
+
+
+def _unsound(rows: pl.DataFrame, expected: str, fix: str) -> DataError:
+    got = rows.select(RANK, TIE_START, TIE_SIZE).row(0, named=True)
+    return DataError(f"recommendations of user {rows[USER_ID][0]}", expected=expected, got=got, fix=fix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +21,20 @@ CODES = "codes"
 _TOKEN = re.compile(r"[^\d-]*(\d+)\D*")  # "<a_32>": the level stands in the letter and in the place, the code in the number
 
 
+def fitting_shift(items: Collection[str], keys: Collection[str]) -> int | None:
+    """What would have to be added to all keys for each item to have one, where both are whole numbers with other starts.
+
+    >>> fitting_shift(["1", "2", "3"], ["0", "1", "2", "3"]), fitting_shift(["1", "2"], ["1", "2"]), fitting_shift(["a"], ["0"])
+    (1, None, None)
+    """
+    try:
+        values, numbers = {int(item) for item in items}, {int(key) for key in keys}
+    except ValueError:
+        return None
+    shift = min(values, default=0) - min(numbers, default=0)
+    return shift if shift and all(value - shift in numbers for value in values) else None
+
+
 class Published(IssuedCodes):
     """IDs from a file.
 
@@ -34,35 +48,50 @@ class Published(IssuedCodes):
             a whole number, or a text with one number in it such as ``<a_32>``.
         key: the item column that the file's keys are values of.
         key_offset: what to add to a (whole) number in the file to get the column's value: 1 when the file counts from 0
-            and the column from 1.
+            and the column from 1; 0: the keys are the values. null: as 0, but where the file's numbers begin one before or
+            behind the column's, and would fit if they were shifted, it has to be said.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     traits: ClassVar[Traits] = Traits(inductive=False, ordered=False, reconstructs=False)
 
-    def __init__(self, *, path: Path, key: str = ITEM_ID, key_offset: int = 0) -> None:
+    def __init__(self, *, path: Path, key: str = ITEM_ID, key_offset: int | None = None) -> None:
         self.path, self.key, self.key_offset = Path(path), key, key_offset
+        self.notes: list[str] = []
 
     def fit(self, inputs: TokenizerInputs) -> None:
-        """Reads the file and issues each item's codes.
+        """Reads the file and issues each item's codes; says in ``notes`` which keys belong to no item.
 
         Raises:
             ConfigError: when the catalogue has no column ``key``.
-            DataError: for a file that cannot be read, keys that occur twice, and items without codes.
+            DataError: for a file that cannot be read, keys that occur twice, items without codes, and numbers that may count
+                from another start than the column's.
         """
         if self.key not in inputs.items.columns:
             fix = did_you_mean(self.key, inputs.items.columns)
             raise ConfigError("tokenizer.key", expected="a column of the items", got=self.key, fix=fix)
         codes_of = self._codes_by_key()
         keys = inputs.items[self.key].cast(pl.String).to_list()
+        unused, shift = sorted(set(codes_of).difference(keys)), fitting_shift(keys, codes_of)
+        remedy = f"tokenizer.key_offset={(self.key_offset or 0) + (shift or 0)}"
         without = [item for item, key in zip(inputs.items[ITEM_ID], keys, strict=True) if key not in codes_of]
         if without:
+            first = f"its first key is {next(iter(codes_of), 'missing')}"
             raise DataError(
                 self.path,
                 expected=f"codes for each of {len(keys):,} items",
                 got=f"none for {len(without):,}, {without[0]} among them",
-                fix=f"its first key is {next(iter(codes_of), 'missing')}: check tokenizer.key and tokenizer.key_offset",
+                fix=f"{first}: check tokenizer.key and tokenizer.key_offset" if shift is None else f"{first}: give {remedy}",
             )
+        if self.key_offset is None and unused and shift in (1, -1):
+            raise DataError(
+                self.path,
+                expected=f"keys that begin where the column {self.key} does ({min(map(int, keys))})",
+                got=f"keys from {min(map(int, codes_of))} on, {len(unused)} of which no item has ({unused[0]})",
+                fix=f"give {remedy} if the two count from different starts, or tokenizer.key_offset=0 if they do not",
+            )
+        shown = ", ".join(unused[:3]) + (" ..." if len(unused) > 3 else "")
+        self.notes = [f"{len(unused):,} of {len(codes_of):,} keys of {self.path} belong to no item: {shown}"] if unused else []
         self.issue(inputs, np.array([codes_of[key] for key in keys]))
 
     def _codes_by_key(self) -> dict[str, list[int]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,3 +55,31 @@ def test_is_a_sort(data: st.DataObject, num_items: int, k: int, excluding: bool)
         assert decoded.scores[row, :n].tolist() == scores[row, expected].tolist()
         assert decoded.tie_start[row, :n].tolist() == list(range(1, n + 1))
         assert set(decoded.tie_size[row, :n].tolist()) <= {1}
+
+
+@pytest.mark.parametrize(
+    ("scores", "k", "starts", "sizes"),
+    [
+        ([5.0, 4, 3, 2, 1], 3, [1, 2, 3], [1, 1, 1]),
+        ([1.0] * 20, 5, [1] * 20, [20] * 20),
+        ([9.0, 7, 7, 5], 2, [1, 2, 2], [1, 2, 2]),
+        ([9.0, 7, 7, 5], 3, [1, 2, 2], [1, 2, 2]),
+        ([3.0, 3, 2, 2, 2, 1], 3, [1, 1, 3, 3, 3], [2, 2, 3, 3, 3]),
+        ([float("-inf")] * 3 + [1.0], 3, [1], [1]),
+        ([2.0, 2, float("-inf")], 1, [1, 1], [2, 2]),
+    ],
+)
+def test_equal_scores_are_a_group_listed_whole(scores: list[float], k: int, starts: list[int], sizes: list[int]) -> None:
+    both = torch.tensor([scores, [float(-n) for n in range(len(scores))]])  # beside a user without ties
+    decoded = FullRanking().decode(FixedScores(both), None, DecodingRequest(batch_of([[], []]), k))
+    live = decoded.items[0] != PAD
+    assert decoded.tie_start[0][live].tolist() == starts
+    assert decoded.tie_size[0][live].tolist() == sizes
+    assert decoded.items[0][live].unique().numel() == len(starts)
+    assert decoded.items[1][decoded.items[1] != PAD].tolist() == list(range(min(k, len(scores))))
+    assert set(decoded.tie_size[1][decoded.items[1] != PAD].tolist()) == {1}
+
+
+def test_a_scorer_that_knows_nothing_lists_no_whole_catalogue() -> None:
+    decoded = FullRanking().decode(FixedScores(torch.zeros(1, 5000)), None, DecodingRequest(batch_of([[]]), 10))
+    assert decoded.items.shape[1] == 1010

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 import genrec
 from error_cases import Case, Scene
@@ -13,9 +16,12 @@ from genrec.artifacts import Store
 from genrec.cli import _dispatch
 from genrec.config import compose
 from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.metrics.ties import with_ties
 from genrec.overrides import setting
+from genrec.protocols import TokenizerInputs
 from genrec.stages.outside_content import refuse_changes
 from genrec.stages.pipeline import Force
+from genrec.tokenizers.published import Published
 
 ROOMS = ["overrides.py", "option_files.py", "stages/outside_content.py"]
 
@@ -30,7 +36,22 @@ def changed_meanwhile(scene: Scene) -> Any:
     refuse_changes("prepare", {"data.file": scene.path / "x.txt"}, {"data.file": "0" * 64}, Store(scene.path / "store"))
 
 
+def counted_from_nought(scene: Scene) -> Any:
+    file = scene.path / "index.json"
+    file.write_text('{"0": [1], "1": [2], "2": [3]}', encoding="utf-8")
+    items = pl.DataFrame({"item_id": ["1", "2"]})
+    return Published(path=file).fit(TokenizerInputs({}, items))
+
+
+def ranks(*numbers: int, **more: list[int]) -> Callable[[Scene], Any]:
+    ids = [f"i{number}" for number in numbers]
+    return lambda scene: with_ties(pl.DataFrame({"user_id": "a", "item_id": ids, "rank": list(numbers), **more}))
+
+
 CASES = [
+    Case("keys that count from nought", DataError, "1 of which no item has (0)", counted_from_nought),
+    Case("ranks from nought", DataError, "rank 0", ranks(0, 1)),
+    Case("overlapping groups", DataError, "'tie_size': 2", ranks(1, 2, tie_start=[1, 1], tie_size=[1, 2])),
     Case("a file that changed meanwhile", DataError, sha256(b"new").hexdigest()[:12], changed_meanwhile),
     Case("a stage that nobody needs", ConfigError, "tokenise", lambda scene: Force(frozenset({"tokenise"})).check([])),
     Case("no data", ConfigError, "nothing", lambda scene: _dispatch("prepare", [])),
