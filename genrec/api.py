@@ -102,12 +102,14 @@ def _say(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else print
 
 
-def load(path: str | Path, *, plugins: Sequence[str] = ()) -> Any:
+def load(path: str | Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Any:
     """Opens what a run left behind.
 
     Args:
         path: a run's folder (gives a ``Run``), one artifact's folder (an ``Artifact``), or a bundle (a ``Recommender``).
         plugins: your own packages whose classes a bundle may name; trust them as you trust code.
+        external: what a bundle may read from elsewhere when new items come, by the place that needs it, such as the base model
+            of its text encoder: ``{"encoder.model": "/models/minilm"}``.
 
     Raises:
         ArtifactError: when it is neither, or damaged.
@@ -119,7 +121,7 @@ def load(path: str | Path, *, plugins: Sequence[str] = ()) -> Any:
             return artifact.check(hashes=True)
         from genrec.serving.recommender import open_bundle
 
-        return open_bundle(path, plugins=plugins)
+        return open_bundle(path, plugins=plugins, external=external)
     if (path / RECORD).exists():
         return Run(path)
     raise ArtifactError(path, expected="a run, an artifact or a bundle", got="neither", fix="`genrec ls` lists the runs")

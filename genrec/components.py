@@ -1,33 +1,32 @@
 """Components named in the configuration: found through an allow-list, held against their signatures, built.
 
 A component is a node with ``_target_: genrec.<room>.<module>.<Class>`` and flat arguments, some of which may be components
-themselves. Constructor annotations are the schema; there is no second one. A parameter annotated with ``Path`` is an external
-file or folder. Parameters named in ``genrec.types.RUNTIME`` are supplied by genrec.
+themselves. Which classes may stand where is ``genrec.registry``'s to say; nothing else is imported. Constructor annotations are
+the schema; there is no second one. A parameter annotated with ``Path`` is an external file or folder. Parameters named in
+``genrec.types.RUNTIME`` are supplied by genrec. Text may stand for variables of the environment (``genrec.references``).
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import sys
-import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.paths import expanded
 from genrec.ranges import range_errors
+from genrec.references import has_reference, resolved
+from genrec.registry import TARGET, Slot, any_slot, protocol_slot, slot_of
+from genrec.signatures import Parameter, classes_in, in_words, members_of, parameters
 from genrec.types import RUNTIME
 
-TARGET = "_target_"
 MISSING = "???"  # OmegaConf's word for "must be given"
-_NOTHING = inspect.Parameter.empty
-_allowed = {"genrec"}  # top-level packages whose classes a configuration, or a stranger's bundle, may name
+_allowed = {"genrec"}  # genrec, and the packages of the plug-ins that the user asked for
 
 
 class UnknownKeyError(ConfigError):
@@ -65,19 +64,33 @@ def is_component(value: object) -> bool:
     return isinstance(value, Mapping) and TARGET in value
 
 
-def component_class(node: Mapping[str, Any], where: str = "component") -> type:
-    """The class that ``_target_`` names.
+def component_class(
+    node: Mapping[str, Any], where: str = "component", slot: Slot | None = None, packages: Collection[str] | None = None
+) -> type:
+    """The class that ``_target_`` names, imported only when it may stand there.
+
+    Args:
+        node: of the component.
+        where: its place in the configuration.
+        slot: what may stand there; None: a group's, when ``where`` is one, else any shipped class.
+        packages: plug-ins that it may be a class of; None: all that were allowed so far.
 
     Raises:
-        ConfigError: when it is outside the allow-list, or there is no such class.
+        ConfigError: when the class may not stand there, or there is no such class.
     """
     target, key = node.get(TARGET), f"{where}.{TARGET}"
-    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
+    slot = slot or slot_of(where) or any_slot()
+    if not isinstance(target, str) or target.count(".") < 1 or not all(part.isidentifier() for part in target.split(".")):
         raise ConfigError(key, expected="package.module.Class", got=target, fix="name a class of genrec or of a plug-in")
     root, (module, _, name) = target.partition(".")[0], target.rpartition(".")
-    allowed = ", ".join(f"{package}." for package in sorted(_allowed))
-    if root not in _allowed:
-        raise ConfigError(key, expected=f"a class under {allowed}", got=target, fix=f"allow it with plugins=[{root}]")
+    roots = _allowed if packages is None else {package.partition(".")[0] for package in packages}
+    if target not in slot.targets:
+        if root not in {"genrec", *roots}:
+            allowed = ", ".join(f"{package}." for package in sorted({"genrec", *roots}))
+            raise ConfigError(key, expected=f"a class under {allowed}", got=target, fix=f"allow it with plugins=[{root}]")
+        if root == "genrec" or any(part.startswith("_") for part in target.split(".")):
+            fix = did_you_mean(target, slot.targets)
+            raise ConfigError(key, expected=f"a class for {slot.name}", got=target, fix=fix)
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
@@ -86,9 +99,36 @@ def component_class(node: Mapping[str, Any], where: str = "component") -> type:
                 key, expected=f"the package {error.name}, which {target} imports", got="no such package", fix="install it"
             ) from error
         raise ConfigError(key, expected="an importable class", got=target, fix=f"no module {error.name}") from None
-    if not isinstance(found, type) or found.__module__.partition(".")[0] not in _allowed:
+    if not isinstance(found, type) or (target not in slot.targets and not _belongs(found, root, slot)):
         raise ConfigError(key, expected=f"a class in {module}", got=target, fix=_other_classes(module, name))
+    missing = [method for method in slot.methods if not callable(getattr(found, method, None))]
+    if missing and target not in slot.targets:
+        expected = f"a class for {slot.name}, with the methods {', '.join(slot.methods)}"
+        raise ConfigError(key, expected=expected, got=f"{target} without {', '.join(missing)}", fix="add them, or name another")
     return found
+
+
+def slot_below(component: type, slot: Slot | None, parameter: str) -> Slot | None:
+    """What may stand at a parameter of a component: what is shipped there; below a plug-in, what its annotation says.
+
+    None: any class that may stand anywhere.
+    """
+    if below := slot.of(parameter) if slot else None:
+        return below
+    if component.__module__.partition(".")[0] == "genrec":
+        return Slot(f"a part of {component.__name__}", frozenset())
+    accepted = parameters(component)
+    kinds = list(classes_in(accepted[parameter].annotation)) if parameter in accepted else []
+    for kind in kinds:
+        if place := protocol_slot(kind.__name__):
+            return place
+    names = frozenset(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+    return Slot(" or ".join(kind.__name__ for kind in kinds), names) if names else None
+
+
+def _belongs(found: type, root: str, slot: Slot) -> bool:
+    """Whether a class is its plug-in's, or one of genrec's that may stand there and that the plug-in passes on."""
+    return found.__module__.partition(".")[0] == root or f"{found.__module__}.{found.__qualname__}" in slot.targets
 
 
 def _other_classes(module: str, name: str) -> str:
@@ -96,48 +136,14 @@ def _other_classes(module: str, name: str) -> str:
     return did_you_mean(name, known)
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A constructor parameter with its evaluated annotation (``Any`` where it cannot be evaluated)."""
-
-    annotation: Any
-    default: Any
-
-    @property
-    def required(self) -> bool:
-        return self.default is _NOTHING
-
-
-@cache
-def parameters(component: type) -> Mapping[str, Parameter]:
-    """What a component's constructor takes, by name."""
-    init = inspect.unwrap(component.__init__)  # type: ignore[misc]
-    scope = vars(sys.modules[component.__module__]) | getattr(init, "__globals__", {})
-    found = {}
-    for name, parameter in inspect.signature(component).parameters.items():
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            found[name] = Parameter(_evaluated(parameter.annotation, scope), parameter.default)
-    return types.MappingProxyType(found)
-
-
-def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:
-    if annotation is _NOTHING:
-        return Any
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        return eval(annotation, scope)  # our own source code, what typing.get_type_hints does, but name by name
-    except Exception:  # a name that exists for type checkers only
-        return Any
-
-
 # --- checking ----------------------------------------------------------------------------------------------------------
 
 
-def component_errors(node: Mapping[str, Any], where: str) -> list[GenRecError]:
+def component_errors(node: Mapping[str, Any], where: str, slot: Slot | None = None) -> list[GenRecError]:
     """Everything wrong with a component's target, keys and values; it is constructed too, where nothing is missing for that."""
+    slot = slot or slot_of(where)
     try:
-        component = component_class(node, where)
+        component = component_class(node, where, slot)
     except ConfigError as error:
         return [error]
     accepted = parameters(component)
@@ -150,7 +156,7 @@ def component_errors(node: Mapping[str, Any], where: str) -> list[GenRecError]:
         elif value == MISSING:
             errors.append(_missing(where, key, accepted[key]))
         else:
-            errors.extend(value_errors(value, accepted[key].annotation, f"{where}.{key}"))
+            errors.extend(value_errors(value, accepted[key].annotation, f"{where}.{key}", slot_below(component, slot, key)))
     for key, parameter in accepted.items():
         if parameter.required and key not in node and key not in RUNTIME:
             errors.append(_missing(where, key, parameter))
@@ -161,7 +167,7 @@ def component_errors(node: Mapping[str, Any], where: str) -> list[GenRecError]:
         errors.extend(range_errors(component, settings, where))
     if not errors and not _waits_for_runtime(node):
         try:
-            instantiate(node, where)
+            _instantiated(node, where, slot, {})
         except GenRecError as error:
             errors.append(error)
     return errors
@@ -169,7 +175,7 @@ def component_errors(node: Mapping[str, Any], where: str) -> list[GenRecError]:
 
 def _missing(where: str, key: str, parameter: Parameter) -> ConfigError:
     place = f"{where}.{key}"
-    return ConfigError(place, expected=_words(parameter.annotation), got="nothing", fix=f"give {place}=...")
+    return ConfigError(place, expected=in_words(parameter.annotation), got="nothing", fix=f"give {place}=...")
 
 
 def _waits_for_runtime(node: Mapping[str, Any]) -> bool:
@@ -179,16 +185,23 @@ def _waits_for_runtime(node: Mapping[str, Any]) -> bool:
     return any(_waits_for_runtime(nested) for _, nested in _components_in(node, ""))
 
 
-def value_errors(value: Any, annotation: Any, where: str) -> list[GenRecError]:
-    """What keeps a configured value from being what an annotation says; ``int`` counts as ``float``."""
+def value_errors(value: Any, annotation: Any, where: str, slot: Slot | None = None) -> list[GenRecError]:
+    """What keeps a configured value from being what an annotation says; ``int`` counts as ``float``.
+
+    Args:
+        value: as configured.
+        annotation: of its parameter.
+        where: its place.
+        slot: what may stand there, when it is a component; None: any.
+    """
     if is_component(value):
-        plain = set(_members(annotation)) <= {int, float, bool, str, Path, type(None)}
-        return [_mismatch(value, annotation, where)] if plain else component_errors(value, where)
-    trials = [_member_errors(value, member, annotation, where) for member in _members(annotation)]
+        plain = set(members_of(annotation)) <= {int, float, bool, str, Path, type(None)}
+        return [_mismatch(value, annotation, where)] if plain else component_errors(value, where, slot or any_slot())
+    trials = [_member_errors(value, member, annotation, where, slot) for member in members_of(annotation)]
     return min(trials, key=lambda errors: (len(errors), errors != [] and str(errors[0].where) == where))
 
 
-def _member_errors(value: Any, member: Any, annotation: Any, where: str) -> list[GenRecError]:
+def _member_errors(value: Any, member: Any, annotation: Any, where: str, slot: Slot | None) -> list[GenRecError]:
     origin, arguments = typing.get_origin(member), typing.get_args(member)
     kind = origin or member
     if member is Any:
@@ -197,7 +210,7 @@ def _member_errors(value: Any, member: Any, annotation: Any, where: str) -> list
         fits = any(value == choice and type(value) is type(choice) for choice in arguments)
         if not fits and isinstance(value, str):
             fix = did_you_mean(value, [choice for choice in arguments if isinstance(choice, str)])
-            return [ConfigError(where, expected=_words(annotation), got=value, fix=fix)]
+            return [ConfigError(where, expected=in_words(annotation), got=value, fix=fix)]
     elif member is type(None):
         fits = value is None
     elif member is bool:
@@ -212,7 +225,7 @@ def _member_errors(value: Any, member: Any, annotation: Any, where: str) -> list
         if not isinstance(value, Mapping):
             return [_mismatch(value, annotation, where)]
         inner = arguments[1] if len(arguments) == 2 else Any
-        return [error for key, item in value.items() for error in value_errors(item, inner, f"{where}.{key}")]
+        return [error for key, item in value.items() for error in value_errors(item, inner, f"{where}.{key}", slot)]
     elif isinstance(kind, type) and issubclass(kind, Sequence):
         if not isinstance(value, list | tuple):
             return [_mismatch(value, annotation, where)]
@@ -221,7 +234,7 @@ def _member_errors(value: Any, member: Any, annotation: Any, where: str) -> list
             return [_mismatch(value, annotation, where)]
         inner_kinds = arguments if fixed else (arguments[0] if arguments else Any,) * len(value)
         pairs = enumerate(zip(value, inner_kinds, strict=True))
-        return [error for i, (item, inner) in pairs for error in value_errors(item, inner, f"{where}[{i}]")]
+        return [error for i, (item, inner) in pairs for error in value_errors(item, inner, f"{where}[{i}]", slot)]
     else:
         fits = False  # a class of ours: only a component would do
     return [] if fits else [_mismatch(value, annotation, where)]
@@ -229,36 +242,11 @@ def _member_errors(value: Any, member: Any, annotation: Any, where: str) -> list
 
 def _mismatch(value: Any, annotation: Any, where: str) -> ConfigError:
     fix = f"change {where}"
-    if isinstance(value, int | float) and str in _members(annotation):
+    if has_reference(value):
+        fix = f"write ${{oc.decode:{value}}}, which reads it as what it looks like"
+    if isinstance(value, int | float) and str in members_of(annotation):
         fix = f"""quote it: {where}="'{value}'" """
-    return ConfigError(where, expected=_words(annotation), got=repr(value), fix=fix)
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(member for part in typing.get_args(annotation) for member in _members(part))
-    return (annotation,)
-
-
-def _words(annotation: Any) -> str:
-    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", type(None): "null"}
-    told = []
-    for member in _members(annotation):
-        origin, arguments = typing.get_origin(member), typing.get_args(member)
-        kind = origin or member
-        if member in plain:
-            told.append(plain[member])
-        elif origin is typing.Literal:
-            told.append("one of " + ", ".join(map(str, arguments)))
-        elif isinstance(kind, type) and issubclass(kind, Mapping):
-            told.append("a mapping")
-        elif isinstance(kind, type) and issubclass(kind, Sequence):
-            told.append(f"a list of ({_words(arguments[0])})" if arguments else "a list")
-        elif member is Any:
-            told.append("a value")
-        else:
-            told.append(f"a component ({getattr(member, '__name__', member)}) with {TARGET}")
-    return " or ".join(told)
+    return ConfigError(where, expected=in_words(annotation), got=repr(value), fix=fix)
 
 
 # --- building ------------------------------------------------------------------------------------------------------------
@@ -275,13 +263,19 @@ def instantiate(node: Mapping[str, Any], where: str = "component", /, **runtime:
     Raises:
         ConfigError: for an unknown target or key, and for whatever the constructor does not accept.
     """
-    component = component_class(node, where)
+    return _instantiated(node, where, slot_of(where), runtime)
+
+
+def _instantiated(node: Mapping[str, Any], where: str, slot: Slot | None, runtime: Mapping[str, Any]) -> Any:
+    component = component_class(node, where, slot)
     accepted = parameters(component)
     for key in node:
         if key != TARGET and key not in accepted:
             raise UnknownKeyError(f"{where}.{key}", tuple(accepted))
     given = {
-        key: _built(value, accepted[key].annotation, f"{where}.{key}", runtime) for key, value in node.items() if key != TARGET
+        key: _built(value, accepted[key].annotation, f"{where}.{key}", slot_below(component, slot, key), runtime)
+        for key, value in node.items()
+        if key != TARGET
     }
     supplied = {key: value for key, value in runtime.items() if key in accepted and key not in given}
     try:
@@ -301,26 +295,66 @@ def _spoken_of(message: str, node: Mapping[str, Any]) -> str:
     return ", ".join(named) or f"others ({len(node) - 1} settings)"
 
 
-def _built(value: Any, annotation: Any, where: str, runtime: Mapping[str, Any]) -> Any:
+def _built(value: Any, annotation: Any, where: str, slot: Slot | None, runtime: Mapping[str, Any]) -> Any:
     if is_component(value):
-        return instantiate(value, where, **runtime)
-    members = _members(annotation)
+        return _instantiated(value, where, slot or any_slot(), runtime)
+    members = members_of(annotation)
     if isinstance(value, Mapping):
         inner = next((typing.get_args(member)[1] for member in members if len(typing.get_args(member)) == 2), Any)
-        return {key: _built(item, inner, f"{where}.{key}", runtime) for key, item in value.items()}
+        return {key: _built(item, inner, f"{where}.{key}", slot, runtime) for key, item in value.items()}
     if isinstance(value, list | tuple):
         as_tuple = any(tuple in (member, typing.get_origin(member)) for member in members)
         kinds = [argument for member in members for argument in typing.get_args(member) if argument is not Ellipsis]
         built = [
-            _built(item, kinds[min(i, len(kinds) - 1)] if kinds else Any, f"{where}[{i}]", runtime)
+            _built(item, kinds[min(i, len(kinds) - 1)] if kinds else Any, f"{where}[{i}]", slot, runtime)
             for i, item in enumerate(value)
         ]
         return tuple(built) if as_tuple else built
+    value = looked_up(value, where)
     if isinstance(value, str) and Path in members and (str not in members or expanded(value).exists()):
         return expanded(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in members and int not in members:
         return float(value)
     return value
+
+
+def looked_up(value: Any, where: str, *, secret: bool = True) -> Any:
+    """A value with the environment's variables in place of the references to them.
+
+    Args:
+        value: as configured.
+        where: its place.
+        secret: keep it out of messages from now on.
+
+    Raises:
+        ConfigError: for a variable that is not set.
+    """
+    try:
+        return resolved(value, secret=secret)
+    except KeyError as error:
+        name = error.args[0]
+        fix = f"set it: export {name}=..."
+        raise ConfigError(where, expected=f"the variable {name} of the environment", got=value, fix=fix) from None
+
+
+def looked_up_in(value: Any, where: str) -> Any:
+    """A value, a list or a mapping of them, with the environment's variables in place of the references; none is a secret."""
+    if isinstance(value, Mapping):
+        return {key: looked_up_in(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [looked_up_in(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    return looked_up(value, where, secret=False)
+
+
+def settle(node: Any, where: str) -> None:
+    """Looks up what stands for paths and choices in a component and its parts, in place: no secrets, and they count."""
+    accepted = parameters(component_class(node, where)) if is_component(node) else {}
+    for key, parameter in accepted.items():
+        members = members_of(parameter.annotation)
+        if has_reference(node.get(key)) and (Path in members or any(typing.get_origin(m) is typing.Literal for m in members)):
+            node[key] = looked_up(node[key], f"{where}.{key}", secret=False)
+    for place, nested in _components_in(node, where):
+        settle(nested, place)
 
 
 # --- what an artifact depends on ---------------------------------------------------------------------------------------------
@@ -348,6 +382,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str | Path)
 
 
+@dataclass(frozen=True)
 @dataclass(frozen=True)
 class PathPlace:
     """Where a configuration names a file or folder outside the store.
@@ -385,7 +420,7 @@ def external_files(node: Mapping[str, Any], where: str = "component") -> dict[st
 
 
 def _paths(holder: Any, key: Any, annotation: Any, where: str) -> Iterator[PathPlace]:
-    members, value = _members(annotation), holder[key]
+    members, value = members_of(annotation), holder[key]
     if isinstance(value, str) and Path in members:
         yield PathPlace(holder, key, where, certain=str not in members)
     elif isinstance(value, list | tuple):

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,9 @@ from genrec.components import (
     external_files,
     instantiate,
     is_component,
+    looked_up_in,
     raise_all,
+    settle,
     value_errors,
 )
 from genrec.devices import check_device_name
@@ -31,6 +33,8 @@ from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.option_files import OptionFiles, anchor_paths, apply_settings, option_files
 from genrec.overrides import parse_overrides, setting, typed
 from genrec.paths import expanded
+from genrec.references import references_kept
+from genrec.registry import conf_folder
 from genrec.runs import inherited, run_name
 
 __all__ = [
@@ -81,13 +85,6 @@ class Config:
         return str(self.tree["name"] or run_name(self.choices.get("experiment") or "default"))
 
 
-def conf_folder() -> Path:
-    """The shipped configuration: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
 def groups(folders: Sequence[Path] | None = None) -> dict[str, dict[str, Path]]:
     """Group -> option -> file, over configuration folders (the shipped one by default); earlier folders win."""
     found: dict[str, dict[str, Path]] = {}
@@ -120,6 +117,7 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         raise_all(errors)
         tree, chosen = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
         apply_settings(tree, chosen, files, _set_keys(given, options))
+        _settle(tree)
         anchor_paths(tree, chosen, files, OVERLAYS, _set_keys(given, options))
         choices = {group: files.called(group, option) for group, option in chosen.items()}
     raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))
@@ -284,7 +282,8 @@ def _composed(
         choices = {str(key): value for key, value in composed.hydra.runtime.choices.items() if not str(key).startswith("hydra")}
         with open_dict(composed):
             del composed["hydra"]
-        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
+        with references_kept():
+            tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{mark.name}, line {mark.line + 1}" if mark else getattr(error, "full_key", None) or "configuration"
@@ -311,6 +310,16 @@ def _hydra_alone() -> Iterator[None]:
             yield
         finally:
             GlobalHydra.instance().hydra, VersionBase.instance().version_base = host, version
+
+
+def _settle(tree: dict[str, Any]) -> None:
+    """Looks up the environment's variables where they are no secrets; elsewhere the references stay (``genrec.references``)."""
+    for key, value in tree.items():
+        if key in TOP_LEVEL:
+            tree[key] = looked_up_in(value, key)
+        elif is_component(value):
+            with suppress(GenRecError):  # a wrong target: told about when the tree is checked
+                settle(value, key)
 
 
 # --- checking ----------------------------------------------------------------------------------------------------------------

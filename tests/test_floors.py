@@ -12,7 +12,7 @@ import genrec
 
 ROOT = Path(genrec.__file__).parent
 FLOORS = {
-    0: {"allocator", "deadlines", "devices", "errors", "machine", "paths", "types"},
+    0: {"allocator", "deadlines", "devices", "errors", "machine", "paths", "plain_json", "references", "types"},
     1: {
         "artifacts",
         "components",
@@ -24,8 +24,10 @@ FLOORS = {
         "option_files",
         "overrides",
         "ranges",
+        "registry",
         "runs",
         "sources",
+        "signatures",
     },
     2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},

@@ -27,14 +27,17 @@ from genrec.errors import ConfigError
 class Data:
     def __init__(self, *, file: Path, copies: int = 1) -> None:
         self.text = file.read_text() * copies if file.exists() else ""
+    def load(self): ...
 
 
 class Encoder:
     def __init__(self, *, dim: int = 4, scale: float = 1.0, device: str = "cpu") -> None:
         self.dim = dim
+    fit = encode = present = save = restore = lambda self, *given: None
 
 
 class Tokenizer:
+    fit = encode = save = restore = lambda self, *given: None
     needs: ClassVar = frozenset({"embeddings"})
 
     def __init__(self, *, num_levels: int, mode: Literal["fast", "exact"] = "fast", seed: int = 0) -> None:
@@ -67,6 +70,7 @@ class Generator:
 
     def __init__(self, *, sids: object, dim: int = 8) -> None: ...
     def step(self, state, codes): ...
+    def target_logits(self, batch): ...
 
 
 class Scorer:
@@ -74,6 +78,7 @@ class Scorer:
 
     def __init__(self, *, num_items: int, dim: int = 8) -> None: ...
     def score(self, batch): ...
+    def target_logits(self, batch): ...
 
 
 class Beam:
@@ -86,11 +91,14 @@ class Beam:
         if self.beams < k:
             raise ConfigError("decoding.beams", expected=f"at least {k}", got=self.beams, fix="raise it")
 
+    def decode(self, generator, trie, request): ...
+
 
 class Ranking:
     kind: ClassVar = "item_scorer"
 
     def check(self, k: int) -> None: ...
+    def decode(self, generator, trie, request): ...
 
 
 class Recommend:

@@ -1,65 +1,89 @@
-"""Opens what ``genrec export`` made: no training code, nothing from outside the folder, no pickle."""
+"""Opens what ``genrec export`` made, also a stranger's: nothing from outside the folder, no code of it, no pickle.
+
+What a bundle may hold is looked at first (``contents``), then what it says it is made of (``nodes``); only then is anything
+built. No training code is imported.
+"""
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from safetensors import safe_open
 
 from genrec.artifacts import Artifact
-from genrec.components import allow_package, component_class, external_files, instantiate, parameters
+from genrec.components import allow_package, instantiate
 from genrec.errors import ArtifactError
+from genrec.plain_json import read_json
 from genrec.protocols import DecodingStrategy
+from genrec.serving.allotment import Allotment
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.compatibility import understood
+from genrec.serving.contents import check_files, check_listed, check_sizes
 from genrec.serving.intake import BundleIntake
 from genrec.serving.item_table import ItemTable
+from genrec.serving.nodes import Nodes, checked_nodes
 from genrec.serving.readable import readable
 from genrec.sids import SIDTable
 from genrec.stages.embed import read_vectors
 from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SAMPLES_FILE, generator_folder
 from genrec.stages.recommend import with_newcomers
-from genrec.stages.train import CONFIG_FILE, SAVED, num_trained, open_generator
+from genrec.stages.train import CONFIG_FILE, WEIGHTS_FILE, num_trained, open_generator, saved_in
 from genrec.trie import PrefixTrie
 
 
-def open_catalogue(path: Path, *, plugins: Sequence[str] = ()) -> Catalogue:
+def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Catalogue:
     """Opens a bundle, on the CPU.
 
     Args:
         path: its folder.
-        plugins: packages beside genrec whose classes its configuration may name.
+        plugins: packages beside genrec whose classes its configuration may name; trust them as you trust code.
+        external: files and folders outside it that it may read when new items come, by the place that needs them:
+            ``{"encoder.model": "/models/minilm"}`` for the base model of a text encoder.
 
     Raises:
-        ArtifactError: for what is no bundle, of another schema or newer; when a file is missing, damaged, unlisted or outside.
-        ConfigError: when it names classes of a package that is not allowed.
+        ArtifactError: for what is no bundle, of another schema or newer; when a file is missing, damaged, unlisted, outside or
+            of a kind that no bundle has; when its configuration leads outside.
+        ConfigError: when it names classes that do not belong where they stand, or are of a package that is not allowed.
     """
     path = path.resolve()  # a run's link may point elsewhere by the time the first new item comes
-    for package in plugins:
-        allow_package(package)
     with readable(path):
+        if path.is_dir():
+            check_files(path)
         artifact = Artifact(path)
         if artifact.kind != "bundle":
             raise ArtifactError(path, expected="a bundle", got=artifact.kind, fix="`genrec export` makes one of a run")
-        _check_closed(path, artifact.manifest["files"])
+        check_listed(path, artifact.manifest["files"])
         artifact.check(hashes=True)
-        return _opened(path, understood(json.loads((path / BUNDLE_FILE).read_text(encoding="utf-8")), path / BUNDLE_FILE))
+        check_sizes(path)
+        bundle = understood(read_json(path / BUNDLE_FILE), path / BUNDLE_FILE)
+        folder = generator_folder(path)
+        generator = read_json(folder / CONFIG_FILE)
+        saved = saved_in(folder) is not None
+        nodes = checked_nodes(path, bundle["config"], generator["generator"], saved=saved, plugins=plugins, external=external)
+        for package in plugins:
+            allow_package(package)
+        items = pl.read_parquet(path / ITEMS_FILE, glob=False)
+        _check_numbers(path, bundle, generator, items.height)
+        return _opened(path, bundle, nodes, items)
 
 
-def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
-    _check_nodes(path, bundle)
-    sids = SIDTable.load(path / "sids") if (path / "sids").is_dir() else None
-    trie = PrefixTrie.build(sids) if sids else None
+def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataFrame) -> Catalogue:
+    folder = generator_folder(path)
     encoder = path / "encoder" if (path / "encoder").is_dir() else None
     vectors = read_vectors(encoder) if encoder else {}
-    fitted = instantiate(bundle["config"]["decoding"], "decoding")
-    if (path / "calibration").is_dir():
-        fitted.restore(path / "calibration")
-    items, trained = pl.read_parquet(path / ITEMS_FILE), num_trained(bundle["facts"]["generator"])
+    with Allotment(_num_weights(folder / WEIGHTS_FILE)):
+        sids = SIDTable.load(path / "sids") if (path / "sids").is_dir() else None
+        trie = PrefixTrie.build(sids) if sids else None
+        fitted = instantiate(nodes["decoding"], "decoding")
+        if (path / "calibration").is_dir():
+            fitted.restore(path / "calibration")
+        generator = open_generator(folder, sids, trie, encoder, node=nodes["generator"])
+    trained = num_trained(bundle["facts"]["generator"])
 
     def strategy_for(num_items: int, vectors: Mapping[str, np.ndarray]) -> DecodingStrategy:
         strategy = fitted.with_items(num_items) if num_items > items.height and hasattr(fitted, "with_items") else fitted
@@ -69,7 +93,7 @@ def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
         return with_newcomers(strategy, vectors, trained, bundle["new_share"], bundle["new_reaches"])
 
     return Catalogue(
-        generator=open_generator(generator_folder(path), sids, trie, encoder),
+        generator=generator,
         strategy=strategy_for(items.height, vectors),
         table=ItemTable(items, sids),
         trie=trie,
@@ -77,27 +101,25 @@ def _opened(path: Path, bundle: Mapping[str, Any]) -> Catalogue:
         num_bundled=items.height,
         num_trained=trained,
         vectors=vectors,
-        intake=BundleIntake(path, bundle, strategy_for) if (path / "tokenizer").is_dir() else None,
-        samples=json.loads((path / SAMPLES_FILE).read_text(encoding="utf-8")) if (path / SAMPLES_FILE).exists() else (),
+        intake=BundleIntake(path, bundle, nodes, strategy_for) if (path / "tokenizer").is_dir() else None,
+        samples=read_json(path / SAMPLES_FILE) if (path / SAMPLES_FILE).exists() else (),
     )
 
 
-def _check_closed(path: Path, files: Mapping[str, Any]) -> None:
-    """Every file of the manifest lies in the bundle."""
-    for name in files:
-        if not (there := (path / name).resolve()).is_relative_to(path):
-            fix = "copy the bundle with what its links point to (cp -rL)"
-            raise ArtifactError(path / name, expected="a file inside the bundle", got=f"a way to {there}", fix=fix)
+def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str, Any], num_items: int) -> None:
+    """What the json files say of the catalogue's size agrees with the catalogue; the rest is held against the weights."""
+    facts, share = bundle["facts"]["generator"], bundle["new_share"]
+    told = {"facts.generator.num_items": facts["num_items"], f"{CONFIG_FILE}: num_items": generator["num_items"]}
+    for key, value in told.items():
+        if type(value) is not int or value != num_items:
+            raise ArtifactError(path, expected=f"{key} of {num_items:,}", got=repr(value), fix="export it again")
+    trained = facts.get("num_trained", num_items)
+    ranges = {"num_trained": (trained, 0, num_items), "new_share": (share, 0, 1)}
+    for key, (value, least, most) in ranges.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ArtifactError(path, expected=f"{key} of {least} to {most:,}", got=repr(value), fix="export it again")
 
 
-def _check_nodes(path: Path, bundle: Mapping[str, Any]) -> None:
-    """Nothing that is built when a bundle opens names a file elsewhere, or would look for one."""
-    folder = generator_folder(path)
-    generator = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["generator"]
-    outside = external_files(bundle["config"]["decoding"], "decoding")
-    if not (folder / SAVED).is_dir():
-        outside |= external_files(generator, "generator")
-        if "saved" in parameters(component_class(generator, "generator")):
-            outside["generator.saved"] = folder / SAVED
-    for key, file in outside.items():
-        raise ArtifactError(path, expected="a bundle that has all it opens", got=f"{key}={file}", fix="export it again")
+def _num_weights(file: Path) -> int:
+    with safe_open(file, "pt") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118

@@ -15,6 +15,7 @@ from genrec.components import instantiate
 from genrec.protocols import CollisionPolicy, DecodingStrategy, ItemEncoder, ItemTokenizer, TokenizerInputs
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
+from genrec.serving.nodes import Nodes
 from genrec.serving.readable import readable
 from genrec.sids import SIDTable, Stream
 from genrec.stages.assign import collision_context, streams_of
@@ -34,6 +35,7 @@ class BundleIntake:
     Args:
         path: of the bundle; the encoder and the tokenizer are opened when the first item comes.
         bundle: the content of its bundle.json.
+        nodes: its components, checked.
         strategy_for: (number of items, vectors) -> how to decode so many items.
     """
 
@@ -41,9 +43,10 @@ class BundleIntake:
         self,
         path: Path,
         bundle: Mapping[str, Any],
+        nodes: Nodes,
         strategy_for: Callable[[int, Mapping[str, np.ndarray]], DecodingStrategy],
     ) -> None:
-        self._path, self._config, self._facts = path, bundle["config"], bundle["facts"]
+        self._path, self._nodes, self._facts = path, nodes, bundle["facts"]
         self._strategy_for = strategy_for
 
     def __call__(
@@ -87,6 +90,7 @@ class BundleIntake:
                 trie,
                 later=items.height,
                 item_vectors=vectors.get(JOINT),
+                node=self._nodes["generator"],
             ),
             strategy=self._strategy_for(sids.num_items, vectors),
             table=ItemTable(pl.concat([catalogue.table.frame, items]), sids),
@@ -167,21 +171,21 @@ class BundleIntake:
     def _encoder(self) -> ItemEncoder | None:
         if not (self._path / "encoder").is_dir():
             return None
-        encoder: ItemEncoder = instantiate(self._config["encoder"], "encoder")
+        encoder: ItemEncoder = instantiate(self._nodes.for_new_items("encoder"), "encoder")
         with readable(self._path / "encoder"):
             encoder.restore(self._path / "encoder" / FITTED)
         return encoder
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:
-        tokenizer: ItemTokenizer = instantiate(self._config["tokenizer"], "tokenizer")
+        tokenizer: ItemTokenizer = instantiate(self._nodes.for_new_items("tokenizer"), "tokenizer")
         with readable(self._path / "tokenizer"):
             tokenizer.restore(self._path / "tokenizer" / FITTED)
         return tokenizer
 
     @cached_property
     def _policy(self) -> CollisionPolicy:
-        policy: CollisionPolicy = instantiate(self._config["collision"], "collision")
+        policy: CollisionPolicy = instantiate(self._nodes.for_new_items("collision"), "collision")
         return policy
 
 

@@ -104,16 +104,23 @@ class Live(Recommender):
             self.catalogue = following
             return changes
 
-    def swap(self, following: Catalogue | Path, *, plugins: Sequence[str] = ()) -> None:
+    def swap(
+        self,
+        following: Catalogue | Path,
+        *,
+        plugins: Sequence[str] = (),
+        external: Mapping[str, str | Path] | None = None,
+    ) -> None:
         """Answers from another bundle from now on, such as one that ``genrec export --new`` made; opened before anything stops.
 
         Raises:
             ArtifactError: when it cannot be opened; the old one stays.
             DataError: when an item of the journal does not fit it; the old one stays.
         """
-        opened = open_catalogue(following, plugins=plugins) if isinstance(following, Path) else following
+        if isinstance(following, Path):
+            following = open_catalogue(following, plugins=plugins, external=external)
         with self._writing:
-            self.catalogue = self._replayed(opened)
+            self.catalogue = self._replayed(following)
 
     def close(self) -> None:
         """Lets another process have the journal."""

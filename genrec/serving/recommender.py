@@ -324,6 +324,6 @@ def _warn(unknown: list[list[str]]) -> None:
         warnings.warn(f"histories: not in the catalogue, left out: {told}", stacklevel=3)
 
 
-def open_bundle(path: Path, *, plugins: Sequence[str] = ()) -> Recommender:
+def open_bundle(path: Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Recommender:
     """Opens a bundle; see ``open_catalogue``."""
-    return Recommender(open_catalogue(path, plugins=plugins))
+    return Recommender(open_catalogue(path, plugins=plugins, external=external))

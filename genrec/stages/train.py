@@ -133,6 +133,7 @@ def with_later_items(
     *,
     later: int,
     item_vectors: Float[np.ndarray, "items dim"] | None = None,
+    node: Mapping[str, Any] | None = None,
 ) -> Any:
     """A trained generator for a table with more items, in eval mode; all weights that are not item by item are shared.
 
@@ -143,8 +144,9 @@ def with_later_items(
         trie: built from ``sids``.
         later: how many they are.
         item_vectors: of all items, for generators that look at them.
+        node: its configuration; None: the folder's.
     """
-    node, saved = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["generator"], _saved(folder)
+    node, saved = node or json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["generator"], saved_in(folder)
     runtime = {"sids": sids, "trie": trie, "num_items": sids.num_items, "item_vectors": item_vectors, "saved": saved}
     grown = instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
     grown.load_state_dict(_with_rows(generator.state_dict(), type(generator), later), assign=True)
@@ -183,7 +185,14 @@ def new_generator(
     return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
 
 
-def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None, encoder: Artifact | Path | None = None) -> Any:
+def open_generator(
+    folder: Path,
+    sids: SIDTable | None,
+    trie: PrefixTrie | None,
+    encoder: Artifact | Path | None = None,
+    *,
+    node: Mapping[str, Any] | None = None,
+) -> Any:
     """A trained generator in eval mode, on the CPU.
 
     Args:
@@ -191,6 +200,7 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None,
         sids: the table it generates; its layout must be the one the generator was trained with.
         trie: built from ``sids``.
         encoder: the ``encoder`` artifact, or its files in a bundle, for generators that look at item vectors.
+        node: its configuration; None: the folder's.
 
     Raises:
         ArtifactError: when the table has another layout, or the weights are not the generator's.
@@ -200,7 +210,7 @@ def open_generator(folder: Path, sids: SIDTable | None, trie: PrefixTrie | None,
         raise ArtifactError(
             folder, expected=f"sids of layout {config['sids_layout']}", got=sids.layout, fix="run `genrec train` on these sids"
         )
-    node, saved = config["generator"], _saved(folder)
+    node, saved = node or config["generator"], saved_in(folder)
     generator = new_generator(node, sids, trie, encoder=encoder, num_items=config["num_items"], saved=saved)
     _load(generator, folder / WEIGHTS_FILE, folder, "those of another version", "train it again, and export it again")
     return generator.eval()
@@ -214,7 +224,8 @@ def _load(generator: Any, file: Path, where: Path | str, got: object, fix: str) 
         raise ArtifactError(where, expected=expected, got=got, fix=fix) from error
 
 
-def _saved(folder: Path) -> Path | None:
+def saved_in(folder: Path) -> Path | None:
+    """What the generator in a folder wrote itself."""
     return folder / SAVED if (folder / SAVED).is_dir() else None
 
 

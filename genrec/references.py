@@ -1,0 +1,87 @@
+"""Variables of the environment stay references, ``${oc.env:NAME}``, wherever a setting is written down; what is built has them.
+
+So a password reaches what needs it and nothing else: no manifest, no log, no tracker, no model card, and no message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+REFERENCE = re.compile(r"\$\{oc\.env:(?P<name>[^${},]+)(?:,(?P<default>[^${},]*))?\}")
+_SHORTEST = 4  # letters of a value that is looked for in messages: shorter ones stand there by chance
+_UNSET = object()
+_read: dict[str, str] = {}  # spelling of a value -> the reference to it, of all that this process has looked up
+
+
+def has_reference(value: object) -> bool:
+    """Whether a value of the configuration stands for variables of the environment."""
+    return isinstance(value, str) and REFERENCE.search(value) is not None
+
+
+def resolved(value: Any, *, secret: bool = True) -> Any:
+    """A text with the variables' values in place of the references to them; anything else as it is.
+
+    Args:
+        value: as configured.
+        secret: ``masked`` hides the values from now on.
+
+    Raises:
+        KeyError: for a variable that is not set, without a default.
+    """
+    return REFERENCE.sub(lambda match: _value_of(match, secret), value) if has_reference(value) else value
+
+
+def masked(text: str) -> str:
+    """A text with references in place of the secret values that were looked up."""
+    for value in sorted(_read, key=len, reverse=True):
+        if value in text:
+            text = text.replace(value, _read[value])
+    return text
+
+
+@contextmanager
+def references_kept() -> Iterator[None]:
+    """OmegaConf resolves every interpolation but ``oc.env``; ``oc.decode`` of one reads its value.
+
+    The resolvers are OmegaConf's own again afterwards. They belong to the whole process: one thread at a time.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.basecontainer import BaseContainer
+    from omegaconf.resolvers import oc
+
+    before = dict(BaseContainer._resolvers)
+
+    def env(key: str, default: Any = _UNSET) -> Any:
+        if default is _UNSET:
+            oc.env(key)  # that it is there
+            return f"${{oc.env:{key}}}"
+        if default is None or not re.fullmatch(r"[^${},]*", str(default)):
+            return f"${{oc.env:{key}}}" if key in os.environ else default
+        return f"${{oc.env:{key},{default}}}"
+
+    def decode(expression: Any, _parent_: Any, _node_: Any) -> Any:
+        return oc.decode(resolved(expression, secret=False), _parent_, _node_)
+
+    OmegaConf.register_new_resolver("oc.env", env, replace=True)
+    OmegaConf.register_new_resolver("oc.decode", decode, replace=True)
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers.update({name: before[name] for name in ("oc.env", "oc.decode")})
+
+
+def _value_of(match: re.Match[str], secret: bool) -> str:
+    name = match["name"].strip()
+    value = os.environ.get(name, match["default"])
+    if value is None:
+        raise KeyError(name)
+    if secret and name in os.environ and len(value) >= _SHORTEST:
+        for spelling in (value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value), quote(value, safe="")):
+            _read[spelling] = match[0]
+    return value
