@@ -383,7 +383,6 @@ def _is_plain(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-@dataclass(frozen=True)
 class PathPlace:
     """Where a configuration names a file or folder outside the store.
 

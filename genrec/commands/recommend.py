@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anew", action="store_true", help="throw away lists that OUT has by other settings or histories")
     parser.add_argument("--threads", type=int, help="of the model (default: a core each)")
     parser.add_argument("--plugins", nargs="+", default=(), metavar="PACKAGE", help="whose classes the bundle may name")
+    add_external(parser)
 
 
 def epilog() -> str:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, help="of the model (default: a core each)")
     parser.add_argument("--plugins", nargs="+", default=(), metavar="PACKAGE", help="whose classes the bundle may name")
+    add_external(parser)
     parser.add_argument("--log-histories", action="store_true", help="write the bodies of requests to the log")
 
 

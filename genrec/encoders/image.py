@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -17,9 +17,10 @@ from rich.progress import track
 from safetensors.numpy import load_file, save_file
 
 from genrec.dataset import Sequences
-from genrec.encoders.pretrained import model_identity
+from genrec.encoders.pretrained import is_model_of, model_identity
 from genrec.encoders.vector_cache import VectorCache
 from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.nn.pretrained import check_folder
 from genrec.paths import expanded
 from genrec.types import ITEM_ID
 
@@ -40,8 +41,10 @@ class ImageEncoder:
         missing: what to do about images that are not there or cannot be read: ``error``, or ``mean``: as if there were none.
         revision: branch, tag or commit of a hub model; give a commit where the result must not change under you.
         batch_size: images per forward pass.
-        cache: folder for computed vectors, shared by all runs.
+        cache: folder for computed vectors, shared by all runs; None: keep them in memory.
     """
+
+    reads_later: ClassVar[tuple[str, ...]] = ("model", "folder")
 
     def __init__(
         self,
@@ -52,10 +55,11 @@ class ImageEncoder:
         missing: Literal["error", "mean"] = "error",
         revision: str | None = None,
         batch_size: int = 32,
-        cache: str = "~/.cache/genrec/vectors",
+        cache: str | None = "~/.cache/genrec/vectors",
     ) -> None:
         self.model, self.folder, self.column, self.missing = str(model), expanded(folder), column, missing
-        self.revision, self.batch_size, self.cache = revision, batch_size, expanded(cache)
+        self.revision, self.batch_size = revision, batch_size
+        self.cache = None if cache is None else expanded(cache)
         self.notes: list[str] = []
         self._loaded: tuple[Any, Any] | None = None
 
@@ -88,8 +92,8 @@ class ImageEncoder:
         save_file({"mean": self._mean}, folder / MEAN_FILE)
 
     def restore(self, folder: Path) -> None:
-        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        if model_identity(self.model, self.revision) != state["identity"]:
+        state = json.loads((folder / STATE_FILE).read_text())
+        if not is_model_of(state, self.model, self.revision):
             raise DataError(
                 "encoder.model",
                 expected=f"the model the vectors were made with ({state['model']})",
@@ -105,7 +109,7 @@ class ImageEncoder:
         images = self._images(items)
         names = [None if image is None else sha256(image.read_bytes()).hexdigest() for image in images]
         place = dict(zip(names, images, strict=True))
-        cache = VectorCache(self.cache / model_identity(self.model, self.revision))
+        cache = VectorCache(self.cache and self.cache / model_identity(self.model, self.revision))
         todo = sorted(name for name in place if name is not None and name not in cache)
         console = Console(stderr=True)
         for start in range(0, len(todo), _SHARD):
@@ -151,11 +155,15 @@ class ImageEncoder:
             from transformers import AutoImageProcessor, AutoModel
 
             folder = expanded(self.model)
-            source = str(folder) if folder.is_dir() else self.model
+            is_local = folder.is_dir()
+            source = str(folder) if is_local else self.model
+            how: dict[str, Any] = {"revision": self.revision, "trust_remote_code": False, "local_files_only": is_local}
+            if is_local:
+                check_folder(folder, "encoder.model")
             try:
                 # One backend everywhere: the other one resizes a little differently, and only where torchvision is.
-                processor = AutoImageProcessor.from_pretrained(source, revision=self.revision, backend="pil")
-                model = AutoModel.from_pretrained(source, revision=self.revision)
+                processor = AutoImageProcessor.from_pretrained(source, backend="pil", **how)
+                model = AutoModel.from_pretrained(source, use_safetensors=True, **how)
                 model.get_image_features  # noqa: B018  (a model of text alone has none)
             except Exception as error:  # the hub, the file system and the formats each have their own errors
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]

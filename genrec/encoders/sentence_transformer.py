@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.progress import track
 
 from genrec.dataset import Sequences
-from genrec.encoders.pretrained import model_identity
+from genrec.encoders.pretrained import is_model_of, model_identity
 from genrec.encoders.text import AUTO, Columns, column_note, item_texts, usable_columns
 from genrec.encoders.vector_cache import VectorCache
 from genrec.errors import ConfigError, DataError
+from genrec.nn.pretrained import check_folder
 from genrec.paths import expanded
 
 STATE_FILE = "sentence_transformer.json"
@@ -33,8 +34,10 @@ class SentenceTransformerEncoder:
         columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``. ``auto``:
             those whose name says that they hold a title, a brand, categories or a description.
         batch_size: texts per forward pass.
-        cache: folder for computed vectors, shared by all runs.
+        cache: folder for computed vectors, shared by all runs; None: keep them in memory.
     """
+
+    reads_later: ClassVar[tuple[str, ...]] = ("model",)
 
     def __init__(
         self,
@@ -43,11 +46,11 @@ class SentenceTransformerEncoder:
         revision: str | None = None,
         columns: Columns = AUTO,
         batch_size: int = 64,
-        cache: str = "~/.cache/genrec/vectors",
+        cache: str | None = "~/.cache/genrec/vectors",
     ) -> None:
         self.model, self.revision, self.batch_size = str(model), revision, batch_size
         self.columns: Columns = columns
-        self.cache = expanded(cache)
+        self.cache = None if cache is None else expanded(cache)
         self.notes: list[str] = []
         self._loaded: Any = None
 
@@ -58,7 +61,7 @@ class SentenceTransformerEncoder:
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
         texts = item_texts(items, self.columns)
-        cache = VectorCache(self.cache / model_identity(self.model, self.revision))
+        cache = VectorCache(self.cache and self.cache / model_identity(self.model, self.revision))
         missing = sorted({text for text in texts if text not in cache}, key=lambda text: (len(text), text))
         console = Console(stderr=True)
         shards = [missing[start : start + _SHARD] for start in range(0, len(missing), _SHARD)]
@@ -88,7 +91,7 @@ class SentenceTransformerEncoder:
     def restore(self, folder: Path) -> None:
         state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         self.columns = state["columns"]
-        if model_identity(self.model, self.revision) != state["identity"]:
+        if not is_model_of(state, self.model, self.revision):
             raise DataError(
                 "encoder.model",
                 expected=f"the model the vectors were made with ({state['model']})",
@@ -102,8 +105,17 @@ class SentenceTransformerEncoder:
             from sentence_transformers import SentenceTransformer
 
             folder = expanded(self.model)
+            is_local = folder.is_dir()
+            if is_local:
+                check_folder(folder, "encoder.model")
             try:
-                self._loaded = SentenceTransformer(str(folder) if folder.is_dir() else self.model, revision=self.revision)
+                self._loaded = SentenceTransformer(
+                    str(folder) if is_local else self.model,
+                    revision=self.revision,
+                    trust_remote_code=False,
+                    local_files_only=is_local,
+                    model_kwargs={"use_safetensors": True},
+                )
             except Exception as error:  # the hub, the file system and the formats each have their own errors
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ConfigError(

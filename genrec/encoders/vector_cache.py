@@ -16,14 +16,14 @@ class VectorCache:
     """A folder of parquet files with columns ``text_hash`` and ``vector``; each ``add`` writes a new one, whole or not at all.
 
     Args:
-        folder: of ONE model: vectors of different models must not meet.
+        folder: of ONE model: vectors of different models must not meet. None: keep them in memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._row_of: dict[str, int] = {}
         self._vectors: list[np.ndarray] = []
-        for path in sorted(folder.glob("*.parquet")):
+        for path in sorted(folder.glob("*.parquet")) if folder else ():
             shard = pl.read_parquet(path)
             self._remember(shard["text_hash"].to_list(), shard["vector"].to_numpy())
 
@@ -33,11 +33,12 @@ class VectorCache:
     def add(self, texts: Sequence[str], vectors: Float[np.ndarray, "texts dim"]) -> None:
         hashes = [_hash(text) for text in texts]
         frame = pl.DataFrame({"text_hash": hashes, "vector": pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))})
-        self._folder.mkdir(parents=True, exist_ok=True)
-        name = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
-        temporary = self._folder / f"{name}.{os.getpid()}.tmp"
-        frame.write_parquet(temporary)
-        temporary.replace(self._folder / f"{name}.parquet")
+        if self._folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            name = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+            temporary = self._folder / f"{name}.{os.getpid()}.tmp"
+            frame.write_parquet(temporary)
+            temporary.replace(self._folder / f"{name}.parquet")
         self._remember(hashes, vectors)
 
     def vectors(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:

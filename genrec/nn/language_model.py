@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from genrec.errors import ConfigError
+from genrec.nn.pretrained import check_folder, check_saved
 from genrec.paths import expanded
 
 Cache = tuple[tuple[Tensor, Tensor], ...]  # per layer, keys and values [batch, heads, tokens, d]
@@ -132,14 +133,20 @@ def _opened(folder: Path, source: str, revision: str | None, saved: str) -> tupl
     """The model and its tokenizer."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # slow to import: paid by those who want it
 
-    how: dict[str, Any] = {"attn_implementation": "sdpa", "dtype": torch.float32}
+    how: dict[str, Any] = {"attn_implementation": "sdpa", "dtype": torch.float32, "trust_remote_code": False}
+    is_saved, is_local = (folder / saved).exists(), folder.is_dir()
+    if is_saved:
+        check_saved(folder, "generator.model")
+    elif is_local:
+        check_folder(folder, "generator.model")
+    source = str(folder) if is_local else source
+    where: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False, "local_files_only": is_local}
     try:
-        if (folder / saved).exists():
-            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), **how)
+        if is_saved:
+            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **where), **how)
         else:
-            source = str(folder) if folder.is_dir() else source
-            model = AutoModelForCausalLM.from_pretrained(source, revision=revision or "main", use_safetensors=True, **how)
-        return model, AutoTokenizer.from_pretrained(source, revision=revision or "main")
+            model = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **{**how, **where})
+        return model, AutoTokenizer.from_pretrained(source, **where)
     except Exception as error:  # the hub, the file system and the formats each have their own errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(

@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _SPARE = 1 << 26  # numbers beside the weights: masks, tables of codes, tries
+_ANY_SIZE = {"repeat", "repeat_interleave", "constant_pad_nd", "new_empty", "new_zeros", "new_ones", "new_full", "one_hot"}
 
 
 class Allotment(TorchDispatchMode):
@@ -29,13 +30,13 @@ class Allotment(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        wanted = max((_numbers(argument) for argument in args), default=0)
-        if wanted > self._left:
+        from_tensors = any(isinstance(argument, torch.Tensor) for argument in args)
+        if from_tensors and func.overloadpacket.__name__ not in _ANY_SIZE:
+            return func(*args, **(kwargs or {}))  # views, sums, copies: as large as what they are made of
+        if (wanted := max((_numbers(argument) for argument in args), default=0)) > self._left:
             raise ValueError(f"{wanted:,} numbers by {func}, of {self._all:,} that weights of this size call for")
         made = func(*args, **(kwargs or {}))
-        if any(isinstance(argument, torch.Tensor) for argument in args) or not isinstance(made, torch.Tensor):
-            return made  # views, sums, copies in place: as large as what they are made of
-        self._left -= made.numel()
+        self._left -= made.numel() if isinstance(made, torch.Tensor) else 0
         if self._left < 0:
             raise ValueError(f"more than the {self._all:,} numbers that weights of this size call for")
         return made
