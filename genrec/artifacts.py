@@ -24,7 +24,8 @@ from genrec import __version__
 from genrec.environment import environment
 from genrec.errors import ArtifactError
 from genrec.fingerprints import ContentHashes, digest, sha256_file
-from genrec.locks import Lock, held
+from genrec.locks import held
+from genrec.plain_json import read_json
 
 SCHEMA = 2  # of manifest.json
 UNSEALED = 1  # the schema before manifests had a seal: still opened, with nothing to hold the manifest itself against
@@ -45,15 +46,18 @@ class Artifact:
     def manifest(self) -> dict[str, Any]:
         """Kind, schema, genrec version, config, inputs, files, created, environment, facts."""
         try:
-            manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            if not (there := (self.path / MANIFEST).resolve()).is_relative_to(self.path.resolve()):
+                fix = "copy the folder with what its links point to (cp -rL)"
+                raise ArtifactError(self.path / MANIFEST, expected="a file in the folder", got=f"a way to {there}", fix=fix)
+            manifest = read_json(self.path / MANIFEST)
         except FileNotFoundError:
             raise ArtifactError(
                 self.path, expected="an artifact (a folder with manifest.json)", got="none", fix="run the stage that makes it"
             ) from None
         except ValueError:
             raise self._damaged(MANIFEST, "json", "something else") from None
-        if not isinstance(manifest, dict):
-            raise self._damaged(MANIFEST, "a json object", repr(manifest)[:80])
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("kind", ""), str):
+            raise self._damaged(MANIFEST, "a json object with a kind", repr(manifest)[:80])
         seal, schema = manifest.pop(SEAL, None), manifest.get("schema")
         if schema not in (UNSEALED, SCHEMA):
             raise ArtifactError(

@@ -14,6 +14,7 @@ from genrec.errors import ConfigError, did_you_mean
 from genrec.fingerprints import digest
 from genrec.paths import expanded
 from genrec.runs import RECORD
+from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
     from genrec.serving.shards import BatchSettings
@@ -59,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    catalogue = open_catalogue(path, plugins=options.plugins)
+    catalogue = open_catalogue(path, plugins=options.plugins, external=external_of(options.external))
     files = Artifact(path).manifest["files"]
     done = recommend_shards(
         catalogue,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrec.errors import ConfigError, did_you_mean
 from genrec.paths import expanded
+from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
     from genrec.serving.limits import Limits
@@ -61,16 +62,23 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.memory import resident
     from genrec.serving.service import Service
 
-    limits, token = limits_of(options.limits), token_of(options.token_file)
+    limits, token, external = limits_of(options.limits), token_of(options.token_file), external_of(options.external)
+    for place, path in external.items():
+        print(f"new items are made with {place}={path}", flush=True)
     if options.threads:
         import torch
 
         torch.set_num_threads(options.threads)
-    catalogue = open_catalogue(expanded(options.bundle), plugins=options.plugins)
+    catalogue = open_catalogue(expanded(options.bundle), plugins=options.plugins, external=external)
     service = Service(Live(catalogue, Journal(options.state_dir)), limits)
     log_to_stderr()
     app = create_app(
-        service, expanded(options.bundle), token=token, plugins=options.plugins, log_histories=options.log_histories
+        service,
+        expanded(options.bundle),
+        token=token,
+        plugins=options.plugins,
+        external=external,
+        log_histories=options.log_histories,
     )
     print(f"{service.live} at http://{options.host}:{options.port}; process {resident() / 1e6:,.0f} MB", flush=True)
     server = server_of(app, limits, host=options.host, port=options.port)

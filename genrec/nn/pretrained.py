@@ -11,14 +11,28 @@ from genrec.errors import ConfigError
 from genrec.plain_json import read_json
 
 # Of sentence-transformers: those that take no class from their settings.
-MODULES = "Transformer Pooling Normalize Dense LayerNorm StaticEmbedding WeightedLayerPooling Dropout".split()
+MODULES = ("Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "StaticEmbedding", "WeightedLayerPooling", "Dropout")
 _MODULE = re.compile(rf"sentence_transformers(\.\w+)*\.({'|'.join(MODULES)})")
 # Causal language models of transformers whose configuration alone says what they are.
-LANGUAGE_MODELS = frozenset(
-    "bloom cohere cohere2 falcon gemma gemma2 gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_oss gptj granite "
-    "granitemoe helium llama mistral mixtral mpt olmo olmo2 olmo3 opt persimmon phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe "
-    "smollm3 stablelm starcoder2".split()
-)
+LANGUAGE_MODELS = {
+    *(
+        "bloom",
+        "cohere",
+        "cohere2",
+        "falcon",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "glm",
+        "glm4",
+        "gpt2",
+        "gpt_bigcode",
+        "gpt_neo",
+    ),
+    *("gpt_neox", "gpt_oss", "gptj", "granite", "granitemoe", "helium", "llama", "mistral", "mixtral", "mpt", "olmo", "olmo2"),
+    *("olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "stablelm"),
+    *("starcoder2",),
+}
 _ADAPTER = "adapter_config.json"  # names a base model to load
 _LARGE = "tokenizer.json"  # read by a library of its own, and by nobody as settings
 _CODE = {"auto_map", "custom_pipelines"}

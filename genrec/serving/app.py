@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,7 +68,13 @@ _ADMIN: dict[int | str, dict[str, Any]] = _WRONG | {
 
 
 def create_app(
-    service: Service, bundle: Path, *, token: str | None = None, plugins: Sequence[str] = (), log_histories: bool = False
+    service: Service,
+    bundle: Path,
+    *,
+    token: str | None = None,
+    plugins: Sequence[str] = (),
+    external: Mapping[str, str | Path] | None = None,
+    log_histories: bool = False,
 ) -> FastAPI:
     """Declares the routes.
 
@@ -77,6 +83,7 @@ def create_app(
         bundle: its path, opened anew by ``POST /reload``.
         token: of admin calls; None: they are refused.
         plugins: packages beside genrec whose classes a bundle may name.
+        external: files and folders outside a bundle that it may read for new items, by the place that needs them.
         log_histories: write the bodies of requests to the log.
     """
 
@@ -208,7 +215,7 @@ def create_app(
     @app.post("/reload", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def reload() -> JSONResponse:
         """Opens the bundle's path anew and answers from what is there now; no request waits or fails meanwhile."""
-        live.swap(bundle, plugins=plugins)
+        live.swap(bundle, plugins=plugins, external=external)
         return changed(Changes())
 
     page = PageOf(limits)

@@ -89,8 +89,8 @@ class BundleIntake:
                 sids,
                 trie,
                 later=items.height,
-                item_vectors=vectors.get(JOINT),
                 node=self._nodes["generator"],
+                item_vectors=vectors.get(JOINT),
             ),
             strategy=self._strategy_for(sids.num_items, vectors),
             table=ItemTable(pl.concat([catalogue.table.frame, items]), sids),
@@ -144,6 +144,7 @@ class BundleIntake:
             sids,
             trie,
             later=0,
+            node=self._nodes["generator"],
             item_vectors=catalogue.vectors.get(JOINT),
         )
         return replace(catalogue, generator=generator, table=ItemTable(catalogue.table.frame, sids), trie=trie)
@@ -157,7 +158,12 @@ class BundleIntake:
         return codes, self._policy.extend(before, codes, context).with_streams(self._streams(before, inputs))
 
     def open_parts(self) -> None:
-        """Opens what the first new item would open: encoder, tokenizer and collision policy, and all that they import."""
+        """Opens what the first new item would open: encoder, tokenizer and collision policy, and all that they import.
+
+        Nothing, when they need something outside the bundle that was not allowed: no item can be added then, and the first says so.
+        """
+        if self._nodes.missing:
+            return
         for item in (self._encoder, self._tokenizer, self._policy):
             del item
 

@@ -132,8 +132,8 @@ def with_later_items(
     trie: PrefixTrie,
     *,
     later: int,
+    node: Mapping[str, Any],
     item_vectors: Float[np.ndarray, "items dim"] | None = None,
-    node: Mapping[str, Any] | None = None,
 ) -> Any:
     """A trained generator for a table with more items, in eval mode; all weights that are not item by item are shared.
 
@@ -143,10 +143,10 @@ def with_later_items(
         sids: its table, and later items behind.
         trie: built from ``sids``.
         later: how many they are.
+        node: its configuration.
         item_vectors: of all items, for generators that look at them.
-        node: its configuration; None: the folder's.
     """
-    node, saved = node or json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["generator"], saved_in(folder)
+    saved = saved_in(folder)
     runtime = {"sids": sids, "trie": trie, "num_items": sids.num_items, "item_vectors": item_vectors, "saved": saved}
     grown = instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
     grown.load_state_dict(_with_rows(generator.state_dict(), type(generator), later), assign=True)
