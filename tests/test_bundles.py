@@ -22,7 +22,7 @@ from small_bundle import exported, listed_anew, rewritten
 import genrec
 from genrec.artifacts import sealed
 from genrec.cli import main
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, ConfigError
 
 LATE = [{"item_id": "late", "title": "a late one"}]
 
@@ -187,7 +187,9 @@ def test_a_configuration_that_names_a_file_elsewhere(bundle: Path, tmp_path: Pat
     def change(content: dict[str, Any]) -> None:
         content["config"]["decoding"] = {"_target_": "genrec.encoders.precomputed.Precomputed", "path": "/etc/vectors.parquet"}
 
-    with pytest.raises(ArtifactError, match=r"got decoding\.path=/etc/vectors\.parquet"):
+    with pytest.raises(
+        ConfigError, match=r"decoding\._target_: expected a class for decoding, got genrec\.encoders\.precomputed"
+    ):
         genrec.load(rewritten(bundle, tmp_path / "copy", change))
 
 

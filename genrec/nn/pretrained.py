@@ -15,23 +15,9 @@ MODULES = ("Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "StaticE
 _MODULE = re.compile(rf"sentence_transformers(\.\w+)*\.({'|'.join(MODULES)})")
 # Causal language models of transformers whose configuration alone says what they are.
 LANGUAGE_MODELS = {
-    *(
-        "bloom",
-        "cohere",
-        "cohere2",
-        "falcon",
-        "gemma",
-        "gemma2",
-        "gemma3_text",
-        "glm",
-        "glm4",
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neo",
-    ),
-    *("gpt_neox", "gpt_oss", "gptj", "granite", "granitemoe", "helium", "llama", "mistral", "mixtral", "mpt", "olmo", "olmo2"),
-    *("olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "stablelm"),
-    *("starcoder2",),
+    *("bloom", "cohere", "cohere2", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt2", "gpt_neo", "gpt_neox"),
+    *("gpt_oss", "gptj", "granite", "granitemoe", "helium", "llama", "mistral", "mixtral", "mpt", "olmo", "olmo2", "olmo3"),
+    *("opt", "persimmon", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "stablelm", "starcoder2"),
 }
 _ADAPTER = "adapter_config.json"  # names a base model to load
 _LARGE = "tokenizer.json"  # read by a library of its own, and by nobody as settings

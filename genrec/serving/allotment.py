@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _SPARE = 1 << 26  # numbers beside the weights: masks, tables of codes, tries
+_SPARE_CALLS = 5000
 _ANY_SIZE = {"repeat", "repeat_interleave", "constant_pad_nd", "new_empty", "new_zeros", "new_ones", "new_full", "one_hot"}
 
 
@@ -18,13 +19,15 @@ class Allotment(TorchDispatchMode):
 
     Args:
         weights: numbers in the file that all this is made for.
+        tensors: that they stand in.
 
     Raises:
         ValueError: by the operation that wants too much.
     """
 
-    def __init__(self, weights: int) -> None:
+    def __init__(self, weights: int, tensors: int) -> None:
         super().__init__()
+        self._calls = 50 * tensors + _SPARE_CALLS
         self._all = self._left = 8 * weights + _SPARE
 
     def __torch_dispatch__(
@@ -35,10 +38,11 @@ class Allotment(TorchDispatchMode):
             return func(*args, **(kwargs or {}))  # views, sums, copies: as large as what they are made of
         if (wanted := max((_numbers(argument) for argument in args), default=0)) > self._left:
             raise ValueError(f"{wanted:,} numbers by {func}, of {self._all:,} that weights of this size call for")
+        self._calls -= 1
         made = func(*args, **(kwargs or {}))
         self._left -= made.numel() if isinstance(made, torch.Tensor) else 0
-        if self._left < 0:
-            raise ValueError(f"more than the {self._all:,} numbers that weights of this size call for")
+        if self._left < 0 or self._calls < 0:
+            raise ValueError(f"more tensors, or more than the {self._all:,} numbers, than weights of this size call for")
         return made
 
 

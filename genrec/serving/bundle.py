@@ -76,7 +76,7 @@ def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataF
     folder = generator_folder(path)
     encoder = path / "encoder" if (path / "encoder").is_dir() else None
     vectors = read_vectors(encoder) if encoder else {}
-    with Allotment(_num_weights(folder / WEIGHTS_FILE)):
+    with Allotment(*_num_weights(folder / WEIGHTS_FILE)):
         sids = SIDTable.load(path / "sids") if (path / "sids").is_dir() else None
         trie = PrefixTrie.build(sids) if sids else None
         fitted = instantiate(nodes["decoding"], "decoding")
@@ -120,6 +120,8 @@ def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str
             raise ArtifactError(path, expected=f"{key} of {least} to {most:,}", got=repr(value), fix="export it again")
 
 
-def _num_weights(file: Path) -> int:
+def _num_weights(file: Path) -> tuple[int, int]:
+    """Of all tensors together, and the number of tensors."""
     with safe_open(file, "pt") as weights:
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+        sizes = [math.prod(weights.get_slice(name).get_shape()) for name in weights.keys()]  # noqa: SIM118
+    return sum(sizes), len(sizes)

@@ -160,7 +160,7 @@ class BundleIntake:
     def open_parts(self) -> None:
         """Opens what the first new item would open: encoder, tokenizer and collision policy, and all that they import.
 
-        Nothing, when they need something outside the bundle that was not allowed: no item can be added then, and the first says so.
+        Nothing, when they need something outside the bundle that was not allowed: then the first new item says so.
         """
         if self._nodes.missing:
             return

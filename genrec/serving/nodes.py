@@ -152,16 +152,16 @@ class _Check:
 
     def name(self, node: Mapping[str, Any], where: str, slot: Slot) -> None:
         """Looks at the class of a node that nobody builds, such as the settings of a training long past; it is not imported."""
-        target = node[TARGET]
-        root = str(target).partition(".")[0]
+        target = str(node[TARGET])
+        root = target.partition(".")[0]
         if target not in slot.targets and (root == "genrec" or root not in {name.partition(".")[0] for name in self.plugins}):
-            fix = f"allow it with plugins=[{root}]" if root != "genrec" else did_you_mean(str(target), slot.targets)
+            fix = f"allow it with plugins=[{root}]" if root != "genrec" else did_you_mean(target, slot.targets)
             raise ConfigError(f"{where}.{TARGET}", expected=f"a class for {slot.name}", got=target, fix=fix)
 
     def _outline(self, node: Mapping[str, Any], where: str, slot: Slot | None) -> tuple[Outline, type | None]:
         """Of a class, which is imported when it is needed at once or not genrec's."""
         target = node.get(TARGET)
-        is_later = slot is not None and target in slot.targets and where.partition(".")[0] in LATER
+        is_later = slot is not None and isinstance(target, str) and target in slot.targets and where.partition(".")[0] in LATER
         if is_later and (outline := outline_in_source(str(target))):
             return outline, None
         component = component_class(node, where, slot, self.plugins)

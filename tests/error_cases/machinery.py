@@ -100,8 +100,18 @@ def without_a_server(scene: Scene) -> Any:
     return _dispatch("serve", ["bundle"])
 
 
+def built_from_nowhere(scene: Scene) -> Any:
+    return instantiate({"_target_": "genrec.data.sequences.SequenceFile", "interactions": "${oc.env:no_such_variable}"})
+
+
+def linked_manifest(folder: Path) -> None:
+    (folder / MANIFEST).rename(folder.parent / "elsewhere.json")
+    (folder / MANIFEST).symlink_to(folder.parent / "elsewhere.json")
+
+
 CASES = [
     # the store and runs
+    Case("a manifest from elsewhere", ArtifactError, "elsewhere.json", damaged(linked_manifest)),
     Case("no artifact", ArtifactError, "nowhere", lambda scene: Artifact(scene.path / "nowhere").check()),
     Case("other schema", ArtifactError, "schema 99", damaged(other_schema)),
     Case("file gone", ArtifactError, "no file", damaged(lambda folder: (folder / "a.txt").unlink())),
@@ -137,7 +147,11 @@ CASES = [
     # components
     Case("target is no name", ConfigError, "5", toy("tokenizer._target_=5")),
     Case("target not allowed", ConfigError, "os.system", toy("tokenizer._target_=os.system")),
-    Case("no such module", ConfigError, "genrec.nowhere.X", toy("tokenizer._target_=genrec.nowhere.X")),
+    Case("no such module", ConfigError, "toy_shop.nowhere.X", toy("tokenizer._target_=toy_shop.nowhere.X")),
+    Case("no shipped class", ConfigError, "genrec.nowhere.X", toy("tokenizer._target_=genrec.nowhere.X")),
+    Case("another group's class", ConfigError, "genrec.data.order.Order", toy("tokenizer._target_=genrec.data.order.Order")),
+    Case("a plug-in's class of another kind", ConfigError, "Part without fit", toy("tokenizer._target_=toy_shop.parts.Part")),
+    Case("a variable that is not set", ConfigError, "no_such_variable", built_from_nowhere),
     Case("dependency missing", ConfigError, "no_such_dependency", nothing_imports_it),
     Case("no such class", ConfigError, "genrec.errors.Nothing", toy("tokenizer._target_=genrec.errors.Nothing")),
     Case("unknown key", UnknownKeyError, "num_level", toy("tokenizer.num_level=4")),
@@ -145,7 +159,7 @@ CASES = [
         "unknown key when built",
         UnknownKeyError,
         "dims",
-        lambda scene: instantiate({"_target_": "genrec.errors.DataError", "dims": 3}),
+        lambda scene: instantiate({"_target_": "genrec.baselines.popularity.Popularity", "dims": 3}),
     ),
     Case("no value", ConfigError, "tokenizer.num_levels", toy("tokenizer.num_levels=???")),
     Case("wrong kind", ConfigError, "2.5", toy("tokenizer.num_levels=2.5")),

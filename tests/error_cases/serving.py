@@ -167,7 +167,7 @@ CASES = [
     Case("no bundle", ArtifactError, "got generator", opened(WHOLE, kind="generator")),
     Case("a link to elsewhere", ArtifactError, "elsewhere.json", opened(WHOLE, linked)),
     Case("a file beside", ArtifactError, "generator/more.pt", opened(WHOLE, lambda f: (f / "generator" / "more.pt").touch())),
-    Case("a file elsewhere", ArtifactError, "decoding.path=/etc", opened(WHOLE | {"config": {"decoding": ELSEWHERE}})),
+    Case("another kind of class", ConfigError, "Precomputed", opened(WHOLE | {"config": {"decoding": ELSEWHERE}})),
     Case("less than a bundle", ArtifactError, "items.parquet", opened(WHOLE)),
     Case("a shard of nothing", ConfigError, "got 0", sharded(ROWS, shard_rows=0)),
     Case("no histories", DataError, "h.parquet", sharded(None)),
