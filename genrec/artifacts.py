@@ -24,7 +24,7 @@ from genrec import __version__
 from genrec.environment import environment
 from genrec.errors import ArtifactError
 from genrec.fingerprints import ContentHashes, digest, sha256_file
-from genrec.locks import held
+from genrec.locks import Lock, held
 from genrec.plain_json import read_json
 
 SCHEMA = 2  # of manifest.json

@@ -92,7 +92,7 @@ class ImageEncoder:
         save_file({"mean": self._mean}, folder / MEAN_FILE)
 
     def restore(self, folder: Path) -> None:
-        state = json.loads((folder / STATE_FILE).read_text())
+        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         if not is_model_of(state, self.model, self.revision):
             raise DataError(
                 "encoder.model",
