@@ -153,7 +153,7 @@ CASES = [
     Case("a plug-in's class of another kind", ConfigError, "Part without fit", toy("tokenizer._target_=toy_shop.parts.Part")),
     Case("a variable that is not set", ConfigError, "no_such_variable", built_from_nowhere),
     Case("dependency missing", ConfigError, "no_such_dependency", nothing_imports_it),
-    Case("no such class", ConfigError, "genrec.errors.Nothing", toy("tokenizer._target_=genrec.errors.Nothing")),
+    Case("no such class", ConfigError, "toy_shop.parts.Nothing", toy("tokenizer._target_=toy_shop.parts.Nothing")),
     Case("unknown key", UnknownKeyError, "num_level", toy("tokenizer.num_level=4")),
     Case(
         "unknown key when built",
