@@ -170,7 +170,7 @@ NAMES: dict[str, Range] = {
     "ks": _count(1_000_000),
     "draws": _count(1_000_000),
     "num_users": _count(10**9),
-    "search_users": _count(),
+    "search_users": Range(0, 10**9),
     "target_weights": NOT_NEGATIVE,
     "because_of": Range(0, 100_000),
     "bins": _count(10_000),

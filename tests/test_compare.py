@@ -302,3 +302,13 @@ def test_a_sweep_ends_with_the_page(runs: Path) -> None:
     other = Run(finished(runs, "m,dataset=2", scores(0.2), dataset="d2"))
     compare_runs([*made, other], told.append)
     assert told[1].startswith("no comparison: m,generator.dim=64,seed=0 and m,dataset=2: expected the same dataset")
+
+
+def test_the_list_of_runs_marks_figures_of_some_of_the_users(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(runs, "some", scores(0.2), rules={"users": "listed"})
+    finished(runs, "all", scores(0.3), rules={"users": "all"})
+    assert main(["ls"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert f"{scores(0.2).mean():.4f} *" in lines["some"]
+    assert "*" not in lines["all"]
+    assert "evaluate.users=listed" in lines["*"]

@@ -34,7 +34,7 @@ def test_a_floor_and_a_model_with_the_same_lists_get_the_same_figures(walk):
     assert metrics["model"] == pytest.approx(metrics["floors"]["transitions"])
     assert metrics["best_floor"]["test"]["name"] == "transitions"
     assert metrics["best_floor"]["test"]["lead"] == 0
-    assert "cannot be told from the best floor, transitions" in verdict("walk", metrics)
+    assert "cannot be told from the best baseline, transitions" in verdict("walk", metrics)
     assert metrics["model"]["test/recall@10"] > metrics["floors"]["popularity"]["test/recall@10"]
 
 
@@ -115,9 +115,9 @@ def test_the_verdict_follows_the_interval_of_the_lead(walk):
     metrics = metrics_of(walk)
     best = metrics["best_floor"]["test"]
     best |= {"lead": 0.02, "interval": [0.01, 0.03]}
-    assert "walk beats the best floor" in verdict("walk", metrics)
+    assert "walk beats the best baseline" in verdict("walk", metrics)
     best |= {"lead": -0.02, "interval": [-0.03, -0.01]}
-    assert "walk does not beat the best floor" in verdict("walk", metrics)
+    assert "walk does not beat the best baseline" in verdict("walk", metrics)
     metrics["bounds"] = {"bayes": {"test/ndcg@10": 2 * metrics["model"]["test/ndcg@10"]}}
     assert "It reaches 50% of the Bayes bound" in verdict("walk", metrics)
 

@@ -60,18 +60,32 @@ class ItemKNN(ItemToItem):
         owned.sum_duplicates()
         owned.data[:] = 1.0  # an item had twice is an item had
         self.owned, self.by_item = owned, owned.T.tocsr()
+        self.matrices: dict[float, sparse.csr_array] = {}  # by shrinkage; shared by copies with other settings
 
     def weighted(self) -> sparse.csr_array:
-        norms = np.sqrt(np.diff(self.by_item.indptr))
-        starts = range(0, self.by_item.shape[0], ROWS_AT_ONCE)
-        chunks = [self._similar(self.by_item[start : start + ROWS_AT_ONCE], norms, start) for start in starts]
-        return sparse.vstack(chunks, format="csr")
+        if self.shrinkage not in self.matrices:
+            norms = np.sqrt(np.diff(self.by_item.indptr))
+            starts = range(0, self.by_item.shape[0], ROWS_AT_ONCE)
+            chunks = [self._similar(self.by_item[start : start + ROWS_AT_ONCE], norms, start) for start in starts]
+            self.matrices[self.shrinkage] = sparse.vstack(chunks, format="csr")
+        return self.matrices[self.shrinkage]
 
     def _similar(self, rows: sparse.csr_array, norms: np.ndarray, start: int) -> sparse.csr_array:
-        common = (rows @ self.owned).tocoo()
-        item, other = common.row + start, common.col
-        values = np.where(item == other, 0.0, common.data / (norms[item] * norms[other] + self.shrinkage))
-        order = np.lexsort((other, -values, common.row))
-        place = np.arange(len(order)) - np.searchsorted(common.row[order], common.row[order])
-        near = order[(place < self.neighbours) & (values[order] > 0)]
-        return sparse.csr_array((values[near], (common.row[near], other[near])), shape=common.shape)
+        common = (rows @ self.owned).tocsr()
+        common.sort_indices()
+        row, other = np.repeat(np.arange(common.shape[0]), np.diff(common.indptr)), common.indices
+        values = common.data / (norms[row + start] * norms[other] + self.shrinkage)
+        values[row + start == other] = 0.0
+        near = values > 0
+        for long in np.flatnonzero(np.diff(common.indptr) > self.neighbours):
+            place = slice(common.indptr[long], common.indptr[long + 1])
+            near[place] &= _largest(values[place], self.neighbours)
+        return sparse.csr_array((values[near], (row[near], other[near])), shape=common.shape)
+
+
+def _largest(values: np.ndarray, number: int) -> np.ndarray:
+    """Which are the ``number`` largest; of equal ones the first."""
+    least = np.partition(values, len(values) - number)[len(values) - number]
+    chosen = values > least
+    chosen[np.flatnonzero(values == least)[: number - int(chosen.sum())]] = True
+    return chosen

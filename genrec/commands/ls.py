@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError
 from genrec.paths import expanded
 from genrec.runs import Run, list_runs
 
+LISTED = " *"  # behind figures of some of the users
 _FIGURES = ("test/recall@10", "test/ndcg@10")
 
 
@@ -29,22 +31,26 @@ def main(options: argparse.Namespace) -> int:
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if any(cell.endswith(LISTED) for row in rows for cell in row):
+        print(f"{LISTED} of the users with a list only (evaluate.users=listed): not to be compared with the others")
     return 0
 
 
 def _row(run: Run) -> tuple[str, ...]:
     started = str(run.record.get("started", "")).removesuffix("+00:00").replace("T", " ")
-    figures = _model_figures(Artifact(run.path / "evaluation"))
-    return (run.name, started, *(_shown(figures.get(figure)) for figure in _FIGURES), " ".join(run.kinds))
+    metrics = _metrics(Artifact(run.path / "evaluation"))
+    figures, mark = metrics.get("model", {}), LISTED if metrics.get("rules", {}).get("users") == "listed" else ""
+    return (run.name, started, *(_shown(figures.get(figure), mark) for figure in _FIGURES), " ".join(run.kinds))
 
 
-def _model_figures(evaluation: Artifact) -> dict[str, float]:
+def _metrics(evaluation: Artifact) -> dict[str, Any]:
     """None where there is no evaluation, nor where it is damaged: one bad run hides no other, and `genrec show` says why."""
     try:
-        return dict(json.loads((evaluation.check(hashes=True).path / "metrics.json").read_text(encoding="utf-8"))["model"])
-    except (ArtifactError, OSError, KeyError):
+        metrics = dict(json.loads((evaluation.check(hashes=True).path / "metrics.json").read_text(encoding="utf-8")))
+        return metrics if isinstance(metrics.get("model"), dict) else {}
+    except (ArtifactError, OSError, ValueError):
         return {}
 
 
-def _shown(figure: float | None) -> str:
-    return "" if figure is None else f"{figure:.4f}"
+def _shown(figure: float | None, mark: str) -> str:
+    return "" if figure is None else f"{figure:.4f}{mark}"

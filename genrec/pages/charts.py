@@ -11,6 +11,7 @@ from typing import Literal
 from genrec.pages.numbers import LARGEST, can_be_drawn, drawable, written
 from genrec.pages.page import Markup, tag
 
+DASHES, SHADES = 7, 3  # styles of lines in style.css: 21 of a kind can be told apart
 Kind = Literal["model", "floor", "bound"]
 ROW, BAR = 54, 11  # pixels of a row of bars and of one bar
 DOT_ROW = 46  # pixels of a row of dots
@@ -147,13 +148,14 @@ def curve_chart(
     shapes += [tag("text", _short(k), x=x(k), y=height + 30, text_anchor="middle", class_="faint") for k in shown]
     legend, seen = [], {"model": 0, "floor": 0, "bound": 0}
     for name, (kind, _) in curves.items():
-        style = f"curve curve-{kind} dash-{seen[kind]}"
+        style = f"curve curve-{kind} dash-{seen[kind] % DASHES} shade-{seen[kind] // DASHES % SHADES}"
         seen[kind] += 1
         drawn = shown_points[name]
         shapes += [
             tag("line", x1=x(a), x2=x(b), y1=y(drawn[a]), y2=y(drawn[b]), class_=style) for a, b in pairwise(sorted(drawn))
         ]
-        shapes += [tag("circle", cx=x(k), cy=y(drawn[k]), r="3.5", class_=f"fill-{kind}") for k in sorted(drawn)]
+        shade = style.rpartition(" ")[2]
+        shapes += [tag("circle", cx=x(k), cy=y(drawn[k]), r="3.5", class_=f"fill-{kind} {shade}") for k in sorted(drawn)]
         legend.append(
             tag("li", tag("svg", tag("line", x1="0", x2="28", y1="6", y2="6", class_=style), aria_hidden="true"), name)
         )

@@ -12,6 +12,8 @@ import polars as pl
 
 from genrec.artifacts import Artifact
 from genrec.dataset import Dataset
+from genrec.pages.about import about_run
+from genrec.pages.advice import Advice, advice_of, advice_section
 from genrec.pages.beyond import beyond_section
 from genrec.pages.charts import Bars, Kind, bar_chart, curve_chart
 from genrec.pages.codebooks import codebooks_section
@@ -20,10 +22,10 @@ from genrec.pages.curves import curves_section
 from genrec.pages.diagnosis import diagnosis_sections
 from genrec.pages.exposure import exposure_section
 from genrec.pages.numbers import ratio, written
-from genrec.pages.page import Markup, facts_list, join, render, scrolling, section, tag
+from genrec.pages.page import Markup, facts_list, join, plain_table, render, scrolling, section, tag
 from genrec.pages.slices import slices_section
 from genrec.pages.users import users_sections
-from genrec.pages.verdict import metric_label, verdict
+from genrec.pages.verdict import in_sample, member_label, metric_label, verdict
 from genrec.runs import Run
 from genrec.types import Split
 
@@ -39,7 +41,8 @@ def write_report(run: Run, file: Path | None = None) -> Path:
     artifacts = lineage(run, run.artifact("evaluation"))
     file = file or run.path / REPORT_FILE
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(report(run.name, artifacts), encoding="utf-8")
+    text = report(run.name, artifacts, about=about_run(run, artifacts), advice=advice_of(run))
+    draft.write_text(text, encoding="utf-8")
     os.replace(draft, file)
     return file
 
@@ -63,12 +66,20 @@ def lineage(run: Run, last: Artifact) -> dict[str, Artifact]:
     return dict(sorted(found.items(), key=lambda pair: pair[1].manifest["created"]))
 
 
-def report(name: str, artifacts: Mapping[str, Artifact]) -> str:
+def report(
+    name: str,
+    artifacts: Mapping[str, Artifact],
+    *,
+    about: Mapping[str, object] | None = None,
+    advice: Sequence[Advice] = (),
+) -> str:
     """A self-contained page.
 
     Args:
         name: of the run.
         artifacts: kind -> artifact; ``dataset`` and ``evaluation`` at least. What others know is told where they are there.
+        about: what the run is, at the top.
+        advice: what to try next.
     """
     evaluation, dataset = artifacts["evaluation"].path, Dataset.load(artifacts["dataset"].path)
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
@@ -79,13 +90,15 @@ def report(name: str, artifacts: Mapping[str, Artifact]) -> str:
     short = "test" if split == "test" else "val"
     k = metrics["rules"]["headline_k"]
     body = join(
+        facts_list(dict(about)) if about else None,
         _tiles(metrics, short, k),
         *(tag("p", f"Note: {warning}.", class_="warning") for warning in (*_divergence(artifacts), *metrics["warnings"])),
         _figures(name, metrics, k),
+        advice_section(advice),
         section(
-            "Model, floors and bounds",
+            "Model, baselines and bounds" if metrics["bounds"] else "Model and baselines",
             tag("div", *_charts(name, metrics, short, k), class_="charts"),
-            note="Solid bars: test, with its 95 % interval. Pale bars: validation. Floors know the training part only.",
+            note="Solid bars: test, with its 95 % interval. Pale bars: validation. Baselines know the training part only.",
         ),
         slices_section(metrics),
         beyond_section(name, metrics, short),
@@ -128,7 +141,7 @@ def _rows(name: str, metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mappin
     rows: list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]] = []
     rows += [(floor, "floor", row, metrics["floor_intervals"][floor]) for floor, row in metrics["floors"].items()]
     members = metrics.get("members", {}).items()
-    rows += [(f"{member} alone", "floor", row, metrics["member_intervals"][member]) for member, row in members]
+    rows += [(member_label(member), "floor", row, metrics["member_intervals"][member]) for member, row in members]
     rows += [(name, "model", metrics["model"], metrics["intervals"])]
     rows += [(f"{bound} bound", "bound", row, {}) for bound, row in metrics["bounds"].items()]
     return rows
@@ -148,7 +161,9 @@ def _tiles(metrics: Mapping[str, Any], short: str, k: int) -> Markup:
     ]
     if best and (floor := metrics["floors"][best["name"]][best["metric"]]):
         style = "good" if best["interval"][0] > 0 else "warn" if best["interval"][1] < 0 else ""
-        tiles.append((written(ratio(best["lead"], floor), "+.0%"), f"NDCG@{k} against {best['name']}, the best floor", style))
+        tiles.append(
+            (written(ratio(best["lead"], floor), "+.0%"), f"NDCG@{k} against {best['name']}, the best baseline", style)
+        )
     if bayes := metrics["bounds"].get("bayes"):
         reached = ratio(model[f"{short}/ndcg@{k}"], bayes[f"{short}/ndcg@{k}"])
         tiles.append((written(reached, ".0%"), f"of the Bayes bound of NDCG@{k}", ""))
@@ -179,14 +194,28 @@ def _figures(name: str, metrics: Mapping[str, Any], headline: int) -> Markup:
         "Figures",
         _table(name, metrics, columns, intervals=True),
         tag("details", tag("summary", f"Every metric at k = {', '.join(map(str, ks))}"), _table(name, metrics, every)),
+        _chosen(metrics),
         note=f"{ranking} {metrics['dataset']['num_items']:,} items, {users}. {seen}, for every row alike. "
-        "Small figures: 95 % bootstrap intervals over users."
+        f"Small figures: 95 % bootstrap intervals over users. {in_sample(metrics)}"
         + (
-            " Published figures follow rules of their own; nothing here was compared with them."
+            "Published figures follow rules of their own; nothing here was compared with them."
             if metrics.get("published")
             else ""
         ),
     )
+
+
+def _chosen(metrics: Mapping[str, Any]) -> Markup | None:
+    """The settings of the baselines, and which of them were chosen on validation."""
+    lines = [
+        (name, told, f"{choice['tried']} on {choice['users']:,} validation users" if choice["chosen"] else "as given")
+        for name, choice in metrics.get("baseline_settings", {}).items()
+        if (told := ", ".join(f"{key} {_told(value)}" for key, value in choice["settings"].items()))
+    ]
+    if not lines:
+        return None
+    table = plain_table("Settings of the baselines", ("", "settings", "the best of"), lines)
+    return tag("details", tag("summary", "Settings of the baselines"), table)
 
 
 def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, intervals: bool = False) -> Markup:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genrec.artifacts import Artifact
-from genrec.pages.verdict import verdict
+from genrec.pages.verdict import in_sample, member_label, verdict
 
 BEYOND = {
     "coverage": "{:.0%} of the catalogue shown",
@@ -41,6 +41,8 @@ def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | No
         console.print(_table(members))
     for name, metrics in told:
         console.print(verdict(name, metrics), highlight=False, soft_wrap=True)
+        if line := in_sample(metrics):
+            console.print(f"{name}: {line.strip()}", highlight=False, soft_wrap=True)
         if line := _beyond(name, metrics):
             console.print(line, highlight=False, soft_wrap=True)
 
@@ -96,6 +98,6 @@ def _table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     table.add_section()
     for name, metrics in members:
         for member, row in metrics.get("members", {}).items():
-            add(f"{member} alone", row, metrics["member_intervals"][member])
+            add(member_label(member), row, metrics["member_intervals"][member])
         add(name, metrics["model"], metrics["intervals"], "bold green")
     return table

@@ -1,4 +1,4 @@
-"""What an evaluation says, in one or two sentences: does the model beat the floors, and how much of what is possible has it?"""
+"""What an evaluation says in a few sentences: does the model beat the baselines, and how much of what is possible has it?"""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
     short = "test" if split == "test" else "val"
     key = f"{short}/ndcg@{metrics['rules']['headline_k']}"
     label, value = f"{split} {metric_label(key)}", metrics["model"][key]
+    if measured := metrics.get("measured"):
+        name = f"{name} ({measured})"
     told = [_against_floor(name, label, value, metrics["best_floor"].get(short), metrics["floors"])]
     if best := metrics.get("best_member", {}).get(short):
         told.append(_against_member(best, metrics["members"][best["name"]][best["metric"]]))
@@ -31,7 +33,22 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
 def _against_member(best: Mapping[str, Any], alone: float) -> str:
     low, high = best["interval"]
     what = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
-    return f"Fused it {what} its best member, {best['name']}, alone ({alone:.4f}; 95 % of the lead: {low:+.4f} to {high:+.4f})."
+    return (
+        f"Fused it {what} its best member, {best['name']}, alone ({alone:.4f}; 95 % interval of the difference: {low:+.4f} to "
+        f"{high:+.4f})."
+    )
+
+
+def member_label(name: str) -> str:
+    """What a member of an ensemble is called where baselines of the same name may stand beside it."""
+    return f"{name} (member alone)"
+
+
+def in_sample(metrics: Mapping[str, Any]) -> str:
+    """A warning about validation figures of an ensemble; empty where there are none."""
+    if not metrics.get("members") or "validation" not in metrics["users"]:
+        return ""
+    return "Validation figures of the ensemble are in-sample: its weights were fitted on those users. "
 
 
 def metric_label(key: str) -> str:
@@ -42,12 +59,14 @@ def metric_label(key: str) -> str:
 
 def _against_floor(name: str, label: str, value: float, best: Mapping[str, Any] | None, floors: Mapping[str, Any]) -> str:
     if best is None:
-        return f"{name}: {label} {value:.4f}; no floor was measured."
+        return f"{name}: {label} {value:.4f}; no baseline was measured."
     floor, (low, high) = floors[best["name"]][best["metric"]], best["interval"]
     share = f", {written(ratio(best['lead'], floor), '+.0%')}" if floor else ""
-    figures = f"on {label}: {value:.4f} against {floor:.4f}{share} (95 % of the lead: {low:+.4f} to {high:+.4f})."
+    figures = (
+        f"on {label}: {value:.4f} against {floor:.4f}{share} (95 % interval of the difference: {low:+.4f} to {high:+.4f})."
+    )
     if low > 0:
-        return f"{name} beats the best floor, {best['name']}, {figures}"
+        return f"{name} beats the best baseline, {best['name']}, {figures}"
     if high < 0:
-        return f"{name} does not beat the best floor, {best['name']}, {figures}"
-    return f"{name} cannot be told from the best floor, {best['name']}, {figures}"
+        return f"{name} does not beat the best baseline, {best['name']}, {figures}"
+    return f"{name} cannot be told from the best baseline, {best['name']}, {figures}"

@@ -72,7 +72,7 @@ class Finished:
             if kind == "dataset" or not (store.folder(kind, fingerprint) / MANIFEST).exists():
                 continue
             artifact = Artifact(store.folder(kind, fingerprint))
-            found |= dict(_leaves(artifact.config, ""))
+            found |= dict(flat_settings(artifact.config, ""))
             waiting.extend(artifact.inputs.items())
         return {key: value for key, value in found.items() if key.rpartition(".")[2] != SEED}
 
@@ -215,7 +215,7 @@ def option_name(group: str, settings: Mapping[str, Any]) -> str:
     fits: dict[str, int] = {}
     for option, file in groups().get(group, {}).items():
         node = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        stated = dict(_leaves(node, group)) if isinstance(node, dict) else {}
+        stated = dict(flat_settings(node, group)) if isinstance(node, dict) else {}
         if stated.get(f"{group}.{TARGET}") == target:
             fits[option] = sum(settings.get(key) == value for key, value in stated.items())
     return max(fits, key=lambda option: fits[option]) if fits else str(target).rpartition(".")[2]
@@ -274,9 +274,10 @@ def _shared_start(names: Sequence[str]) -> str:
     return "".join(letters[0] for letters in same).rstrip(",._-=0123456789")
 
 
-def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any]]:
+def flat_settings(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as keys of the command line with their values."""
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
-            yield from _leaves(value, f"{where}.{key}" if where else str(key))
+            yield from flat_settings(value, f"{where}.{key}" if where else str(key))
     else:
         yield where, node

@@ -90,12 +90,15 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
             else:
                 print(error, file=sys.stderr)
     if until == LAST and runs:
+        from genrec.pages.advice import advice_of
         from genrec.stages.evaluate import print_comparison
 
         print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
         for run in runs:
             if "generator" in run.kinds and (told := run.artifact("generator").facts.get("diverged")):
                 say(f"{run.name}: {told}")
+        for advice in advice_of(runs[0]) if len(runs) == 1 else ():
+            say(f"try: {advice.reason}\n  {advice.command}")
         if len(runs) > 1:
             compare_runs(runs, say)
     for name, failure in failures:

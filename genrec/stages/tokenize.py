@@ -66,7 +66,7 @@ def _write(run: StageRun, tokenizer: ItemTokenizer, inputs: TokenizerInputs, cod
         train=inputs.train,
     )
     (run.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2), encoding="utf-8")
-    for line in (*table(figures), *warnings(figures)):
+    for line in (*table(figures), *warnings(figures, run.config["tokenizer"].get("codebook_size"))):
         run.say(line)
     return {
         "sizes": list(tokenizer.sizes),

@@ -101,16 +101,39 @@ def summary(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _rounded(value) for key, value in told.items()}
 
 
-def warnings(figures: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each level that is used too unevenly; a small catalogue cannot use more codes than it has items."""
+def warnings(figures: Mapping[str, Any], codebook_size: int | None = None) -> Iterator[str]:
+    """A line for each level that is used too unevenly; a small catalogue cannot use more codes than it has items.
+
+    Args:
+        figures: of ``health``.
+        codebook_size: the tokenizer's setting of that name, where it has one.
+    """
+    items = figures["num_items"]
+    smaller = codebook_size is not None and (fits := fitting_codebook(items)) < codebook_size
+    for number, level in uneven_levels(figures):
+        usable = min(level["size"], items)
+        found = f"perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}"
+        yield f"WARNING: level {number} is used unevenly: {found}; " + (
+            f"tokenizer.codebook_size={fits} fits {items:,} items"
+            if smaller
+            else "are the vectors centred and whitened (encoder concat)?"
+        )
+
+
+def uneven_levels(figures: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Number and figures of each level whose perplexity is far below what it could be."""
     for number, level in enumerate(figures["levels"]):
-        usable = min(level["size"], figures["num_items"])
-        if level["perplexity"] < WARN_BELOW * usable:
-            found = f"perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}"
-            yield (
-                f"WARNING: level {number} is used unevenly: {found}; "
-                "are the vectors centred and whitened (encoder concat), are there enough items for so many codes?"
-            )
+        if level["perplexity"] < WARN_BELOW * min(level["size"], figures["num_items"]):
+            yield number, level
+
+
+def fitting_codebook(num_items: int) -> int:
+    """A number of codes that a catalogue can fill: the largest power of two up to twice the square root of its items.
+
+    >>> [fitting_codebook(items) for items in (10, 800, 1500, 12_101, 100_000)]
+    [4, 32, 64, 128, 512]
+    """
+    return 1 << max(1, int(2 * num_items**0.5).bit_length() - 1)
 
 
 def table(figures: Mapping[str, Any]) -> Iterator[str]:
