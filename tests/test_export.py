@@ -121,7 +121,7 @@ def test_filters_preferences_and_quotas(exported: dict[str, Exported], generator
 def test_filters_may_speak_of_codes(encdec: Exported) -> None:
     sids = encdec.recommender.sids
     assert sids is not None
-    found = encdec.recommender.recommend([], 50, only="code_0 == 1")
+    found = encdec.recommender.recommend([[]], 50, only="code_0 == 1")
     assert set(found["item_id"]) <= set(sids.filter(code_0=1)["item_id"])
     assert found.height == min(50, sids.filter(code_0=1).height)
 
@@ -135,11 +135,11 @@ def test_wishes_that_cannot_be_met(encdec: Exported) -> None:
         ({"quota": {"brand": 0}}, "quota.*got 0"),
     ):
         with pytest.raises(ConfigError, match=message):
-            encdec.recommender.recommend([], 5, **wish)  # type: ignore[arg-type]
+            encdec.recommender.recommend([[]], 5, **wish)  # type: ignore[arg-type]
 
 
 def test_more_than_it_has_beams(encdec: Exported) -> None:
-    short, long = (encdec.recommender.recommend([], k=k)["item_id"].to_list() for k in (50, 51))
+    short, long = (encdec.recommender.recommend([[]], k=k)["item_id"].to_list() for k in (50, 51))
     assert len(set(long)) == 51
     assert len(set(short) - set(long)) <= 2, "more beams may find something better"
 
@@ -147,7 +147,7 @@ def test_more_than_it_has_beams(encdec: Exported) -> None:
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_empty_and_unknown(exported: dict[str, Exported], generator: str) -> None:
     recommender, history = exported[generator].recommender, exported[generator].histories[3]
-    nothing = recommender.recommend([])
+    nothing = recommender.recommend([[]])
     assert nothing["rank"].to_list() == list(range(1, 11))
     with pytest.warns(UserWarning, match=r"left out: 'nobody', 'u0', 'u1', 'u2', 'u3' and 6 more$"):
         answers = recommender.recommend([["nobody"], [*history, "nobody"], [f"u{i}" for i in range(10)], history])
@@ -252,4 +252,4 @@ def test_classes_of_others_need_leave(encdec: Exported, tmp_path: Path, monkeypa
     with pytest.raises(ConfigError, match=r"a_shop\.Mine"):
         genrec.load(path)
     recommender = genrec.load(path, plugins=["a_shop"])
-    assert recommender.recommend([])["item_id"].to_list() == encdec.recommender.recommend([])["item_id"].to_list()
+    assert recommender.recommend([[]])["item_id"].to_list() == encdec.recommender.recommend([[]])["item_id"].to_list()

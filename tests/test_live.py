@@ -103,7 +103,7 @@ def test_items_come_and_go_while_others_ask() -> None:
     with asked_by_others(live) as answers:
         for row in range(30, 40):
             live.add_items([{"item_id": f"late{row}"}])
-            assert f"late{row}" in live.recommend([], k=1, only=f'item_id == "late{row}"')["item_id"]
+            assert f"late{row}" in live.recommend([[]], k=1, only=f'item_id == "late{row}"')["item_id"]
             live.swap(many if row % 2 else few)
             assert live.items.height == (45 if row % 2 else 30) + row - 29
             live.remove_items([f"late{row}"])

@@ -92,3 +92,42 @@ def test_groups_of_a_quota() -> None:
         "new": [0, -1, 2, 0],
         "day": [0, 1, -1, 0],
     }
+
+
+def test_numbers_of_numpy_are_numbers(recommender: Recommender) -> None:
+    """What comes out of a table is an answer, not an error."""
+    plain = recommender.recommend(HISTORY, 3, quota={"even": 2}, steer={"even == true": 1.5}, exclude_seen=False)
+    for whole, real, truth in ((np.int64, np.float32, np.bool_), (np.uint8, np.float64, bool), (int, np.int32, np.bool_)):
+        amount = real(1.5) if np.issubdtype(real, np.floating) else 1.5
+        asked = recommender.recommend(
+            np.array(HISTORY),
+            whole(3),
+            quota={"even": whole(2)},
+            steer={"even == true": amount},
+            exclude_seen=truth(False),
+            batch_size=whole(7),
+        )
+        assert asked["item_id"].to_list() == plain["item_id"].to_list()
+    assert recommender.similar("i1", np.int16(2)).height == 2
+    assert recommender.explain(HISTORY, "i7", last=np.int64(0)).because.height == 0
+    assert recommender.recommend((tuple(HISTORY), pl.Series(HISTORY)), 2).height == 4
+    assert recommender.recommend([[]], 3)["history"].to_list() == [0, 0, 0]
+    assert recommender.recommend(HISTORY, 3, quota={"even": 10**30}).height == 3
+
+
+def test_items_may_come_as_any_table() -> None:
+    """Ids that histories take as integers are taken as integers here, too."""
+    import pandas as pd
+
+    shop_of_more = Recommender(shop(12))
+    for table, name in (
+        (pl.DataFrame({"item_id": ["a"], "even": [True]}), "a"),
+        (pl.LazyFrame({"item_id": ["b"], "even": [True]}), "b"),
+        (pd.DataFrame({"item_id": ["c"], "even": [True]}), "c"),
+        (pl.DataFrame({"item_id": [1193], "even": [True]}), "1193"),
+        ([{"item_id": "d", "even": None}], "d"),
+        (({"item_id": "e"} for _ in range(1)), "e"),
+    ):
+        assert shop_of_more.add_items(table).added == (name,)
+    history = pl.DataFrame({"user_id": ["u"], "item_id": [1193]})
+    assert shop_of_more.recommend(history, 3).height == 3

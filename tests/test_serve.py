@@ -87,7 +87,7 @@ def server(bundle: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 def test_what_was_acknowledged_survives_a_kill(server: Server, bundle: Path, tmp_path: Path) -> None:
-    item_id = genrec.load(bundle).recommend([], k=1)["item_id"][0]
+    item_id = genrec.load(bundle).recommend([[]], k=1)["item_id"][0]
     state = tmp_path / "state"
     assert server.client.delete("/items", params={"item_id": item_id}).status_code == 200
     added = server.client.post("/items", json={"items": [{"item_id": "late", "title": "a late one"}]})

@@ -172,7 +172,7 @@ def test_edges(tmp_path: Path) -> None:
     }
     pl.DataFrame({"user_id": ["u"] * 9, "item_id": [None] * 9}).write_parquet(histories)  # eight shards of nobody
     made(histories, tmp_path / "one", BatchSettings(shard_rows=1, k=3))
-    assert lists(tmp_path / "one").drop("user_id").equals(Recommender(shop(40)).recommend([], 3).drop("history"))
+    assert lists(tmp_path / "one").drop("user_id").equals(Recommender(shop(40)).recommend([[]], 3).drop("history"))
     assert len(parts(tmp_path / "one")) == 9
 
 

@@ -18,6 +18,7 @@ from genrec.decoding.users import recommend_users
 from genrec.decoding.wide import widened
 from genrec.errors import ConfigError, did_you_mean
 from genrec.protocols import DecodingStrategy
+from genrec.serving.arguments import filter_text, preferences, quotas, truth, whole_number
 from genrec.serving.changes import Changes
 from genrec.serving.item_table import ItemTable
 from genrec.serving.new_items import ItemRows, item_rows
@@ -216,21 +217,22 @@ class Catalogue:
         searches: int | None = None,
     ) -> pl.DataFrame:
         """See ``Recommender.recommend``; of histories that have been looked up. ``searches``: see ``Quota``."""
-        if k < 1:
-            raise ConfigError("recommend: k", expected="at least 1", got=k, fix="ask for an item")
+        k, batch_size = whole_number("k", k), whole_number("batch_size", batch_size)
+        only, exclude_seen = filter_text("only", only), truth("exclude_seen", exclude_seen)
+        biases, most = preferences("steer", steer), quotas("quota", quota)
         size = min(k, len(self.table))
         strategy = widened(self.strategy, size)
         if strategy is not self.strategy:  # memory grows with users x beams
             batch_size = max(1, min(batch_size, _BEAMS_AT_ONCE // size))
         table = recommend_users(
             self.generator,
-            self._with_quotas(strategy, quota or {}, searches),
+            self._with_quotas(strategy, most, searches),
             self.trie,
             histories,
             np.arange(len(histories)),
             k=size,
             allowed=self.allowed(only),
-            bias=torch.from_numpy(self.table.bias(steer)) if steer else None,
+            bias=torch.from_numpy(self.table.bias(biases)) if biases else None,
             exclude_seen=self.exclude_seen if exclude_seen is None else exclude_seen,
             batch_size=batch_size,
         )

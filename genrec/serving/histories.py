@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,8 +130,14 @@ def listed(value: Any, where: str = _WHERE) -> list[Any]:
     Raises:
         DataError: when it is none.
     """
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise DataError(where, expected="a list", got=repr(value), fix="give one list, or a list of lists")
+    if isinstance(value, Mapping):
+        fix = "give its values, and put the answers beside its keys"
+        raise DataError(where, expected="a list", got=f"a {type(value).__name__}: {value!r:.100}", fix=fix)
+    if isinstance(value, AbstractSet):
+        got = f"a {type(value).__name__}, which has no order: {value!r:.100}"
+        raise DataError(where, expected="a list", got=got, fix="give a list, oldest first")
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise DataError(where, expected="a list", got=f"{value!r:.200}", fix="give one list, or a list of lists")
     return list(value)
 
 

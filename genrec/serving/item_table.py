@@ -29,7 +29,7 @@ def listed_ids(item_ids: Iterable[Any]) -> list[str]:
     Raises:
         DataError: for one string in place of a list, and for what is no string.
     """
-    if isinstance(item_ids, str) or not isinstance(item_ids, Iterable):
+    if isinstance(item_ids, str | bytes | Mapping) or not isinstance(item_ids, Iterable):
         raise DataError("items", expected="a list of item ids", got=repr(item_ids)[:200], fix="give a list")
     given = list(item_ids)
     for item_id in given:
@@ -104,8 +104,8 @@ class ItemTable:
         rows = []
         for item_id in item_ids:
             if not isinstance(item_id, str) or item_id not in self.idx:
-                fix = "`recommender.items` has the ids"
-                raise DataError("items", expected="ids of the catalogue", got=repr(item_id), fix=fix)
+                fix = "look items up by their titles, and name one of them"
+                raise DataError("items", expected="ids of the catalogue", got=repr(item_id)[:200], fix=fix)
             rows.append(self.idx[item_id])
         return rows
 

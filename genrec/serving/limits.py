@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from genrec.errors import ConfigError
 
-_LISTED_AT_ONCE = 50  # items that a search finds at the price of one; more take longer
+_AT_ONCE, _TWICE = 50, 150  # items that a search finds at the price of one, and how many more make it take twice as long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Limits:
     k: int = 1_000
     listed: int = 3_200
     items: int = 1_000
-    searches: int = 80
+    searches: int = 64
     work: float = 2.0
     wishes: int = 20
     filtering: float = 500.0
@@ -59,7 +59,7 @@ class Limits:
 
     def searches_for(self, k: int) -> int:
         """How many searches for lists of ``k`` items the quotas of one request may take."""
-        return max(1, self.searches * _LISTED_AT_ONCE // max(k, _LISTED_AT_ONCE))
+        return max(1, int(self.searches / (1 + max(k - _AT_ONCE, 0) / _TWICE)))
 
     def check(self, limit: str, where: str, value: int | Sized) -> None:
         """Holds a number, or the length of something, against a limit.

@@ -41,6 +41,35 @@ class ItemRows:
         ]
 
 
+def given_rows(items: Any) -> list[Any]:
+    """Each item by itself; ids that a table has as integers are text, as in histories.
+
+    Args:
+        items: a polars, pandas or arrow table, or one mapping an item.
+
+    Raises:
+        DataError: for anything else.
+    """
+    if isinstance(items, pl.LazyFrame):
+        items = items.collect()
+    if hasattr(items, "columns") and not isinstance(items, pl.DataFrame):
+        try:
+            items = pl.DataFrame(items)
+        except (TypeError, ValueError, ImportError, pl.exceptions.PolarsError) as error:
+            got = f"{type(items).__name__}: {error}"
+            raise DataError(
+                "items", expected="a table that polars can read", got=got, fix="give item_id and content"
+            ) from error
+    if isinstance(items, pl.DataFrame):
+        if items.schema.get(ITEM_ID, pl.String()).is_integer():
+            items = items.with_columns(pl.col(ITEM_ID).cast(pl.String))
+        return items.to_dicts()
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        fix = "give a list of mappings, or a table"
+        raise DataError("items", expected="a table, or a list of items", got=f"{items!r:.100}", fix=fix)
+    return list(items)
+
+
 def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping[str, pl.DataType]) -> ItemRows:
     """Items in the columns of a catalogue.
 
@@ -52,7 +81,7 @@ def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping
         DataError: for what is no item, ids that are missing, too long or given twice, unknown columns, and values that do not
             fit theirs.
     """
-    rows: list[Any] = [*items.to_dicts()] if isinstance(items, pl.DataFrame) else list(items)
+    rows = given_rows(items)
     for _, error in problems(rows, schema):
         raise error
     frame = pl.DataFrame([_series(name, kind, [row.get(name) for row in rows]) for name, kind in schema.items()])

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from genrec.errors import DataError
+from genrec.serving.arguments import filter_text, preferences, truth, whole_number
 from genrec.serving.beams import beams
 from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import HISTORY, Catalogue
@@ -18,6 +19,7 @@ from genrec.serving.changes import Changes
 from genrec.serving.explanation import Explanation, explain, scored
 from genrec.serving.histories import Histories, is_table, listed, read_histories, read_table
 from genrec.serving.item_ids import shown_id
+from genrec.serving.item_table import listed_ids
 from genrec.serving.memory import memory_of, resident
 from genrec.serving.similar import similarities
 from genrec.types import ITEM_ID, RANK, SCORE, TIMESTAMP, USER_ID
@@ -127,7 +129,7 @@ class Recommender:
             DataError: for an id that the catalogue does not have.
             ConfigError: for filters that cannot be read.
         """
-        now = self.catalogue
+        now, k, only = self.catalogue, whole_number("k", k), filter_text("only", only)
         row = now.table.rows([item_id])[0]
         scores = pl.Series(SCORE, similarities(now, row).numpy())
         table = pl.DataFrame([now.table.frame[ITEM_ID], scores])
@@ -155,7 +157,10 @@ class Recommender:
         now = self.catalogue
         read = read_histories([history], now.table.idx, None if times is None else [times])
         _warn(read.unknown)
-        return scored(now, read.sequences, now.table.rows(item_ids))
+        chosen = now.table.rows(listed_ids(item_ids))
+        if not chosen:
+            raise DataError("items", expected="one or more item ids", got=repr(item_ids)[:100], fix="name an item")
+        return scored(now, read.sequences, chosen)
 
     def explain(
         self, history: Iterable[str], item_id: str, *, last: int = 20, times: Sequence[float] | None = None
@@ -172,7 +177,7 @@ class Recommender:
             DataError: for an id that the catalogue does not have.
             ConfigError: for a generator that gives no likelihood.
         """
-        now = self.catalogue
+        now, last = self.catalogue, whole_number("last", last, least=0)
         read = read_histories([history], now.table.idx, None if times is None else [times])
         _warn(read.unknown)
         return explain(now, read.sequences, now.table.rows([item_id])[0], last=last)
@@ -200,10 +205,11 @@ class Recommender:
         Raises:
             ConfigError: when the decoding strategy keeps no beams, and as ``recommend`` does.
         """
-        now = self.catalogue
+        now, k, only = self.catalogue, whole_number("k", k), filter_text("only", only)
+        amounts, exclude_seen = preferences("steer", steer), truth("exclude_seen", exclude_seen)
         read = read_histories([history], now.table.idx, None if times is None else [times])
         _warn(read.unknown)
-        return beams(now, read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=steer)
+        return beams(now, read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=amounts)
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -311,6 +317,9 @@ def _read(histories: Any, times: Any, now: Catalogue) -> Histories:
             raise DataError("times", expected="the times of a table in the table", got=f"{times!r:.100}", fix=fix)
         return read_table(histories, now.table.frame[ITEM_ID])
     entries = listed(histories)
+    if not entries:
+        fix = "give [[]] for one history without items"
+        raise DataError("histories", expected="a list of item ids, or of such lists", got="[]", fix=fix)
     one = all(isinstance(entry, str) for entry in entries)
     times = [times] if one and times is not None else times
     return read_histories([entries] if one else entries, now.table.idx, times)

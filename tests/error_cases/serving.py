@@ -127,7 +127,7 @@ def without_beams(scene: Scene) -> Any:
 
 
 CASES = [
-    Case("no items wanted", ConfigError, "-3", asked([], k=-3)),
+    Case("no items wanted", ConfigError, "-3", asked([[]], k=-3)),
     Case("a string for a history", DataError, "'item1'", asked("item1")),
     Case("no list", DataError, "1193", asked([1193, 661])),
     Case("no strings", DataError, "1193", asked([["a", 1193]])),
@@ -155,12 +155,12 @@ CASES = [
     Case("a limit of nothing", ConfigError, "got 0", lambda scene: Limits(k=0)),
     Case("a short queue", ConfigError, "got 2", lambda scene: Limits(queue=2)),
     Case("above a limit", ConfigError, "got 1001", lambda scene: Limits().check("k", "k", 1001)),
-    Case("a quota of no column", ConfigError, "titel", asked([], quota={"titel": 1})),
+    Case("a quota of no column", ConfigError, "titel", asked([[]], quota={"titel": 1})),
     Case(
         "a quota of lists",
         ConfigError,
         "List(String)",
-        asked([], items=ITEMS.with_columns(tags=pl.Series([["x"], []], dtype=pl.List(pl.String))), quota={"tags": 1}),
+        asked([[]], items=ITEMS.with_columns(tags=pl.Series([["x"], []], dtype=pl.List(pl.String))), quota={"tags": 1}),
     ),
     Case("bundle of another schema", ArtifactError, "schema 99", opened(WHOLE | {"schema": 99})),
     Case("bundle of a newer revision", ArtifactError, "revision 7 by genrec 0.1", opened(WHOLE | {"revision": 7})),
