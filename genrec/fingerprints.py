@@ -53,13 +53,14 @@ class ContentHashes:
             self._known = {}
 
     def of(self, path: Path) -> str:
-        """Hash of a file's bytes, or of all files under a folder (hidden ones aside).
+        """Hash of a file's bytes, or of all files under a folder (hidden ones aside); of an archive for a file inside it.
 
         Raises:
             FileNotFoundError: when there is nothing at ``path``.
         """
         if not path.is_dir():
-            return self._of_file(path)
+            archive = next((parent for parent in path.parents if parent.is_file()), None)
+            return self._of_file(path) if archive is None else digest([self._of_file(archive), str(path.relative_to(archive))])
         files = {name: self._of_file(file) for name, file in _files(path)}
         manifest = _genuine_manifest(path)
         if manifest and {name: told["sha256"] for name, told in manifest["files"].items()} == _without_manifest(files):
