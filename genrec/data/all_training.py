@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,8 @@ import polars as pl
 
 class AllTraining:
     """Everything trains, nothing is held out; take the number of epochs from the run that was chosen with a split."""
+
+    holds_out: ClassVar[bool] = False  # so nothing can be evaluated, which is told before anything runs
 
     def keep(self, users: pl.DataFrame) -> np.ndarray:
         """Who stays, bool [users]: everyone."""

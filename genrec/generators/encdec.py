@@ -43,6 +43,7 @@ class EncDec(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    runtimes: ClassVar[frozenset[str]] = frozenset({"onnx"})  # that its graphs can be exported to
     item_rows: ClassVar[frozenset[str]] = frozenset({"item_embedding.identity.weight", "item_embedding.gate"})
     heads: Sequence[nn.Linear]  # an nn.ModuleList
 

@@ -45,6 +45,7 @@ class MultiStream(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    runtimes: ClassVar[frozenset[str]] = frozenset({"onnx"})  # that its graphs can be exported to
 
     def __init__(
         self,

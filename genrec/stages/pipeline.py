@@ -29,6 +29,7 @@ from genrec.paths import expanded
 from genrec.runs import Run, check_name
 from genrec.sources import SOURCE
 from genrec.stages.extend import extended_artifact, parent_of
+from genrec.stages.foresight import check_before, check_dataset
 from genrec.stages.outside_content import content_of, files_of, refuse_changes
 from genrec.stages.stage import Runtime, Stage, StageRun
 from genrec.stages.track import Tracking, tracking
@@ -114,6 +115,7 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
     parent = parent_of(config.tree, run)
     if any("decoding" in stage.reads for stage in stages):
         check_decoding(config.tree)
+    check_before(config, stages)
     force = force or Force()
     force.check(stages)
     steps: list[Step] = []
@@ -139,6 +141,8 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
             follows = ", ".join(kind for kind in inputs if kind in renewed)
             action, reason = "run", "forced" if stage.name in force.stages else f"{follows} is made anew"
         steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason, extends, files, anew))
+        if action == "skip" and (made := run.store.find(stage.kind, fingerprint)):
+            _check_made(config, stages, made)
     return steps
 
 
@@ -179,6 +183,7 @@ def _make_all(config: Config, steps: Sequence[Step], run: Run, say: Callable[[st
         runtime = _runtime(config, run, tracked)
         for step in steps:
             made = _perform(step, run, store, runtime, say)
+            _check_made(config, [step.stage for step in steps], made)
             run.link(step.stage.kind, made.fingerprint)
             tracked.stage(made, step.action != "skip")
     if "evaluation" in {step.stage.kind for step in steps}:
@@ -242,6 +247,12 @@ def require_data(config: Config, command: str = "run") -> None:
         command = "run" if command == LAST else command
         fix = f"give data=..., such as `genrec {command} data={DEMO}`; `genrec init FILE` writes a yaml for a table of your own"
         raise ConfigError("data", expected="data to work on, or an experiment that names some", got="nothing", fix=fix)
+
+
+def _check_made(config: Config, stages: Sequence[Stage], made: Artifact) -> None:
+    """Once the dataset is there, what the rest of the configuration asks of it is known."""
+    if made.kind == "dataset":
+        check_dataset(config, stages, made)
 
 
 def run_of(config: Config) -> Run:

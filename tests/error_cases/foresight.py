@@ -1,0 +1,56 @@
+"""What is told before the first stage, and once the data are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from small_world import ring
+
+from error_cases import Case, Scene
+from genrec.config import compose
+from genrec.errors import ConfigError, DataError
+from genrec.stages.foresight import check_dataset
+from genrec.stages.pipeline import execute, needed_stages, plan
+
+ROOMS = ["stages/foresight.py"]
+RING = ring(num_items=60, num_users=9)
+ALL = {"train_ends": RING.events.offsets[1:], "validation_ends": RING.events.offsets[1:]}
+DATA = ["data=tables", "data.interactions=events.csv", "threads=1", "filters=none"]
+
+
+def planned(scene: Scene, given: str, until: str = "evaluate") -> Any:
+    return plan(compose(given.split()), until=until)
+
+
+def run(scene: Scene, given: str) -> Any:
+    lines = [f"u{user},i{(user + step) % 5}" for user in range(3) for step in range(4)]
+    head = "user_id,item_id"
+    (scene.path / "events.csv").write_text("\n".join([head, *lines]), encoding="utf-8")
+    return execute(compose([*DATA, *given.split()]), say=lambda line: None)
+
+
+def prepared(scene: Scene, **changes: Any) -> Any:
+    replace(RING, **changes).save(scene.path)
+    config = compose(["generator=sasrec"])
+    check_dataset(config, needed_stages(config.tree, "evaluate"), SimpleNamespace(path=scene.path))  # type: ignore[arg-type]
+
+
+def without_onnx(scene: Scene) -> Any:
+    scene.monkeypatch.setattr("genrec.stages.foresight.find_spec", lambda name: None)
+    return planned(scene, "export.runtime=onnx", "export")
+
+
+CASES = [
+    Case("ks", ConfigError, "got 70", lambda scene: planned(scene, "evaluate.ks=[10,70]")),
+    Case("no graph", ConfigError, "got Tiger", lambda scene: planned(scene, "generator=tiger export.runtime=onnx", "export")),
+    Case("no package", ConfigError, "the package onnx, got no such package", without_onnx),
+    Case("no model", ConfigError, "./x/y", lambda scene: planned(scene, "generator=lc_rec generator.model=./x/y")),
+    Case("no targets", DataError, "AllTraining", lambda scene: planned(scene, "split=all")),
+    Case("no column", ConfigError, "got brand", lambda scene: run(scene, "evaluate.slice_columns=[brand] generator=sasrec")),
+    Case("no label", ConfigError, "got brand", lambda scene: run(scene, "generator=human_priors generator.prior=brand")),
+    Case("no times", ConfigError, "got true", lambda scene: run(scene, "generator=hstu generator.time_gaps=true")),
+    Case("no training", DataError, "got 0", lambda scene: prepared(scene, train_ends=RING.events.offsets[:-1])),
+    Case("none held out", DataError, "no validation or test targets among 9 users", lambda scene: prepared(scene, **ALL)),
+]
