@@ -185,7 +185,8 @@ def _require_filled(
         there = list(typed_header(path, form)) or column_names(path, form)
     remedy = ""
     if form.settings and kind in DELIMITED and form.header and form.names is None and any(_is_number(name) for name in there):
-        remedy = f", or set {form.settings}header=false and {form.settings}columns=[...] if the first line holds data"
+        header = "data.header=false and " if form.settings == "data." else ""
+        remedy = f", or set {header}{form.settings}columns=[...] (all names, in their order) if the first line holds data"
     require_columns(required, there, str(path), remedy)
     hollow = next(name for name in required if name not in filled)
     raise DataError(f"{path}, column {hollow}", expected="values", got=f"None in all {height:,} rows", fix="fill it")

@@ -100,6 +100,6 @@ def tied_events(table: pl.DataFrame, key: str | None) -> int:
     """How many events share user and key with another one; ``table`` is sorted by them."""
     if key is None or table.height < 2:
         return 0
-    user, value = table[USER_IDX].to_numpy(), table[key].to_numpy()
-    same = (user[1:] == user[:-1]) & (value[1:] == value[:-1])
+    user, value = table[USER_IDX], table[key]
+    same = ((user.slice(1) == user.head(-1)) & value.slice(1).eq_missing(value.head(-1))).to_numpy()
     return int(np.count_nonzero(np.append(same, False) | np.append([False], same)))

@@ -57,7 +57,7 @@ class TextFormat:
     @property
     def remedy(self) -> str:
         """What to set where quotation marks are no quoting; empty where there is no such setting."""
-        return f", or set {self.settings}quote=none if such marks are plain characters in this file" if self.settings else ""
+        return ", or set data.quote=none if such marks are plain characters in this file" if self.settings else ""
 
 
 def detected(path: Path, form: TextFormat) -> TextFormat:

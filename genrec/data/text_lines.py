@@ -154,7 +154,7 @@ def not_text(path: Path | str, first: int, error: UnicodeDecodeError, settings: 
     end = data.find(b"\n", error.start)
     piece = data[start : min(end if end >= 0 else len(data), error.start + 20)].strip()
     readings = [(name, text) for name in _READINGS if (text := _reading(piece, name)) is not None]
-    got = f"byte 0x{data[error.start]:02x} in {piece.decode('ascii', 'backslashreplace')!r}"
+    got = f"byte 0x{data[error.start]:02x} in '{piece.decode('ascii', 'backslashreplace')}'"
     fix = "convert the file to UTF-8"
     if readings:
         got += f" (it would read {' or '.join(f'{text!r} as {name}' for name, text in readings[:3])})"
