@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from genrec.artifacts import MANIFEST, Artifact
 from genrec.errors import ArtifactError, ConfigError
+from genrec.given_tables import given_tables, table_settings
 from genrec.overrides import setting
 from genrec.paths import expanded
-from genrec.runs import RECORD, Run
+from genrec.runs import RECORD, STORE, Run
 from genrec.types import Split
 
 if TYPE_CHECKING:  # composing and comparing are slow to import
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # composing and comparing are slow to import
 
 
 def run(
-    *,
+    *given: Any,
     overrides: Sequence[str] = (),
     until: str = "evaluate",
     force: str | Sequence[str] = (),
@@ -33,7 +34,9 @@ def run(
         until: the last stage.
         force: stages to make anew, with all that follows them, even when they are up to date.
         quiet: print nothing.
-        settings: top-level settings and group choices, ``experiment="demo"``, ``tokenizer="rqvae"``, ``seed=1``.
+        settings: top-level settings and group choices, ``experiment="demo"``, ``tokenizer="rqvae"``, ``seed=1``. ``data`` may
+            be a table of interactions too (polars, pandas, arrow; columns as for ``data=tables``), or ``{"interactions": table,
+            "items": table}``.
 
     Returns:
         The run: ``.metrics``, ``.artifact("generator")``, ``.config``.
@@ -44,10 +47,10 @@ def run(
     from genrec.stages.pipeline import Force, execute
 
     stages = Force(frozenset([force] if isinstance(force, str) else force))
-    return execute(_config(overrides, settings), until=until, say=_say(quiet), force=stages)
+    return execute(_config(given, overrides, settings), until=until, say=_say(quiet), force=stages)
 
 
-def audit(*, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
+def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
     """What a score on some data can and cannot show, as ``genrec audit`` finds it.
 
     Args:
@@ -63,7 +66,7 @@ def audit(*, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any
     """
     from genrec.commands.audit import audited
 
-    return audited(_config(overrides, settings), say=_say(quiet))[1]
+    return audited(_config(given, overrides, settings), say=_say(quiet))[1]
 
 
 def compare(
@@ -86,16 +89,28 @@ def compare(
     from genrec.stages.models import find_runs
     from genrec.stages.standings import standings
 
+    strangers = [given for given in runs if not isinstance(given, Run | str | Path)]
+    if strangers or not runs:
+        got = f"{strangers[0]!r:.80}" if strangers else "none"
+        raise ConfigError("compare", expected="runs, or their folders", got=got, fix="give what genrec.run returned, or paths")
     found = find_runs([str(run.path) if isinstance(run, Run) else str(run) for run in runs])
     return standings(found, metric=metric, split=split, baseline=baseline)
 
 
-def _config(overrides: Sequence[str], settings: Mapping[str, Any]) -> Config:
+def _config(given: Sequence[Any], overrides: Sequence[str] | None, settings: Mapping[str, Any]) -> Config:
     from genrec.config import compose
 
+    if given:
+        fix = f"give it a name, such as experiment={given[0]!r:.40} or data={given[0]!r:.40}"
+        raise ConfigError("settings", expected="each by its name", got=f"{given[0]!r:.80}", fix=fix)
     if isinstance(overrides, str):
         raise ConfigError("overrides", expected="a list of key=value", got=repr(overrides), fix=f"give [{overrides!r}]")
-    return compose([*(setting(key, value) for key, value in settings.items()), *overrides])
+    words, named = list(overrides or ()), dict(settings)
+    if tables := given_tables(named.get("data")):
+        del named["data"]
+        without = compose([*(setting(key, value) for key, value in named.items()), *words])
+        named = table_settings(tables, expanded(without.tree["paths"]["runs"]) / STORE) | named
+    return compose([*(setting(key, value) for key, value in named.items()), *words])
 
 
 def _say(quiet: bool) -> Callable[[str], None]:
@@ -114,6 +129,10 @@ def load(path: str | Path, *, plugins: Sequence[str] = (), external: Mapping[str
     Raises:
         ArtifactError: when it is neither, or damaged.
     """
+    if not isinstance(path, str | Path):
+        expected = "the path of a run, an artifact or a bundle"
+        raise ArtifactError("load", expected=expected, got=f"{path!r:.80}", fix="give it as text")
+    plugins = [plugins] if isinstance(plugins, str) else plugins
     path = expanded(path)
     if (path / MANIFEST).exists():
         artifact = Artifact(path)

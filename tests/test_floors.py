@@ -19,6 +19,7 @@ FLOORS = {
         "config",
         "environment",
         "fingerprints",
+        "given_tables",
         "links",
         "locks",
         "option_files",

@@ -46,7 +46,14 @@ def load_stage(name: str) -> Stage:
 
 
 def needed_stages(config: Mapping[str, Any], until: str) -> list[Stage]:
-    """The stages that the chosen components need to make what ``until`` makes, in order."""
+    """The stages that the chosen components need to make what ``until`` makes, in order.
+
+    Raises:
+        ConfigError: when ``until`` is no stage.
+    """
+    if until not in STAGES:
+        fix = did_you_mean(until, STAGES) if isinstance(until, str) else f"known: {', '.join(STAGES)}"
+        raise ConfigError("until", expected="a stage", got=repr(until), fix=fix)
     by_kind = {stage.kind: stage for stage in map(load_stage, STAGES[: STAGES.index(until) + 1])}
     wanted = {load_stage(until).kind}
     for stage in reversed(by_kind.values()):

@@ -1,0 +1,58 @@
+"""Tables in memory as data: ``genrec.run(data=frame)`` writes them into the store, called by their content."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from genrec.errors import DataError
+
+FOLDER = "tables"  # inside the store
+INTERACTIONS = "interactions"
+
+
+def given_tables(data: Any) -> dict[str, Any] | None:
+    """``interactions``, and perhaps ``items``, where a setting holds tables; None where it holds something else."""
+    tables = dict(data) if isinstance(data, Mapping) else {INTERACTIONS: data}
+    return tables if any(map(_is_table, tables.values())) else None
+
+
+def table_settings(tables: Mapping[str, Any], store: Path) -> dict[str, Any]:
+    """The settings that read the tables once they are written.
+
+    Args:
+        tables: the parameters of ``data=tables``; polars (lazy too), pandas and arrow tables among them.
+        store: where they are written.
+
+    Raises:
+        DataError: for a table that polars cannot read.
+    """
+    files = {f"data.{key}": _written(key, value, store) if _is_table(value) else value for key, value in tables.items()}
+    return {"data": "tables", **files}
+
+
+def _is_table(value: Any) -> bool:
+    return type(value).__name__ == "LazyFrame" or hasattr(value, "columns")  # of a lazy one asking for columns is work
+
+
+def _written(key: str, table: Any, store: Path) -> Path:
+    import polars as pl
+
+    try:
+        frame = table.collect() if isinstance(table, pl.LazyFrame) else pl.DataFrame(table)
+        frame.write_parquet(buffer := io.BytesIO())
+    except (TypeError, ValueError, AttributeError, ImportError, pl.exceptions.PolarsError) as error:
+        got = f"{type(table).__name__}: {next(iter(str(error).splitlines()), '')}"
+        fix = "write it to a parquet file, and give that"
+        raise DataError(f"data.{key}", expected="a table that polars can read", got=got, fix=fix) from error
+    file = store.absolute() / FOLDER / f"{sha256(buffer.getvalue()).hexdigest()[:16]}.parquet"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(f".{os.getpid()}")
+        draft.write_bytes(buffer.getvalue())
+        os.replace(draft, file)
+    return file
