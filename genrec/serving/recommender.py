@@ -226,7 +226,7 @@ class Recommender:
             ConfigError: for another status.
         """
         now = self.catalogue
-        return now.table.frame[now.rows_with(status)]
+        return now.table.frame[now.rows_with(str(status))]
 
     def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False) -> Changes:
         """Recommends more items from now on, and gives known ones the content that they have now.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import small_shop
 
 import genrec
 from error_cases import Case, Scene
@@ -20,12 +19,11 @@ from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.metrics.ties import with_ties
 from genrec.overrides import setting
 from genrec.protocols import TokenizerInputs
-from genrec.serving.recommender import Recommender
 from genrec.stages.outside_content import refuse_changes
 from genrec.stages.pipeline import Force
 from genrec.tokenizers.published import Published
 
-ROOMS = ["overrides.py", "option_files.py", "given_tables.py", "stages/outside_content.py", "serving/arguments.py"]
+ROOMS = ["overrides.py", "option_files.py", "given_tables.py", "stages/outside_content.py"]
 
 
 def a_table_for_an_option(scene: Scene) -> Any:
@@ -50,8 +48,14 @@ def ranks(*numbers: int, **more: list[int]) -> Callable[[Scene], Any]:
     return lambda scene: with_ties(pl.DataFrame({"user_id": "a", "item_id": ids, "rank": list(numbers), **more}))
 
 
-def asked(call: Callable[[Recommender], Any]) -> Callable[[Scene], Any]:
-    return lambda scene: call(Recommender(small_shop.shop(8)))
+def own_yaml(text: str) -> Callable[[Scene], Any]:
+    """A user's own data yaml with these settings."""
+
+    def trigger(scene: Scene) -> Any:
+        (scene.path / "mine.yaml").write_text(f"_target_: toy_shop.parts.Data\nfile: x\nsettings: {text}\n", encoding="utf-8")
+        return toy("data=./mine.yaml")(scene)
+
+    return trigger
 
 
 class Odd:
@@ -61,16 +65,8 @@ class Odd:
 
 
 CASES = [
-    Case("a number of another kind", ConfigError, "2.5", asked(lambda shop: shop.recommend([], k=2.5))),  # type: ignore[arg-type]
-    Case("none at once", ConfigError, "got 0", asked(lambda shop: shop.recommend([], batch_size=0))),
-    Case("a filter that is no text", ConfigError, "['x']", asked(lambda shop: shop.recommend([], only=["x"]))),  # type: ignore[arg-type]
-    Case("a flag that is none", ConfigError, "'no'", asked(lambda shop: shop.recommend([], exclude_seen="no"))),  # type: ignore[arg-type]
-    Case("steering by a text", ConfigError, "'a'", asked(lambda shop: shop.recommend([], steer="a"))),  # type: ignore[arg-type]
-    Case("a quota of nothing", ConfigError, "None", asked(lambda shop: shop.recommend([], quota={"b": None}))),  # type: ignore[dict-item]
-    Case("histories by name", DataError, "{'u': ['a']}", asked(lambda shop: shop.recommend({"u": ["a"]}))),
-    Case("a history without order", DataError, "{'a'}", asked(lambda shop: shop.recommend([{"a"}]))),
-    Case("no items to add", DataError, "None", asked(lambda shop: shop.add_items(None))),  # type: ignore[arg-type]
-    Case("nothing to score", DataError, "none", asked(lambda shop: shop.score([], []))),
+    Case("settings that are no keys", ConfigError, "'drop'", own_yaml("drop")),
+    Case("a setting of no group", ConfigError, "missing", own_yaml("{missing: drop}")),
     Case("no such last stage", ConfigError, "'nope'", lambda scene: genrec.run(data="demo", until="nope")),
     Case("a setting without a name", ConfigError, "'demo'", lambda scene: genrec.run("demo")),
     Case("nothing to compare", ConfigError, "none", lambda scene: genrec.compare()),
