@@ -117,7 +117,13 @@ def _say(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else print
 
 
-def load(path: str | Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Any:
+def load(
+    path: str | Path,
+    *,
+    plugins: Sequence[str] = (),
+    external: Mapping[str, str | Path] | None = None,
+    warm: bool = False,
+) -> Any:
     """Opens what a run left behind.
 
     Args:
@@ -125,6 +131,7 @@ def load(path: str | Path, *, plugins: Sequence[str] = (), external: Mapping[str
         plugins: your own packages whose classes a bundle may name; trust them as you trust code.
         external: what a bundle may read from elsewhere when new items come, by the place that needs it, such as the base model
             of its text encoder: ``{"encoder.model": "/models/minilm"}``.
+        warm: open at once what a bundle's first new item would open (encoder and tokenizer); its files are not needed then.
 
     Raises:
         ArtifactError: when it is neither, or damaged.
@@ -140,7 +147,7 @@ def load(path: str | Path, *, plugins: Sequence[str] = (), external: Mapping[str
             return artifact.check(hashes=True)
         from genrec.serving.recommender import open_bundle
 
-        return open_bundle(path, plugins=plugins, external=external)
+        return open_bundle(path, plugins=plugins, external=external, warm=warm)
     if (path / RECORD).exists():
         return Run(path)
     raise ArtifactError(path, expected="a run, an artifact or a bundle", got="neither", fix="`genrec ls` lists the runs")

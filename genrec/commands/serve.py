@@ -61,6 +61,7 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.logs import log_to_stderr
     from genrec.serving.memory import resident
     from genrec.serving.service import Service
+    from genrec.serving.warm_up import warmed
 
     limits, token, external = limits_of(options.limits), token_of(options.token_file), external_of(options.external)
     for place, path in external.items():
@@ -70,8 +71,8 @@ def main(options: argparse.Namespace) -> int:
 
         torch.set_num_threads(options.threads)
     catalogue = open_catalogue(expanded(options.bundle), plugins=options.plugins, external=external)
-    service = Service(Live(catalogue, Journal(options.state_dir)), limits)
     log_to_stderr()
+    service = Service(Live(warmed(catalogue), Journal(options.state_dir)), limits)
     app = create_app(
         service,
         expanded(options.bundle),

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from genrec import __version__
 from genrec.errors import GenRecError
 from genrec.serving.bodies import with_limits
+from genrec.serving.calls_page import calls_page
 from genrec.serving.catalogue import STATUSES
 from genrec.serving.changes import Changes
 from genrec.serving.guard import VALUES, Guard
@@ -103,7 +104,7 @@ def create_app(
     )
     app.router.route_class = _Route
     app.add_middleware(Guard, service=service, log_histories=log_histories)
-    _add_error_answers(app)
+    _add_error_answers(app, service.measures.refused)
     limits, live, admin = service.limits, service.live, [Depends(_admin_of(token))]
 
     async def afford(only: str | None, steer: Iterable[str] = ()) -> None:
@@ -215,7 +216,7 @@ def create_app(
     @app.post("/reload", response_model=Changed, responses=_ADMIN, dependencies=admin)
     def reload() -> JSONResponse:
         """Opens the bundle's path anew and answers from what is there now; no request waits or fails meanwhile."""
-        live.swap(bundle, plugins=plugins, external=external)
+        service.reload(bundle, plugins, external)
         return changed(Changes())
 
     page = PageOf(limits)
@@ -226,6 +227,12 @@ def create_app(
         html, policy = page.of(live.catalogue)
         return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
 
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """What can be asked, for people."""
+        html, policy = calls_page(app.openapi())
+        return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
     @app.get("/favicon.ico", status_code=204, response_class=Response, include_in_schema=False)
     def no_icon() -> None:
         """Browsers ask for one."""
@@ -233,18 +240,18 @@ def create_app(
     @app.get("/healthz", response_model=Health)
     async def healthz() -> JSONResponse:
         """Whether the process lives."""
-        return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "ok", **service.facts()})
 
     @app.get("/readyz", response_model=Health, responses={503: {"model": Health, "description": "It is stopping."}})
     async def readyz() -> JSONResponse:
         """Whether to send requests here."""
-        return JSONResponse({"status": "ok"}) if service.batcher.alive else JSONResponse({"status": "stopping"}, 503)
+        is_ready = service.batcher.alive
+        return JSONResponse({"status": "ok" if is_ready else "stopping", **service.facts()}, 200 if is_ready else 503)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """Counts and times, as Prometheus reads them."""
-        lines = [line for measure in service.measures for line in measure.lines()]
-        return PlainTextResponse("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
+        return PlainTextResponse(service.measures.text(), media_type=CONTENT_TYPE)
 
     return app
 
@@ -294,18 +301,22 @@ def _admin_of(token: str | None) -> Callable[..., None]:
     return admin
 
 
-def _add_error_answers(app: FastAPI) -> None:
+def _add_error_answers(app: FastAPI, refused: Callable[[GenRecError], None]) -> None:
     @app.exception_handler(GenRecError)
     async def told(request: Request, error: GenRecError) -> JSONResponse:
+        refused(error)
         return answer_of(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return answer_of(of_validation(error.errors()))
+        refused(problem := of_validation(error.errors()))
+        return answer_of(problem)
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
         got = f"{request.method} {request.url.path}"
         expected, fix = f"a request of /openapi.json ({error.detail})", "see there"
         headers = dict(error.headers or {})
-        return answer_of(RefusedError(error.status_code, "request", expected=expected, got=got, fix=fix, headers=headers))
+        problem = RefusedError(error.status_code, "request", expected=expected, got=got, fix=fix, headers=headers)
+        refused(problem)
+        return answer_of(problem)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping
             allow_package(package)
         items = pl.read_parquet(path / ITEMS_FILE, glob=False)
         _check_numbers(path, bundle, generator, items.height)
-        return _opened(path, bundle, nodes, items)
+        source = {key: str(artifact.manifest.get(key, "")) for key in ("fingerprint", "created", "genrec")}
+        return replace(_opened(path, bundle, nodes, items), source=source)
 
 
 def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataFrame) -> Catalogue:

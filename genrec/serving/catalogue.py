@@ -64,6 +64,7 @@ class Catalogue:
         vectors: of the items by source, as the encoder made them; empty when there are none.
         intake: takes in items that came later; None: it cannot.
         samples: histories of item ids to try it with.
+        source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
     """
 
     generator: Any
@@ -78,6 +79,7 @@ class Catalogue:
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
     intake: Intake | None = None
     samples: Sequence[Sequence[str]] = ()
+    source: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(("fingerprint", "created", "genrec"), ""))
 
     @property
     def num_new(self) -> int:

@@ -53,6 +53,7 @@ class Guard:
                 scope[VALUES] = read_body(body, limits) if is_short else await asyncio.to_thread(read_body, body, limits)
             await _while_connected(self.app, scope, body, receive, sending)
         except RefusedError as error:
+            self.service.measures.refused(error)
             await answer_of(error)(scope, receive, sending)
         except ClientDisconnect:
             status = status or 499  # nginx's word for it; nobody is there to read an answer
@@ -67,12 +68,12 @@ class Guard:
     def _told(self, scope: Scope, status: int, seconds: float, body: bytes) -> None:
         path = getattr(scope.get("route"), "path", "other")  # as declared: a label for each unknown path would never end
         method = scope["method"] if scope["method"] in _METHODS else "other"  # for made-up ones likewise
-        self.service.requests.add(path=path, method=method, status=str(status))
-        self.service.seconds.observe(seconds, path=path)
-        fields: dict[str, Any] = {"method": scope["method"], "path": path, "status": status, "ms": round(seconds * 1000, 1)}
+        self.service.measures.answered(path=path, method=method, status=status, seconds=seconds)
+        fields: dict[str, Any] = {"method": method, "path": path, "status": status, "ms": round(seconds * 1000, 1)}
         if self.log_histories and body:
             fields["body"] = body.decode(errors="replace")
-        LOGGER.log(logging.DEBUG if path in ("/healthz", "/readyz", "/metrics") else logging.INFO, "", extra={"fields": fields})
+        level = logging.DEBUG if path in ("/healthz", "/readyz", "/metrics") else logging.INFO
+        LOGGER.log(level, "%s %s %d in %.0f ms", method, path, status, seconds * 1000, extra={"fields": fields})
 
 
 async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:

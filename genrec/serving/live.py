@@ -16,6 +16,7 @@ from genrec.serving.item_table import listed_ids
 from genrec.serving.journal import ABSENT, REMOVED, Journal
 from genrec.serving.new_items import ItemRows, item_rows
 from genrec.serving.recommender import Recommender, warned
+from genrec.serving.warm_up import warmed
 
 
 class Live(Recommender):
@@ -118,7 +119,7 @@ class Live(Recommender):
             DataError: when an item of the journal does not fit it; the old one stays.
         """
         if isinstance(following, Path):
-            following = open_catalogue(following, plugins=plugins, external=external)
+            following = warmed(open_catalogue(following, plugins=plugins, external=external))
         with self._writing:
             self.catalogue = self._replayed(following)
 

@@ -1,110 +1,148 @@
-"""Counts and times of a service, in the text format that Prometheus reads (version 0.0.4)."""
+"""What a service counts: requests and refusals, what it recommends, what bundle it answers from; for Prometheus.
+
+Every label has a fixed set of values, whatever clients send.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from threading import Lock
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+
+from genrec.errors import GenRecError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-Labels = tuple[tuple[str, str], ...]
+OTHER = "other"
+# Why a request was refused: what stands first in ``where`` of its answer, or the status.
+REASONS = frozenset(
+    {"authorization", "beams", "body", "decoding", "filter", "generator", "histories", "history", "items", "item_id", "k"}
+    | {"limit", "queue", "quota", "score", "server", "status", "steer", "times", "request", OTHER}
+)
+disable_created_metrics()  # a second series for each, which nobody asked for
 
 
-class Counter:
-    """Goes up only.
-
-    Args:
-        name: ends in ``_total``.
-        told: what is counted.
-    """
-
-    def __init__(self, name: str, told: str) -> None:
-        self.name, self.told = name, told
-        self._values: dict[Labels, float] = {}
-        self._lock = Lock()
-
-    def add(self, amount: float = 1, **labels: str) -> None:
-        """Counts."""
-        key = tuple(sorted(labels.items()))
-        with self._lock:
-            self._values[key] = self._values.get(key, 0) + amount
-
-    def lines(self) -> Iterator[str]:
-        """As Prometheus reads it."""
-        yield from _head(self.name, self.told, "counter")
-        with self._lock:
-            values = dict(self._values)
-        for labels, value in values.items():
-            yield f"{self.name}{_shown(labels)} {value:g}"
-
-
-class Gauge:
-    """A number that is asked for when it is read, or several of them.
+class Measures:
+    """Counts of one service.
 
     Args:
-        name: of it.
-        told: what it is.
-        read: gives it, or the number of each part.
-        label: what parts are told apart by.
+        gauges: name -> (what it is, its number now, or the number of each part).
+        bundle: gives fingerprint and version of the bundle that is answered from, as text.
     """
 
-    def __init__(self, name: str, told: str, read: Callable[[], float | Mapping[str, float]], label: str = "part") -> None:
-        self.name, self.told, self.read, self.label = name, told, read, label
+    def __init__(
+        self,
+        gauges: Mapping[str, tuple[str, Callable[[], float | Mapping[str, float]]]],
+        bundle: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._requests = Counter("genrec_requests_total", "Requests answered.", ("path", "method", "status"), registry=registry)
+        self._seconds = Histogram(
+            "genrec_request_seconds", "Time from a request to its answer.", ("path",), buckets=SECONDS, registry=registry
+        )
+        self._refusals = Counter("genrec_refusals_total", "Requests refused, by reason.", ("reason",), registry=registry)
+        self._batch_size = Histogram("genrec_batch_size", "Histories decoded at once.", buckets=SIZES, registry=registry)
+        self._batch_seconds = Histogram(
+            "genrec_batch_seconds", "Time of a run of the model.", buckets=SECONDS, registry=registry
+        )
+        self._reloads = Counter("genrec_reloads_total", "Times that a bundle was opened anew.", ("result",), registry=registry)
+        self._history_items = Counter(
+            "genrec_history_items_total", "Items of histories; unknown: not in the catalogue.", ("kind",), registry=registry
+        )
+        self._lists = Counter(
+            "genrec_lists_total",
+            "Lists; short: with fewer items than wanted; with_new_items: with one that came after training.",
+            ("kind",),
+            registry=registry,
+        )
+        self._listed = Counter(
+            "genrec_listed_items_total", "Items of lists; new: that came after training.", ("kind",), registry=registry
+        )
+        for counter, kinds in (
+            (self._reloads, ("done", "failed")),
+            (self._history_items, ("known", "unknown")),
+            (self._lists, ("all", "short", "with_new_items")),
+            (self._listed, ("trained", "new")),
+        ):
+            for kind in kinds:  # zeros are figures too
+                counter.labels(kind)
+        registry.register(_Now(gauges, bundle))
 
-    def lines(self) -> Iterator[str]:
-        """As Prometheus reads it."""
-        yield from _head(self.name, self.told, "gauge")
-        found = self.read()
-        if not isinstance(found, Mapping):
-            yield f"{self.name} {found:g}"
-            return
-        for part, number in found.items():
-            yield f"{self.name}{_shown(((self.label, part),))} {number:g}"
+    def answered(self, *, path: str, method: str, status: int, seconds: float) -> None:
+        """A request, of a path as it is declared."""
+        self._requests.labels(path, method, str(status)).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def refused(self, error: GenRecError) -> None:
+        """A request that was told why it cannot be met."""
+        self._refusals.labels(reason_of(error)).inc()
+
+    def decoded(self, *, entries: int, seconds: float) -> None:
+        """A run of the model."""
+        self._batch_size.observe(entries)
+        self._batch_seconds.observe(seconds)
+
+    def listed(self, *, known: int, unknown: int, lists: int, short: int, with_new: int, trained: int, new: int) -> None:
+        """What was answered to histories of so many known and unknown items."""
+        for counter, numbers in (
+            (self._history_items, {"known": known, "unknown": unknown}),
+            (self._lists, {"all": lists, "short": short, "with_new_items": with_new}),
+            (self._listed, {"trained": trained, "new": new}),
+        ):
+            for kind, number in numbers.items():
+                counter.labels(kind).inc(number)
+
+    def reloaded(self, *, done: bool) -> None:
+        """A bundle was opened anew, or could not be."""
+        self._reloads.labels("done" if done else "failed").inc()
+
+    @property
+    def reloads(self) -> dict[str, int]:
+        """How many were done and failed."""
+        value = self.registry.get_sample_value
+        return {kind: int(value("genrec_reloads_total", {"result": kind}) or 0) for kind in ("done", "failed")}
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self.registry)
 
 
-class Histogram:
-    """How often something was at most so large.
-
-    Args:
-        name: of it.
-        told: what it is.
-        bounds: ascending; a last one of infinity is added.
-    """
-
-    def __init__(self, name: str, told: str, bounds: Sequence[float]) -> None:
-        self.name, self.told, self.bounds = name, told, tuple(bounds)
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
-        self._lock = Lock()
-
-    def observe(self, value: float, **labels: str) -> None:
-        """Counts a value."""
-        key = tuple(sorted(labels.items()))
-        with self._lock:
-            counts = self._counts.setdefault(key, [0] * (len(self.bounds) + 1))
-            counts[bisect_left(self.bounds, value)] += 1
-            self._sums[key] = self._sums.get(key, 0.0) + value
-
-    def lines(self) -> Iterator[str]:
-        """As Prometheus reads it."""
-        yield from _head(self.name, self.told, "histogram")
-        with self._lock:
-            known = [(labels, list(counts), self._sums[labels]) for labels, counts in self._counts.items()]
-        for labels, counts, total in known:
-            below = 0
-            for bound, count in zip((*map("{:g}".format, self.bounds), "+Inf"), counts, strict=True):
-                below += count
-                yield f"{self.name}_bucket{_shown((*labels, ('le', bound)))} {below}"
-            yield f"{self.name}_sum{_shown(labels)} {total:g}"
-            yield f"{self.name}_count{_shown(labels)} {below}"
+def reason_of(error: GenRecError) -> str:
+    """One of ``REASONS``."""
+    first = error.where.replace(",", " ").replace(".", " ").replace(":", " ").split()
+    return first[0] if first and first[0] in REASONS else OTHER
 
 
-def _head(name: str, told: str, kind: str) -> tuple[str, str]:
-    return f"# HELP {name} {told}", f"# TYPE {name} {kind}"
+class _Now:
+    """Numbers that are asked for when they are read."""
+
+    def __init__(self, gauges: Any, bundle: Callable[[], Mapping[str, str]]) -> None:
+        self._gauges, self._bundle = gauges, bundle
+
+    def collect(self) -> Iterator[Any]:
+        """See prometheus_client."""
+        for name, (told, read) in self._gauges.items():
+            found = read()
+            if isinstance(found, Mapping):
+                family = GaugeMetricFamily(name, told, labels=("part",))
+                for part, number in found.items():
+                    family.add_metric([part], number)
+            else:
+                family = GaugeMetricFamily(name, told, value=found)
+            yield family
+        yield InfoMetricFamily("genrec_bundle", "What is answered from.", value=dict(self._bundle()))
 
 
-def _shown(labels: Labels) -> str:
-    escaped = ((key, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for key, value in labels)
-    return "{" + ",".join(f'{key}="{value}"' for key, value in escaped) + "}" if labels else ""
+def age_of(created: str) -> float:
+    """Seconds since a moment of a manifest; 0 where it has none."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return 0.0
+    return max(time.time() - (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(), 0.0)

@@ -333,6 +333,17 @@ def _warn(unknown: list[list[str]]) -> None:
         warnings.warn(f"histories: not in the catalogue, left out: {told}", stacklevel=3)
 
 
-def open_bundle(path: Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Recommender:
-    """Opens a bundle; see ``open_catalogue``."""
-    return Recommender(open_catalogue(path, plugins=plugins, external=external))
+def open_bundle(
+    path: Path,
+    *,
+    plugins: Sequence[str] = (),
+    external: Mapping[str, str | Path] | None = None,
+    warm: bool = False,
+) -> Recommender:
+    """Opens a bundle; see ``open_catalogue``. ``warm``: with all that the first new item would open."""
+    catalogue = open_catalogue(path, plugins=plugins, external=external)
+    if warm:
+        from genrec.serving.warm_up import warmed
+
+        catalogue = warmed(catalogue)
+    return Recommender(catalogue)

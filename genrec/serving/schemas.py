@@ -223,9 +223,15 @@ class Changed(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the service answers."""
+    """Whether the service answers, and from what."""
 
     status: str
+    bundle: Annotated[str, Field(description="fingerprint of the bundle that is answered from")]
+    bundle_age_seconds: Annotated[int, Field(description="since the bundle was made")]
+    num_items: int
+    num_removed: int
+    reloads: Annotated[int, Field(description="times that a bundle was opened anew since the start")]
+    failed_reloads: Annotated[int, Field(description="times that it could not be opened, and the old one stayed")]
 
 
 class Problem(BaseModel):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from genrec.deadlines import AbandonedError
@@ -13,10 +14,11 @@ from genrec.serving.batching import Batcher, ClosedError, FullError, TooMuchErro
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
 from genrec.serving.logs import LOGGER
-from genrec.serving.measures import SECONDS, SIZES, Counter, Gauge, Histogram
+from genrec.serving.measures import Measures, age_of
 from genrec.serving.memory import memory_of, resident
 from genrec.serving.problems import RefusedError
-from genrec.serving.wishes import Answer, Wish
+from genrec.serving.wishes import Answer, Listing, Wish
+from genrec.types import ITEM_ID
 
 _SMOOTHING = 0.1  # weight of the newest batch in the mean time of an entry
 
@@ -31,13 +33,9 @@ class Service:
 
     def __init__(self, live: Live, limits: Limits) -> None:
         self.live, self.limits = live, limits
-        self.requests = Counter("genrec_requests_total", "Requests answered.")
-        self.seconds = Histogram("genrec_request_seconds", "Time from a request to its answer.", SECONDS)
-        self._batch_size = Histogram("genrec_batch_size", "Histories decoded at once.", SIZES)
-        self._batch_seconds = Histogram("genrec_batch_seconds", "Time of a run of the model.", SECONDS)
         self._entry_seconds = 0.0
         self.batcher = Batcher(
-            lambda wish, entries: wish.answer(self.live, entries),
+            self._answers,
             max_wait=limits.max_wait,
             batch=limits.batch,
             queue=limits.queue,
@@ -45,17 +43,43 @@ class Service:
             work=limits.work,
             on_batch=self._measure,
         )
-        self.measures = (
-            self.requests,
-            self.seconds,
-            self._batch_size,
-            self._batch_seconds,
-            Gauge("genrec_queue_length", "Histories that wait.", lambda: self.batcher.waiting),
-            Gauge("genrec_items", "Items of the catalogue.", lambda: len(self.live.catalogue.table)),
-            Gauge("genrec_items_removed", "Items that are not recommended.", lambda: len(self.live.catalogue.removed)),
-            Gauge("genrec_memory_bytes", "Memory of the recommender.", lambda: memory_of(self.live.catalogue)),
-            Gauge("process_resident_memory_bytes", "Memory of the process.", resident),
+        self.measures = Measures(
+            {
+                "genrec_queue_length": ("Histories that wait.", lambda: self.batcher.waiting),
+                "genrec_items": ("Items of the catalogue.", lambda: len(live.catalogue.table)),
+                "genrec_items_removed": ("Items that are not recommended.", lambda: len(live.catalogue.removed)),
+                "genrec_items_new": ("Items that came after training.", lambda: live.catalogue.num_new),
+                "genrec_bundle_age_seconds": ("Since the bundle was made.", lambda: age_of(live.catalogue.source["created"])),
+                "genrec_memory_bytes": ("Memory of the recommender.", lambda: memory_of(live.catalogue)),
+                "process_resident_memory_bytes": ("Memory of the process.", resident),
+            },
+            lambda: {key: str(live.catalogue.source[key]) for key in ("fingerprint", "genrec")},
         )
+
+    def facts(self) -> dict[str, Any]:
+        """What it answers from: the bundle, its age in seconds, how often one was opened anew."""
+        now, reloads = self.live.catalogue, self.measures.reloads
+        return {
+            "bundle": now.source["fingerprint"],
+            "bundle_age_seconds": round(age_of(now.source["created"])),
+            "num_items": len(now.table),
+            "num_removed": len(now.removed),
+            "reloads": reloads["done"],
+            "failed_reloads": reloads["failed"],
+        }
+
+    def reload(self, bundle: Path, plugins: Sequence[str], external: Mapping[str, str | Path] | None = None) -> None:
+        """Answers from what is at a bundle's path now.
+
+        Raises:
+            GenRecError: when it cannot be opened; the old one stays.
+        """
+        try:
+            self.live.swap(bundle, plugins=plugins, external=external)
+        except BaseException:
+            self.measures.reloaded(done=False)
+            raise
+        self.measures.reloaded(done=True)
 
     async def ask(self, wish: Wish, entries: Sequence[Any], *, weight: int = 1) -> list[Answer]:
         """An answer for each entry.
@@ -101,8 +125,31 @@ class Service:
         self.batcher.close()
         self.live.close()
 
+    def _answers(self, wish: Wish, entries: list[Any]) -> list[Answer]:
+        answers = wish.answer(self.live, entries)
+        if isinstance(wish, Listing):
+            self._count(wish, entries, answers)
+        return answers
+
+    def _count(self, wish: Listing, entries: list[Any], answers: list[Answer]) -> None:
+        now = self.live.catalogue
+        trained = len(now.table) if now.num_trained is None else now.num_trained
+        wanted = min(wish.k, len(now.table))
+        given = sum(len(entry[0] if wish.timed else entry) for entry in entries)
+        unknown = sum(len(answer["unknown"]) for answer in answers)
+        new = [sum(now.table.idx.get(item[ITEM_ID], 0) >= trained for item in answer["items"]) for answer in answers]
+        places = sum(len(answer["items"]) for answer in answers)
+        self.measures.listed(
+            known=given - unknown,
+            unknown=unknown,
+            lists=len(answers),
+            short=sum(len(answer["items"]) < wanted for answer in answers),
+            with_new=sum(number > 0 for number in new),
+            trained=places - sum(new),
+            new=sum(new),
+        )
+
     def _measure(self, entries: int, seconds: float) -> None:
-        self._batch_size.observe(entries)
-        self._batch_seconds.observe(seconds)
+        self.measures.decoded(entries=entries, seconds=seconds)
         mean = seconds / entries
         self._entry_seconds += (mean - self._entry_seconds) * (_SMOOTHING if self._entry_seconds else 1.0)
