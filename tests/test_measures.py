@@ -81,7 +81,7 @@ def test_labels_are_a_fixed_set() -> None:
 
 
 def test_bundle_age_and_reloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(path: Path, plugins: Any) -> Any:
+    def opened(path: Path, plugins: Any, external: Any = None) -> Any:
         if failing:
             raise ArtifactError(path, expected="a bundle", got="none", fix="export one")
         return replace(shop(50), source=SOURCE | {"fingerprint": "def"})

@@ -193,7 +193,7 @@ def test_admin_calls_need_the_token() -> None:
 
 
 def test_changes_outlive_the_process_and_a_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(path: Path, plugins: Any) -> Catalogue:
+    def opened(path: Path, plugins: Any, external: Any = None) -> Catalogue:
         assert path == Path("bundle")
         return shop(50, seed=1)
 
@@ -280,7 +280,9 @@ def test_stopping_answers_what_was_accepted(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_illegal_item_while_everything_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Askers note what was removed when they asked; an item may be put back meanwhile, so only those that stay out count."""
-    monkeypatch.setattr(live_module, "open_catalogue", lambda path, plugins: shop(50 if len(seen) % 2 else 40, seed=len(seen)))
+    monkeypatch.setattr(
+        live_module, "open_catalogue", lambda path, plugins, external=None: shop(50 if len(seen) % 2 else 40, seed=len(seen))
+    )
     seen: list[int] = []
     gone: list[str] = []
     wrong: list[Any] = []

@@ -142,7 +142,7 @@ def fuzz_filters(number: int, ledger: Ledger) -> Counter[bool]:
 
 @pytest.fixture(autouse=True)
 def reloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "open_catalogue", lambda path, plugins: shop(12))
+    monkeypatch.setattr(live_module, "open_catalogue", lambda path, plugins, external=None: shop(12))
 
 
 def test_a_few(ledger: Ledger) -> None:
