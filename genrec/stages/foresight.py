@@ -153,7 +153,7 @@ def _column_errors(tree: Mapping[str, Any], reads: set[str], dataset: Dataset) -
             continue
         nodes = {"": tree[group]} | dict(_components(tree[group]))
         for place, node in nodes.items():
-            accepted = parameters(component_class(node, group))
+            accepted = parameters(component_class(node, f"{group}.{place}" if place else group))
             for key in keys:
                 if key not in accepted or (place == "" and not _names_items(node, key)):
                     continue
