@@ -19,7 +19,7 @@ from genrec.data.json_lines import bad_line
 from genrec.data.shown import shown
 from genrec.data.text_lines import kind_of, text_chunks
 from genrec.errors import DataError
-from genrec.types import ITEM_ID
+from genrec.types import ITEM_ID, USER_ID
 
 JSON = (".json", ".jsonl", ".ndjson")
 ID_MAPS = {"item2id": "id2item", "user2id": "id2user"}  # P5's datamaps.json
@@ -106,6 +106,8 @@ def records_of(value: Any, key: str = ITEM_ID) -> list[dict[str, Any]] | None:
         return [{key: name} | {field: entry[field] for field in entry if field != key} for name, entry in value.items()]
     if histories_of(value) is not None:
         return [{key: name, VALUES: [str(part) for part in entry]} for name, entry in value.items()]
+    if len(value) > 1 and all(isinstance(entry, list) and all(isinstance(x, dict) for x in entry) for entry in value.values()):
+        return [{USER_ID: name, "events": entry} for name, entry in value.items()]
     lists = [entry for entry in value.values() if isinstance(entry, list) and entry and all(isinstance(x, dict) for x in entry)]
     return lists[0] if len(lists) == 1 else None
 
@@ -152,8 +154,9 @@ def _whole(path: Path) -> Any:
     except json.JSONDecodeError as error:
         line = text.split("\n")[error.lineno - 1] if text else ""
         where = f"{path}, line {error.lineno}, character {error.colno}"
-        got = f"{error.msg}: {shown(line, at=error.colno - 1)}"
-        raise DataError(where, expected="one json value", got=got, fix="repair it, or write one object per line") from error
+        expected = f"one json value ({error.msg[:1].lower()}{error.msg[1:]})"
+        fix = "repair it, or write one object per line"
+        raise DataError(where, expected=expected, got=shown(line, at=error.colno - 1), fix=fix) from error
 
 
 def _head(path: Path) -> str:

@@ -28,6 +28,23 @@ def separator_of(values: Sequence[str]) -> str | None:
     return next((sign for sign in SEPARATORS if 2 * sum(sign in value.strip() for value in values) > len(values)), None)
 
 
+def are_ids(parts: Sequence[str]) -> bool:
+    """Whether words look like ids rather than prose: nearly all of them hold a digit."""
+    return bool(parts) and sum(any(sign.isdigit() for sign in part) for part in parts) > 0.9 * len(parts)
+
+
+def holds_histories(items: pl.Series, users: pl.Series) -> bool:
+    """Whether the ids of a table are whole histories: one row a user, several ids each, which come back in other rows."""
+    if items.dtype != pl.String or not users.is_first_distinct().all():
+        return False
+    sample = items.drop_nulls().head(1000).to_list()
+    sign = separator_of(sample) if len(sample) > 1 else None
+    if sign is None:
+        return False
+    parts = [part for text in sample for part in text.split(None if sign == " " else sign)]
+    return are_ids(parts) and 2 * len(set(parts)) < len(parts) and len(parts) > 2 * len(sample)
+
+
 def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.Series:
     """A column of lists of text, from lists of any ids or from text that holds lists; null and empty fields are empty lists.
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from genrec.data.column_roles import by_name
 from genrec.data.documents import histories_of, read_document
 from genrec.data.files import read_table
-from genrec.data.listed import is_bracketed, separator_of
+from genrec.data.listed import are_ids, holds_histories, is_bracketed, separator_of
 from genrec.data.nested import nested_columns
 from genrec.data.text_lines import kind_of, text_chunks
 from genrec.data.usual_names import HISTORY, TARGET, usual
 from genrec.errors import DataError
-from genrec.types import SPLIT, USER_ID
+from genrec.types import ITEM_ID, SPLIT, USER_ID
 
 _HEAD = 200  # rows or lines that are looked at
 
@@ -59,6 +59,10 @@ def _shape_of_table(table: pl.DataFrame) -> Shape | None:
     if nested := nested_columns(table):
         return Shape("nested", _NESTED, {"events": nested[0]}, f"sessions, with their events in the column {nested[0]!r}")
     lists = [name for name in table.columns if _holds_lists(table[name])]
+    items = by_name(table.columns, ITEM_ID)
+    users = by_name(table.columns, USER_ID, items)
+    if not lists and items and users and holds_histories(table[items[0]], table[users[0]]):
+        lists = [items[0]]
     if not lists:
         return None
     user = usual([name for name in table.columns if name not in lists], USER_ID)
@@ -72,9 +76,9 @@ def _shape_of_table(table: pl.DataFrame) -> Shape | None:
             "samples", _SAMPLES, settings, f"samples: rows of a history ({history!r}) and the item that came next ({target!r})"
         )
     if user is not None and target is None:
-        items = usual(lists, HISTORY) or lists[0]
-        settings = {"user_id": user, "item_id": items}
-        return Shape("sequences", _SEQUENCES, settings, f"users with lists of items in the column {items!r}")
+        column = usual(lists, HISTORY) or lists[0]
+        settings = {"user_id": user, "item_id": column}
+        return Shape("sequences", _SEQUENCES, settings, f"users with lists of items in the column {column!r}")
     return None
 
 
@@ -89,12 +93,7 @@ def _holds_lists(column: pl.Series) -> bool:
         return True
     named = usual([column.name], HISTORY) is not None
     sign = separator_of(sample) if named and sample else None
-    return sign is not None and _ids([part for text in sample for part in text.split(sign if sign != " " else None)])
-
-
-def _ids(parts: Sequence[str]) -> bool:
-    """Whether words look like ids rather than prose: most of them hold a digit."""
-    return bool(parts) and sum(any(sign.isdigit() for sign in part) for part in parts) > 0.9 * len(parts)
+    return sign is not None and are_ids([part for text in sample for part in text.split(sign if sign != " " else None)])
 
 
 def _ragged(path: Path) -> bool:
@@ -111,6 +110,6 @@ def _ragged(path: Path) -> bool:
             and len(widths) > 1
             and min(widths) > 1
             and len(set(users)) == len(users)
-            and _ids([word for words in fields for word in words])
+            and are_ids([word for words in fields for word in words])
         )
     return False

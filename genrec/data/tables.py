@@ -12,7 +12,9 @@ import polars as pl
 from genrec.data.column_types import with_point
 from genrec.data.files import MISSING, read_table
 from genrec.data.ids import Ids
+from genrec.data.listed import holds_histories
 from genrec.data.parts import in_parts
+from genrec.data.shown import shown
 from genrec.data.text_format import TextFormat
 from genrec.data.times import check_date_format
 from genrec.errors import DataError
@@ -151,6 +153,13 @@ class Tables:
             return table.select(pl.col(column).alias(name) for name, column in wanted.items() if column in table.columns)
 
         interactions, file = in_parts(self.interactions, self.validation, self.test, read)
+        if self.ids != "verbatim" and holds_histories(interactions[ITEM_ID], interactions[USER_ID]):
+            raise DataError(
+                f"{file}, row 1, column {self.item_id}",
+                expected="one id in each row",
+                got=f"what looks like a list, {shown(interactions[ITEM_ID][0])}",
+                fix="read it with data=sequences, or set data.ids=verbatim if such ids are right as they stand",
+            )
         if self.decimal == ",":
             numbers = [name for name in (TIMESTAMP, RATING, WEIGHT) if interactions.schema.get(name) == pl.String]
             interactions = interactions.with_columns(with_point(interactions[name]) for name in numbers)

@@ -57,6 +57,14 @@ KINDS = [
         json.dumps({"user_id": user, "item_id": items}) + "\n" for user, items in RIGHT.items())), RIGHT),
     Kind("lists as text in csv", lambda folder: put(folder / "h.csv", rows(
         [(user, f'"{items}"') for user, items in RIGHT.items()], header="user_id,item_ids")), RIGHT),
+    csv_kind("users with separated items", "user_id,item_id", lambda e: (e.user, " ".join(RIGHT[e.user])),
+             of=[event for event in ALL if event.number == 0], right=RIGHT),
+    csv_kind("users with separated items, as a table", "user_id,item_id", lambda e: (e.user, " ".join(RIGHT[e.user])),
+             of=[event for event in ALL if event.number == 0], init=False, refused="read it with data=sequences"),
+    csv_kind("users with items between bars", "uid\titem_ids", lambda e: (e.user, "|".join(RIGHT[e.user])), separator="\t",
+             suffix=".tsv", of=[event for event in ALL if event.number == 0], right=RIGHT),
+    Kind("one json object user -> events", lambda folder: put(folder / "events.json", json.dumps(
+        {user: [{"item": item, "ts": 10 + place} for place, item in enumerate(items)] for user, items in RIGHT.items()})), RIGHT),
     # --- samples and fixed splits
     Kind("MiniOneRec csv of samples, three files", make.sample_files, RIGHT, ("data=samples", "split=column"), init=False,
          parts=LEAVE_ONE_OUT),

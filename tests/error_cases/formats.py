@@ -188,6 +188,12 @@ CASES = [
     Case("zip without the member", DataError, "c.csv", zipped({"a.csv": FINE}, "c.csv")),
     Case("zip with a faulty table", DataError, "a.zip/a.csv", zipped({"a.csv": "user_id,item_id\n"})),
     Case("no zip", DataError, "not a zip", read({"x.zip": "nothing"})),
+    Case(
+        "lists as ids",
+        DataError,
+        "'a1 a2 a3'",
+        source(Tables, {"x.csv": "user_id,item_id\nu,a1 a2 a3\nv,a2 a3 a1\nw,a3 a1 a2\n"}),
+    ),
     Case("broken document", DataError, "' oops'", read({"x.json": "{\n  oops\n}"})),
     Case("document without records", DataError, "[1, 2]", read({"x.json": "[1, 2]"})),
     Case("broken literal", DataError, "{'a': open()}", read({"x.json": "{'a': 1}\n{'a': open()}\n"})),
