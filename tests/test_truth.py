@@ -344,6 +344,26 @@ def test_threads_share_the_cache_of_hashes(tmp_path: Path) -> None:
     json.loads((tmp_path / "hashes.json").read_text(encoding="utf-8"))
 
 
+def test_threads_run_pipelines(built: toy_pipeline.Built) -> None:
+    """Three that share their first stages and differ in the others; each has its own."""
+    runs: dict[int, Run] = {}
+
+    def work(levels: int) -> None:
+        runs[levels] = genrec.run(overrides=[f"tokenizer.num_levels={levels}"], name=f"r{levels}", until="train", quiet=True)
+
+    threads = [threading.Thread(target=work, args=(levels,)) for levels in (3, 4, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {levels: run.artifact("tokenizer").config["tokenizer"]["num_levels"] for levels, run in runs.items()} == {
+        3: 3,
+        4: 4,
+        5: 5,
+    }
+    assert sorted(built) == ["embed", "prepare", *["tokenize"] * 3, *["train"] * 3]
+
+
 # --- folders, artifacts, weights ----------------------------------------------------------------------------------------
 
 
