@@ -27,7 +27,8 @@ _tree = st.recursive(
 _words = st.lists(st.sampled_from((*_COLUMNS, *_VALUES, *_SIGNS, "(", ")", ",")), max_size=9).map(" ".join)
 filters = st.one_of(_tree, _words, st.text())
 ids = st.sampled_from([f"i{number}" for number in range(15)] + ["", "nobody", "i1\0", "\ud800", "x" * 1001])
-scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), ids)
+_huge = st.sampled_from([2**31, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 10**40, -(10**400), 1e308, -1e999, 5e-324])
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), ids, _huge)
 junk = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5
 )
@@ -51,14 +52,30 @@ _wishes = {
     "k": st.integers(-1, 30),
     "filter": filters,
     "steer": st.dictionaries(filters, _amounts, max_size=3),
-    "quota": st.dictionaries(st.sampled_from(_COLUMNS), st.integers(-1, 3), max_size=2),
+    "quota": st.dictionaries(st.sampled_from(_COLUMNS), st.integers(-1, 3) | _huge, max_size=3),
     "exclude_seen": st.booleans(),
 }
 BODIES = {
     "/recommend": _body({"histories": st.lists(st.lists(ids, max_size=6), max_size=4)}, _wishes),
+    "/explain": _body({"history": st.lists(ids, max_size=6), "item_id": ids}, {"last": st.integers(-1, 101) | _huge}),
+    "/beams": _body({"history": st.lists(ids, max_size=6)}, {key: _wishes[key] for key in ("k", "filter", "steer")}),
+    "/items/remove": _body({"item_ids": st.lists(ids, max_size=3)}, {}),
+    "/items/restore": _body({"item_ids": st.lists(ids, max_size=3)}, {}),
     "/similar": _body({"item_id": ids}, {"k": st.integers(-1, 30), "filter": filters}),
     "/items": _body({"items": st.lists(_item, max_size=3)}, {}),
 }
+
+
+LARGE = [  # of the wrong shape, and as long as a body may be
+    '{"histories": [' + "1," * 9_000 + "1]}",
+    '{"histories": [[' + '{"a": [1]},' * 1_500 + "1]]}",
+    '{"histories": ' + "[" * 9_000 + "]" * 9_000 + "}",
+    '{"histories": [[]], "quota": {' + ",".join(f'"c{row}": "x"' for row in range(1_000)) + "}}",
+    '{"histories": [["' + "\\ud83d" * 3_000 + '"]]}',
+    '{"histories": [[]], "k": ' + "9" * 4_000 + "}",
+    '{"histories": [[]], "' + "x" * 15_000 + '": 1}',
+    "[" + "{}," * 6_000 + "0]",
+]
 
 
 @st.composite
@@ -68,8 +85,13 @@ def fuzzed(draw: st.DrawFn) -> tuple[str, str, bytes]:
         return "DELETE", "/items?" + draw(st.text(st.characters(codec="ascii"), max_size=30)), b""
     path = draw(st.sampled_from([*BODIES, "/recommend", "/recommend"]))
     body = json.dumps(draw(BODIES[path])).encode()
-    place = draw(st.integers(0, 9))
-    if place == 0:
+    place = draw(st.integers(0, 19))
+    if place == 2:
+        body = draw(st.sampled_from(LARGE)).encode()
+    elif place == 3:
+        path = "/items" if path == "/similar" else path
+        return draw(st.sampled_from(["PATCH", "PUT", "QUERY"])), path, body
+    if place < 2:
         cut = draw(st.integers(0, len(body)))
         body = body[:cut] + draw(st.binary(max_size=4)) + body[cut + draw(st.integers(0, 3)) :]
     return "POST", path, body
