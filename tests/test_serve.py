@@ -18,12 +18,12 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from small_shop import shop
 
 import genrec
 from genrec.serving import live as live_module
 from genrec.serving.app import create_app
+from genrec.serving.connections import server_of
 from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
@@ -112,7 +112,7 @@ def test_what_was_acknowledged_survives_a_kill(server: Server, bundle: Path, tmp
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
     """A server in a thread of this process."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    server = server_of(app, Limits(timeout=100), port=0)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
