@@ -125,7 +125,7 @@ def listening(app: Any) -> Iterator[str]:
 
 def test_schemathesis_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the document allows or forbids: no 5xx, declared statuses, answers of the declared form."""
-    monkeypatch.setattr(live_module, "open_catalogue", lambda path, plugins: shop(50, seed=1))
+    monkeypatch.setattr(live_module, "open_catalogue", lambda path, plugins, **more: shop(50, seed=1))
     service = Service(Live(shop(40), Journal(tmp_path / "state")), Limits(timeout=100))
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     tool = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
