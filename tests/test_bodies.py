@@ -140,6 +140,7 @@ def test_numbers_of_queries(client: TestClient, query: str) -> None:
         ("/explain", {"histories": [], "item_id": "i1"}, "histories", "[]", "did you mean history?"),
         ("/beams", {"history": [], "K": 3}, "K", "3", "known: exclude_seen, filter, history, k, steer, times"),
         ("/items", {"item": [{}]}, "item", "[{}]", "did you mean items?"),
+        ("/similar", {"": [1]}, "body", "[1]", "known: filter, item_id, k"),
     ],
 )
 def test_wrong_keys(client: TestClient, path: str, body: Any, where: str, got: str, fix: str) -> None:

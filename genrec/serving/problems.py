@@ -47,7 +47,9 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
     where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
     if first["type"] == UNKNOWN_KEY:
         key, names = first["ctx"]["key"], first["ctx"]["names"]
-        return RefusedError(422, key, expected="a key of this call", got=first["ctx"]["got"], fix=did_you_mean(key, names))
+        return RefusedError(
+            422, key or "body", expected="a key of this call", got=first["ctx"]["got"], fix=did_you_mean(key, names)
+        )
     got = shown(first["input"]) if first["type"] != "json_invalid" else str(first.get("ctx", {}).get("error"))
     fix = "see /openapi.json"
     return RefusedError(422, where, expected=first["msg"][:1].lower() + first["msg"][1:], got=got, fix=fix)
