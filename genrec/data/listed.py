@@ -23,9 +23,9 @@ def is_bracketed(values: Sequence[str]) -> bool:
     return bool(values) and all(value.strip()[:1] + value.strip()[-1:] in ("[]", "()") for value in values)
 
 
-def separator_of(values: Sequence[str]) -> str | None:
-    """What separates ids in these texts: the first of ``SEPARATORS`` that most of them hold; None where none does."""
-    return next((sign for sign in SEPARATORS if 2 * sum(sign in value.strip() for value in values) > len(values)), None)
+def separator_of(values: Sequence[str], share: float = 0.5) -> str | None:
+    """What separates ids in these texts: the first of ``SEPARATORS`` that more than ``share`` of them hold, or None."""
+    return next((sign for sign in SEPARATORS if sum(sign in value.strip() for value in values) > share * len(values)), None)
 
 
 def are_ids(parts: Sequence[str]) -> bool:
@@ -73,7 +73,7 @@ def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.S
     if is_bracketed(sample):
         cut = bracketed
     else:
-        sign = separator or separator_of(sample)
+        sign = separator or separator_of(sample) or separator_of(sample, 0.0)  # many lists may hold one id
 
         def cut(text: str) -> list[str] | None:
             parts = text.split() if sign in (None, " ") else [part.strip() for part in text.split(sign)]
