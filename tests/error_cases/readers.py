@@ -122,6 +122,7 @@ CASES = [
     Case("too many fields", DataError, "got 4: 'u9,i1,5,x'", file(ROWS + "u9,i1,5,x\n")),
     Case("too few fields", DataError, "got 2: 'u9,i1'", file(ROWS + "u9,i1\n")),
     Case("an open quotation mark", DataError, "got 'u9,\"i1,5'", file(ROWS + 'u9,"i1,5\nu9,i2,6\n')),
+    Case("whole records inside a field", DataError, "line 14", file(ROWS + 'u9,i1,"5\nu9,i2,6\nu8,i3,7"\n')),
     Case("records inside a field", DataError, "line 14", file(ROWS + 'u9,"i1,5\nu9,i2,6\nu8,"i3,7\n')),
     Case("a column twice", DataError, "'item_id' in columns 2 and 3", file("user_id,item_id,item_id\na,b,c\n")),
     Case("other names than fields", DataError, "got 3: ", file(ROWS, columns=["user_id", "item_id"])),
