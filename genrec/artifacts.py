@@ -26,6 +26,7 @@ from genrec.errors import ArtifactError
 from genrec.fingerprints import ContentHashes, digest, sha256_file
 from genrec.locks import Lock, held
 from genrec.plain_json import read_json
+from genrec.references import masked_in
 
 SCHEMA = 2  # of manifest.json
 UNSEALED = 1  # the schema before manifests had a seal: still opened, with nothing to hold the manifest itself against
@@ -240,7 +241,7 @@ class Store:
                 "files": {name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for name, file in _files(draft)},
                 "environment": {**environment(), **machine()},
                 "seconds": round(seconds, 2),
-                "facts": dict(facts),
+                "facts": masked_in(dict(facts)),
             }
             text = json.dumps(sealed(manifest), indent=2, ensure_ascii=False)
             (draft / MANIFEST).write_text(text, encoding="utf-8")

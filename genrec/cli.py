@@ -11,6 +11,7 @@ import ast
 import importlib
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from types import ModuleType
 from genrec import __version__
 from genrec.errors import GenRecError
 from genrec.machine import refusals_told
+from genrec.references import masked
 from genrec.stages.pipeline import STAGES
 
 _PACKAGE = Path(__file__).parent
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _dispatch(words[0], words[1:])
     except GenRecError as error:
         if os.environ.get("GENREC_TRACEBACK") == "1":
-            raise
+            return _traceback()
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -47,6 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, say `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:
+        return _traceback()
+
+
+def _traceback() -> int:
+    """Raises the error at hand; where it holds a secret, prints it without, and returns the exit code."""
+    text = traceback.format_exc()
+    if masked(text) == text:
+        raise
+    print(masked(text), file=sys.stderr)
+    return 1
 
 
 @refusals_told()

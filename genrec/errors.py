@@ -12,6 +12,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from genrec.references import masked
+
 
 class GenRecError(Exception):
     """An error with a place, an expectation, the offending value and a remedy.
@@ -27,7 +29,7 @@ class GenRecError(Exception):
         self.where, self.expected, self.got, self.fix = str(where), expected, got, fix
         shown = got if isinstance(got, str) else repr(got)
         line = f"{where}: expected {expected}, got {shown}; {fix}"
-        super().__init__(" ".join(line.split()))
+        super().__init__(masked(" ".join(line.split())))
 
 
 class ConfigError(GenRecError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -39,10 +39,26 @@ def resolved(value: Any, *, secret: bool = True) -> Any:
 
 def masked(text: str) -> str:
     """A text with references in place of the secret values that were looked up."""
+    if not _read:
+        return text
     for value in sorted(_read, key=len, reverse=True):
         if value in text:
             text = text.replace(value, _read[value])
     return text
+
+
+def without_secrets(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Says what it is told, masked."""
+    return lambda line: say(masked(line))
+
+
+def masked_in(value: Any) -> Any:
+    """A json-like value with its texts masked."""
+    if isinstance(value, dict):
+        return {masked_in(key): masked_in(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_in(item) for item in value]
+    return masked(value) if isinstance(value, str) else value
 
 
 @contextmanager

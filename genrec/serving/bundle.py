@@ -116,6 +116,9 @@ def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str
         if type(value) is not int or value != num_items:
             raise ArtifactError(path, expected=f"{key} of {num_items:,}", got=repr(value), fix="export it again")
     trained = facts.get("num_trained", num_items)
+    for name, reach in bundle["new_reaches"].items():
+        if isinstance(reach, bool) or not isinstance(reach, int | float) or not 0 <= reach <= 1:
+            raise ArtifactError(path, expected=f"new_reaches.{name} of 0 to 1", got=repr(reach), fix="export it again")
     ranges = {"num_trained": (trained, 0, num_items), "new_share": (share, 0, 1)}
     for key, (value, least, most) in ranges.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:

@@ -22,12 +22,12 @@ from genrec.components import UnknownKeyError, component_class, is_component, ra
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.registry import TARGET, Slot, slot_of
 from genrec.signatures import Outline, outline_in_source, outline_of
+from genrec.stages.export import CACHE
 from genrec.types import RUNTIME
 
 OPENED = ("decoding", "generator")  # what is built when a bundle opens
 LATER = ("encoder", "tokenizer", "collision")  # and with the first new item
 UNTOLD = RUNTIME - {"max_history_len"}  # arguments that genrec supplies, whatever a node says
-CACHE = "cache"  # parameter: a folder where an encoder keeps vectors; not from a bundle
 LARGEST = {
     "decoding": 100_000,
     "generator": 10_000_000,

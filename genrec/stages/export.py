@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,13 +30,14 @@ import polars as pl
 
 from genrec import __version__
 from genrec.artifacts import MANIFEST, Artifact
-from genrec.components import TARGET, instantiate, is_component
+from genrec.components import TARGET, instantiate, is_component, path_places
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError, did_you_mean
+from genrec.paths import expanded
 from genrec.sids import SIDTable
 from genrec.stages import recommend
 from genrec.stages.embed import read_vectors
-from genrec.stages.model_card import model_card
+from genrec.stages.model_card import SOURCE_SETTINGS, model_card
 from genrec.stages.stage import Stage, StageRun
 from genrec.stages.tokenize import encoder_if_needed
 from genrec.stages.train import CONFIG_FILE, num_trained, open_generator
@@ -46,6 +48,7 @@ SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
 REVISION = 2  # of the schema: what was added to it; older bundles are read by the rules of genrec.serving.compatibility
 BUNDLE_FILE, ITEMS_FILE, CARD_FILE, SAMPLES_FILE = "bundle.json", "items.parquet", "README.md", "samples.json"
 POPULARITY = "popularity"  # column of the items; a catalogue's own of this name is left as it is
+CACHE = "cache"  # parameter: a folder where an encoder keeps vectors; not from a bundle, nor in one
 SAMPLE_LEN = 50  # items of a sample history at most, and at least 3
 PARTS = ("generator", "sids", "encoder", "tokenizer", "calibration")
 
@@ -118,9 +121,10 @@ def build(run: StageRun) -> dict[str, Any]:
     if settings.runtime == "onnx":
         _write_onnx(parts, run.folder / "onnx")
 
-    config = {"decoding": run.config["decoding"]}
+    _make_portable(generator_folder(run.folder) / CONFIG_FILE)
+    config = {"decoding": portable(run.config["decoding"], "decoding")}
     for artifact in parts.values():
-        config |= {key: node for key, node in artifact.config.items() if is_component(node)}
+        config |= {key: portable(node, key) for key, node in artifact.config.items() if is_component(node)}
     bundle = {
         "schema": SCHEMA,
         "revision": REVISION,
@@ -180,6 +184,12 @@ def _write_sids(sids: SIDTable, item_ids: pl.Series, folder: Path) -> None:
     pl.DataFrame({ITEM_ID: item_ids, "codes": sids.codes.tolist()}).write_ndjson(folder / "sids.jsonl")
 
 
+def _make_portable(file: Path) -> None:
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["generator"] = portable(config["generator"], "generator")
+    file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+
+
 def _write_hub_config(file: Path) -> None:
     """Adds to the generator's own configuration what the hub shows."""
     config = json.loads(file.read_text(encoding="utf-8"))
@@ -196,11 +206,27 @@ def _write_onnx(parts: Mapping[str, Artifact], folder: Path) -> None:
 
 
 def _source(dataset: Artifact) -> dict[str, Any]:
-    """The data source and its settings, without the paths on the machine that prepared it."""
+    """The data source, and of its settings those that the model card names."""
     node = dataset.config["data"]
     external = {key.removeprefix("data.") for key in dataset.manifest["external"]}
-    told = {key: value for key, value in node.items() if key not in {TARGET, *external} and value is not None}
+    told = {key: node[key] for key in SOURCE_SETTINGS if node.get(key) is not None and key not in external}
     return {"source": node[TARGET], **told}
 
 
-STAGE = Stage(name="export", kind="bundle", version=3, reads=("decoding", "recommend", "export"), inputs=inputs, build=build)
+def portable(node: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """A component without the places of the machine that it was made on: of a file or folder its name, and no cache."""
+    copy: dict[str, Any] = deepcopy(dict(node))
+    for place in path_places(copy, group):
+        if place.certain or expanded(place.holder[place.key]).exists():
+            place.holder[place.key] = expanded(place.holder[place.key]).name
+    return without_cache(copy)
+
+
+def without_cache(node: Any) -> Any:
+    """A component and its parts without the folder where they keep vectors; they have their defaults then."""
+    if isinstance(node, Mapping):
+        return {key: without_cache(value) for key, value in node.items() if not (TARGET in node and key == CACHE)}
+    return [without_cache(value) for value in node] if isinstance(node, list) else node
+
+
+STAGE = Stage(name="export", kind="bundle", version=4, reads=("decoding", "recommend", "export"), inputs=inputs, build=build)

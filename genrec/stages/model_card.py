@@ -8,6 +8,9 @@ from typing import Any
 
 from genrec.components import TARGET
 
+SOURCE_SETTINGS = (  # of data sources, that the card names; others may be anybody's secret
+    *("dataset", "config", "category", "edition", "split", "num_users", "num_items", "events_per_user", "seed"),
+)
 TAGS = ("recommender-system", "sequential-recommendation", "generative-recommendation", "semantic-ids")
 HOW_TO = """\
 ```python
@@ -43,7 +46,7 @@ def model_card(bundle: Mapping[str, Any], *, title: str, license: str | None) ->
     for heading, body in sections.items():
         if body:
             lines += ["", f"## {heading}", "", *body]
-    components = json.dumps(config, indent=2, ensure_ascii=False)
+    components = json.dumps({key: _told(node) for key, node in config.items()}, indent=2, ensure_ascii=False)
     lines += ["", "## Settings", "", f"Made by genrec {bundle['genrec']}.", "", "```json", components, "```", ""]
     return "\n".join(lines)
 
@@ -60,7 +63,7 @@ def _what(facts: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
 def _data(facts: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
     order, split = facts["order"], facts["split"]
-    settings = ", ".join(f"{key} {value}" for key, value in source.items() if key != "source")
+    settings = ", ".join(f"{key} {source[key]}" for key in SOURCE_SETTINGS if key in source)
     rule = ", ".join(f"{key} {value}" for key, value in split.items() if key != "rule")
     return [
         f"- Source: `{_class({TARGET: source['source']})}`" + (f" ({settings})" if settings else ""),
@@ -103,6 +106,15 @@ def _limits(facts: Mapping[str, Any], exclude_seen: bool) -> Iterator[str]:
     yield "- Ids that are not in its catalogue are left out of histories, with a warning."
     if cold := facts["dataset"]["cold_items"]:
         yield f"- {cold:,} items were never trained on; trust their ranks less."
+
+
+def _told(node: Any) -> Any:
+    """A component's settings; of a plug-in only the class: nobody here knows which of its settings the world may read."""
+    if not isinstance(node, Mapping):
+        return node
+    if TARGET in node and not str(node[TARGET]).startswith("genrec."):
+        return {TARGET: node[TARGET]}
+    return {key: _told(value) for key, value in node.items()}
 
 
 def _class(node: Mapping[str, Any]) -> str:

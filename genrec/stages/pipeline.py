@@ -26,6 +26,7 @@ from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.fingerprints import digest
 from genrec.machine import refusals_told
 from genrec.paths import expanded
+from genrec.references import without_secrets
 from genrec.runs import Run, check_name
 from genrec.sources import SOURCE
 from genrec.stages.extend import extended_artifact, parent_of
@@ -160,7 +161,7 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
     Raises:
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
-    force, run = force or Force(), run_of(config)
+    force, run, say = force or Force(), run_of(config), without_secrets(say)
     for note in unused_overrides(config, plan(config, until=until, force=force)):  # what is wrong is told before any waiting
         say(note)
     with run.alone(say):
@@ -176,7 +177,7 @@ def make_artifact(config: Config, *, until: str, say: Callable[[str], None] = pr
     Raises:
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
-    run = run_of(config)
+    run, say = run_of(config), without_secrets(say)
     with _threads(config.tree["threads"]):
         runtime = _runtime(config, run, Tracking(run.store, say))
         return [_perform(step, run, run.store, runtime, say) for step in plan(config, until=until)][-1]
