@@ -71,6 +71,10 @@ def node(group: str, **changes: Any) -> Change:
     return change
 
 
+def in_bundle_json(**changes: Any) -> Change:
+    return lambda bundle, out: edited(bundle / "bundle.json", lambda content: content.update(changes))
+
+
 def setting(group: str, **changes: Any) -> Change:
     """Other or more arguments of a node."""
 
@@ -459,6 +463,10 @@ def _numbers() -> Iterator[Attack]:
     for key, number in (("dim", 1_000_000), ("max_history_len", 9_999_999), ("max_history_len", 10**12), ("num_heads", 10**9)):
         yield Attack(f"a generator with {key}={number}", setting("generator", **{key: number}))
     yield Attack("a generator of ten million layers", setting("generator", num_history_layers=9_000_000))
+    yield Attack("a billion levels", setting("tokenizer", num_levels=10**9), says="num_levels")
+    for value in (5, -1, "all", None):
+        reach = in_bundle_json(new_reaches={"text": value}, revision=2)
+        yield Attack(f"{value!r} of the catalogue for new items", reach, says="new_reaches.text")
     yield Attack("a billion beams", setting("decoding", num_beams=10**9), says="num_beams")
     yield Attack("beams that are no number", setting("decoding", num_beams=float("nan")), says="num_beams")
     yield Attack("a level of a million million codes", codes_of_a_giant)

@@ -6,6 +6,7 @@ The attacks are in hostile_bundles.py, the process that opens them in watched.py
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import subprocess
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_bundles import Attack, attacks, unpacked
+from hostile_bundles import TEXT, Attack, attacks, unpacked
 
 import genrec
 from genrec import protocols, registry
 from genrec.components import component_class
+from genrec.config import compose
 from genrec.errors import ArtifactError, ConfigError
 from genrec.signatures import outline_in_source, outline_of
+from genrec.stages.export import portable
 
 ATTACKS = {attack.name: attack for attack in attacks()}
 DEEDS = {  # without the checks: what the hook must see
@@ -113,6 +116,52 @@ def test_nothing_is_kept_where_a_bundle_says(good: Path, monkeypatch: pytest.Mon
     recommender = genrec.load(good / "text", external={"encoder.model": good / "model"})
     recommender.add_items([{"item_id": "late", "title": "a text that nobody embedded before"}])
     assert list(tmp_path.rglob("*")) == []
+
+
+# --- what an export says of the machine that made it ----------------------------------------------------------------------
+
+
+def test_an_export_names_no_place_of_its_machine(tmp_path: Path) -> None:
+    (tmp_path / "minilm").mkdir()
+    text = {"_target_": TEXT, "model": str(tmp_path / "minilm"), "cache": "/mnt/vectors", "columns": ["title"]}
+    precomputed = {"_target_": "genrec.encoders.precomputed.Precomputed", "path": str(tmp_path / "v.parquet"), "ids": None}
+    concat = {"_target_": "genrec.encoders.concat.Concat", "sources": {"text": text, "more": precomputed}}
+    sources = portable(concat, "encoder")["sources"]
+    assert sources["text"] == {"_target_": TEXT, "model": "minilm", "columns": ["title"]}
+    assert sources["more"] == precomputed | {"path": "v.parquet"}
+    assert text["model"] == str(tmp_path / "minilm"), "the run keeps its own"
+    hub = {"_target_": "genrec.generators.lc_rec.LCRec", "model": "someone/some-model"}
+    assert portable(hub, "generator") == hub
+    train = {"_target_": "genrec.training.settings.TrainSettings", "init_from": "/home/me/runs/a"}
+    assert portable(train, "train")["init_from"] == "a"
+
+
+# --- settings on the command line -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("data._target_=genrec.__main__.x", "generator._target_=genrec.commands.run.main", "split._target_=genrec.runs.Run"),
+        *("decoding._target_=genrec.serving.journal.Journal", "train._target_=genrec.data.order.Order"),
+        *("evaluate.floors.mine._target_=genrec.serving.journal.Journal", "logger._target_=genrec.baselines.random.Random"),
+        *("encoder.sources.mine._target_=genrec.losses.dpo.DPO", "tokenizer._target_=genrec.tokenizers.rq_kmeans.np"),
+    ],
+)
+def test_settings_are_held_against_their_slots(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, _, target = setting.partition("=")
+    imported: list[str] = []
+    original = importlib.import_module
+    monkeypatch.setattr(
+        "importlib.import_module", lambda name, package=None: (imported.append(name), original(name, package))[1]
+    )
+    with pytest.raises(ConfigError) as caught:
+        compose([setting])
+    lines = [line for line in str(caught.value).splitlines() if line.startswith(place)]
+    assert len(lines) == 1
+    assert target in lines[0]
+    assert "genrec.data.order" in imported, "the defaults are imported"
+    assert not {"genrec.__main__", "genrec.commands.run", "genrec.serving.journal", "genrec.losses.dpo"} & set(imported)
 
 
 # --- the registry ---------------------------------------------------------------------------------------------------------

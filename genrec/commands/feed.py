@@ -12,6 +12,7 @@ from genrec.commands.serve import TOKEN_VARIABLE, token_of
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.paths import expanded
 from genrec.runs import RECORD
+from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
     from genrec.serving.catalogue import Catalogue
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--item", default="item_id", metavar="COLUMN", help="the column of ids (default: item_id)")
     parser.add_argument("--dry-run", action="store_true", help="read and check everything, change nothing")
     parser.add_argument("--plugins", nargs="+", default=(), metavar="PACKAGE", help="whose classes the bundle may name")
+    add_external(parser)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -79,7 +81,8 @@ def main(options: argparse.Namespace) -> int:
     else:
         journal = _journal(expanded(options.state_dir))
         try:
-            changes = _fed(open_catalogue(bundle, plugins=options.plugins), journal, items, removed, restored, options)
+            catalogue = open_catalogue(bundle, plugins=options.plugins, external=external_of(options.external))
+            changes = _fed(catalogue, journal, items, removed, restored, options)
         finally:
             journal.close()
     for line in told(changes):

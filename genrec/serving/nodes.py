@@ -28,10 +28,13 @@ from genrec.types import RUNTIME
 OPENED = ("decoding", "generator")  # what is built when a bundle opens
 LATER = ("encoder", "tokenizer", "collision")  # and with the first new item
 UNTOLD = RUNTIME - {"max_history_len"}  # arguments that genrec supplies, whatever a node says
-LARGEST = {
+LARGEST = {  # numbers: of beams and lists, of layers and levels; what is beyond is a trap
     "decoding": 100_000,
     "generator": 10_000_000,
-}  # whole numbers: beams, lists; sizes of layers. What is beyond is a trap
+    "encoder": 10_000_000,
+    "tokenizer": 1_000_000,
+    "collision": 10_000_000,
+}
 _NOWHERE = "\0"  # in a path: no system can open it
 _OUTSIDE = re.compile(r"^\s*([/\\~]|[A-Za-z]:[\\/]|file:)|://|\$\{|\0|(^|[\\/])\.\.([\\/]|$)")
 _FIX = "export it again, from a run whose settings do not name it"

@@ -75,6 +75,7 @@ CASES = [
     Case("json without end", ArtifactError, "100,000 levels", attacked("bundle.json nested deeply")),
     Case("items that are not there", ArtifactError, "1000000000000", attacked("1000000000000 items in the generator")),
     Case("a share beyond all", ArtifactError, "got 5", attacked("5 of the list for new items")),
+    Case("a reach beyond all", ArtifactError, "got 5", attacked("5 of the catalogue for new items")),
     Case("no decoding", ArtifactError, "{}", lambda scene: without_decoding(scene)),
     # models
     Case("a model with a module of its own", ConfigError, "evil.Module", attacked("a given model with a module of its own")),
