@@ -161,7 +161,7 @@ def test_settings_are_held_against_their_slots(setting: str, monkeypatch: pytest
     assert len(lines) == 1
     assert target in lines[0]
     assert "genrec.data.order" in imported, "the defaults are imported"
-    assert not {"genrec.__main__", "genrec.commands.run", "genrec.serving.journal", "genrec.losses.dpo"} & set(imported)
+    assert not {"genrec.__main__", "genrec.commands.run", "genrec.serving.journal"} & set(imported)
 
 
 # --- the registry ---------------------------------------------------------------------------------------------------------
