@@ -110,3 +110,14 @@ def test_the_baselines_alone_train_nothing(tmp_path):
     assert set(run.kinds) == {"dataset", "encoder", "evaluation"}
     assert {"linear_text", "ease", "pair_counts", "item_knn", "transitions", "popularity"} == set(run.metrics["floors"])
     assert (run.path / "report.html").exists()
+
+
+def test_the_baselines_need_no_table_of_the_items(tmp_path):
+    file = tmp_path / "events.csv"
+    rows = [f"u{user},i{(user + step) % 9},{step}" for user in range(40) for step in range(5)]
+    file.write_text("user_id,item_id,timestamp\n" + "\n".join(rows), encoding="utf-8")
+    places = [f"data.interactions={json.dumps(str(file))}", f"paths.runs={json.dumps(str(tmp_path / 'runs'))}"]
+    run = execute(compose(["data=tables", "evaluate=baselines", "name=bare", *places]), say=lambda line: None)
+    assert set(run.kinds) == {"dataset", "evaluation"}
+    assert "linear_text" in run.metrics["left_out"]
+    assert "pair_counts" in run.metrics["floors"]

@@ -48,7 +48,7 @@ def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup 
             facts_list({figure.replace("_", " "): MEANINGS[figure] for figure in known}),
         ),
         *(tag("p", f"No {figure.replace('_', ' ')}: {why}.", class_="note") for figure, why in left_out.items()),
-        note=f"Of the first {k} items of every list. High or low is not better by itself: read them beside the floors.",
+        note=f"Of the first {k} items of every list. High or low is not better by itself: read them beside the baselines.",
     )
 
 

@@ -25,7 +25,7 @@ def slices_section(metrics: Mapping[str, Any]) -> Markup | None:
     if not entries:
         return None
     k, best = metrics["rules"]["headline_k"], metrics["best_floor"].get(short, {}).get("name")
-    rings = f" Rings: {best}, the best floor over all targets, and its NDCG@{k} in the last column." if best else ""
+    rings = f" Rings: {best}, the best baseline over all targets, and its NDCG@{k} in the last column." if best else ""
     return section(
         "For whom, and for which items",
         *(_division(name, list(group), k, best) for name, group in groupby(entries, key=lambda entry: entry["slice"])),

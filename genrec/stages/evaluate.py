@@ -122,7 +122,8 @@ class Evaluator:
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The lists, and what the run makes anyway that tells how alike items are; only the dataset where a file has the lists."""
     if config["evaluate"].get("model") is not None:
-        return ("dataset", "encoder")
+        without_items = "items" in config["data"] and config["data"]["items"] is None
+        return ("dataset",) if without_items else ("dataset", "encoder")  # which has nothing to read there
     if config.get("recommendations") is not None:
         return ("dataset",)
     made = set(recommend.inputs(config))
