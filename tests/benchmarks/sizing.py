@@ -1,10 +1,11 @@
 """What a served catalogue needs: resident bytes an item, and users a second of one core.
 
-    python tests/benchmarks/sizing.py [--items 100000] [--beams 20] [--dim 128]
+    python tests/benchmarks/sizing.py [--items 100000] [--beams 20] [--dim 128] [--ids append_level|item_token]
 
-A made-up catalogue (ids of 10 letters, a title of 40, 3 x 256 codes and a number that tells items apart; vectors of 64 numbers)
-and an untrained ``encdec``, put together as ``genrec.load`` does it. Rows tell what each part adds to the resident memory; the
-last line sums up. Run it once for each size: memory that was let go comes back to the next part.
+A made-up catalogue (ids of 10 letters, a title of 40; 3 x 256 codes and a number that tells items apart, or the first
+code and a token of the item's own, as ``experiment=beauty`` has them; vectors of 64 numbers) and an untrained
+``encdec``, put together as ``genrec.load`` does it. Rows tell what each part adds to the resident memory; the last line
+sums up. Run it once for each size: memory that was let go comes back to the next part.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from genrec.generators.encdec import EncDec
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
 from genrec.serving.recommender import Recommender
-from genrec.sids import SIDTable
+from genrec.sids import CONTENT, SIDTable, Stream
 from genrec.trie import PrefixTrie
 
 PAGE, SEED, HISTORY = os.sysconf("SC_PAGE_SIZE"), 0, 9
@@ -49,12 +50,24 @@ def sids_of(num_items: int, size: int = 256) -> SIDTable:
     return SIDTable(np.column_stack([codes, number]), (size, size, size, int(number.max()) + 1))
 
 
+def own_tokens(num_items: int, size: int = 256, spare: int = 256) -> SIDTable:
+    """The first of three codes, then a token for each item; histories are told by all codes."""
+    codes = np.random.default_rng(SEED).integers(0, size, (num_items, 3))
+    ids = np.column_stack([codes[:, 0], np.arange(num_items)])
+    table = SIDTable(ids, (size, num_items + spare), collision_level=1)
+    return table.with_streams({CONTENT: Stream(codes, (size, size, size))})
+
+
+IDS = {"append_level": sids_of, "item_token": own_tokens}
+
+
 def main() -> None:
     """Prints a row for each part, then the sums."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--beams", type=int, default=20)
     parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--ids", choices=IDS, default="append_level")
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -73,7 +86,7 @@ def main() -> None:
         numbers = pl.int_range(options.items, eager=True).cast(pl.String)
         return pl.DataFrame({"item_id": "B" + numbers.str.zfill(9), "title": numbers.str.zfill(40)})
 
-    sids = kept("ids as a table", lambda: sids_of(options.items))
+    sids = kept("ids as a table", lambda: IDS[options.ids](options.items))
     trie = kept("trie", lambda: PrefixTrie.build(sids))
     table = kept("items with a title", lambda: ItemTable(items(), sids))
     kept("item_id -> row", lambda: table.idx)
@@ -99,7 +112,7 @@ def main() -> None:
     working = (resident() - before) / 1e6
     print(
         f"{options.items:,} items: {sum(parts.values()):.0f} bytes each over {start / 1e6:.0f} MB of program, "
-        f"{working:.0f} MB at work; {rate:.0f} users per second of one core at {options.beams} beams, 64 at once"
+        f"{working:.0f} MB at work; {rate:.0f} users per second of one core at {options.beams} beams, 64 at once, {options.ids}"
     )
 
 
