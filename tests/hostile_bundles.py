@@ -144,9 +144,9 @@ def manifest(change: Callable[[dict[str, Any]], Any]) -> Change:
         from genrec.artifacts import sealed
 
         listed_anew(bundle)
-        content = json.loads((bundle / "manifest.json").read_text())
+        content = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         change(content)
-        (bundle / "manifest.json").write_text(json.dumps(sealed(content)))
+        (bundle / "manifest.json").write_text(json.dumps(sealed(content)), encoding="utf-8")
 
     return apply
 
@@ -175,7 +175,7 @@ def codes_of_a_giant(bundle: Path, out: Path) -> None:
 
     table = SIDTable.load(bundle / "sids")
     giant = SIDTable(table.codes, (10**12, *table.sizes[1:]), table.collision_level, table.codebooks)
-    (bundle / "sids" / "layout.json").write_text(json.dumps(giant.facts()))
+    (bundle / "sids" / "layout.json").write_text(json.dumps(giant.facts()), encoding="utf-8")
     edited(bundle / "generator" / "config.json", lambda content: content.update(sids_layout=giant.layout))
 
 
@@ -188,9 +188,9 @@ def custom_model(bundle: Path, out: Path) -> None:
     folder = bundle / "encoder" / "fitted" / "m"
     folder.mkdir()
     modules = [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]
-    (folder / "modules.json").write_text(json.dumps(modules))
-    (folder / "config_sentence_transformers.json").write_text("{}")
-    (folder / "evil.py").write_text(f"open({str(out / 'ran')!r}, 'w')")
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (folder / "config_sentence_transformers.json").write_text("{}", encoding="utf-8")
+    (folder / "evil.py").write_text(f"open({str(out / 'ran')!r}, 'w')", encoding="utf-8")
     edited(bundle / "bundle.json", lambda content: content["config"]["encoder"].update(model=str(folder)))
 
 
@@ -260,7 +260,7 @@ def attacks() -> Iterator[Attack]:
         for name, change, says in (
             (
                 "a given model with a module of its own",
-                lambda f: (f / "modules.json").write_text(json.dumps(bad_modules)),
+                lambda f: (f / "modules.json").write_text(json.dumps(bad_modules), encoding="utf-8"),
                 "evil",
             ),
             (
@@ -270,12 +270,12 @@ def attacks() -> Iterator[Attack]:
             ),
             (
                 "a given model with code",
-                lambda f: (f / "config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}'),
+                lambda f: (f / "config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}', encoding="utf-8"),
                 "auto_map",
             ),
             (
                 "a given adapter of a hub model",
-                lambda f: (f / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/x"}'),
+                lambda f: (f / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/x"}', encoding="utf-8"),
                 "adapter",
             ),
             (
@@ -285,7 +285,7 @@ def attacks() -> Iterator[Attack]:
             ),
             (
                 "a given tokenizer that names a file",
-                lambda f: (f / "tokenizer_config.json").write_text('{"vocab_file": "/etc/passwd"}'),
+                lambda f: (f / "tokenizer_config.json").write_text('{"vocab_file": "/etc/passwd"}', encoding="utf-8"),
                 "/etc/passwd",
             ),
         )

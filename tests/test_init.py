@@ -274,9 +274,11 @@ def test_names():
 def test_the_yaml_works_from_anywhere(genrec, tmp_path, monkeypatch):
     (tmp_path / "project" / "data").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "project" / "data" / "x.csv").write_text(table(user_id=USERS, item_id=ITEMS, timestamp=SECONDS))
+    (tmp_path / "project" / "data" / "x.csv").write_text(
+        table(user_id=USERS, item_id=ITEMS, timestamp=SECONDS), encoding="utf-8"
+    )
     genrec("init", "project/data/x.csv", "--out", "project/shop.yaml")
-    assert 'interactions: "data/x.csv"' in (tmp_path / "project" / "shop.yaml").read_text()
+    assert 'interactions: "data/x.csv"' in (tmp_path / "project" / "shop.yaml").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path / "elsewhere")
     code, said = genrec("prepare", "data=../project/shop.yaml", "name=x")
     assert code == 0, said
@@ -290,9 +292,11 @@ def test_the_yaml_works_from_anywhere(genrec, tmp_path, monkeypatch):
 
 
 def test_items_with_columns_of_their_own_names(genrec, tmp_path):
-    (tmp_path / "x.csv").write_text(table(user_id=USERS, item_id=ITEMS, timestamp=SECONDS))
+    (tmp_path / "x.csv").write_text(table(user_id=USERS, item_id=ITEMS, timestamp=SECONDS), encoding="utf-8")
     names = [f"Ding {i} aus Holz" for i in range(9)]
-    (tmp_path / "i.csv").write_text(table(kennung=[f"i{i}" for i in range(9)], bezeichnung=names, gewicht=list(range(9))))
+    (tmp_path / "i.csv").write_text(
+        table(kennung=[f"i{i}" for i in range(9)], bezeichnung=names, gewicht=list(range(9))), encoding="utf-8"
+    )
     _, said = genrec("init", "x.csv", "--items", "i.csv")
     assert "no text column has a usual name; taken: bezeichnung" in said
     tree = compose([word for word in command_in(said) if word.startswith("data=")]).tree
@@ -306,9 +310,9 @@ def test_items_with_columns_of_their_own_names(genrec, tmp_path):
 
 
 def test_items_of_another_make_than_the_interactions(genrec, tmp_path):
-    (tmp_path / "x.csv").write_text(table(user_id=USERS, item_id=ITEMS, timestamp=SECONDS).replace(",", ";"))
+    (tmp_path / "x.csv").write_text(table(user_id=USERS, item_id=ITEMS, timestamp=SECONDS).replace(",", ";"), encoding="utf-8")
     (tmp_path / "i.csv").write_text(
-        table(item_id=[f"i{i}" for i in range(9)], title=["a, b"] * 9, price=[i + 0.5 for i in range(9)])
+        table(item_id=[f"i{i}" for i in range(9)], title=["a, b"] * 9, price=[i + 0.5 for i in range(9)]), encoding="utf-8"
     )
     _, said = genrec("init", "x.csv", "--items", "i.csv")
     assert "read 9 items" in runs(genrec, said)
@@ -317,7 +321,7 @@ def test_items_of_another_make_than_the_interactions(genrec, tmp_path):
 def test_robots_and_lists_are_pointed_at(genrec, tmp_path):
     users = [*USERS, *(f"w{i // 3}" for i in range(60)), *["robot"] * 50]
     items = [f"{i % 9}|{(i + 1) % 9}|{(i + 4) % 7}" for i in range(len(users))]
-    (tmp_path / "x.csv").write_text(table(user_id=users, item_id=items, timestamp=[*range(len(users))]))
+    (tmp_path / "x.csv").write_text(table(user_id=users, item_id=items, timestamp=[*range(len(users))]), encoding="utf-8")
     _, said = genrec("init", "x.csv")
     assert "events of one user, 'robot': 31% of all" in said
     assert "that look like lists of items" in said

@@ -178,7 +178,7 @@ def every_class(path: Path) -> dict[str, Any]:
     from genrec.registry import slot_of
     from genrec.serving.nodes import LATER, OPENED, checked_nodes
 
-    config = json.loads((path / "bundle.json").read_text())["config"]
+    config = json.loads((path / "bundle.json").read_text(encoding="utf-8"))["config"]
     names = {
         f"{module}.{name}"
         for module in [name for name in sys.modules if name.startswith("genrec.")]
@@ -207,7 +207,7 @@ def main() -> None:
         unpacked(good)
     for name, text in LENT.items():
         (FOLDER / "lent" / "lent").mkdir(parents=True, exist_ok=True)
-        (FOLDER / "lent" / "lent" / name).write_text(text)
+        (FOLDER / "lent" / "lent" / name).write_text(text, encoding="utf-8")
     importlib.invalidate_caches()
     sys.path_importer_cache.clear()
     torch.set_num_threads(1)

@@ -46,7 +46,7 @@ WRITTEN = {
 def test_no_row_is_lost_around_quotation_marks(titles, columns, tmp_path):
     texts = dict(zip((10, 40, 59), titles, strict=True))
     body = "".join(f"{user},{item},{texts.get(i, 'plain')},{time}\n" for i, (user, item, time) in enumerate(ROWS))
-    (tmp_path / "x.csv").write_text("user_id,item_id,title,timestamp\n" + body)
+    (tmp_path / "x.csv").write_text("user_id,item_id,title,timestamp\n" + body, encoding="utf-8")
     notes: list[tuple[str, int]] = []
     table = read_table(tmp_path / "x.csv", columns=columns, notes=notes)
     assert table.select("user_id", "item_id").rows() == IDS
@@ -55,12 +55,12 @@ def test_no_row_is_lost_around_quotation_marks(titles, columns, tmp_path):
 
 
 def test_tabs_have_no_quoting_unless_the_header_has(tmp_path):
-    (tmp_path / "x.tsv").write_text('user_id\titem_id\ttitle\na\tb\t"6 inch\nc\td\t5" nail"\n')
+    (tmp_path / "x.tsv").write_text('user_id\titem_id\ttitle\na\tb\t"6 inch\nc\td\t5" nail"\n', encoding="utf-8")
     assert read_table(tmp_path / "x.tsv")["title"].to_list() == ['"6 inch', '5" nail"']
-    (tmp_path / "y.tsv").write_text('"user_id"\t"item_id"\n"a"\t"b ""c"""\n')
+    (tmp_path / "y.tsv").write_text('"user_id"\t"item_id"\n"a"\t"b ""c"""\n', encoding="utf-8")
     assert read_table(tmp_path / "y.tsv").rows() == [("a", 'b "c"')]
     marks = TextFormat(quote="none")
-    (tmp_path / "z.csv").write_text('user_id,item_id\n"a,b\nc",d\n')
+    (tmp_path / "z.csv").write_text('user_id,item_id\n"a,b\nc",d\n', encoding="utf-8")
     assert read_table(tmp_path / "z.csv", form=marks).rows() == [('"a', "b"), ('c"', "d")]
 
 
@@ -174,7 +174,9 @@ def test_utf8_that_is_said_to_be_latin1_is_utf8(tmp_path):
 
 
 def test_a_decimal_comma(tmp_path):
-    (tmp_path / "x.csv").write_text("user_id;item_id;rating;timestamp\na;1,5;4,5;1.600.000.000\na;b;1.000,25;1600000001\n")
+    (tmp_path / "x.csv").write_text(
+        "user_id;item_id;rating;timestamp\na;1,5;4,5;1.600.000.000\na;b;1.000,25;1600000001\n", encoding="utf-8"
+    )
     source = Tables(interactions=tmp_path / "x.csv", decimal=",")
     table = canonical(source.load()).interactions
     assert table["rating"].to_list() == [4.5, 1000.25]
@@ -186,7 +188,9 @@ def test_a_decimal_comma(tmp_path):
 
 
 def test_types_are_those_of_all_values(tmp_path):
-    (tmp_path / "i.csv").write_text("item_id,zip,price,stock,new,size\n1,01234,5.5,3,true,5\n2,98765,7,,False,NA\n")
+    (tmp_path / "i.csv").write_text(
+        "item_id,zip,price,stock,new,size\n1,01234,5.5,3,true,5\n2,98765,7,,False,NA\n", encoding="utf-8"
+    )
     items = read_table(tmp_path / "i.csv", missing=("NA",))
     assert items.rows() == [(1, "01234", 5.5, 3, True, 5), (2, "98765", 7.0, None, False, None)]
 

@@ -36,12 +36,12 @@ def attacked(name: str) -> Callable[[Scene], Any]:
 
 
 def unreadable(scene: Scene) -> Any:
-    (scene.path / "config.json").write_text("{")
+    (scene.path / "config.json").write_text("{", encoding="utf-8")
     return check_folder(scene.path, "encoder.model")
 
 
 def activation(scene: Scene) -> Any:
-    (scene.path / "config.json").write_text('{"activation_function": "os.system"}')
+    (scene.path / "config.json").write_text('{"activation_function": "os.system"}', encoding="utf-8")
     return check_folder(scene.path, "encoder.model")
 
 
