@@ -39,7 +39,7 @@ class Limits:
     k: int = 1_000
     listed: int = 3_200
     items: int = 1_000
-    searches: int = 64
+    searches: int = 56
     work: float = 2.0
     wishes: int = 20
     filtering: float = 500.0
