@@ -91,7 +91,7 @@ def test_what_was_acknowledged_survives_a_kill(server: Server, bundle: Path, tmp
     state = tmp_path / "state"
     assert server.client.delete("/items", params={"item_id": item_id}).status_code == 200
     added = server.client.post("/items", json={"items": [{"item_id": "late", "title": "a late one"}]})
-    assert added.json() == {"num_items": 81, "num_removed": 1}
+    assert added.json().items() >= {"num_items": 81, "num_removed": 1, "num_added": 1}.items()
     second = subprocess.run(
         [sys.executable, "-m", "genrec", "serve", str(bundle), "--state-dir", str(state)], capture_output=True, text=True
     )
