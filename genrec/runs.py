@@ -18,7 +18,7 @@ from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.links import point, remove, target_of
 from genrec.locks import held
-from genrec.overrides import text_value
+from genrec.overrides import text_value, typed
 from genrec.paths import expanded
 
 STORE = ".store"  # inside paths.runs
@@ -53,6 +53,22 @@ def run_name(text: str) -> str:
     letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^A-Za-z0-9.=,+@-]+", "_", letters).strip("_.,=+@-")[:100]
     return plain or f"run_{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:6]}"
+
+
+def bundle_path(path: Path) -> Path:
+    """The bundle that a path means: that of a run's folder, otherwise the path itself.
+
+    Raises:
+        ArtifactError: when the run has none, with the command that makes it.
+    """
+    if (path / MANIFEST).exists() or not (path / RECORD).exists():
+        return path
+    bundle = path / "bundle"
+    if not (bundle / MANIFEST).exists():
+        command = typed(["genrec", "export", *Run(path).record.get("overrides", [])])
+        got = "a run without a bundle"
+        raise ArtifactError(path, expected="a bundle, or a run that has one", got=got, fix=f"make it: {command}")
+    return bundle
 
 
 @dataclass(frozen=True)

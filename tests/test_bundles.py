@@ -23,6 +23,7 @@ import genrec
 from genrec.artifacts import sealed
 from genrec.cli import main
 from genrec.errors import ArtifactError, ConfigError
+from genrec.runs import Run, bundle_path
 
 LATE = [{"item_id": "late", "title": "a late one"}]
 
@@ -201,6 +202,35 @@ def test_another_artifact_is_no_bundle(bundle: Path, copy: Path, capsys: pytest.
 
 
 # --- older bundles ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["serve"], ["recommend"], ["feed"]])
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["data=demo", "name=shop"], "make it: genrec export data=demo name=shop"),
+        (["data=./my shop.yaml"], "make it: genrec export 'data=./my shop.yaml'"),
+        ([], "make it: genrec export"),
+    ],
+)
+def test_a_run_that_was_not_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], overrides: list[str], told: str
+) -> None:
+    run = Run(tmp_path / "shop")
+    run.start({}, overrides, {})
+    (tmp_path / "a.csv").write_text("item_id\na\n", encoding="utf-8")
+    more = {"serve": [], "recommend": ["a.csv", "out"], "feed": [str(tmp_path / "a.csv"), "--state-dir", str(tmp_path / "s")]}
+    assert main([*command, str(run.path), *more[command[0]]]) == 2
+    expected = "expected a bundle, or a run that has one, got a run without a bundle"
+    assert capsys.readouterr().err.strip() == f"{run.path}: {expected}; {told}"
+
+
+def test_what_a_bundles_path_means(bundle: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "shop")
+    run.start({}, [], {})
+    (run.path / "bundle").symlink_to(bundle)
+    for path, meant in ((run.path, run.path / "bundle"), (bundle, bundle), (tmp_path / "nowhere", tmp_path / "nowhere")):
+        assert bundle_path(path) == meant
 
 
 def test_an_older_bundle_means_what_it_meant(bundle: Path, tmp_path: Path) -> None:

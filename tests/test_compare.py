@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,15 @@ def with_baselines(runs: Path, *means: float) -> list[str]:
         )
         for place, mean in enumerate(means)
     ]
+
+
+def test_the_best_on_validation_is_not_called_best_on_test(runs: Path) -> None:
+    found = standings(find_runs(with_baselines(runs, 0.1)), draws=200)
+    lucky = [replace(row, value=0.9) if row.name == "weak" else row for row in found.floors]
+    level = f"{scores(0.3, seed=50).mean():.4f}"
+    assert conclusion(replace(found, floors=lucky)).startswith(
+        f"Best baseline on validation, without training: strong, with {level} on test NDCG@10; m0 ("
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from genrec.serving.app import create_app
 from genrec.serving.bundle import open_catalogue
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.feed import Feed
+from genrec.serving.feed_file import read_feed
 from genrec.serving.item_table import ItemTable
 from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
@@ -53,6 +54,31 @@ def write(path: Path, rows: Any) -> Path:
     table = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
     table.write_csv(path) if path.suffix == ".csv" else table.write_parquet(path)
     return path
+
+
+@pytest.mark.parametrize(
+    ("written", "price"), [("9,99", 9.99), ("1.299,50", 1299.5), ("1.299", 1299.0), ("-0,5", -0.5), ("12", 12.0), ("", None)]
+)
+def test_numbers_with_a_decimal_comma(bundle: Path, tmp_path: Path, written: str, price: float | None) -> None:
+    (file := tmp_path / "a.csv").write_text(f"sku;title;price\nnew;A thing;{written}\nb;B;8,5\n", encoding="utf-8")
+    schema = pl.read_parquet_schema(bundle / "items.parquet")
+    read = read_feed(file, schema, item="sku", decimal=",")
+    assert not read.wrong
+    assert [row["price"] for row in read.rows] == [price, 8.5]
+    assert read_feed(file, schema, item="sku").commas == ["price"]
+
+
+def test_what_a_decimal_comma_and_another_column_of_ids_need(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file := tmp_path / "a.csv").write_text("sku;title;price\nnew;A thing;9,99\n", encoding="utf-8")
+    words = [bundle, file, "--state-dir", tmp_path / "state"]
+    assert fed(*words) == 2
+    assert "name the column (--item COLUMN)" in capsys.readouterr().err
+    assert fed(*words, "--item", "sku") == 2
+    assert "give --decimal comma if the comma of price is a decimal comma" in capsys.readouterr().err
+    assert fed(*words, "--item", "sku", "--decimal", "comma") == 0
+    assert "1 new" in capsys.readouterr().out
 
 
 def test_the_same_feed_twice_changes_nothing(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 from small_shop import shop
 
 from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.serving.history_file import HistoryColumns
 from genrec.serving.recommender import Recommender
 from genrec.serving.shards import BatchSettings, recommend_shards
 
@@ -176,6 +177,71 @@ def test_edges(tmp_path: Path) -> None:
     assert len(parts(tmp_path / "one")) == 9
 
 
+SHOP = HistoryColumns(user="customer", item="sku", timestamp="ts", drop_missing=True)
+
+
+def _semicolons(frame: pl.DataFrame, folder: Path) -> Path:
+    frame.with_columns(pl.col("ts").dt.strftime("%m/%d/%Y %H:%M:%S")).write_csv(folder / "h.csv", separator=";")
+    return folder / "h.csv"
+
+
+def _tabs(frame: pl.DataFrame, folder: Path) -> Path:
+    frame.with_columns(pl.col("ts").dt.epoch("s")).write_csv(folder / "h.tsv", separator="\t")
+    return folder / "h.tsv"
+
+
+def _json_lines(frame: pl.DataFrame, folder: Path) -> Path:
+    frame.with_columns(pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S")).write_ndjson(folder / "h.jsonl")
+    return folder / "h.jsonl"
+
+
+def _feather(frame: pl.DataFrame, folder: Path) -> Path:
+    frame.write_ipc(folder / "h.feather")
+    return folder / "h.feather"
+
+
+def _csv_parts(frame: pl.DataFrame, folder: Path) -> Path:
+    (parts := folder / "parts").mkdir()
+    for place, rows in enumerate((frame.head(100), frame.slice(100))):
+        rows.with_columns(pl.col("ts").cast(pl.String)).write_csv(parts / f"part-{place}.csv")
+    return parts
+
+
+def _parquet(frame: pl.DataFrame, folder: Path) -> Path:
+    frame.write_parquet(folder / "h.parquet")
+    return folder / "h.parquet"
+
+
+@pytest.mark.parametrize("written", [_semicolons, _tabs, _json_lines, _feather, _csv_parts, _parquet])
+def test_any_table_with_any_names_is_read(tmp_path: Path, histories: Path, written: Any) -> None:
+    seconds = pl.from_epoch(1_735_700_000 + 86_400 * pl.col("timestamp"), "s").alias("ts")
+    frame = table().select(pl.col("user_id").cast(pl.String).alias("customer"), pl.col("item_id").alias("sku"), seconds)
+    table().with_columns(pl.col("user_id").cast(pl.String)).write_parquet(histories)
+    made(histories, tmp_path / "long")
+    gaps = [frame.head(2).with_columns(pl.lit(None, frame.schema[name]).alias(name)) for name in ("customer", "ts")]
+    made(written(pl.concat([frame, *gaps]), tmp_path), tmp_path / "out", columns=SHOP)
+    assert_frame_equal(lists(tmp_path / "out"), lists(tmp_path / "long"))
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "told"),
+    [
+        ("customer;sku\na;i1\n", HistoryColumns(), r"'user_id', got columns customer, sku; .* \(--user COLUMN\)"),
+        ("customer;sku\na;i1\n", HistoryColumns(user="customer"), r"'item_id', got .* \(--item COLUMN\)"),
+        ("user_id,item_id\na,i1\n", HistoryColumns(timestamp="when"), r"'when', got .* \(--timestamp COLUMN\)"),
+        ("user_id,item_id\na,i1\n", HistoryColumns(position="nr"), r"'nr', got .* \(--position COLUMN\)"),
+        ("user_id,item_id\na,i1\n,i2\n,i3\n", HistoryColumns(), r"row 2, column user_id: .* got none \(and 1 more such rows\)"),
+        ("user_id,item_id,ts\na,i1,5\na,i2,\n", HistoryColumns(timestamp="ts"), r"row 2, column ts: .* --drop-missing"),
+        ("user_id,item_id,ts\na,i1,monday\n", HistoryColumns(timestamp="ts"), r"row 1, column ts: .*'monday'"),
+    ],
+)
+def test_a_table_that_does_not_fit_begins_nothing(tmp_path: Path, text: str, columns: HistoryColumns, told: str) -> None:
+    (file := tmp_path / "h.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=told):
+        made(file, tmp_path / "out", columns=columns)
+    assert not (tmp_path / "out" / "plan.json").exists()  # so that the corrected command may take the same folder
+
+
 def test_refusals(tmp_path: Path, histories: Path) -> None:
     (strange := tmp_path / "strange").mkdir()
     (strange / "notes.txt").touch()
@@ -183,14 +249,14 @@ def test_refusals(tmp_path: Path, histories: Path) -> None:
         made(histories, strange)
     with pytest.raises(DataError, match="got nothing there"):
         made(tmp_path / "nowhere.parquet", tmp_path / "out")
-    (text := tmp_path / "h.csv").write_text("user_id,item_id\n1,2\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"h\.csv: expected parquet"):
+    (text := tmp_path / "h.parquet").write_text("user_id,item_id\n1,2\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"h\.parquet: expected a parquet file, got File out of spec"):
         made(text, tmp_path / "out")
     with pytest.raises(ConfigError, match="got prise"):
         made(histories, tmp_path / "out1", BatchSettings(only="prise < 3"))
     assert not (tmp_path / "out1" / "plan.json").exists()
     pl.DataFrame({"user_id": ["u", None], "item_id": ["a", "b"]}).write_parquet(histories)
-    with pytest.raises(DataError, match=r"row 2: expected a user_id, got none"):
+    with pytest.raises(DataError, match=r"row 2, column user_id: expected a value in every row, got none; give --drop-missing"):
         made(histories, tmp_path / "out2")
 
     def meanwhile(line: str) -> None:

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrec.artifacts import MANIFEST
 from genrec.commands.serve import TOKEN_VARIABLE, token_of
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.paths import expanded
-from genrec.runs import RECORD
+from genrec.runs import bundle_path
 from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
@@ -46,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--reassign", action="store_true", help="items whose content changed get the ID of their new content")
     parser.add_argument("--item", default="item_id", metavar="COLUMN", help="the column of ids (default: item_id)")
+    parser.add_argument(
+        "--decimal",
+        choices=("point", "comma"),
+        default="point",
+        help="how text files write numbers: 9.99 or 9,99 (and 1.299,00)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="read and check everything, change nothing")
     parser.add_argument("--plugins", nargs="+", default=(), metavar="PACKAGE", help="whose classes the bundle may name")
     add_external(parser)
@@ -58,9 +63,7 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.feed_file import FeedFile, read_ids
 
     _check(options)
-    bundle = expanded(options.bundle)
-    if (bundle / RECORD).exists() and not (bundle / MANIFEST).exists():
-        bundle = bundle / "bundle"
+    bundle = bundle_path(expanded(options.bundle))
     removed, restored = (
         () if file is None else read_ids(expanded(file), item=options.item) for file in (options.removed, options.restore)
     )
@@ -118,12 +121,15 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
 
     with readable(bundle):
         schema = pl.read_parquet_schema(bundle / ITEMS_FILE)
-    found = read_feed(expanded(options.items), schema, item=options.item)
+    found = read_feed(expanded(options.items), schema, item=options.item, decimal="," if options.decimal == "comma" else ".")
     for line in found.wrong:
         print(line, file=sys.stderr)
     if found.wrong:
         got = f"{len(found.wrong):,} of {found.num_rows:,} that do not"
-        raise DataError(options.items, expected="rows that fit the bundle", got=got, fix="correct them; nothing was changed")
+        fix = "correct them"
+        if found.commas:
+            fix = f"give --decimal comma if the comma of {', '.join(found.commas)} is a decimal comma, or correct them"
+        raise DataError(options.items, expected="rows that fit the bundle", got=got, fix=f"{fix}; nothing was changed")
     if found.passed_over:
         print(f"columns that the bundle does not have, passed over: {', '.join(found.passed_over)}")
     return found

@@ -1,4 +1,4 @@
-"""Write the lists of all users of a parquet table, in shards: resumable, and in bounded memory."""
+"""Write the lists of all users of a table, in shards: resumable, and in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrec.artifacts import MANIFEST, Artifact
+from genrec.artifacts import Artifact
 from genrec.errors import ConfigError, did_you_mean
 from genrec.fingerprints import digest
 from genrec.paths import expanded
-from genrec.runs import RECORD
+from genrec.runs import bundle_path
 from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
@@ -26,10 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "histories",
         type=Path,
-        help="parquet, or a folder of it: a row for each event with user_id, item_id and perhaps timestamp or position",
+        help="parquet, csv and the like, or a folder: a row an event with user_id, item_id, perhaps timestamp or position",
     )
     parser.add_argument("out", type=Path, help="folder for part-00000.parquet, ...: user_id, rank, item_id, score")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as k=20 only='price < 5'; see below")
+    parser.add_argument("--user", default="user_id", metavar="COLUMN", help="of HISTORIES (default: user_id)")
+    parser.add_argument("--item", default="item_id", metavar="COLUMN", help="of HISTORIES (default: item_id)")
+    parser.add_argument("--timestamp", metavar="COLUMN", help="of HISTORIES (default: timestamp, where there is one)")
+    parser.add_argument("--position", metavar="COLUMN", help="of HISTORIES (default: position, where there is one)")
+    parser.add_argument("--drop-missing", action="store_true", help="leave out events without a user, position or time")
     parser.add_argument("--anew", action="store_true", help="throw away lists that OUT has by other settings or histories")
     parser.add_argument("--threads", type=int, help="of the model (default: a core each)")
     parser.add_argument("--plugins", nargs="+", default=(), metavar="PACKAGE", help="whose classes the bundle may name")
@@ -51,11 +56,17 @@ def epilog() -> str:
 def main(options: argparse.Namespace) -> int:
     """Writes the lists; returns the exit code."""
     from genrec.serving.bundle import open_catalogue
+    from genrec.serving.history_file import HistoryColumns
     from genrec.serving.shards import recommend_shards
 
-    settings, path = settings_of(options.settings), expanded(options.bundle)
-    if (path / RECORD).exists() and not (path / MANIFEST).exists():
-        path = path / "bundle"
+    columns = HistoryColumns(
+        user=options.user,
+        item=options.item,
+        position=options.position,
+        timestamp=options.timestamp,
+        drop_missing=options.drop_missing,
+    )
+    settings, path = settings_of(options.settings), bundle_path(expanded(options.bundle))
     if options.threads:
         import torch
 
@@ -68,6 +79,7 @@ def main(options: argparse.Namespace) -> int:
         expanded(options.out),
         settings,
         bundle=digest({name: told["sha256"] for name, told in files.items()}),
+        columns=columns,
         anew=options.anew,
         say=lambda line: print(line, flush=True),
     )

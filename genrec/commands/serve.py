@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrec.errors import ConfigError, did_you_mean
 from genrec.paths import expanded
+from genrec.runs import bundle_path
 from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TOKEN_VARIABLE = "GENREC_ADMIN_TOKEN"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument("bundle", type=Path, help="runs/NAME/bundle, or wherever one was copied to")
+    parser.add_argument("bundle", type=Path, help="runs/NAME (exported), or a bundle wherever it was copied to")
     parser.add_argument("limits", nargs="*", metavar="limit=value", help="such as k=50 timeout=5; see below")
     parser.add_argument("--host", default="127.0.0.1", help="to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000)
@@ -70,12 +71,13 @@ def main(options: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    catalogue = open_catalogue(expanded(options.bundle), plugins=options.plugins, external=external)
+    bundle = bundle_path(expanded(options.bundle))
+    catalogue = open_catalogue(bundle, plugins=options.plugins, external=external)
     log_to_stderr()
     service = Service(Live(warmed(catalogue), Journal(options.state_dir)), limits)
     app = create_app(
         service,
-        expanded(options.bundle),
+        bundle,
         token=token,
         plugins=options.plugins,
         external=external,

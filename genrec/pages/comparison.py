@@ -154,7 +154,10 @@ def _against_untrained(found: Standings) -> Iterator[str]:
         if (names := groups.get(word, []))
     ]
     name = found.untrained.removesuffix(" (baseline)")
-    yield f"Best baseline on {found.label}, without training: {name} with {level:.4f}; {'; '.join(told)}."
+    chosen = f"Best baseline on {found.label}, without training: {name} with {level:.4f}"
+    if floors and max(floors, key=lambda row: row.value).name != name:
+        chosen = f"Best baseline on validation, without training: {name}, with {level:.4f} on {found.label}"
+    yield f"{chosen}; {'; '.join(told)}."
 
 
 def _lead(pair: Pair) -> str:

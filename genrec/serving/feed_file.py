@@ -6,15 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from genrec.data.files import read_table
+from genrec.data.column_types import with_point
+from genrec.data.files import read_table, require_columns
 from genrec.errors import DataError
 from genrec.serving.new_items import ItemRows, item_rows, problems
 from genrec.types import ITEM_ID
 
+_DECIMAL_COMMA = r"^[+-]?[\d.]+,\d+$"
 _LISTS = (".txt", ".list", "")  # suffixes of files that are one id a line
 
 
@@ -27,19 +29,23 @@ class FeedFile:
         wrong: a line for each row that does not, with its number in the file.
         num_rows: of the file.
         passed_over: its columns that the bundle does not have.
+        commas: columns of numbers that the file has with a decimal comma, which was not said.
     """
 
     rows: list[dict[str, Any]]
     wrong: list[str]
     num_rows: int
     passed_over: list[str] = field(default_factory=list)
+    commas: list[str] = field(default_factory=list)
 
     def given(self, schema: Mapping[str, pl.DataType]) -> ItemRows:
         """The rows in the columns of a catalogue."""
         return item_rows(self.rows, schema)
 
 
-def read_feed(path: Path, schema: Mapping[str, pl.DataType], *, item: str = ITEM_ID) -> FeedFile:
+def read_feed(
+    path: Path, schema: Mapping[str, pl.DataType], *, item: str = ITEM_ID, decimal: Literal[".", ","] = "."
+) -> FeedFile:
     """Reads a table of items.
 
     Numbers written as text are read as the numbers that they are, ids may be whole numbers, and what is no number (NaN) is
@@ -49,13 +55,19 @@ def read_feed(path: Path, schema: Mapping[str, pl.DataType], *, item: str = ITEM
         path: parquet, separated text or json lines.
         schema: of the bundle's items.
         item: the column of ids.
+        decimal: the mark before the decimals of numbers in text files; with ``,`` a dot groups thousands.
 
     Raises:
         DataError: when the file cannot be read, or has no such column.
     """
-    table = read_table(path, required=[item], text=[item, *schema])
+    table = read_table(path, text=[item, *schema])
+    require_columns([item], table.columns, str(path), " (--item COLUMN)")
     if item != ITEM_ID:
         table = table.drop(ITEM_ID, strict=False).rename({item: ITEM_ID})
+    texts = [name for name, kind in table.schema.items() if kind == pl.String and name in schema and schema[name].is_numeric()]
+    if decimal == ",":
+        table = table.with_columns(with_point(table[name]) for name in texts)
+    commas = [name for name in texts if table[name].str.contains(_DECIMAL_COMMA).any()]
     passed_over = [name for name in table.columns if name not in schema]
     kinds = {name: schema[name] for name in table.columns if name in schema}
     rows = [{name: _fitting(row[name], kind) for name, kind in kinds.items()} for row in table.iter_rows(named=True)]
@@ -65,7 +77,7 @@ def read_feed(path: Path, schema: Mapping[str, pl.DataType], *, item: str = ITEM
         told = f"expected {error.expected}, got {error.got}; {error.fix}"
         wrong.setdefault(number, " ".join(f"{path}, row {number + 1}{f' ({where})' if where else ''}: {told}".split()))
     good = [row for number, row in enumerate(rows) if number not in wrong]
-    return FeedFile(good, [wrong[number] for number in sorted(wrong)], table.height, passed_over)
+    return FeedFile(good, [wrong[number] for number in sorted(wrong)], table.height, passed_over, commas)
 
 
 def read_ids(path: Path, *, item: str = ITEM_ID) -> tuple[str, ...]:

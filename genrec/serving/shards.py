@@ -26,19 +26,20 @@ import polars as pl
 
 from genrec import __version__
 from genrec.artifacts import MANIFEST, sync
-from genrec.data.files import require_columns
 from genrec.dataset import Sequences
-from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.errors import ArtifactError, ConfigError
 from genrec.fingerprints import ContentHashes, sha256_file
 from genrec.locks import Lock, holder
 from genrec.serving.catalogue import HISTORY, Catalogue
 from genrec.serving.histories import read_table
-from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
+from genrec.serving.history_file import HistoryColumns, scan_histories
+from genrec.types import ITEM_ID, USER_ID
 
 PLAN, ROWS, LOCK, HASHES = "plan.json", ".rows", ".lock", ".hashes.json"
 _CHUNK = 2_000_000  # rows of the input read at once
 _NOBODY = Sequences(np.zeros(0, np.int32), np.zeros(2, np.int64), np.zeros(0))
 _SHARD = "shard of its user"
+_COLUMNS = HistoryColumns()
 _TOLD = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
 
 
@@ -77,6 +78,7 @@ def recommend_shards(
     settings: BatchSettings,
     *,
     bundle: str,
+    columns: HistoryColumns = _COLUMNS,
     anew: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -84,10 +86,12 @@ def recommend_shards(
 
     Args:
         catalogue: recommends.
-        histories: parquet in long form (see ``read_table``): a file, or a folder of them.
+        histories: a table in long form (see ``read_table``): a file, or a folder of them. Parquet stays on disk, others are
+            read whole.
         out: a folder of its own.
         settings: of the lists.
         bundle: hash of what the catalogue was opened from.
+        columns: what the columns of ``histories`` are called.
         anew: throw away what was made of something else.
         say: told of every shard.
 
@@ -101,11 +105,11 @@ def recommend_shards(
     """
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
-        table = _scan(histories)
+        table = scan_histories(histories, columns)
         _lists(catalogue, _NOBODY, settings)  # what cannot be met is told before anything is begun
         rows = int(table.select(pl.len()).collect().item())
         content = ContentHashes(out / HASHES).of(histories)
-        plan = {"genrec": __version__, "bundle": bundle, "histories": content, **asdict(settings)}
+        plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns), **asdict(settings)}
         _agree(out, plan, anew=anew)
         if (manifest := _finished(out)) is not None:
             say(f"{out}: up to date")
@@ -115,7 +119,7 @@ def recommend_shards(
         missing = [shard for shard, part in enumerate(parts) if not _is_whole(part)]
         if not all(_rows_of(out, shard).is_dir() for shard in missing):
             say(f"{rows:,} rows to {num_shards:,} shards")
-            _gather(table, rows, num_shards, out, str(histories))
+            _gather(table, rows, num_shards, out)
         if len(missing) < num_shards:
             say(f"{num_shards - len(missing):,} of {num_shards:,} shards are done already")
         start, users = time.perf_counter(), 0
@@ -131,23 +135,6 @@ def recommend_shards(
         if manifest["unknown"]:
             say(f"{manifest['unknown']:,} events of items that the catalogue does not have were left out")
         return manifest
-
-
-def _scan(histories: Path) -> pl.LazyFrame:
-    """The columns of a table that histories are made of.
-
-    Raises:
-        DataError: when it cannot be read.
-    """
-    if not histories.exists():
-        raise DataError(histories, expected="a parquet file, or a folder of them", got="nothing there", fix="check the path")
-    try:
-        table = pl.scan_parquet(histories / "**" / "*.parquet" if histories.is_dir() else histories)
-        columns = table.collect_schema().names()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(histories, expected="parquet", got=str(error).splitlines()[0], fix="convert it") from error
-    require_columns([USER_ID, ITEM_ID], columns, str(histories))
-    return table.select(name for name in (USER_ID, ITEM_ID, POSITION, TIMESTAMP) if name in columns)
 
 
 def _agree(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
@@ -195,7 +182,7 @@ def _is_whole(part: Path) -> bool:
         return False
 
 
-def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path, where: str) -> None:
+def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path) -> None:
     """Brings the rows of each user together: a folder of files for each shard."""
     draft = out / f"{ROWS}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
@@ -203,10 +190,6 @@ def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path, where: s
         (draft / f"{shard:05d}").mkdir(parents=True)
     for number, start in enumerate(range(0, max(rows, 1), _CHUNK)):
         chunk = table.slice(start, _CHUNK).collect()
-        nameless = chunk[USER_ID].is_null()
-        if nameless.any():
-            row = start + int(nameless.to_numpy().argmax()) + 1
-            raise DataError(f"{where}, row {row}", expected=f"a {USER_ID}", got="none", fix="repair or remove the row")
         shards = chunk.with_columns((pl.col(USER_ID).cast(pl.String).hash(seed=0) % num_shards).alias(_SHARD))
         parts = shards.partition_by(_SHARD, as_dict=True, include_key=False, maintain_order=True)
         for shard in range(num_shards):
