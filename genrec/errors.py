@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 from genrec.references import masked
 
+_JOINERS = "\u200c\u200d"  # belong to words of some scripts, and to emoji
+
 
 class GenRecError(Exception):
     """An error with a place, an expectation, the offending value and a remedy.
@@ -29,7 +31,7 @@ class GenRecError(Exception):
         self.where, self.expected, self.got, self.fix = str(where), expected, got, fix
         shown = got if isinstance(got, str) else repr(got)
         line = f"{where}: expected {expected}, got {shown}; {fix}"
-        super().__init__(masked(" ".join(line.split())))
+        super().__init__(masked(visible(" ".join(line.split()))))
 
 
 class ConfigError(GenRecError):
@@ -42,6 +44,13 @@ class DataError(GenRecError):
 
 class ArtifactError(GenRecError):
     """An artifact that is missing, damaged, or was made from other inputs."""
+
+
+def visible(line: str) -> str:
+    """What a terminal would obey instead of showing, and what it would show as nothing, is written as its escape."""
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() or sign in _JOINERS else ascii(sign)[1:-1] for sign in line)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

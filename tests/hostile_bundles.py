@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -179,6 +180,16 @@ def codes_of_a_giant(bundle: Path, out: Path) -> None:
     edited(bundle / "generator" / "config.json", lambda content: content.update(sids_layout=giant.layout))
 
 
+def table(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Change:
+    """Another content of a parquet file."""
+    return lambda bundle, out: change(pl.read_parquet(bundle / name)).write_parquet(bundle / name)
+
+
+def lists_of_a_giant(bundle: Path, out: Path) -> None:
+    lists = pl.Series("x", np.zeros((72, 500_000), dtype=np.int8), dtype=pl.Array(pl.Int8, 500_000)).arr.to_list()
+    pl.read_parquet(bundle / "items.parquet").with_columns(lists).write_parquet(bundle / "items.parquet")
+
+
 def pipe(bundle: Path, out: Path) -> None:
     os.mkfifo(bundle / "items2.json")
 
@@ -204,8 +215,6 @@ def model_given(change: Callable[[Path], Any]) -> Change:
     """The folder that the caller allows is itself a stranger's."""
 
     def apply(bundle: Path, out: Path) -> None:
-        import shutil
-
         from genrec.encoders.pretrained import model_identity
 
         folder = out / "model"
@@ -293,6 +302,7 @@ def attacks() -> Iterator[Attack]:
     yield from _targets()
     yield from _texts()
     yield from _files()
+    yield from _tables()
     yield from _numbers()
     yield from _language_models()
 
@@ -443,6 +453,36 @@ def _files() -> Iterator[Attack]:
     yield Attack(
         "a yaml in json's clothes", written("bundle.json", "config: !!python/object/apply:os.system [ls]"), says="bundle.json"
     )
+
+
+def _tables() -> Iterator[Attack]:
+    first = pl.int_range(pl.len()) == 0
+    for name, ids, says in (
+        ("no ids", pl.lit(None), "type Null"),
+        ("numbers for ids", pl.int_range(pl.len()), "type Int64"),
+        ("bytes for ids", pl.col("item_id").cast(pl.Binary), "type Binary"),
+        ("lists for ids", pl.concat_list("item_id"), "type List"),
+        ("objects for ids", pl.struct("item_id"), "type Struct"),
+        ("categories for ids", pl.col("item_id").cast(pl.Categorical), "type Categorical"),
+        ("an item without an id", pl.when(first).then(None).otherwise("item_id"), "an item without one"),
+        ("one id for all", pl.lit("a"), "'a' twice"),
+    ):
+        yield Attack(name, table("items.parquet", lambda t, ids=ids: t.with_columns(item_id=ids)), says=says)
+    yield Attack("no column of ids", table("items.parquet", lambda t: t.drop("item_id")), says="got columns ")
+    yield Attack("lists of a giant", lists_of_a_giant, says="values in")
+    much = table("items.parquet", lambda t: t.with_columns(title=pl.lit("x" * 5_000_000)))
+    yield Attack("a title of a giant in every row", much, says="texts of not many more bytes")
+    for kind, codes in (("bytes", pl.lit(b"abc")), ("a text", pl.lit("abc")), ("nothing", pl.lit(None))):
+        yield Attack(f"{kind} for codes", table("sids/sids.parquet", lambda t, codes=codes: t.with_columns(codes=codes)))
+    for samples in ("x", {"a": 1}, None, [[1, 2]], [[["a"]]], [{"a": "b"}], 5):
+        yield Attack(f"histories to try: {samples!r}", written("samples.json", json.dumps(samples)), says="samples.json")
+    for rule in (["x"], "yes", 1, None):
+        yield Attack(f"exclude_seen of {rule!r}", in_bundle_json(exclude_seen=rule), says="exclude_seen")
+    yield Attack("a name that a terminal obeys", written("a\x1b[2Jb.py", "x"), says="a\\x1b[2Jb.py")
+    forgotten = lambda bundle, out: edited(bundle / "bundle.json", lambda c: c["facts"].update(tokenizer={}))  # noqa: E731
+    yield Attack("facts of the tokenizer forgotten", forgotten, says="codebooks", late=True)
+    more = lambda bundle, out: shutil.copy(*(bundle / "encoder/vectors" / f"{name}.safetensors" for name in ("item", "more")))  # noqa: E731
+    yield Attack("vectors that its encoder does not make", more, says="more", late=True)
 
 
 def _numbers() -> Iterator[Attack]:

@@ -151,6 +151,34 @@ def test_wrong_keys(client: TestClient, path: str, body: Any, where: str, got: s
     )
 
 
+NO_UTF8 = {
+    "half a character, as bytes": b'{"item_ids": ["\xed\xa0\x80"]}',
+    "the other half": b'{"item_ids": ["a\xed\xbf\xbf"]}',
+    "both halves, three bytes each": b'{"item_ids": ["\xed\xa0\xbd\xed\xb8\x80"]}',
+    "latin-1": '{"item_ids": ["ü"]}'.encode("latin-1"),
+    "utf-16": '{"item_ids": ["i1"]}'.encode("utf-16"),
+    "utf-16 with half a character": '{"item_ids": ["\\ud800"]}'.encode("utf-16-le"),
+    "utf-32": '{"item_ids": ["i1"]}'.encode("utf-32"),
+}
+
+
+@pytest.mark.parametrize("path", ["/items/remove", "/items/restore"])
+@pytest.mark.parametrize("name", NO_UTF8)
+def test_bodies_in_other_encodings(client: TestClient, path: str, name: str) -> None:
+    answer = client.post(path, content=NO_UTF8[name], headers={"Content-Type": "application/json", **TOKEN})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["where"].startswith("body")
+
+
+def test_a_mark_of_the_encoding_is_passed_over(client: TestClient) -> None:
+    assert (
+        client.post(
+            "/recommend", content=b'\xef\xbb\xbf{"histories": [[]]}', headers={"Content-Type": "application/json"}
+        ).status_code
+        == 200
+    )
+
+
 def test_depth() -> None:
     for depth in (DEEPEST, DEEPEST + 1):
         body = ("[" * depth + "]" * depth).encode()

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import genrec
 from genrec import errors
-from genrec.errors import ConfigError, GenRecError, did_you_mean
+from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
 
 ROOT = Path(genrec.__file__).parent
 MODULES = [importlib.import_module(f"error_cases.{module.name}") for module in pkgutil.iter_modules(error_cases.__path__)]
@@ -89,7 +89,23 @@ def test_always_one_line_with_the_value(where: str, expected: str, got: object, 
     line = str(GenRecError(where, expected=expected, got=got, fix=fix))
     assert len(line.splitlines()) <= 1
     shown = got if isinstance(got, str) else repr(got)
-    assert " ".join(shown.split()) in line
+    assert errors.visible(" ".join(shown.split())) in line
+
+
+def test_what_a_terminal_would_obey_or_hide_is_shown() -> None:
+    """Names come from strangers: no colours, no moved cursor, no reversed text, no mark that nobody sees."""
+    for sign, shown in (
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\x07", "\\x07"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202e", "\\u202e"),
+        ("\ufeff", "\\ufeff"),
+        ("\udcff", "\\udcff"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("👩\u200d🔬 ü 数", "👩\u200d🔬 ü 数"),
+    ):
+        line = str(DataError(f"a{sign}.csv", expected="x", got=f"b{sign}", fix="y"))
+        assert line == f"a{shown}.csv: expected x, got b{shown}; y"
 
 
 def test_kinds_of_errors() -> None:

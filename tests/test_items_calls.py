@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from small_shop import shop
 from test_service import TOKEN, changed, removing, served
@@ -111,6 +112,15 @@ def test_whatever_a_catalogue_has_can_be_taken_down() -> None:
         assert long in listed(client)
         assert asked(client, "DELETE", "/items", item_id=long).json()["num_taken_down"] == 1
         assert long not in listed(client)
+
+
+def test_a_column_without_a_name() -> None:
+    """The index that a csv of pandas begins with."""
+    catalogue = shop(20)
+    catalogue.table.frame = catalogue.table.frame.with_columns(pl.int_range(pl.len()).alias(""))
+    catalogue, changes = catalogue.with_items([{"item_id": "i3", "": 333}, {"item_id": "late", "": 20}])
+    assert (changes.updated, changes.added) == (("i3",), ("late",))
+    assert catalogue.table.frame.filter(pl.col("item_id").is_in(["i3", "late"]))[""].to_list() == [333, 20]
 
 
 OLD_TABLE = """

@@ -41,7 +41,7 @@ def read_body(body: bytes, limits: Limits) -> Any:
             characters: the first of them, and nothing behind it is looked at.
     """
     try:
-        values = json.loads(body)
+        values = json.loads(body.decode("utf-8-sig"))  # json.loads would let other encodings pass, and halves of characters
     except json.JSONDecodeError as error:
         where = f"body, character {error.pos + 1}"
         raise RefusedError(422, where, expected="json", got=error.msg, fix="see /openapi.json") from None

@@ -26,6 +26,7 @@ from genrec.serving.catalogue import Catalogue
 from genrec.serving.compatibility import understood
 from genrec.serving.contents import check_files, check_listed, check_sizes
 from genrec.serving.intake import BundleIntake
+from genrec.serving.item_ids import shown_id
 from genrec.serving.item_table import ItemTable
 from genrec.serving.nodes import Nodes, checked_nodes
 from genrec.serving.readable import readable
@@ -35,6 +36,9 @@ from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SAMPLES_FILE, generato
 from genrec.stages.recommend import with_newcomers
 from genrec.stages.train import CONFIG_FILE, WEIGHTS_FILE, num_trained, open_generator, saved_in
 from genrec.trie import PrefixTrie
+from genrec.types import ITEM_ID
+
+MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: so many may be, and for each byte of their file
 
 
 def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Catalogue:
@@ -69,6 +73,7 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping
         for package in plugins:
             allow_package(package)
         items = pl.read_parquet(path / ITEMS_FILE, glob=False)
+        _check_items(path / ITEMS_FILE, items)
         _check_numbers(path, bundle, generator, items.height)
         source = {key: str(artifact.manifest.get(key, "")) for key in ("fingerprint", "created", "genrec")}
         return replace(_opened(path, bundle, nodes, items), source=source)
@@ -104,13 +109,43 @@ def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataF
         num_trained=trained,
         vectors=vectors,
         intake=BundleIntake(path, bundle, nodes, strategy_for) if (path / "tokenizer").is_dir() else None,
-        samples=read_json(path / SAMPLES_FILE) if (path / SAMPLES_FILE).exists() else (),
+        samples=_samples(path / SAMPLES_FILE),
     )
+
+
+def _check_items(file: Path, items: pl.DataFrame) -> None:
+    """Every item has an id of its own, a string; and texts that repeat do not become more than memory holds."""
+    ids = items[ITEM_ID] if ITEM_ID in items.columns else pl.Series()
+    texts = items.select(pl.col(pl.String).str.len_bytes().sum()).sum_horizontal()
+    wrong = None
+    if ids.dtype != pl.String:
+        wrong = f"{ITEM_ID} of type {ids.dtype}" if ITEM_ID in items.columns else f"columns {', '.join(items.columns)}"[:200]
+    elif ids.has_nulls():
+        wrong = "an item without one"
+    elif not ids.is_unique().all():
+        wrong = f"{shown_id(ids.filter(ids.is_duplicated())[0])} twice"
+    if wrong:
+        expected = f"{ITEM_ID}, a string and each once"
+        raise ArtifactError(file, expected=expected, got=wrong, fix="export it again")
+    if texts.len() and texts[0] > max(TEXT_PER_BYTE * file.stat().st_size, MUCH_TEXT):
+        got = f"{texts[0]:,} in a file of {file.stat().st_size:,}"
+        raise ArtifactError(file, expected="texts of not many more bytes than their file", got=got, fix="export it again")
+
+
+def _samples(file: Path) -> Sequence[Sequence[str]]:
+    histories = read_json(file) if file.exists() else []
+    for history in histories if isinstance(histories, list) else [histories]:
+        if not isinstance(history, list) or not all(isinstance(item_id, str) for item_id in history):
+            got = repr(history)[:200]
+            raise ArtifactError(file, expected="a list of histories of item ids", got=got, fix="export it again")
+    return tuple(histories)
 
 
 def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str, Any], num_items: int) -> None:
     """What the json files say of the catalogue's size agrees with the catalogue; the rest is held against the weights."""
-    facts, share = bundle["facts"]["generator"], bundle["new_share"]
+    facts, share, rule = bundle["facts"]["generator"], bundle["new_share"], bundle["exclude_seen"]
+    if not isinstance(rule, bool):
+        raise ArtifactError(path, expected="exclude_seen of true or false", got=repr(rule), fix="export it again")
     told = {"facts.generator.num_items": facts["num_items"], f"{CONFIG_FILE}: num_items": generator["num_items"]}
     for key, value in told.items():
         if type(value) is not int or value != num_items:

@@ -17,6 +17,7 @@ from genrec.plain_json import read_json
 
 # Nothing here is code, and nothing is unpickled. The last three belong to a language model's vocabulary.
 SUFFIXES = (*(".json", ".jsonl", ".safetensors", ".npy", ".parquet", ".csv", ".md", ".txt", ".onnx"), ".model", ".jinja", "")
+FEW_VALUES = 1 << 24  # of a table, those of its lists each by itself: so many may be, however well they are packed
 ROWS_PER_BYTE = 64  # of a table: item ids alone take a byte or two a row, packed as well as it goes
 _EXPORT_AGAIN = "take it from where it was exported, or export it again"
 
@@ -110,6 +111,13 @@ def _array(file: Path) -> str | None:
 
 
 def _table(file: Path) -> str | None:
+    import pyarrow.parquet
+
+    size, groups = file.stat().st_size, pyarrow.parquet.ParquetFile(file).metadata
+    places = [(group, column) for group in range(groups.num_row_groups) for column in range(groups.num_columns)]
+    values = sum(groups.row_group(group).column(column).num_values for group, column in places)
+    if values > max(ROWS_PER_BYTE * size, FEW_VALUES):
+        return f"{values:,} values in {size:,} bytes"
     rows = int(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item())
     allowed = ROWS_PER_BYTE * file.stat().st_size
     return None if rows <= allowed else f"{rows:,} rows in {file.stat().st_size:,} bytes"

@@ -61,11 +61,16 @@ class BundleIntake:
 
         Raises:
             DataError: when the tokenizer only knows the items it was fitted on, or no place is left.
+            ArtifactError: when parts of the bundle do not fit together.
         """
+        with readable(self._path):
+            return self._with_later(catalogue, items, codes or {})
+
+    def _with_later(self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]]) -> Catalogue:
         before = catalogue.table.sids
         assert before is not None
         new = {} if self._encoder is None else encoded(self._encoder, items)
-        free = _free(codes or {}, before, items[ITEM_ID])
+        free = _free(codes, before, items[ITEM_ID])
         had = np.array([item_id in free for item_id in items[ITEM_ID]], dtype=bool)
         sids = before
         if had.any():
@@ -107,7 +112,14 @@ class BundleIntake:
             catalogue: with the new content in its table.
             rows: item_idx of the items.
             reassign: give those an ID anew whose content leads to other codes.
+
+        Raises:
+            ArtifactError: when parts of the bundle do not fit together.
         """
+        with readable(self._path):
+            return self._with_content(catalogue, rows, reassign=reassign)
+
+    def _with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
         place, items = np.asarray(rows, dtype=np.int64), catalogue.table.frame[list(rows)]
         new = {} if self._encoder is None else encoded(self._encoder, items)
         vectors = {name: _replaced(known, place, new[name]) for name, known in catalogue.vectors.items()}

@@ -131,18 +131,18 @@ class ItemTable:
             said: what is new; a column that a row does not name stays as it is.
         """
         frame, number = self.frame, len(self)
-        before, columns = frame[list(rows)], []
+        before, columns = frame[list(rows)], dict[str, pl.Series]()
         changed = np.zeros(len(rows), dtype=bool)
         for name in frame.columns:
             named = said.named[name]
             differs = named & before[name].ne_missing(said.frame[name]).to_numpy()
             if name == ITEM_ID or not differs.any():
-                columns.append(frame[name])
+                columns[name] = frame[name]
                 continue
             changed |= differs
             place = np.arange(number)
             place[np.asarray(rows)[differs]] = number + np.flatnonzero(differs)
-            columns.append(pl.concat([frame[name], said.frame[name]]).gather(place))
+            columns[name] = pl.concat([frame[name], said.frame[name]]).gather(place)
         return ItemTable(pl.DataFrame(columns), self.sids), [row for row, is_new in zip(rows, changed, strict=True) if is_new]
 
     @cached_property

@@ -84,7 +84,7 @@ def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping
     rows = given_rows(items)
     for _, error in problems(rows, schema):
         raise error
-    frame = pl.DataFrame([_series(name, kind, [row.get(name) for row in rows]) for name, kind in schema.items()])
+    frame = pl.DataFrame({name: _series(name, kind, [row.get(name) for row in rows]) for name, kind in schema.items()})
     return ItemRows(frame, {name: np.array([name in row for row in rows], dtype=bool) for name in schema})
 
 

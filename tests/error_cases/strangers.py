@@ -76,6 +76,12 @@ CASES = [
     Case("items that are not there", ArtifactError, "1000000000000", attacked("1000000000000 items in the generator")),
     Case("a share beyond all", ArtifactError, "got 5", attacked("5 of the list for new items")),
     Case("a reach beyond all", ArtifactError, "got 5", attacked("5 of the catalogue for new items")),
+    Case("ids that are numbers", ArtifactError, "Int64", attacked("numbers for ids")),
+    Case("a giant of a list", ArtifactError, "values in", attacked("lists of a giant")),
+    Case("a giant of a text", ArtifactError, "360,011,273 in", attacked("a title of a giant in every row")),
+    Case("histories that are none", ArtifactError, "{'a': 'b'}", attacked("histories to try: [{'a': 'b'}]")),
+    Case("a rule that is none", ArtifactError, "'yes'", attacked("exclude_seen of 'yes'")),
+    Case("parts that do not fit", ArtifactError, "codebooks", attacked("facts of the tokenizer forgotten")),
     Case("no decoding", ArtifactError, "{}", lambda scene: without_decoding(scene)),
     # models
     Case("a model with a module of its own", ConfigError, "evil.Module", attacked("a given model with a module of its own")),
