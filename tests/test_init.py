@@ -330,3 +330,30 @@ def test_robots_and_lists_are_pointed_at(genrec, tmp_path):
 def test_init_does_without_torch():
     code = "import sys, genrec.commands.init; print(sorted({'torch', 'scipy', 'pandas', 'sklearn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+OTHER_MEANINGS = [
+    ("fold", ["train", "valid", "test"], "data.split=fold split=column"),
+    ("Part", ["TRAIN", "Test"], "data.split=Part split=column"),
+    ("half", ["train", "other"], None),
+    ("seen", ['"[1, 2]"', '"[3]"'], "data=samples data.history=seen data.target=item_id"),
+    ("seen", ["['a' 'b']", "['c']"], "data=samples data.history=seen data.target=item_id"),
+    ("place", ["north", "south"], None),
+]
+
+
+@pytest.mark.parametrize(("column", "values", "settings"), OTHER_MEANINGS)
+def test_a_column_that_says_what_rows_are_is_told(column, values, settings, genrec, tmp_path):
+    rows = [f"u{u},i{(u + i) % 5},{10 * u + i},{values[i % len(values)]}" for u in range(6) for i in range(6)]
+    (tmp_path / "x.csv").write_text("\n".join([f"user_id,item_id,timestamp,{column}", *rows]), encoding="utf-8")
+    code, said = genrec("init", "x.csv", "--item", "item_id")
+    assert code == 0, said
+    told = [line for line in said.splitlines() if line.startswith(f"  {column} ")]
+    assert [line.endswith(settings or "nothing") for line in told] == ([True] if settings else [])
+    if settings and settings.endswith("split=column"):
+        assert "split: column" in runs(genrec, said, *settings.split(), "split.later_events=keep")
+    elif settings:
+        code, said = genrec(
+            "prepare", *settings.split(), "data.interactions=x.csv", "name=samples", "data.users=rows", "split.short_users=drop"
+        )
+        assert code == 0, said

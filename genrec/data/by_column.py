@@ -11,15 +11,10 @@ import polars as pl
 from genrec.data.canonical import ROW
 from genrec.data.events import Events
 from genrec.data.filters import Removed
-from genrec.data.parts import PARTS
+from genrec.data.parts import PARTS, WORDS
 from genrec.errors import DataError
 from genrec.types import SPLIT, TIMESTAMP, USER_ID, USER_IDX
 
-WORDS = {
-    "train": ("train", "training", "tr"),
-    "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing", "te"),
-}
 _PART_OF = {word: PARTS.index(part) for part, words in WORDS.items() for word in words}
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from genrec.data.foreign import REMEDIES, refuse_foreign
+from genrec.data.parts import refuse_parts
 from genrec.data.shown import shown, shown_names
 from genrec.data.text_lines import kind_of
 from genrec.errors import DataError
@@ -34,7 +35,8 @@ def read_folder(folder: Path, readable: Callable[[Path], bool], read: Reader, co
         columns: only these, or None: all.
 
     Raises:
-        DataError: when there is no part, the parts are of different kinds or have different columns, or one cannot be read.
+        DataError: when there is no part, the parts are of different kinds, have different columns or are those of a
+            split by their names, or one cannot be read.
     """
     parts = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
     parts = [path for path in parts if path.stat().st_size]
@@ -53,6 +55,7 @@ def read_folder(folder: Path, readable: Callable[[Path], bool], read: Reader, co
             got=f"{' and '.join(kinds)} files",
             fix="give the file, or a folder of one kind",
         )
+    refuse_parts(folder, parts)
     tables: list[pl.DataFrame] = []
     of_first: list[str] = []
     first = parts[0]

@@ -15,7 +15,8 @@ from genrec.data.column_roles import NAMES, Roles, by_name, find_roles
 from genrec.data.column_types import typed as typed_column
 from genrec.data.doctor import Problem
 from genrec.data.files import is_delimited, read_table, require_columns
-from genrec.data.shapes import Shape
+from genrec.data.parts import names_parts
+from genrec.data.shapes import Shape, holds_lists
 from genrec.data.shown import shown_names
 from genrec.data.text_format import NAMED, TextFormat, cut_line, detected, sample_lines
 from genrec.data.text_lines import encoding_of, opened
@@ -102,11 +103,26 @@ def draft_of_table(source: Path, data: Mapping[str, Any], given: Mapping[str, st
     if POSITION in given and TIMESTAMP in roles.mapping:
         draft.settings["order.by"] = "position"
     draft.lines += [f"{what}: {count:,}" for what, count in notes]
-    draft.lines += roles.notes
+    draft.lines += [*roles.notes, *_other_meanings(table, roles.mapping)]
     _look_at_unreadable_times(table, draft, date_format)
     if items:
         _add_items(draft, expanded(items), table[roles.mapping[ITEM_ID]], form)
     return draft
+
+
+def _other_meanings(table: pl.DataFrame, mapping: Mapping[str, str]) -> list[str]:
+    """What columns that are not used say about the rows: that they are samples, or parts of a published split."""
+    lines = []
+    for name in [name for name in table.columns if name not in mapping.values()]:
+        if holds_lists(table[name]):
+            samples = ["data=samples", setting("data.history", name), setting("data.target", mapping[ITEM_ID])]
+            lines.append(
+                f"{name} holds lists: if a row is a history and the item that came next, it is read with {typed(samples)}"
+            )
+        elif names_parts(table[name]):
+            parts = [setting("data.split", name), "split=column"]
+            lines.append(f"{name} names the parts of a split, which is honoured with {typed(parts)}")
+    return lines
 
 
 def _sniffed(source: Path, form: TextFormat, draft: Draft, prefix: str) -> TextFormat:

@@ -13,7 +13,8 @@ Ids = Literal["clean", "verbatim", "numbers", "lower_case"]
 IDS: tuple[str, ...] = get_args(Ids)
 
 _LIST = r"^[\[(].*[\])]$"
-_LIST_SIGN = r"""^[\[(]\s*(?:[\])]|["'\d-]|.*[,\s].*)"""  # empty, quoted or numeric entries, or several
+_LIST_SIGN = r"""^(?:[\[(]\s*(?:[\])]|["'\d-]|.*,)|\[.*\s)"""  # empty, quoted or numeric entries, or several
+_IN_QUOTES = r"""^(?:".*"|'.*'|`.*`)$"""
 _OBJECT = r"^\{.*[:,].*\}$"
 _WHOLE = r"^-?\d+\.0+$"
 _FRACTION = r"^[+-]?(?:\d+\.\d+|\d+(?:\.\d+)?[eE][+-]?\d+)$"
@@ -116,6 +117,9 @@ def _refuse_containers(text: pl.Series, column: pl.Series, file: str, name: str,
     if control.any():
         raise _bad(column, control, file, name, "ids of one line, without control characters", "repair the rows")
     truths = text.drop_nulls()
+    if len(truths) and truths.str.contains(_IN_QUOTES).all():
+        fix = "take the quotation marks off" + verbatim.format("such ids")
+        raise _bad(column, text.is_not_null(), file, name, "ids without quotation marks around them", fix)
     if len(truths) and truths.str.to_lowercase().is_in(["true", "false"]).all():
         fix = "name the column that holds ids" + verbatim.format("such ids")
         raise _bad(column, text.is_not_null(), file, name, "ids as text or whole numbers", fix)

@@ -58,7 +58,7 @@ _NESTED = "genrec.data.nested.NestedEvents"
 def _shape_of_table(table: pl.DataFrame) -> Shape | None:
     if nested := nested_columns(table):
         return Shape("nested", _NESTED, {"events": nested[0]}, f"sessions, with their events in the column {nested[0]!r}")
-    lists = [name for name in table.columns if _holds_lists(table[name])]
+    lists = [name for name in table.columns if holds_lists(table[name])]
     items = by_name(table.columns, ITEM_ID)
     users = by_name(table.columns, USER_ID, items)
     if not lists and items and users and holds_histories(table[items[0]], table[users[0]]):
@@ -82,7 +82,7 @@ def _shape_of_table(table: pl.DataFrame) -> Shape | None:
     return None
 
 
-def _holds_lists(column: pl.Series) -> bool:
+def holds_lists(column: pl.Series) -> bool:
     """Whether the fields of a column are lists of ids."""
     if isinstance(column.dtype, pl.List):
         return not isinstance(column.dtype.inner, pl.Struct | pl.List)

@@ -32,7 +32,7 @@ class TextFormat:
         encoding: ``auto`` (UTF-8; UTF-16 by its mark) or a codec of Python.
         decimal: the mark before a number's decimals; with ``,`` a dot groups thousands.
         quote: ``double``: fields may stand in quotation marks, which are doubled inside; ``none``: such a mark is a character
-            like any other; ``auto``: none where tabs separate, unless the header itself is quoted.
+            like any other; ``auto``: none where tabs separate, unless the whole header is quoted, or a column in every line.
         settings: prefix of these keys in the configuration, for messages; empty where there are none.
     """
 
@@ -73,10 +73,15 @@ def detected(path: Path, form: TextFormat) -> TextFormat:
     separator = form.separator if form.separator != AUTO else stated or guess_separator(lines, OWN.get(kind_of(path)))
     quote = form.quote
     if quote == AUTO:
-        fields = lines[0].split(separator) if lines else []
-        quoted = all(len(field) > 1 and field[0] == field[-1] == QUOTE for field in map(str.strip, fields))
-        quote = "none" if separator in ("\t", BLANK, "::") and not quoted else "double"
+        quote = "none" if separator in ("\t", BLANK, "::") and not _has_quoting(lines, separator) else "double"
     return replace(form, separator=separator, quote=quote)
+
+
+def _has_quoting(lines: Sequence[str], separator: str) -> bool:
+    """Whether the whole first line stands in quotation marks, or one column does in every line after it."""
+    cut = [[field.strip() for field in (line.split() if separator == BLANK else line.split(separator))] for line in lines]
+    quoted = [[len(field) > 1 and field[0] == field[-1] == QUOTE for field in fields] for fields in cut]
+    return bool(quoted) and (all(quoted[0]) or (len(quoted) > 1 and any(map(all, zip(*quoted[1:], strict=False)))))
 
 
 def sample_lines(path: Path, encoding: str = AUTO, settings: str = "") -> list[str]:

@@ -12,7 +12,7 @@ from genrec.types import EVENT_TYPE, ITEM_ID, TIMESTAMP, USER_ID
 HISTORY, TARGET = "history", "target"
 NAMES: Mapping[str, str] = {
     HISTORY: """history historyitemid historyitemids historyids historyitems itemhistory inters previtems previousitems
-        pastitems past hist histitems histitemid sequence itemids items itemlist
+        pastitems past hist histitems histitemid sequence seq itemsequence itemseq itemids items itemlist
         itemidlist clickeditems basket products productids articles articleids inputids input inputitems context""",
     TARGET: """target targetid targetitem targetitemid nextitem nextitemid labelid label labels itemid item parentasin asin
         output groundtruth positive""",

@@ -64,6 +64,21 @@ def test_tabs_have_no_quoting_unless_the_header_has(tmp_path):
     assert read_table(tmp_path / "z.csv", form=marks).rows() == [('"a', "b"), ('c"', "d")]
 
 
+QUOTED_TABS = [
+    ('user_id\titem_id\ttime\n"a"\t"x"\t1\n"b"\t"y"\t2\n', True, [("a", "x", 1), ("b", "y", 2)]),  # a header without marks
+    ('"a"\t"x"\t1\n"b"\t"y"\t2\n', False, [("a", "x", 1), ("b", "y", 2)]),  # no header
+    ('u\ttitle\na\t"x ""big"""\nb\t"y"\n', True, [("a", 'x "big"'), ("b", "y")]),  # one column
+    ('u\ttitle\na\t"x"\nb\t5" y\n', True, [("a", '"x"'), ("b", '5" y')]),  # not in every line
+    ('"a"\t"x"\n', False, [("a", "x")]),  # one line
+]
+
+
+@pytest.mark.parametrize(("content", "header", "rows"), QUOTED_TABS, ids=range(len(QUOTED_TABS)))
+def test_a_column_of_quoted_fields_is_quoting(content, header, rows, tmp_path):
+    (tmp_path / "x.txt").write_text(content, encoding="utf-8")
+    assert read_table(tmp_path / "x.txt", form=TextFormat(header=header)).rows() == rows
+
+
 FIELDS = st.text(alphabet=st.sampled_from([*"ab1 ,;é'", "\t", "\n", '"']), max_size=6)
 
 

@@ -24,6 +24,8 @@ SAME: dict[str, tuple[list[Any], list[str]]] = {
     "braces": (["{3F2504E0-4F89}", "[PAD]"], ["{3F2504E0-4F89}", "[PAD]"]),
     "punctuation": (["a,b", "c|d"], ["a,b", "c|d"]),
     "words": (["true", "yes"], ["true", "yes"]),
+    "parentheses": (["(not set)", "(a)"], ["(not set)", "(a)"]),
+    "marks around one id": (['"a"', "b"], ['"a"', "b"]),
 }
 
 
@@ -89,6 +91,8 @@ REFUSED: dict[str, tuple[pl.Series, str]] = {
     "an empty list": (pl.Series(["[]"]), "a list"),
     "a list of one": (pl.Series(["['a']"]), "a list"),
     "an object": (pl.Series(['{"id": 3}']), "an object"),
+    "marks around every id": (pl.Series(['"a"', '"b"']), "row 1.*quotation marks off"),
+    "single marks around every id": (pl.Series(["'7'"]), "quotation marks"),
     "list columns": (pl.Series([[1], [2]]), "List"),
     "struct columns": (pl.Series([{"id": 1}]), "Struct"),
     "truth values": (pl.Series([True, False]), "Boolean"),

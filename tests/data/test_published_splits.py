@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 from genrec.data.canonical import canonical
+from genrec.data.files import read_table
 from genrec.data.listed import bracketed, lists_in
 from genrec.data.samples import Samples
 from genrec.errors import ConfigError, DataError
@@ -39,6 +41,29 @@ def test_every_event_keeps_its_part(words: tuple[str, ...], prepare: Any, csv: A
         "w": [("b", "test")],
     }
     assert made.dataset.histories("test").lengths.tolist() == [3, 0, 1]  # u (with the validation item), w, v
+
+
+PART_FILES = [
+    (["train.csv", "valid.csv", "test.csv"], True),
+    (["All_Beauty.train.csv", "All_Beauty.test.csv"], True),
+    (["tr-0.csv", "tr-1.csv", "te-0.csv"], True),
+    (["train-0.csv", "train-1.csv"], False),
+    (["part-0.csv", "part-1.csv"], False),
+    (["train.csv", "sales.csv"], False),
+]
+
+
+@pytest.mark.parametrize(("names", "are_parts"), PART_FILES, ids=lambda value: str(value))
+def test_files_of_a_split_are_not_one_table(names: list[str], are_parts: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "split"
+    folder.mkdir()
+    for number, name in enumerate(names):
+        (folder / name).write_text(f"user_id,item_id,timestamp\nu,a{number},{number}\n", encoding="utf-8")
+    if not are_parts:
+        assert read_table(folder).height == len(names)
+        return
+    with pytest.raises(DataError, match=rf"parts of a split: .*{re.escape(names[0])}.*split=column"):
+        read_table(folder)
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,10 @@ CASES = [
     Case("folder of two kinds", DataError, ".csv and .parquet", read({"f/a.csv": FINE, "f/b.parquet": ROW}, "f")),
     Case("parts with other columns", DataError, "u2, b", read({"f/a.csv": FINE, "f/b.csv": "u2,b\nu3,c\n"}, "f")),
     Case("parts without rows", DataError, "none in 1 parts", read({"f/a.csv": "user_id,item_id\n"}, "f")),
+    Case("folder of a split", DataError, "test.csv, train.csv", read({"f/train.csv": FINE, "f/test.csv": FINE}, "f")),
+    Case(
+        "folder of a split in pieces", DataError, "tr-1.csv", read({f"f/{x}.csv": FINE for x in ("tr-1", "tr-2", "te-1")}, "f")
+    ),
     Case("folder in a folder", DataError, "'more'", read({"f/more/a.csv": FINE}, "f")),
     Case(
         "parts of other types",

@@ -97,6 +97,7 @@ INTERACTIONS = "user,item\na,b\n"
 
 def without_a_server(scene: Scene) -> Any:
     scene.monkeypatch.setitem(sys.modules, "uvicorn", None)
+    scene.monkeypatch.delitem(sys.modules, "genrec.serving.connections", raising=False)  # another test may have imported it
     return _dispatch("serve", ["bundle"])
 
 

@@ -130,6 +130,7 @@ CASES = [
     Case("no id", DataError, "row 2, column user_id: expected an id, got None", column(user_id=["ann", None])),
     Case("a list", DataError, "a list '[1, 2]'", column(item_id=["[1, 2]", "a"])),
     Case("an object", DataError, "an object '{\"id\": 1}'", column(item_id=['{"id": 1}', "a"])),
+    Case("ids in quotation marks", DataError, '"a"', column(item_id=['"a"', '"b"'])),
     Case("a list column", DataError, "[1, 2]", column(item_id=[[1, 2], [3]])),
     Case("decimals", DataError, "got 1.5", column(item_id=[1.0, 1.5])),
     Case("decimals as text", DataError, "got '1.5'", column(item_id=["1.0", "1.5"])),
