@@ -68,3 +68,22 @@ def test_the_grid_of_the_readme_plans(tmp_path: Path, capsys: pytest.CaptureFixt
     command = next(part for part in text.split("`") if part.startswith("genrec train -m"))
     assert _dispatch("train", [*command.split()[2:], "--plan", f"paths.runs={tmp_path}"]) == 0
     assert capsys.readouterr().out.count("train      run") == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["data=demo", "seed=0,1"], ["default,seed=0", "default,seed=1"]),
+        (["data=demo", "seed=0,1", "name=a"], ["a,seed=0", "a,seed=1"]),
+        (["experiment=demo", "seed=3,4"], ["demo,seed=3", "demo,seed=4"]),
+        (["data=demo", "name=b", "generator=sasrec,tiger"], ["b,generator=sasrec", "b,generator=tiger"]),
+        (["data=demo", "name=a,b"], ["a,name=a", "b,name=b"]),
+        (["data=demo", "name=one", "seed=5"], ["one"]),
+    ],
+)
+def test_a_plan_names_the_runs_as_they_will_be_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], names: list[str]
+) -> None:
+    assert _dispatch("run", ["--plan", "-m", *words, f"paths.runs={tmp_path}"]) == 0
+    planned = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert planned == [f"{tmp_path / name}:" for name in names]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from genrec.config import Config, compose, groups
+from genrec.config import Config, groups
 from genrec.overrides import setting
-from genrec.stages.pipeline import LAST, Force, Step, plan, require_data, run_of, unused_overrides
-from genrec.stages.sweep import Job, expand, run_jobs
+from genrec.stages.pipeline import LAST, Force, Step, plan, run_of, unused_overrides
+from genrec.stages.sweep import Job, config_of, expand, run_jobs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,7 @@ def main(options: argparse.Namespace) -> int:
     jobs = expand(options.overrides) if options.multirun else [Job(tuple(options.overrides))]
     if options.plan:
         for job in jobs:
-            config = compose(job.overrides)
-            require_data(config, options.until)
+            config = config_of(job, options.until)
             print_plan(config, plan(config, until=options.until, force=Force(frozenset(force))))
         return 0
     return run_jobs(jobs, until=options.until, force=force)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from genrec.config import compose, parse_overrides
+from genrec.config import Config, compose, parse_overrides
 from genrec.errors import GenRecError
 from genrec.overrides import setting
 from genrec.runs import Run
@@ -61,6 +61,17 @@ def _safe(text: str) -> str:
     return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
+def config_of(job: Job, until: str) -> Config:
+    """The configuration of a job, under the name that its run will have.
+
+    Raises:
+        ConfigError: when it is none, or names no data for the stages up to ``until``.
+    """
+    config = compose(job.overrides)
+    require_data(config, until)
+    return compose([*job.overrides, setting("name", f"{config.name}{job.suffix}")]) if job.suffix else config
+
+
 def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], None] = print, force: Sequence[str] = ()) -> int:
     """Checks all jobs, runs them one after the other, and compares them; returns the exit code.
 
@@ -68,10 +79,7 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
     """
     configs, forced = [], Force(frozenset(force))
     for job in jobs:
-        config = compose(job.overrides)
-        require_data(config, until)
-        if job.suffix:
-            config = compose([*job.overrides, setting("name", f"{config.name}{job.suffix}")])
+        config = config_of(job, until)
         plan(config, until=until, force=forced)
         configs.append(config)
     runs: list[Run] = []
