@@ -30,6 +30,7 @@ from genrec.components import (
 )
 from genrec.devices import check_device_name
 from genrec.errors import ConfigError, GenRecError, did_you_mean
+from genrec.misplaced import is_far, misplaced_key
 from genrec.option_files import OptionFiles, anchor_paths, apply_settings, option_files
 from genrec.overrides import parse_overrides, setting, typed
 from genrec.paths import expanded
@@ -336,12 +337,13 @@ def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str]) -> list[Ge
     told = {error.where for error in errors}  # `tokenizer.seed` is as wrong as the `seed` it repeats: told once
     for key in (key for key in tree if key not in TOP_LEVEL and tree[key] != MISSING):
         if key not in group_names:
-            errors.append(UnknownKeyError(key, [*TOP_LEVEL, *group_names]))
+            errors.append(misplaced_key(key, tree, group_names) or UnknownKeyError(key, [*TOP_LEVEL, *group_names]))
         elif not is_component(tree[key]):
             got = sorted(tree[key]) if isinstance(tree[key], Mapping) else tree[key]
             errors.append(ConfigError(key, expected=f"a component with {TARGET}", got=got, fix=f"choose {key}=<option>"))
         else:
-            errors.extend(error for error in component_errors(tree[key], key) if error.where.rpartition(".")[2] not in told)
+            found = [error for error in component_errors(tree[key], key) if error.where.rpartition(".")[2] not in told]
+            errors.extend(misplaced_key(error.where, tree, group_names) or error if is_far(error) else error for error in found)
     return errors
 
 

@@ -103,10 +103,20 @@ def parse_overrides(overrides: Sequence[str]) -> list[Any]:
                 fix = f"close its brackets and quotes, or quote it whole: {typed([setting(key, value)])}"
                 errors.append(ConfigError(key, expected="key=value", got=repr(override), fix=fix))
             else:
-                fix = "write key=value, without blanks around the =, such as experiment=demo"
+                fix = _without_equals(override, overrides)
                 errors.append(ConfigError(key or "override", expected="key=value", got=repr(override), fix=fix))
     raise_all(errors)
     return parsed
+
+
+def _without_equals(word: str, words: Sequence[str]) -> str:
+    """What to do about a word that sets nothing: half of a setting with blanks around its ``=``, or an experiment's name."""
+    around = ["", *words, ""]
+    place = around.index(word, 1)
+    if word == "=" or around[place + 1].startswith("=") or around[place - 1].endswith("="):
+        return f"write {''.join(words)}, without blanks around the ="
+    name = word if word.isidentifier() else "demo"
+    return f"write key=value, without blanks around the =, such as experiment={name}"
 
 
 def _literal(key: str, value: str, parser: Any) -> str:

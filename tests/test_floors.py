@@ -24,6 +24,7 @@ FLOORS = {
         "locks",
         "option_files",
         "overrides",
+        "misplaced",
         "ranges",
         "registry",
         "runs",

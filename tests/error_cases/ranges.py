@@ -42,4 +42,17 @@ CASES = [
             "diagnose.seed=-3": "diagnose.seed: expected from 0 to 4,294,967,295, got -3; raise it",
         }.items()
     ),
+    *(
+        Case(line, ConfigError, value, lambda _, line=line: said(line))  # type: ignore[misc]
+        for line, value in {
+            "lr=0.1": "did you mean train.lr?",
+            "train.learning_rate=0.1": "did you mean train.lr?",
+            "epochs=3": "did you mean train.epochs?",
+            "k=20": "did you mean recommend.k?",
+            "generator.hidden_size=64": "did you mean generator.dim?",
+            "random_seed=3": "did you mean seed?",
+            "demo": "such as experiment=demo",
+        }.items()
+    ),
+    Case("blanks", ConfigError, "write train.lr=0.1, without blanks", lambda _: said("train.lr=", "0.1")),
 ]
