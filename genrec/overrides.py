@@ -110,13 +110,12 @@ def parse_overrides(overrides: Sequence[str]) -> list[Any]:
 
 
 def _without_equals(word: str, words: Sequence[str]) -> str:
-    """What to do about a word that sets nothing: half of a setting with blanks around its ``=``, or an experiment's name."""
+    """What to do about a word that sets nothing: half of a setting with blanks around its ``=``, or no setting at all."""
     around = ["", *words, ""]
     place = around.index(word, 1)
     if word == "=" or around[place + 1].startswith("=") or around[place - 1].endswith("="):
         return f"write {''.join(words)}, without blanks around the ="
-    name = word if word.isidentifier() else "demo"
-    return f"write key=value, without blanks around the =, such as experiment={name}"
+    return "write key=value, without blanks around the =, such as experiment=demo"
 
 
 def _literal(key: str, value: str, parser: Any) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from test_conf import OPTIONS, components_in, raw
 
-from genrec.components import _members, component_class, component_errors, parameters
+from genrec.components import component_class, component_errors, parameters
 from genrec.ranges import Range, range_of
+from genrec.signatures import members_of
 from genrec.types import RUNTIME
 
 HUGE = 10**16
@@ -31,7 +32,7 @@ PLAIN = (int, float)
 def numbers_of(component: type) -> Iterator[tuple[str, Any]]:
     """The settings of a component that are numbers, or hold some."""
     for key, parameter in parameters(component).items():
-        kinds = {member for whole in _members(parameter.annotation) for member in (whole, *typing.get_args(whole))}
+        kinds = {member for whole in members_of(parameter.annotation) for member in (whole, *typing.get_args(whole))}
         if key != "num_items" and kinds & set(PLAIN):
             yield key, parameter.annotation
 
@@ -71,14 +72,14 @@ def test_every_number_of_a_yaml_is_inside() -> None:
 def _with(node: Mapping[str, Any], key: str, annotation: Any, value: Any) -> dict[str, Any] | None:
     """The node with an odd value, in a list or mapping where the setting is one; None where it is not of its kind."""
     changed = copy.deepcopy(dict(node))
-    kinds = {typing.get_origin(member) or member for member in _members(annotation)}
+    kinds = {typing.get_origin(member) or member for member in members_of(annotation)}
     whole = not isinstance(value, float)
-    inner = {part for member in _members(annotation) for part in typing.get_args(member)}
+    inner = {part for member in members_of(annotation) for part in typing.get_args(member)}
     if (kinds & {int} and whole) or kinds & {float}:
         changed[key] = value
     elif float in inner or (int in inner and whole):
         mapping = any(isinstance(kind, type) and issubclass(kind, Mapping) for kind in kinds)
-        pair = tuple(arguments for member in _members(annotation) if len(arguments := typing.get_args(member)) == 2)
+        pair = tuple(arguments for member in members_of(annotation) if len(arguments := typing.get_args(member)) == 2)
         changed[key] = {"text": value} if mapping else [value, 0.9] if pair and Ellipsis not in pair[0] else [value]
     else:
         return None

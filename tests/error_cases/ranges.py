@@ -50,7 +50,7 @@ CASES = [
             "epochs=3": "did you mean train.epochs?",
             "k=20": "did you mean recommend.k?",
             "generator.hidden_size=64": "did you mean generator.dim?",
-            "random_seed=3": "did you mean seed?",
+            "random_seed=3": "did you mean seed or ",
             "demo": "such as experiment=demo",
         }.items()
     ),
