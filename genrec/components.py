@@ -197,7 +197,10 @@ def value_errors(value: Any, annotation: Any, where: str, slot: Slot | None = No
     if is_component(value):
         plain = set(members_of(annotation)) <= {int, float, bool, str, Path, type(None)}
         return [_mismatch(value, annotation, where)] if plain else component_errors(value, where, slot or any_slot())
-    trials = [_member_errors(value, member, annotation, where, slot) for member in members_of(annotation)]
+    members = [
+        member for member in members_of(annotation) if value is None or member is not type(None)
+    ]  # null says nothing of it
+    trials = [_member_errors(value, member, annotation, where, slot) for member in members or members_of(annotation)]
     return min(trials, key=lambda errors: (len(errors), errors != [] and str(errors[0].where) == where))
 
 

@@ -66,6 +66,7 @@ WIDTH, LAYERS, SEED = _count(65_536), _count(1_000), Range(0, 2**32 - 1)
 ENDINGS = {
     "_dropout": BELOW_ONE,
     "_rate": RATE,
+    "_reach": RATE,
     "_share": RATE,
     "_temperature": ABOVE_ZERO,
     "_weight": Range(0, 10**9),
