@@ -357,3 +357,22 @@ def test_a_column_that_says_what_rows_are_is_told(column, values, settings, genr
             "prepare", *settings.split(), "data.interactions=x.csv", "name=samples", "data.users=rows", "split.short_users=drop"
         )
         assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pl.Series([True, False]), "Boolean"),
+        (pl.Series([timedelta(1), timedelta(2)]), "Duration"),
+        (pl.Series([{"a": 1}, {"a": 2}]), "Struct"),
+        (pl.Series([b"\xff", b"a"]), "UTF-8"),
+        (pl.Series([1.5, 2.5]), "1.5"),
+    ],
+    ids=str,
+)
+def test_a_column_with_the_right_name_and_a_wrong_type_is_named(column, kind, genrec, tmp_path):
+    for key, other in (("user_id", "item_id"), ("item_id", "user_id")):
+        pl.DataFrame({key: column, other: ["a", "b"]}).write_parquet(tmp_path / f"{key}.parquet")
+        code, said = genrec("init", f"{key}.parquet")
+        assert code == 2
+        assert re.search(rf"column {key}: expected ids .*{re.escape(kind)}", said), said

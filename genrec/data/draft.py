@@ -95,6 +95,8 @@ def draft_of_table(source: Path, data: Mapping[str, Any], given: Mapping[str, st
     named = {key: str(data[key]) for key in NAMES if data.get(key)}
     roles = draft.roles = find_roles(table, {**named, **given}, date_format)
     for key in (USER_ID, ITEM_ID):
+        if key not in roles.mapping and key in table.columns:
+            roles.mapping[key] = key  # what is in it cannot be an id; its reader says why
         if key not in roles.mapping:
             fix = f"say which with --{key.removesuffix('_id')} COLUMN"
             got = f"columns {shown_names(table.columns)}"

@@ -118,6 +118,9 @@ def require_columns(names: Sequence[str], there: Sequence[str], file: str, remed
         if name not in there:
             near = did_you_mean(name, there)
             fix = near if near.startswith("did") else "name the column"
+            odd = [sign for sign in near if ord(sign) > 127] if near.startswith("did") and name.isascii() else []
+            if odd:  # letters of another alphabet may look alike
+                fix += f" It holds {odd[0]!r} (U+{ord(odd[0]):04X}); name the column, or rename it"
             raise DataError(file, expected=f"a column {name!r}", got=f"columns {shown_names(there)}", fix=fix + remedy)
 
 

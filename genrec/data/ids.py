@@ -73,9 +73,12 @@ def _as_text(column: pl.Series, file: str, name: str, ids: str, verbatim: str) -
             raise _bad(column, decimals, file, name, "ids as text or whole numbers", "cast the column to text or integers")
         return numbers.cast(pl.Int128).cast(pl.String)
     if dtype == pl.Binary:
-        text = column.cast(pl.String, strict=False)
-        if text.null_count() == column.null_count():
-            return _clean(text, column, file, name, ids, verbatim)
+        try:
+            text = column.cast(pl.String)
+        except pl.exceptions.PolarsError as error:
+            bad = pl.Series([value is not None and not _is_utf8(value) for value in column], dtype=pl.Boolean)
+            raise _bad(column, bad, file, name, "ids as UTF-8 text", "write the ids as text") from error
+        return _clean(text, column, file, name, ids, verbatim)
     raise DataError(
         f"{file}, column {name}",
         expected="ids as text or whole numbers",
@@ -123,6 +126,14 @@ def _refuse_containers(text: pl.Series, column: pl.Series, file: str, name: str,
     if len(truths) and truths.str.to_lowercase().is_in(["true", "false"]).all():
         fix = "name the column that holds ids" + verbatim.format("such ids")
         raise _bad(column, text.is_not_null(), file, name, "ids as text or whole numbers", fix)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _remedy(dtype: pl.DataType) -> str:

@@ -216,6 +216,7 @@ MISLEADING = [
     ("x.csv", "user\u00a0id,item_id\na,b\n", [r"'user\xa0id'"]),
     ("x.csv", "1,2\n3,4\n", ["columns 1, 2", "data.header=false and data.columns=[...]"]),
     ("x.jsonl", '{"user_id": 1}\n{"user_id": 1, "x": "' + "y" * 300 + '" "item_id": 2}\n', ["line 2", "character", '"item']),
+    ("x.csv", "user_id,it\u0435m_id\na,b\n", ["did you mean it\u0435m_id?", "U+0435"]),  # a Cyrillic letter
     ("x.jsonl", '{"user_id": "a\\ud800", "item_id": 2}\n', ["line 1", "ud800"]),
     ("x.csv", ",".join(f"column{i}" for i in range(9_000)) + "\n" + ",".join("1" * 9_000) + "\n", ["(9,000 in all)"]),
 ]  # fmt: skip

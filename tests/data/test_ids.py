@@ -93,6 +93,7 @@ REFUSED: dict[str, tuple[pl.Series, str]] = {
     "an object": (pl.Series(['{"id": 3}']), "an object"),
     "marks around every id": (pl.Series(['"a"', '"b"']), "row 1.*quotation marks off"),
     "single marks around every id": (pl.Series(["'7'"]), "quotation marks"),
+    "bytes that are no text": (pl.Series([b"a", None, b"\xff1"]), r"row 3.*UTF-8.*xff1"),
     "list columns": (pl.Series([[1], [2]]), "List"),
     "struct columns": (pl.Series([{"id": 1}]), "Struct"),
     "truth values": (pl.Series([True, False]), "Boolean"),
