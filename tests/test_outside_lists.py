@@ -103,3 +103,31 @@ def test_only_prepare_and_evaluate_run_and_the_content_counts(tmp_path):
     assert [step.action for step in plan(config)] == ["skip", "skip"]
     moved.write_text(moved.read_text(encoding="utf-8").replace(",1.0\n", ",1.5\n"), encoding="utf-8")
     assert [step.action for step in plan(config)] == ["skip", "run"]
+
+
+@pytest.mark.parametrize(
+    ("users", "k", "held", "warns"),
+    [
+        (60, 10, "nothing", True),
+        (60, 20, "nothing", True),
+        (60, 10, "one target", False),
+        (60, 2, "nothing", False),  # random items would hit four: none may be bad luck
+        (10, 10, "nothing", False),
+        (200, 5, "nothing", True),
+    ],
+)
+def test_lists_that_were_made_with_the_targets_in_the_histories(tmp_path, users, k, held, warns):
+    dataset, rng = walks(users=users), np.random.default_rng(0)
+    histories, targets, rows = dataset.histories("test"), dataset.targets("test"), []
+    for user in range(users):
+        had = set(histories[user]) | set(targets[user])
+        fresh = [item for item in rng.permutation(dataset.num_items) if item not in had][:k]
+        if held == "one target" and user == 7:
+            fresh[-1] = int(targets[user][0])
+        rows += [(f"u{user}", f"i{item}", rank) for rank, item in enumerate(fresh, start=1)]
+    table = pl.DataFrame(rows, schema=["user_id", "item_id", "rank"], orient="row")
+    metrics = metrics_of(evaluated(tmp_path, dataset, table, file=write(table, tmp_path / "a.parquet"), floors={}))
+    assert (max(metrics["model"][key] for key in metrics["model"] if key.startswith("test/recall@")) == 0) == (
+        held == "nothing"
+    )
+    assert any("no list of the test part holds a target" in line for line in metrics["warnings"]) == warns

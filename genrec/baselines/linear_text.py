@@ -61,9 +61,7 @@ class LinearText(OpenSettings):
 
     def obstacle(self, dataset: Dataset) -> str | None:
         """Why it cannot be fitted, or None."""
-        return (
-            "there are no text vectors of the items (choose an encoder that reads texts)" if self.text_vectors is None else None
-        )
+        return "nothing here makes text vectors of the items" if self.text_vectors is None else None
 
     def fit(self, dataset: Dataset) -> None:
         if self.text_vectors is None:

@@ -16,6 +16,7 @@ from genrec.metrics.ties import has_ties, with_ties
 from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, SPLIT, SPLITS, TIE_SIZE, TIE_START, USER_ID, USER_IDX
 
 NUMBERS = {RANK: pl.Int64(), SCORE: pl.Float64(), TIE_START: pl.Int64(), TIE_SIZE: pl.Int64()}
+_BY_CHANCE = 5.0  # hits that as long lists of random items would have; fewer, and none at all says nothing
 COLUMNS = (SPLIT, USER_ID, ITEM_ID, *NUMBERS)
 
 
@@ -56,7 +57,7 @@ def read_lists(
     numbered = table.join(
         pl.DataFrame({USER_ID: dataset.user_ids}).with_row_index(USER_IDX), on=USER_ID, how="left", maintain_order="left"
     ).join(pl.DataFrame({ITEM_ID: dataset.item_ids}).with_row_index(ITEM_IDX), on=ITEM_ID, how="left", maintain_order="left")
-    warnings = [*_unknown(numbered, file), *_seen(numbered, dataset, exclude_seen, file)]
+    warnings = [*_unknown(numbered, file), *_seen(numbered, dataset, exclude_seen, file), *_missed(numbered, dataset)]
     return table.select(column for column in COLUMNS if column in table.columns), guessed_ties, warnings
 
 
@@ -128,3 +129,17 @@ def _seen(numbered: pl.DataFrame, dataset: Dataset, exclude_seen: bool, file: Pa
             "no list holds an item of its user's history: if they were left out, give recommend.exclude_seen=true, so that the "
             "floors leave them out too"
         )
+
+
+def _missed(numbered: pl.DataFrame, dataset: Dataset) -> Iterator[str]:
+    """Lists without a single target, where chance alone would have put some into them."""
+    known = numbered.filter(pl.col(USER_IDX).is_not_null() & pl.col(ITEM_IDX).is_not_null())
+    for split in SPLITS:
+        rows, targets = known.filter(pl.col(SPLIT) == split), dataset.targets(split)
+        listed = rows[USER_IDX].to_numpy().astype(np.int64) * dataset.num_items + rows[ITEM_IDX].to_numpy()
+        chance = targets.lengths[rows[USER_IDX].to_numpy()].sum() / dataset.num_items
+        if chance >= _BY_CHANCE and not np.isin(targets.user_idx * dataset.num_items + targets.item_idx, listed).any():
+            yield (
+                f"no list of the {split} part holds a target, where random items would hit {chance:.0f}: lists made from whole "
+                f"histories leave the targets out as seen; make them from histories without the {split} events"
+            )
