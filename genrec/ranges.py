@@ -128,7 +128,7 @@ NAMES: dict[str, Range] = {
     "sync_every": _count(),
     # semantic IDs
     "num_levels": _count(1_000),
-    "codebook_size": _count(1_000_000),
+    "codebook_size": _count(1_000_000, 2),
     "grid": _count(1_000_000, 2),
     "num_bits": _count(24),
     "branching": _count(1_000_000, 2),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from genrec.artifacts import Artifact
 from genrec.cli import main
 from genrec.pages.advice import advice_of, command
 from genrec.pages.report import write_report
@@ -119,3 +120,15 @@ def test_the_warning_names_the_setting(items: int, size: int | None, told: str) 
     [line] = warnings({"num_items": items, "levels": levels}, size)
     assert told in line
     assert line.startswith("WARNING: level 0 ")
+
+
+def test_a_training_that_diverged_is_not_told_to_go_on(weak: tuple[Run, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = weak
+    facts = Artifact(run.path / "generator").facts
+    sentence = "training diverged: its loss is 7,605 in the last round; try train.lr=0.001"
+    monkeypatch.setattr(Artifact, "facts", property(lambda self: facts | {"diverged": sentence}))
+    pieces = {piece.command.rpartition("name=weak_")[2]: piece for piece in advice_of(run)}
+    assert "longer" not in pieces
+    assert next(iter(pieces)) == "lr"
+    assert pieces["lr"].reason == "Training diverged: its loss is 7,605 in the last round."
+    assert "train.lr=0.001" in shlex.split(pieces["lr"].command)

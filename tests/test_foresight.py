@@ -102,3 +102,14 @@ def test_what_a_stage_does_not_need_is_not_asked_for(tmp_path: Path) -> None:
     for until, given in (("train", ["split=all"]), ("export", ["split=all"]), ("evaluate", ["recommend.k=7"])):
         config = compose([*SMALL, f"paths.runs={tmp_path}", *given])
         assert [step.stage.name for step in plan(config, until=until)] == [s.name for s in needed_stages(config.tree, until)]
+
+
+def test_targets_that_are_all_seen_are_told_once_the_data_are_there(tmp_path: Path) -> None:
+    rows = [f"u{user},i{event % 2},{event}" for user in range(6) for event in range(6)]
+    (tmp_path / "two.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]), encoding="utf-8")
+    overrides = ["data=tables", f"data.interactions={tmp_path}/two.csv", f"paths.runs={tmp_path}/runs", "threads=1"]
+    with pytest.raises(GenRecError, match=r"recommend.exclude_seen: .* got 6 of 6 in their users' histories; use recommend"):
+        execute(compose(overrides), until="train", say=lambda line: None)
+    assert {file.parent.parent.name for file in tmp_path.rglob("manifest.json")} == {"dataset"}
+    execute(compose([*overrides, "recommend.exclude_seen=false"]), until="prepare", say=lambda line: None)
+    plan(compose([*overrides, "recommend.exclude_seen=false"]), until="train")

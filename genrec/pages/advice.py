@@ -54,10 +54,12 @@ def advice_of(run: Run) -> list[Advice]:
             told[kind] = json.loads((run.path / kind / file).read_text(encoding="utf-8"))
     history = run.path / "generator" / "history.json"
     rounds = json.loads(history.read_text(encoding="utf-8")) if history.exists() else []
-    best = Artifact(run.path / "generator").facts.get("best") if (run.path / "generator" / MANIFEST).exists() else None
+    facts = Artifact(run.path / "generator").facts if (run.path / "generator" / MANIFEST).exists() else {}
+    diverged = facts.get("diverged")
     changes = [
+        *(_lower_rate(diverged) if diverged else ()),
         *_ensemble(run.config),
-        *_longer(run.config, rounds, best),
+        *(() if diverged else _longer(run.config, rounds, facts.get("best"))),
         *_smaller_codebook(run.config, told.get("tokenizer")),
         *_texts(run.config, run.path / "dataset" / "items.parquet"),
         *_more_beams(run.config, told.get("diagnosis")),
@@ -83,6 +85,12 @@ def command(run: Run, label: str, changes: Sequence[str]) -> str:
 
 
 Change = tuple[str, str, list[str]]  # a label, why, and the overrides
+
+
+def _lower_rate(diverged: str) -> Iterator[Change]:
+    """What the sentence on a training that went astray says to try."""
+    reason, _, change = diverged.partition("; try ")
+    yield "lr", f"{reason[0].upper()}{reason[1:]}.", [change]
 
 
 def _ensemble(config: Mapping[str, Any]) -> Iterator[Change]:

@@ -16,11 +16,13 @@ from genrec.artifacts import Artifact
 from genrec.components import component_class, is_component, parameters
 from genrec.config import Config
 from genrec.dataset import Dataset
+from genrec.decoding.users import users_with_targets
 from genrec.devices import resolve_device, resolve_precision
 from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
 from genrec.metrics.labels import item_labels
 from genrec.stages.rehearsal import rehearse
 from genrec.stages.stage import Stage
+from genrec.training.validation import check_unseen_targets
 
 ONNX_PACKAGES = ("onnx", "onnxscript")
 NEEDS_TARGETS = ("recommendations", "diagnosis", "calibration")
@@ -78,6 +80,8 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
     if "generator" in made and not int((dataset.train_ends - dataset.events.offsets[:-1]).sum()):
         fix = "choose another split or more data"
         raise DataError("split", expected="at least one training event", got=0, fix=fix)
+    if "generator" in made and tree["recommend"].get("exclude_seen"):
+        check_unseen_targets(dataset, users_with_targets(dataset, "validation"))
     splits = tuple(tree["recommend"].get("splits", ())) if made.intersection(NEEDS_TARGETS) else ()
     if splits and not any(len(dataset.targets(split).item_idx) for split in splits):
         raise _no_targets(tree, f"no {' or '.join(splits)} targets among {dataset.num_users:,} users")

@@ -55,26 +55,12 @@ class Validator:
         self.histories = self.dataset.histories("validation")
         sampled = self.dataset.user_ids.gather(users)
         self.targets = targets_of(self.dataset, "validation").filter(pl.col(USER_ID).is_in(sampled.implode()))
-        self._check_targets()
+        if self.exclude_seen:
+            check_unseen_targets(self.dataset, users)
 
     def __str__(self) -> str:
         seen = "excluded" if self.exclude_seen else "kept"
         return f"validation on {len(self.users):,} users, seen items {seen}"
-
-    def _check_targets(self) -> None:
-        if not self.exclude_seen or not len(self.users):
-            return
-        targets = self.dataset.targets("validation")
-        sample = {int(user): set(self.histories[int(user)].tolist()) for user in self.users}
-        open_to = sum(any(int(item) not in seen for item in targets[user]) for user, seen in sample.items())
-        if not open_to:
-            count = sum(len(targets[user]) for user in sample)
-            raise DataError(
-                "recommend.exclude_seen",
-                expected="a validation target that it leaves possible",
-                got=f"{count:,} of {count:,} in their users' histories",
-                fix="use recommend.exclude_seen=false",
-            )
 
     def measure(self, generator: torch.nn.Module, check: Callable[[pl.Series], None] = lambda scores: None) -> dict[str, float]:
         """``val/recall@10`` and ``val/ndcg@10`` by the rule on seen items; empty when nobody has a validation target.
@@ -100,3 +86,28 @@ class Validator:
         check(table[SCORE])
         hits = find_hits(with_ids(table, self.dataset), self.targets)
         return {f"val/recall@{TOP}": float(recall(hits, TOP).mean()), f"val/ndcg@{TOP}": float(ndcg(hits, TOP).mean())}
+
+
+def check_unseen_targets(dataset: Dataset, users: np.ndarray) -> None:
+    """Refuses validation targets that are all in their users' histories, where seen items are not listed.
+
+    Args:
+        dataset: the prepared data.
+        users: int [users]: those whose targets validate; without any, nothing is refused.
+
+    Raises:
+        DataError: when no target is left.
+    """
+    targets, histories = dataset.targets("validation"), dataset.histories("validation")
+    for user in map(int, users):
+        seen = set(histories[user].tolist())
+        if any(int(item) not in seen for item in targets[user]):
+            return
+    if len(users):
+        count = sum(len(targets[user]) for user in map(int, users))
+        raise DataError(
+            "recommend.exclude_seen",
+            expected="a validation target that it leaves possible",
+            got=f"{count:,} of {count:,} in their users' histories",
+            fix="use recommend.exclude_seen=false",
+        )

@@ -35,7 +35,8 @@ CASES = [
             "generator.dim=0": "generator.dim: expected from 1 to 65,536, got 0; raise it",
             "generator.dim=7": "generator.num_heads: expected a divisor of generator.dim=7, got 4; choose one of 1, 7",
             "generator.dropout=1.0": "from 0 up to, not including, 1, got 1.0; lower it",
-            "tokenizer.codebook_size=-1": "tokenizer.codebook_size: expected from 1 to 1,000,000, got -1; raise it",
+            "tokenizer.codebook_size=-1": "tokenizer.codebook_size: expected from 2 to 1,000,000, got -1; raise it",
+            "tokenizer.codebook_size=1": "from 2 to 1,000,000, got 1; raise it",  # one code says nothing of an item
             "train.betas=[0.9,1.0]": "train.betas[1]: expected from 0 up to, not including, 1, got 1.0",
             "objective.codebook_share=1.5": "objective.codebook_share: expected from 0 to 1, got 1.5; lower it",
             "evaluate.ks=[0,10]": "evaluate.ks[0]: expected from 1 to 1,000,000, got 0; raise it",
