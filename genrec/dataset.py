@@ -157,8 +157,8 @@ class Dataset:
 
         try:
             return cls(
-                items=pl.read_parquet(folder / "items.parquet"),
-                users=pl.read_parquet(folder / "users.parquet"),
+                items=pl.read_parquet(folder / "items.parquet", glob=False),
+                users=pl.read_parquet(folder / "users.parquet", glob=False),
                 events=Sequences(array("item_idx"), array("offsets")),
                 train_ends=array("train_ends"),
                 validation_ends=array("validation_ends"),

@@ -29,7 +29,7 @@ def table_settings(tables: Mapping[str, Any], store: Path) -> dict[str, Any]:
         store: where they are written.
 
     Raises:
-        DataError: for a table that polars cannot read.
+        DataError: for a table that polars cannot read, or one without columns.
     """
     files = {f"data.{key}": _written(key, value, store) if _is_table(value) else value for key, value in tables.items()}
     return {"data": "tables", **files}
@@ -49,6 +49,9 @@ def _written(key: str, table: Any, store: Path) -> Path:
         got = f"{type(table).__name__}: {next(iter(str(error).splitlines()), '')}"
         fix = "write it to a parquet file, and give that"
         raise DataError(f"data.{key}", expected="a table that polars can read", got=got, fix=fix) from error
+    if not frame.width:
+        fix = "give its columns, such as user_id and item_id"
+        raise DataError(f"data.{key}", expected="a table with columns", got=f"{type(table).__name__} of none", fix=fix)
     file = store.absolute() / FOLDER / f"{sha256(buffer.getvalue()).hexdigest()[:16]}.parquet"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -174,8 +174,8 @@ class SIDTable:
         """
         try:
             facts = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))
-            frame = pl.read_parquet(folder / TABLE_FILE).sort(ITEM_IDX)
-            beside = pl.read_parquet(folder / STREAMS_FILE) if "streams" in facts else pl.DataFrame()
+            frame = pl.read_parquet(folder / TABLE_FILE, glob=False).sort(ITEM_IDX)
+            beside = pl.read_parquet(folder / STREAMS_FILE, glob=False) if "streams" in facts else pl.DataFrame()
         except FileNotFoundError as error:
             raise ArtifactError(
                 folder, expected="a SID table", got=f"no file {error.filename}", fix="run `genrec assign`"

@@ -54,7 +54,7 @@ class ContentNeighbours:
 
 def remove(items: Path, interactions: Path, folder: Path, *, count: int, seed: int) -> pl.Series:
     """Writes both tables without ``count`` items that have events; returns these items."""
-    catalogue, events = pl.read_parquet(items), pl.read_parquet(interactions)
+    catalogue, events = pl.read_parquet(items, glob=False), pl.read_parquet(interactions, glob=False)
     removed = events[ITEM_ID].unique().sort().sample(count, seed=seed, shuffle=True)
     folder.mkdir(parents=True, exist_ok=True)
     for table, name in ((catalogue, "items"), (events, "interactions")):
@@ -65,7 +65,7 @@ def remove(items: Path, interactions: Path, folder: Path, *, count: int, seed: i
 def figures(old: Run, new: Run, removed: pl.Series) -> dict[str, Any]:
     """What the added items cost and gain."""
     before, after = (Dataset.load(run.artifact("dataset").path) for run in (old, new))
-    lists = [pl.read_parquet(run.artifact("recommendations").path / TABLE_FILE) for run in (old, new)]
+    lists = [pl.read_parquet(run.artifact("recommendations").path / TABLE_FILE, glob=False) for run in (old, new)]
     found: dict[str, Any] = {"IDs moved": _moved(old, new)}
     for split in (split for split in SPLITS if split in set(lists[0][SPLIT])):
         shown = [table.filter(pl.col(SPLIT) == split) for table in lists]
@@ -100,7 +100,7 @@ def _short_lists(lists: pl.DataFrame, is_new: pl.Expr) -> pl.DataFrame:
 
 
 def _moved(old: Run, new: Run) -> int:
-    tables = [pl.read_parquet(run.artifact("sids").path / "sids.parquet") for run in (old, new)]
+    tables = [pl.read_parquet(run.artifact("sids").path / "sids.parquet", glob=False) for run in (old, new)]
     both = tables[0].join(tables[1], on=ITEM_ID, suffix="_after")
     return tables[0].height - both.filter(pl.col("codes") == pl.col("codes_after")).height
 

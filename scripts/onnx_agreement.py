@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--histories", type=Path, required=True, help="interactions parquet: user_id, item_id, oldest first")
     parser.add_argument("--users", type=int, default=1000)
     options = parser.parse_args()
-    rows = pl.read_parquet(options.histories, columns=["user_id", "item_id"])
+    rows = pl.read_parquet(options.histories, columns=["user_id", "item_id"], glob=False)
     users = rows.group_by("user_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     drawn = np.random.default_rng(0).permutation(len(users))[: options.users]
     told = compared(options.bundle, [users[user] for user in drawn])

@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=4000)
     given = parser.parse_args()
-    texts = pl.read_parquet(given.items)[given.column].cast(pl.String).drop_nulls().to_list()
+    texts = pl.read_parquet(given.items, glob=False)[given.column].cast(pl.String).drop_nulls().to_list()
     write(given.folder, texts, kind=given.kind, dim=given.dim, num_layers=given.layers, vocabulary=given.vocabulary)
     print(f"{given.folder}: {sum(path.stat().st_size for path in given.folder.iterdir()) / 1e6:,.1f} MB")
 

@@ -29,9 +29,9 @@ def event_times(dataset: Dataset) -> Float[np.ndarray, " events"] | None:
     if dataset.timestamps is not None:
         return np.asarray(dataset.timestamps, dtype=np.float64)
     file = dataset.folder / "interactions.parquet" if dataset.folder else None
-    if file is None or not file.exists() or TIMESTAMP not in pl.read_parquet_schema(file):
+    if file is None or not file.exists() or TIMESTAMP not in pl.scan_parquet(file, glob=False).collect_schema():
         return None
-    times = pl.read_parquet(file, columns=[TIMESTAMP])[TIMESTAMP].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    times = pl.read_parquet(file, columns=[TIMESTAMP], glob=False)[TIMESTAMP].cast(pl.Float64).fill_null(np.nan).to_numpy()
     return None if np.isnan(times).all() else times
 
 

@@ -120,7 +120,7 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
     from genrec.stages.export import ITEMS_FILE
 
     with readable(bundle):
-        schema = pl.read_parquet_schema(bundle / ITEMS_FILE)
+        schema = pl.scan_parquet(bundle / ITEMS_FILE, glob=False).collect_schema()
     found = read_feed(expanded(options.items), schema, item=options.item, decimal="," if options.decimal == "comma" else ".")
     for line in found.wrong:
         print(line, file=sys.stderr)

@@ -122,7 +122,7 @@ class World:
         columns = pl.DataFrame({ITEM_ID: item_ids}).with_row_index("column")
         column = dataset.items.select(ITEM_ID).join(columns, on=ITEM_ID, how="left", maintain_order="left")["column"].to_numpy()
         paths = dataset.users.select(USER_ID).join(
-            pl.read_parquet(folder / PATHS_FILE), on=USER_ID, how="left", maintain_order="left"
+            pl.read_parquet(folder / PATHS_FILE, glob=False), on=USER_ID, how="left", maintain_order="left"
         )
         made = paths[STATES].list.len().to_numpy().astype(np.int64)
         if len(short := np.flatnonzero(made != dataset.events.lengths)):

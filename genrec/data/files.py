@@ -157,7 +157,8 @@ def _document_table(path: Path, document: Any, columns: Sequence[str] | None, re
 
 def _read_feather(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
     try:
-        table = pl.read_ipc(path)
+        with path.open("rb") as file:
+            table = pl.read_ipc(file)
     except (pl.exceptions.PolarsError, OSError) as error:
         got = shown((str(error).strip() or type(error).__name__).splitlines()[0])
         raise DataError(path, expected="a feather file (version 2)", got=got, fix="write it again as parquet") from error
@@ -167,9 +168,9 @@ def _read_feather(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
 def _read_parquet(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
     try:
         if columns is not None:
-            there = pl.read_parquet_schema(path)
+            there = pl.scan_parquet(path, glob=False).collect_schema()
             columns = [name for name in columns if name in there]
-        return pl.read_parquet(path, columns=columns)
+        return pl.read_parquet(path, columns=columns, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         got = shown((str(error).strip() or type(error).__name__).splitlines()[0])
         raise DataError(path, expected="a parquet file", got=got, fix="write or download it again") from error
@@ -178,7 +179,7 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
 def _require_filled(
     required: Sequence[str], filled: Sequence[str], height: int, path: Path, kind: str, form: TextFormat
 ) -> None:
-    there = list(pl.read_parquet_schema(path)) if kind == ".parquet" else []
+    there = list(pl.scan_parquet(path, glob=False).collect_schema()) if kind == ".parquet" else []
     if kind in FEATHER:
         there = list(pl.read_ipc_schema(path))
     elif kind in JSON_LINES:

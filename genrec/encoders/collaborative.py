@@ -60,7 +60,7 @@ class Collaborative:
         save_file({"vectors": np.ascontiguousarray(self._vectors)}, folder / "ppmi_svd.safetensors")
 
     def restore(self, folder: Path) -> None:
-        items = pl.read_parquet(folder / "items.parquet")
+        items = pl.read_parquet(folder / "items.parquet", glob=False)
         self._row_of = {item: row for row, item in enumerate(items[ITEM_ID])}
         self._counts = items["train_count"].to_numpy()
         self._vectors = load_file(folder / "ppmi_svd.safetensors")["vectors"]

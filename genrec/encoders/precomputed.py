@@ -96,14 +96,14 @@ class Precomputed:
     def restore(self, folder: Path) -> None:
         arrays = load_file(folder / "vectors.safetensors")
         self._vectors, self._mean = arrays["vectors"], arrays["mean"]
-        self._row_of = {item: row for row, item in enumerate(pl.read_parquet(folder / "items.parquet")[ITEM_ID])}
+        self._row_of = {item: row for row, item in enumerate(pl.read_parquet(folder / "items.parquet", glob=False)[ITEM_ID])}
 
     def _rows(self, items: pl.DataFrame) -> np.ndarray:
         return np.array([self._row_of.get(item, -1) for item in items[ITEM_ID]], dtype=np.int64)
 
     def _read(self) -> tuple[list[str], np.ndarray]:
         if self.path.suffix == ".parquet":
-            frame = pl.read_parquet(self.path)
+            frame = pl.read_parquet(self.path, glob=False)
             for name in (ITEM_ID, self.column):
                 if name not in frame.columns:
                     fix = did_you_mean(name, frame.columns)
@@ -128,7 +128,7 @@ class Precomputed:
     def _read_ids(self) -> list[str]:
         assert self.ids is not None  # the constructor asked for it
         if self.ids.suffix == ".parquet":
-            return pl.read_parquet(self.ids)[ITEM_ID].cast(pl.String).to_list()
+            return pl.read_parquet(self.ids, glob=False)[ITEM_ID].cast(pl.String).to_list()
         if self.ids.suffix == ".json":
             return [str(item) for item in json.loads(self.ids.read_text(encoding="utf-8"))]
         return self.ids.read_text(encoding="utf-8").splitlines()

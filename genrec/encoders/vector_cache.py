@@ -24,7 +24,7 @@ class VectorCache:
         self._row_of: dict[str, int] = {}
         self._vectors: list[np.ndarray] = []
         for path in sorted(folder.glob("*.parquet")) if folder else ():
-            shard = pl.read_parquet(path)
+            shard = pl.read_parquet(path, glob=False)
             self._remember(shard["text_hash"].to_list(), shard["vector"].to_numpy())
 
     def __contains__(self, text: str) -> bool:

@@ -121,7 +121,7 @@ def _smaller_codebook(config: Mapping[str, Any], health: Mapping[str, Any] | Non
 def _texts(config: Mapping[str, Any], items: Path) -> Iterator[Change]:
     if config["encoder"][TARGET] != COLLABORATIVE or not items.exists():
         return
-    if there := text_columns(pl.read_parquet(items)):
+    if there := text_columns(pl.read_parquet(items, glob=False)):
         why = f"The semantic IDs know nothing of the items' texts ({', '.join(there)})."
         yield "texts", why, ["encoder=tfidf_collaborative"]
 

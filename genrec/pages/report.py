@@ -83,9 +83,9 @@ def report(
     """
     evaluation, dataset = artifacts["evaluation"].path, Dataset.load(artifacts["dataset"].path)
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-    per_user = pl.read_parquet(evaluation / "per_user.parquet")
+    per_user = pl.read_parquet(evaluation / "per_user.parquet", glob=False)
     lists = artifacts.get("recommendations", artifacts["evaluation"])  # another program's lists lie with the evaluation
-    table = pl.read_parquet(lists.path / "recommendations.parquet")
+    table = pl.read_parquet(lists.path / "recommendations.parquet", glob=False)
     split: Split = "test" if "test" in metrics["users"] else "validation"
     short = "test" if split == "test" else "val"
     k = metrics["rules"]["headline_k"]

@@ -96,7 +96,7 @@ def _is_parquet(path: Path) -> bool:
 
 def _parquet(path: Path) -> pl.LazyFrame:
     try:
-        table = pl.scan_parquet(path / "**" / "*.parquet" if path.is_dir() else path)
+        table = pl.scan_parquet(sorted(path.glob("**/*.parquet")) if path.is_dir() else path, glob=False)
         table.collect_schema()
     except (OSError, pl.exceptions.PolarsError) as error:
         got = str(error).splitlines()[0].removeprefix("parquet: ")

@@ -219,7 +219,7 @@ def _lists(catalogue: Catalogue, histories: Sequences, settings: BatchSettings) 
 def _recommend(catalogue: Catalogue, rows: Path, part: Path, settings: BatchSettings) -> dict[str, int]:
     """Writes one shard; returns what the manifest will say of it."""
     files = sorted(rows.glob("*.parquet"))
-    read = read_table(pl.concat([pl.read_parquet(file) for file in files]), catalogue.table.frame[ITEM_ID])
+    read = read_table(pl.concat([pl.read_parquet(file, glob=False) for file in files]), catalogue.table.frame[ITEM_ID])
     assert read.users is not None
     answers = _lists(catalogue, read.sequences, settings)
     lists = answers.select(read.users.gather(answers[HISTORY]).alias(USER_ID), pl.exclude(HISTORY))

@@ -259,7 +259,7 @@ def _write_baselines(floors: Mapping[str, Measured], file: Path) -> None:
 
 def _lists_in(file: Path) -> Lists:
     """The lists of a table on disk, split by split."""
-    return lambda split: pl.read_parquet(file).filter(pl.col(SPLIT) == split)
+    return lambda split: pl.read_parquet(file, glob=False).filter(pl.col(SPLIT) == split)
 
 
 def _warnings(

@@ -102,7 +102,7 @@ def lists_of_run(run: StageRun, dataset: Dataset, candidates: CandidateLists | N
     file = run.config.get("recommendations")
     if file is None:
         made = run.inputs["recommendations"]
-        table = pl.read_parquet(made.path / TABLE_FILE)
+        table = pl.read_parquet(made.path / TABLE_FILE, glob=False)
         members = {name: made.path / MEMBERS / f"{name}.parquet" for name in made.facts.get("members", ())}
         return EvaluatedLists(table, int(made.facts["k"]), bool(made.facts["exclude_seen"]), "run", members=members)
     settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")

@@ -83,9 +83,9 @@ class Finished:
         stands in the model's place is no baseline of it.
         """
         file = self.folder / BASELINES_FILE
-        if not file.exists() or metric not in pl.read_parquet_schema(file):
+        if not file.exists() or metric not in pl.scan_parquet(file, glob=False).collect_schema():
             return {}
-        rows = pl.read_parquet(file, columns=["baseline", SPLIT, USER_ID, metric]).filter(pl.col(SPLIT) == split)
+        rows = pl.read_parquet(file, columns=["baseline", SPLIT, USER_ID, metric], glob=False).filter(pl.col(SPLIT) == split)
         names = [name for name in self.metrics["floors"] if name != self.metrics.get("measured")]
         return {name: rows.filter(pl.col("baseline") == name).select(USER_ID, metric) for name in names}
 
@@ -98,7 +98,7 @@ class Finished:
         if split not in (known := list(self.metrics["users"])):
             fix = f"add --split {known[0]}"
             raise ConfigError(f"--split for {self.name}", expected=" or ".join(known), got=split, fix=fix)
-        table = pl.read_parquet(self.folder / "per_user.parquet").filter(pl.col(SPLIT) == split)
+        table = pl.read_parquet(self.folder / "per_user.parquet", glob=False).filter(pl.col(SPLIT) == split)
         if metric not in (columns := table.drop(SPLIT, USER_ID).columns):
             expected, fix = self._measurable(metric, columns)
             raise ConfigError(f"--metric for {self.name}", expected=expected, got=metric, fix=fix)

@@ -50,7 +50,7 @@ def held_out(run: StageRun, dataset: Dataset, weights: Mapping[str, float] | str
     """
     if weights is None:
         return {split: targets_of(dataset, split) for split in SPLITS}
-    events = pl.read_parquet(run.inputs["dataset"].path / INTERACTIONS_FILE)
+    events = pl.read_parquet(run.inputs["dataset"].path / INTERACTIONS_FILE, glob=False)
     found = {split: weighted_targets(events.filter(pl.col(PART).cast(pl.String) == split), weights) for split in SPLITS}
     if isinstance(weights, Mapping):
         check_event_types(weights, events)

@@ -150,7 +150,7 @@ def sample_recommendations(artifact: Artifact, dataset: Artifact) -> pl.DataFram
     from genrec.types import ITEM_ID, RANK, SPLIT, USER_ID
 
     data = Dataset.load(dataset.path)
-    table = pl.read_parquet(artifact.path / "recommendations.parquet")
+    table = pl.read_parquet(artifact.path / "recommendations.parquet", glob=False)
     split = table[SPLIT][-1]
     table = table.filter(pl.col(SPLIT) == split).sort(RANK)
     users = table[USER_ID].unique().sort()

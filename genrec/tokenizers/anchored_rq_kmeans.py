@@ -93,7 +93,7 @@ class AnchoredRQKMeans(RQKMeans):
         """The anchor's codes, -1 for items it does not know."""
         file = self.anchor / TABLE_FILE if self.anchor.is_dir() else self.anchor
         try:
-            table = pl.read_parquet(file, columns=[ITEM_ID, "codes"])
+            table = pl.read_parquet(file, columns=[ITEM_ID, "codes"], glob=False)
             codes = np.array(table["codes"].to_list(), dtype=np.int64)[:, : self.num_levels]
         except (OSError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]

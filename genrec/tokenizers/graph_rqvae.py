@@ -128,7 +128,7 @@ class GraphRQVAE(Autoencoder):
         self._layers.load_state_dict(
             {name.removeprefix("layers."): state[name] for name in state if name.startswith("layers.")}
         )
-        self._row_of = {item: row for row, item in enumerate(pl.read_parquet(folder / ITEMS_FILE)[ITEM_ID])}
+        self._row_of = {item: row for row, item in enumerate(pl.read_parquet(folder / ITEMS_FILE, glob=False)[ITEM_ID])}
 
     def _input(self, inputs: TokenizerInputs) -> Tensor:
         content = self._standardized(checked_vectors(inputs, self.source))

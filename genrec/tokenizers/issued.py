@@ -44,7 +44,7 @@ class IssuedTable:
 
     @classmethod
     def load(cls, folder: Path) -> IssuedTable:
-        table = pl.read_parquet(folder / CODES_FILE)
+        table = pl.read_parquet(folder / CODES_FILE, glob=False)
         return cls(table[ITEM_ID], table.drop(ITEM_ID).to_numpy())
 
 

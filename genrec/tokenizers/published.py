@@ -116,7 +116,7 @@ class Published(IssuedCodes):
         """Key, with the offset added, and codes as they stand in the file."""
         try:
             if self.path.suffix == ".parquet":
-                frame = pl.read_parquet(self.path, columns=[self.key, CODES])
+                frame = pl.read_parquet(self.path, columns=[self.key, CODES], glob=False)
                 rows = list(zip(frame[self.key].cast(pl.String), frame[CODES].to_list(), strict=True))
             else:
                 opened = gzip.open if self.path.suffix == ".gz" else open

@@ -72,6 +72,7 @@ CASES = [
     Case("nothing to compare", ConfigError, "none", lambda scene: genrec.compare()),
     Case("no path to load", ArtifactError, "None", lambda scene: genrec.load(None)),  # type: ignore[arg-type]
     Case("a table that is none", DataError, "Odd", lambda scene: genrec.run(data=Odd())),
+    Case("a table without columns", DataError, "DataFrame of none", lambda scene: genrec.run(data=pl.DataFrame())),
     Case("keys that count from nought", DataError, "1 of which no item has (0)", counted_from_nought),
     Case("ranks from nought", DataError, "rank 0", ranks(0, 1)),
     Case("overlapping groups", DataError, "'tie_size': 2", ranks(1, 2, tie_start=[1, 1], tie_size=[1, 2])),
