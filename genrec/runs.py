@@ -59,8 +59,11 @@ def bundle_path(path: Path) -> Path:
     """The bundle that a path means: that of a run's folder, otherwise the path itself.
 
     Raises:
-        ArtifactError: when the run has none, with the command that makes it.
+        ArtifactError: when nothing is there, or the run has none: with the command that makes it.
     """
+    if not path.exists():
+        fix = "`genrec ls` lists the runs; `genrec export` makes a bundle"
+        raise ArtifactError(path, expected="a bundle, or a run that has one", got="nothing there", fix=fix)
     if (path / MANIFEST).exists() or not (path / RECORD).exists():
         return path
     bundle = path / "bundle"

@@ -225,12 +225,14 @@ def test_a_run_that_was_not_exported(
     assert capsys.readouterr().err.strip() == f"{run.path}: {expected}; {told}"
 
 
-def test_what_a_bundles_path_means(bundle: Path, tmp_path: Path) -> None:
+def test_what_a_bundles_path_means(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(tmp_path / "shop")
     run.start({}, [], {})
     (run.path / "bundle").symlink_to(bundle)
-    for path, meant in ((run.path, run.path / "bundle"), (bundle, bundle), (tmp_path / "nowhere", tmp_path / "nowhere")):
-        assert bundle_path(path) == meant
+    assert [bundle_path(path) for path in (run.path, run.path / "bundle", bundle)] == [run.path / "bundle"] * 2 + [bundle]
+    for command in (["serve"], ["recommend", "a", "b"], ["feed", "a", "--state-dir", "b"]):
+        assert main([command[0], str(tmp_path / "nowhere"), *command[1:]]) == 2
+        assert "expected a bundle, or a run that has one, got nothing there" in capsys.readouterr().err
 
 
 def test_an_older_bundle_means_what_it_meant(bundle: Path, tmp_path: Path) -> None:
