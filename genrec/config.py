@@ -251,7 +251,9 @@ def _set_keys(overrides: Sequence[str], groups: Mapping[str, Any]) -> list[str]:
 def _other_choice(group: str, value: str, options: Sequence[str]) -> str:
     if group == "data" and expanded(value).is_file():  # a table where an option was expected
         return f"write a yaml for it, and use that: {typed(['genrec', 'init', value])}"
-    return did_you_mean(value, options)
+    folder = value.rpartition("/")[0]
+    files = [f"{folder}/{file.name}" for file in sorted(expanded(folder).glob("*.yaml"))] if folder else []
+    return did_you_mean(value, files or options)
 
 
 def _composed(

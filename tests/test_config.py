@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,3 +219,25 @@ def test_several_errors_raise_as_one() -> None:
     with pytest.raises(ConfigError) as single:
         raise_all([one])
     assert single.value is one
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("data=./events.yam", "did you mean ./events.yaml?"),
+        ("data=./event", "did you mean ./events.yaml?"),
+        ("data=./nothing_like_it", "known: ./events.yaml, ./shop.yaml"),
+        ("experiment=./shop.yml.txt", "did you mean ./shop.yaml?"),
+        ("data=./empty/demo", "known: amazon14"),
+        ("data=dem", "did you mean demo?"),
+    ],
+)
+def test_a_mistyped_path_is_held_against_the_files_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("events.yaml", "shop.yaml"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        compose([typed])
