@@ -30,7 +30,6 @@ from genrec.references import without_secrets
 from genrec.runs import Run, check_name
 from genrec.sources import SOURCE
 from genrec.stages.extend import extended_artifact, parent_of
-from genrec.stages.foresight import check_before, check_dataset
 from genrec.stages.outside_content import content_of, files_of, refuse_changes
 from genrec.stages.stage import Runtime, Stage, StageRun
 from genrec.stages.track import Tracking, tracking
@@ -119,6 +118,8 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
         DataError: when an external file is missing.
         ArtifactError: when something it would reuse is damaged.
     """
+    from genrec.stages.foresight import check_before  # torch, which the names of the stages do not need
+
     run, stages = run_of(config), needed_stages(config.tree, until)
     parent = parent_of(config.tree, run)
     if any("decoding" in stage.reads for stage in stages):
@@ -260,6 +261,8 @@ def require_data(config: Config, command: str = "run") -> None:
 def _check_made(config: Config, stages: Sequence[Stage], made: Artifact) -> None:
     """Once the dataset is there, what the rest of the configuration asks of it is known."""
     if made.kind == "dataset":
+        from genrec.stages.foresight import check_dataset
+
         check_dataset(config, stages, made)
 
 
