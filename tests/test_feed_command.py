@@ -155,9 +155,13 @@ def test_every_wrong_row_is_named_and_nothing_done(
     file = write(tmp_path / "items.csv", rows)
     assert fed(bundle, file, "--state-dir", tmp_path / "state") == 2
     *lines, last = capsys.readouterr().err.splitlines()
+    fix = (
+        "give --decimal comma if the comma of price is a decimal comma, or correct them"
+        if name == "numbers"
+        else "correct them"
+    )
     assert last == (
-        f"{file}: expected rows that fit the bundle, got {len(wrong)} of {len(rows)} that do not; correct them; "
-        "nothing was changed"
+        f"{file}: expected rows that fit the bundle, got {len(wrong)} of {len(rows)} that do not; {fix}; nothing was changed"
     )
     assert len(lines) == len(wrong)
     for line, (row, value) in zip(lines, wrong, strict=True):
