@@ -208,11 +208,18 @@ def _csv_parts(frame: pl.DataFrame, folder: Path) -> Path:
 
 
 def _parquet(frame: pl.DataFrame, folder: Path) -> Path:
-    frame.write_parquet(folder / "h.parquet")
-    return folder / "h.parquet"
+    frame.write_parquet(folder / "h [1]*.parquet")
+    return folder / "h [1]*.parquet"
 
 
-@pytest.mark.parametrize("written", [_semicolons, _tabs, _json_lines, _feather, _csv_parts, _parquet])
+def _parquet_parts(frame: pl.DataFrame, folder: Path) -> Path:
+    (parts := folder / "all [2]").mkdir()
+    frame.head(70).write_parquet(parts / "a [1].parquet")
+    frame.slice(70).write_parquet(parts / "b.parquet")
+    return parts
+
+
+@pytest.mark.parametrize("written", [_semicolons, _tabs, _json_lines, _feather, _csv_parts, _parquet, _parquet_parts])
 def test_any_table_with_any_names_is_read(tmp_path: Path, histories: Path, written: Any) -> None:
     seconds = pl.from_epoch(1_735_700_000 + 86_400 * pl.col("timestamp"), "s").alias("ts")
     frame = table().select(pl.col("user_id").cast(pl.String).alias("customer"), pl.col("item_id").alias("sku"), seconds)
