@@ -7,7 +7,5 @@ from pathlib import Path
 
 
 def test_every_test_file_has_a_name_of_its_own() -> None:
-    names = Counter(
-        path.name for path in Path(__file__).parents[1].rglob("*.py") if path.name not in ("__init__.py", "conftest.py")
-    )
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert [name for name, times in names.items() if times > 1] == []
