@@ -18,10 +18,16 @@ from genrec.cli import _dispatch
 from genrec.components import UnknownKeyError, component_class, instantiate
 from genrec.config import compose
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.runs import Run
+from genrec.runs import RECORD, Run, bundle_path
 from genrec.stages.pipeline import plan
 
 ROOMS = ["artifacts.py", "runs.py", "components.py", "config.py", "cli.py", "api.py", "commands", "stages/pipeline.py"]
+
+
+def not_exported(scene: Scene) -> None:
+    (scene.path / "runs" / "r").mkdir(parents=True)
+    (scene.path / "runs" / "r" / RECORD).write_text('{"overrides": ["experiment=demo"]}', encoding="utf-8")
+    bundle_path(scene.path / "runs" / "r")
 
 
 def toy(*overrides: str, action: Callable[..., Any] = compose) -> Callable[[Scene], Any]:
@@ -142,6 +148,8 @@ CASES = [
     ),
     Case("input not made", ArtifactError, "f9", lambda scene: Store(scene.path).open("sids", "f9", wanted_by="r")),
     Case("not in the run", ArtifactError, "generator", lambda scene: Run(scene.path / "runs" / "r").artifact("generator")),
+    Case("not exported", ArtifactError, "genrec export experiment=demo", not_exported),
+    Case("no bundle", ArtifactError, "nowhere", lambda scene: bundle_path(scene.path / "nowhere")),
     Case("link in the way", ArtifactError, "runs/r/sids", in_the_way),
     Case("bad name", ConfigError, "../up", toy("name=../up", action=planned)),
     Case("nothing to load", ArtifactError, "nowhere", lambda scene: genrec.load(scene.path / "nowhere")),
