@@ -8,6 +8,8 @@ import hypothesis
 import jaxtyping
 import torch
 
+collect_ignore = ["watched.py"]  # a program, which notes all that its process does
+
 CHECKED = ("trie", "sids", "batch", "decoding", "generators", "losses", "nn")
 jaxtyping.install_import_hook([f"genrec.{room}" for room in CHECKED], "beartype.beartype")
 

@@ -86,6 +86,7 @@ def test_a_kill_at_any_moment_of_a_toy_run(toy: toy_pipeline.Built, tmp_path: Pa
         return execute(config(name), until="train", say=lambda line: None)
 
     settings = compose()
+    run_to_the_end("warm")  # what a process looks up once (its own commit, say) its children need not
     with pytest.MonkeyPatch.context() as patch:
         moments = Moments(patch)
         straight = run_to_the_end("straight")

@@ -50,11 +50,12 @@ SETTINGS = [
 def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     package = tmp_path / "bank"
     (package / "conf" / "data").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "vault.py").write_text(SOURCE, encoding="utf-8")
     (package / "conf" / "data" / "vault.yaml").write_text(
         "# A toy.\n_target_: bank.vault.Vault\npassword: ${oc.env:BANK_PASSWORD}\n"
-        "dsn: db://me:${data.password}@host/x\nheaders: {auth: 'Bearer ${oc.env:BANK_PASSWORD}'}\n"
+        "dsn: db://me:${data.password}@host/x\nheaders: {auth: 'Bearer ${oc.env:BANK_PASSWORD}'}\n",
+        encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BANK_PASSWORD", SECRET)

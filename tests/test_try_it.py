@@ -104,7 +104,7 @@ def test_search_finds_what_a_person_would(titles: list[str | None], query: str, 
 
 
 def test_what_was_removed_is_not_found() -> None:
-    catalogue = boutique().without(["i5"])
+    catalogue, _ = boutique().without(["i5"])
     everything, number = search_items(catalogue, "shoe", 40)
     assert (len(everything), number) == (38, 38)
     assert 5 not in everything
@@ -124,7 +124,12 @@ def test_items_are_told_as_json_has_them() -> None:
     )
     told = told_items(replace(shop(1), table=ItemTable(frame, None)), [1, 0])
     assert [item["item_id"] for item in told] == ["b", "a"]
-    assert told[1] == {"item_id": "a", "content": {"price": None, "since": "2020-01-02", "tags": ["x"]}, "codes": None}
+    assert told[1] == {
+        "item_id": "a",
+        "content": {"price": None, "since": "2020-01-02", "tags": ["x"]},
+        "codes": None,
+        "status": ["active"],
+    }
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert told_items(replace(shop(1), table=ItemTable(frame.select("item_id"), None)), [0])[0]["content"] == {}
 
