@@ -346,7 +346,7 @@ def test_a_person_can_search_build_a_history_and_steer(tmp_path: Path) -> None:
     library = Recommender(catalogue)
 
     def ids(*history: str, **wishes: Any) -> list[str]:
-        return library.recommend(list(history), 10, **wishes)["item_id"].to_list()
+        return library.recommend([list(history)], 10, **wishes)["item_id"].to_list()
 
     with listening(catalogue) as url, Browser(tmp_path / "profile", width=1400) as page:
         page.open(url)
