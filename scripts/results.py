@@ -107,7 +107,6 @@ def row_of(
         "date": datetime.now(UTC).date().isoformat(),
         "commit": ", ".join(dict.fromkeys(_short(maker) for maker in made.values())),
         "made": made,
-        "command": " ".join(["genrec run", *run.record["overrides"]]),
         "seed": (peer or config)["seed"],
         "targets": best.get("targets"),
         "num_weights": generator.facts["num_weights"] if generator else None,
