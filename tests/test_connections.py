@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from small_shop import shop
 
+from genrec.errors import ConfigError
 from genrec.serving.app import create_app
 from genrec.serving.connections import server_of
 from genrec.serving.journal import Journal
@@ -42,7 +43,7 @@ def listening(limits: Limits) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with listening(Limits(timeout=TIMEOUT, connections=450)) as port:
+    with listening(Limits(timeout=TIMEOUT, connections=450, queue=400)) as port:
         yield port
 
 
@@ -125,8 +126,27 @@ def test_four_hundred_half_requests(port: int) -> None:
     assert time.monotonic() - start < 15
 
 
+def test_a_full_queue_is_told_on_its_connection() -> None:
+    """Sixty requests of four histories at once, where twenty may wait: each is answered or asked to come back."""
+    body = json.dumps({"histories": [["a"]] * 4, "k": 1}).encode()
+    head = b"POST /recommend HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    request = head + b"content-length: %d\r\n\r\n" % len(body) + body
+    with listening(Limits(histories=4, queue=20, max_wait=0.2)) as port:
+        connections = [connected(port, request) for _ in range(60)]
+        statuses = [answered(connection).split(b" ")[1] for connection in connections]
+        for connection in connections:
+            connection.close()
+    assert set(statuses) == {b"200", b"429"}
+
+
+def test_more_may_connect_than_may_wait() -> None:
+    assert Limits().connections > Limits().queue
+    with pytest.raises(ConfigError, match=r"^limits.connections: expected more than limits.queue \(512\).*, got 512; raise it"):
+        Limits(connections=512)
+
+
 def test_the_longest_waiting_makes_room() -> None:
-    with listening(Limits(timeout=30.0, connections=10)) as port:
+    with listening(Limits(timeout=30.0, connections=10, histories=4, queue=8)) as port:
         connections = [connected(port, b"GET / HTTP/1.1\r\nX: ") for _ in range(14)]
         time.sleep(0.3)
         assert health(port) < 1

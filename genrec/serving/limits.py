@@ -30,7 +30,8 @@ class Limits:
         max_wait: seconds that the first of a batch waits for others.
         timeout: seconds until a request that was not answered is given up; as long may its header, its body and the fetching of
             its answer take.
-        connections: open at once; where there are more, the one that has waited longest without a request is closed.
+        connections: open at once; where there are more, the one that has waited longest without a request is closed. More than
+            ``queue``: else a full queue would leave no connection on which to tell a client to come back.
     """
 
     body: int = 1_000_000
@@ -47,7 +48,7 @@ class Limits:
     batch: int = 64
     max_wait: float = 0.005
     timeout: float = 10.0
-    connections: int = 500
+    connections: int = 800
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -56,6 +57,11 @@ class Limits:
         if self.queue < self.histories:
             fix = "raise it, or lower limits.histories"
             raise ConfigError("limits.queue", expected=f"room for a request of {self.histories}", got=self.queue, fix=fix)
+        if self.connections <= self.queue:
+            expected = f"more than limits.queue ({self.queue}), whose requests each hold one"
+            raise ConfigError(
+                "limits.connections", expected=expected, got=self.connections, fix="raise it, or lower limits.queue"
+            )
 
     def searches_for(self, k: int) -> int:
         """How many searches for lists of ``k`` items the quotas of one request may take."""

@@ -154,6 +154,7 @@ CASES = [
     Case("no journal", ArtifactError, "not a database", no_journal),
     Case("a limit of nothing", ConfigError, "got 0", lambda scene: Limits(k=0)),
     Case("a short queue", ConfigError, "got 2", lambda scene: Limits(queue=2)),
+    Case("fewer connections than may wait", ConfigError, "got 500", lambda scene: Limits(connections=500)),
     Case("above a limit", ConfigError, "got 1001", lambda scene: Limits().check("k", "k", 1001)),
     Case("a quota of no column", ConfigError, "titel", asked([[]], quota={"titel": 1})),
     Case(
