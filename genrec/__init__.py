@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genrec.aliases import find_former_paths
+
 if TYPE_CHECKING:
     from genrec.api import audit, compare, load, run
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "audit", "compare", "load", "run"]
+
+find_former_paths()  # what moved inside this package can still be imported from where it was
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec import __version__
+from genrec.aliases import with_current
 from genrec.environment import environment
 from genrec.errors import ArtifactError
 from genrec.fingerprints import ContentHashes, digest, sha256_file
@@ -87,7 +88,7 @@ class Artifact:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration subtree that its stage read."""
-        return dict(self.manifest["config"])
+        return dict(with_current(self.manifest["config"]))
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genrec.aliases import current
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.paths import expanded
 from genrec.ranges import range_errors
@@ -78,19 +79,20 @@ def component_class(
     Raises:
         ConfigError: when the class may not stand there, or there is no such class.
     """
-    target, key = node.get(TARGET), f"{where}.{TARGET}"
+    given, key = node.get(TARGET), f"{where}.{TARGET}"
     slot = slot or slot_of(where) or any_slot()
-    if not isinstance(target, str) or target.count(".") < 1 or not all(part.isidentifier() for part in target.split(".")):
-        raise ConfigError(key, expected="package.module.Class", got=target, fix="name a class of genrec or of a plug-in")
+    if not isinstance(given, str) or given.count(".") < 1 or not all(part.isidentifier() for part in given.split(".")):
+        raise ConfigError(key, expected="package.module.Class", got=given, fix="name a class of genrec or of a plug-in")
+    target = current(given)
     root, (module, _, name) = target.partition(".")[0], target.rpartition(".")
     roots = _allowed if packages is None else {package.partition(".")[0] for package in packages}
     if target not in slot.targets:
         if root not in {"genrec", *roots}:
             allowed = ", ".join(f"{package}." for package in sorted({"genrec", *roots}))
-            raise ConfigError(key, expected=f"a class under {allowed}", got=target, fix=f"allow it with plugins=[{root}]")
+            raise ConfigError(key, expected=f"a class under {allowed}", got=given, fix=f"allow it with plugins=[{root}]")
         if root == "genrec" or any(part.startswith("_") for part in target.split(".")):
             fix = did_you_mean(target, slot.targets)
-            raise ConfigError(key, expected=f"a class for {slot.name}", got=target, fix=fix)
+            raise ConfigError(key, expected=f"a class for {slot.name}", got=given, fix=fix)
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
@@ -98,13 +100,13 @@ def component_class(
             raise ConfigError(
                 key, expected=f"the package {error.name}, which {target} imports", got="no such package", fix="install it"
             ) from error
-        raise ConfigError(key, expected="an importable class", got=target, fix=f"no module {error.name}") from None
+        raise ConfigError(key, expected="an importable class", got=given, fix=f"no module {error.name}") from None
     if not isinstance(found, type) or (target not in slot.targets and not _belongs(found, root, slot)):
-        raise ConfigError(key, expected=f"a class in {module}", got=target, fix=_other_classes(module, name))
+        raise ConfigError(key, expected=f"a class in {module}", got=given, fix=_other_classes(module, name))
     missing = [method for method in slot.methods if not callable(getattr(found, method, None))]
     if missing and target not in slot.targets:
         expected = f"a class for {slot.name}, with the methods {', '.join(slot.methods)}"
-        raise ConfigError(key, expected=expected, got=f"{target} without {', '.join(missing)}", fix="add them, or name another")
+        raise ConfigError(key, expected=expected, got=f"{given} without {', '.join(missing)}", fix="add them, or name another")
     return found
 
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from genrec.aliases import moved_names, with_current, with_current_parameters
 from genrec.components import (
     MISSING,
     TARGET,
@@ -74,11 +75,13 @@ class Config:
         tree: top-level key -> plain value; no interpolation is left.
         choices: group -> chosen option.
         overrides: what the user gave, as given.
+        notes: what the user should know of it, a line each.
     """
 
     tree: Mapping[str, Any]
     choices: Mapping[str, str | None]
     overrides: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -117,12 +120,14 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         errors = _choice_errors(given, options, files)
         raise_all(errors)
         tree, chosen = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
+        moved = [f"note: {line}" for line in moved_names(tree)]
+        tree = with_current_parameters(tree)
         apply_settings(tree, chosen, files, _set_keys(given, options))
         _settle(tree)
         anchor_paths(tree, chosen, files, OVERLAYS, _set_keys(given, options))
         choices = {group: files.called(group, option) for group, option in chosen.items()}
     raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))
-    return Config(tree=tree, choices=choices, overrides=tuple(overrides))
+    return Config(tree=with_current(tree), choices=choices, overrides=tuple(overrides), notes=tuple(moved))
 
 
 def outside_files(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genrec.aliases import current_parameter
 from genrec.components import TARGET, PathPlace, path_places
 from genrec.errors import ConfigError, GenRecError
 from genrec.overrides import text_value
@@ -116,6 +117,8 @@ def apply_settings(
         node: Any = tree
         for parent in parents:
             node = node.get(parent) if isinstance(node, Mapping) else None
+        if isinstance(node, dict):
+            key = current_parameter(str(node.get(TARGET)), key)
         if isinstance(node, dict) and key in node and not _is_overridden(str(where), overridden):
             node[key] = value
 

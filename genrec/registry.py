@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-TARGET = "_target_"
+from genrec.aliases import TARGET, current
+
 # What genrec calls on a class, by the group it stands in (``genrec.protocols``); groups of mere settings are not listed.
 METHODS: Mapping[str, tuple[str, ...]] = {
     "data": ("load",),
@@ -117,7 +118,7 @@ def _shipped() -> tuple[Mapping[str, frozenset[str]], Mapping[tuple[str, str], f
                 if not isinstance(node, Mapping):
                     continue
                 if isinstance(node.get(TARGET), str):
-                    groups[group].add(node[TARGET])
+                    groups[group].add(current(node[TARGET]))
                 for parameter, value in node.items():
                     below[group, parameter].update(_targets(value))
     return (
@@ -129,7 +130,7 @@ def _shipped() -> tuple[Mapping[str, frozenset[str]], Mapping[tuple[str, str], f
 def _targets(node: Any) -> Iterator[str]:
     if isinstance(node, Mapping):
         if isinstance(node.get(TARGET), str):
-            yield node[TARGET]
+            yield current(node[TARGET])
         for value in node.values():
             yield from _targets(value)
     elif isinstance(node, list):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from genrec.aliases import with_current
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.links import point, remove, target_of
@@ -103,7 +104,7 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration of the last start."""
-        return dict(self.record.get("config", {}))
+        return dict(with_current(self.record.get("config", {})))
 
     @property
     def links(self) -> dict[str, str]:

@@ -23,9 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from genrec.aliases import current, with_current
+
 ROOT = Path(__file__).resolve().parent.parent
 ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
-CLAIMS = json.loads((ROWS / "claims.json").read_text(encoding="utf-8"))  # class of a generator -> paper, and what it claims
+_CLAIMS = json.loads((ROWS / "claims.json").read_text(encoding="utf-8"))
+CLAIMS = {current(name): claim for name, claim in _CLAIMS.items()}  # class of a generator -> paper, and what it claims
 SPEED = re.compile(r"round \d+/\d+: .* ([\d,]+) targets/s")  # as training prints it
 BLOCK = re.compile(r"(<!-- demo: begin -->\n).*?(<!-- demo: end -->)", re.DOTALL)
 RUNTIME = ("seed", "device", "threads")  # of the configuration: change no figure, or only as seeds do
@@ -375,7 +378,7 @@ def _line(*cells: str) -> str:
 def read_rows(folder: Path = ROWS) -> dict[str, list[Row]]:
     """Data -> rows, by file name."""
     return {
-        file.stem: [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        file.stem: [with_current(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
         for file in sorted(folder.glob("*.jsonl"))
     }
 

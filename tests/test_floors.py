@@ -12,7 +12,7 @@ import genrec
 
 ROOT = Path(genrec.__file__).parent
 FLOORS = {
-    0: {"allocator", "deadlines", "devices", "errors", "machine", "paths", "plain_json", "references", "types"},
+    0: {"aliases", "allocator", "deadlines", "devices", "errors", "machine", "paths", "plain_json", "references", "types"},
     1: {
         "artifacts",
         "components",

@@ -36,6 +36,7 @@ from hostile_bundles import Attack, attacks, unpacked  # noqa: E402
 from small_bundle import listed_anew  # noqa: E402
 
 import genrec  # noqa: E402
+from genrec.aliases import current  # noqa: E402
 from genrec.errors import GenRecError  # noqa: E402
 
 LENT = {
@@ -124,7 +125,7 @@ def without_guards() -> None:
     from genrec.serving import bundle, nodes
 
     def any_class(node: Any, *more: Any, **and_more: Any) -> type:
-        module, _, name = node["_target_"].rpartition(".")
+        module, _, name = current(node["_target_"]).rpartition(".")
         found: type = getattr(importlib.import_module(module), name)
         return found
 

@@ -45,7 +45,7 @@ def print_plan(config: Config, steps: Sequence[Step]) -> None:
     print(f"{run_of(config).path}:")
     for step in steps:
         print(f"  {step.stage.name:<10} {step.action:<7} {step.reason}")
-    for note in unused_overrides(config, steps):
+    for note in (*config.notes, *unused_overrides(config, steps)):
         print(f"  {note}")
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genrec.aliases import current, with_current_parameters
 from genrec.components import UnknownKeyError, component_class, is_component, raise_all, slot_below, value_errors
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.registry import TARGET, Slot, slot_of
@@ -98,6 +99,7 @@ def checked_nodes(
     """
     if not isinstance(config, Mapping) or not {"decoding"} <= set(config):
         raise ArtifactError(path, expected="a configuration with decoding", got=repr(config)[:80], fix=_FIX)
+    config, generator = with_current_parameters(config), with_current_parameters(generator)
     check = _Check(path, plugins, {} if external is None else dict(external))
     trees: dict[str, Any] = {}
     for group, node in {**config, "generator": generator}.items():
@@ -128,7 +130,7 @@ class _Check:
     def node(self, node: Mapping[str, Any], where: str, slot: Slot | None, *, saved: bool = False) -> dict[str, Any]:
         """A copy of a node that may be built."""
         outline, component = self._outline(node, where, slot)
-        whole: dict[str, Any] = {TARGET: node[TARGET]}
+        whole: dict[str, Any] = {TARGET: current(node[TARGET])}
         for key, value in node.items():
             place = f"{where}.{key}"
             if key == TARGET:
@@ -155,17 +157,18 @@ class _Check:
 
     def name(self, node: Mapping[str, Any], where: str, slot: Slot) -> None:
         """Looks at the class of a node that nobody builds, such as the settings of a training long past; it is not imported."""
-        target = str(node[TARGET])
+        given = str(node[TARGET])
+        target = current(given)
         root = target.partition(".")[0]
         if target not in slot.targets and (root == "genrec" or root not in {name.partition(".")[0] for name in self.plugins}):
             fix = f"allow it with plugins=[{root}]" if root != "genrec" else did_you_mean(target, slot.targets)
-            raise ConfigError(f"{where}.{TARGET}", expected=f"a class for {slot.name}", got=target, fix=fix)
+            raise ConfigError(f"{where}.{TARGET}", expected=f"a class for {slot.name}", got=given, fix=fix)
 
     def _outline(self, node: Mapping[str, Any], where: str, slot: Slot | None) -> tuple[Outline, type | None]:
         """Of a class, which is imported when it is needed at once or not genrec's."""
-        target = node.get(TARGET)
-        is_later = slot is not None and isinstance(target, str) and target in slot.targets and where.partition(".")[0] in LATER
-        if is_later and (outline := outline_in_source(str(target))):
+        target = current(str(node.get(TARGET)))
+        is_later = slot is not None and target in slot.targets and where.partition(".")[0] in LATER
+        if is_later and (outline := outline_in_source(target)):
             return outline, None
         component = component_class(node, where, slot, self.plugins)
         return outline_of(component), component

@@ -29,6 +29,7 @@ import numpy as np
 import polars as pl
 
 from genrec import __version__
+from genrec.aliases import current, with_current
 from genrec.artifacts import MANIFEST, Artifact
 from genrec.components import TARGET, instantiate, is_component, path_places
 from genrec.dataset import Dataset
@@ -193,7 +194,7 @@ def _make_portable(file: Path) -> None:
 def _write_hub_config(file: Path) -> None:
     """Adds to the generator's own configuration what the hub shows."""
     config = json.loads(file.read_text(encoding="utf-8"))
-    name = config["generator"][TARGET].rpartition(".")[2]
+    name = current(config["generator"][TARGET]).rpartition(".")[2]
     file.write_text(json.dumps({"model_type": "genrec", "architectures": [name], **config}, indent=2), encoding="utf-8")
 
 
@@ -215,7 +216,7 @@ def _source(dataset: Artifact) -> dict[str, Any]:
 
 def portable(node: Mapping[str, Any], group: str) -> dict[str, Any]:
     """A component without the places of the machine that it was made on: of a file or folder its name, and no cache."""
-    copy: dict[str, Any] = deepcopy(dict(node))
+    copy: dict[str, Any] = with_current(deepcopy(dict(node)))
     for place in path_places(copy, group):
         if place.certain or expanded(place.holder[place.key]).exists():
             place.holder[place.key] = expanded(place.holder[place.key]).name

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genrec.aliases import with_first_published
 from genrec.allocator import keep_freed_memory
 from genrec.artifacts import Artifact, Store
 from genrec.config import Config, component_class, instantiate
@@ -139,7 +140,7 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
             external["extends"] = extends.fingerprint
         inputs = {kind: fingerprints[kind] for kind in stage.inputs(config.tree)}
         known = _without(subtree, external)
-        fingerprint = digest([stage.kind, stage.version, known, external, inputs])
+        fingerprint = digest([stage.kind, stage.version, with_first_published(known), external, inputs])
         fingerprints[stage.kind] = fingerprint
         action, reason = _decide(run, stage, subtree, external, inputs, fingerprint)
         anew = False
@@ -163,7 +164,8 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
     force, run, say = force or Force(), run_of(config), without_secrets(say)
-    for note in unused_overrides(config, plan(config, until=until, force=force)):  # what is wrong is told before any waiting
+    unused = unused_overrides(config, plan(config, until=until, force=force))  # what is wrong is told before any waiting
+    for note in (*config.notes, *unused):
         say(note)
     with run.alone(say):
         steps = plan(config, until=until, force=force)  # once more: files may have changed while we waited
@@ -179,6 +181,8 @@ def make_artifact(config: Config, *, until: str, say: Callable[[str], None] = pr
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
     run, say = run_of(config), without_secrets(say)
+    for note in config.notes:
+        say(note)
     with _threads(config.tree["threads"]):
         runtime = _runtime(config, run, Tracking(run.store, say))
         return [_perform(step, run, run.store, runtime, say) for step in plan(config, until=until)][-1]
@@ -329,7 +333,8 @@ def _decide(
     if before is None:
         return "run", "never run"
     try:
-        old = Artifact(run.path / stage.kind).manifest
+        last = Artifact(run.path / stage.kind)
+        old = last.manifest | {"config": last.config}
     except Exception:  # its manifest is gone or of another version: no comparison, but no obstacle either
         return "run", "the artifact of the last run is gone"
     changes = [f"config {line}" for line in _changes(old["config"], config)]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from genrec.aliases import with_first_published
 from genrec.artifacts import Artifact, Store
 from genrec.components import TARGET, instantiate
 from genrec.config import Config
@@ -71,7 +72,7 @@ class Tracking:
         session = Session(
             name=run.name,
             group=run.name.partition(",")[0] if "," in run.name else None,  # a sweep names its runs <base>,<what is special>
-            key=digest([parts, dataset])[:12],
+            key=digest([with_first_published(parts), dataset])[:12],
             folder=run.path / "logs",
             settings=flat_settings(config),
             say=self._say,

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 
+from genrec.aliases import with_current
 from genrec.artifacts import MANIFEST, Artifact
 from genrec.components import component_class, instantiate, parameters
 from genrec.dataset import Dataset
@@ -210,7 +211,7 @@ def open_generator(
         raise ArtifactError(
             folder, expected=f"sids of layout {config['sids_layout']}", got=sids.layout, fix="run `genrec train` on these sids"
         )
-    node, saved = node or config["generator"], saved_in(folder)
+    node, saved = node or with_current(config["generator"]), saved_in(folder)
     generator = new_generator(node, sids, trie, encoder=encoder, num_items=config["num_items"], saved=saved)
     _load(generator, folder / WEIGHTS_FILE, folder, "those of another version", "train it again, and export it again")
     return generator.eval()
