@@ -15,7 +15,7 @@ RATING: Final = "rating"
 EVENT_TYPE: Final = "event_type"
 WEIGHT: Final = "weight"
 
-# Columns of the recommendations table (DESIGN 2).
+# Columns of the recommendations table (docs/architecture.md).
 SPLIT: Final = "split"
 RANK: Final = "rank"  # 1-based
 SCORE: Final = "score"

@@ -1,4 +1,4 @@
-"""The house's floors (DESIGN 3): imports point down only, siblings do not know each other, file names say something."""
+"""The layers of docs/architecture.md: imports point down only, siblings do not know each other, file names say something."""
 
 from __future__ import annotations
 

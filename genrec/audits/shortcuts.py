@@ -1,6 +1,6 @@
 """Shortcuts: how far a step goes in the graph of training transitions and in content, and how much history a floor needs.
 
-The three questions are those of the graph heuristic's authors; the estimators are ours (brief in the design notes).
+The three questions are those of the graph heuristic's authors; the estimators are ours. See docs/methods/graph_heuristic.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""EASE: a linear autoencoder of who had what, in closed form."""
+"""EASE: a linear autoencoder of who had what, in closed form (docs/methods/linear_baselines.md)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ TGH_2 = ((5, 1), (3, 1))
 
 
 class GraphHeuristic:
-    """TGH of "An Embarrassingly Simple Graph Heuristic ..." (from the brief in the design notes; the paper was not checked).
+    """TGH of "An Embarrassingly Simple Graph Heuristic ..." (arXiv 2605.07125; see docs/methods/graph_heuristic.md).
 
     An edge leads from an item to what came next in some user's training part. Ring h of an item holds what is exactly h hops
     away, best first by the cosine of the items' vectors, in ring 1 plus ``count_weight`` times the share of log counts:

@@ -1,4 +1,7 @@
-"""Item-based nearest neighbours (Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001)."""
+"""Item-based nearest neighbours (Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001).
+
+See docs/methods/counting_baselines.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A linear map from the texts of a history to the text of what comes next: ridge regression in closed form."""
+"""A linear map from the texts of a history to the text of what comes next: ridge regression in closed form.
+
+Own design: see docs/methods/linear_baselines.md.
+"""
 
 from __future__ import annotations
 

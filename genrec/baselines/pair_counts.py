@@ -1,4 +1,7 @@
-"""Pair counts: a transition rule with power weights, counted forward and backward; nothing is learned."""
+"""Pair counts: a transition rule with power weights, counted forward and backward; nothing is learned.
+
+Own design: see docs/methods/counting_baselines.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The most frequent items of the training part, the same for everybody."""
+"""The most frequent items of the training part, the same for everybody (docs/methods/counting_baselines.md)."""
 
 from __future__ import annotations
 

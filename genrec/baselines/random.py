@@ -1,4 +1,4 @@
-"""A list drawn by lot: what knowing nothing scores."""
+"""A list drawn by lot: what knowing nothing scores (own design; docs/methods/counting_baselines.md)."""
 
 from __future__ import annotations
 

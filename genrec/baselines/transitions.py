@@ -15,7 +15,7 @@ from genrec.errors import ConfigError
 
 
 class Transitions(ItemToItem):
-    """A Markov chain that looks several steps ahead and several steps back (from the brief in the design notes).
+    """A Markov chain that looks several steps ahead and several steps back (own design; docs/methods/counting_baselines.md).
 
     ``C[a, b]`` adds ``gap_decay ** (g - 1)`` whenever ``b`` follows ``a`` at a distance of ``g <= window`` events of one user;
     ``score(b | history) = sum over the m-th last items a of decay ** m * n(C[a, b])``. First order: ``window = last = 1``.

@@ -1,4 +1,7 @@
-"""Nearest items by the encoder's vectors: what looks like the items this user had last."""
+"""Nearest items by the encoder's vectors: what looks like the items this user had last.
+
+Own design: see docs/methods/linear_baselines.md.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Order:
     """The order of events within a user.
 
     Times by day make many ties, and their order decides what is the "last" item: in the common preprocessing of Amazon-2014,
-    ties stand in ascending item id, which a model can exploit (DESIGN 9). Hence the rule is explicit, stored and reported.
+    ties stand in ascending item id, which a model can exploit (docs/lab.md). Hence the rule is explicit, stored and reported.
 
     Args:
         by: ``timestamp``, ``position`` or ``input_order``; ``auto`` takes the first of them that the data has, and a

@@ -3,6 +3,7 @@
 A best-first search stops when no open prefix can beat the k-th item found. Ours gets there level by level, so that users stay
 batched: a beam search remembers the best prefix that it let go, and where that one could still lead to something better than
 the k-th item, the search is repeated with more beams. A prefix bounds everything below it, because log-probabilities only fall.
+Own design: see docs/methods/trie_search.md.
 """
 
 from __future__ import annotations

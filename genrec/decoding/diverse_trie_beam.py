@@ -1,4 +1,7 @@
-"""Beam search that spreads over the tree: at most so many items below any one prefix."""
+"""Beam search that spreads over the tree: at most so many items below any one prefix.
+
+Own design: see docs/methods/diverse_decoding.md.
+"""
 
 from __future__ import annotations
 

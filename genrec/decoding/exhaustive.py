@@ -1,4 +1,7 @@
-"""The exact likelihood of every item: the oracle that beam search is measured against."""
+"""The exact likelihood of every item: the oracle that beam search is measured against.
+
+See docs/methods/trie_search.md.
+"""
 
 from __future__ import annotations
 

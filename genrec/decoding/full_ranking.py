@@ -1,4 +1,7 @@
-"""Ranks the whole catalogue by an item scorer's scores; no trie."""
+"""Ranks the whole catalogue by an item scorer's scores; no trie.
+
+See docs/methods/trie_search.md.
+"""
 
 from __future__ import annotations
 

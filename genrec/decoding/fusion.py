@@ -1,7 +1,7 @@
 """Several scorers as one: the union of their candidates, each scored exactly by all of them.
 
-COBRA's BeamFusion (from the brief in the design notes) in general form. There, a beam's probability and a cosine are multiplied
-as two softmaxes with hand-set temperatures, over the candidates of the beam alone. Here any number of members take part, every
+COBRA's BeamFusion in general form (see docs/methods/fusion.md). There, a beam's probability and a cosine are multiplied as two
+softmaxes with hand-set temperatures, over the candidates of the beam alone. Here any number of members take part, every
 candidate has every member's log-probability over the whole catalogue, and the weights are fitted on validation.
 """
 

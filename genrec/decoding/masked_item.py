@@ -1,4 +1,7 @@
-"""Beam search that fills in the codes of an item in any order, for masked diffusion (after the brief in the design notes)."""
+"""Beam search that fills in the codes of an item in any order, for masked diffusion (DiffGRM).
+
+Sources and departures: docs/methods/masked_diffusion.md.
+"""
 
 from __future__ import annotations
 

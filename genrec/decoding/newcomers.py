@@ -2,7 +2,8 @@
 
 A generator ranks such items too, by codes that it knows, but it has learned from every history that they are never next, so
 hardly any is listed. What a history says about them is what their content says. (TIGER's answer is of this kind, too: a share
-of every list for items that were not in training; see the design notes. Here nobody gets one that is none of their business.)
+of every list for items that were not in training. Here only users whose history is near a new item get it.) Own design: see
+docs/methods/new_item_slots.md.
 """
 
 from __future__ import annotations

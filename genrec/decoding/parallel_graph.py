@@ -1,4 +1,4 @@
-"""Search along a graph of similar items (RPG, arXiv 2506.05781, after the brief in the design notes).
+"""Search along a graph of similar items (RPG, arXiv 2506.05781; see docs/methods/rpg.md).
 
 A generator whose levels are independent can score any item at once, so no prefix has to be grown: the search steps from good
 items to items with similar codes. What it costs a user does not depend on the size of the catalogue. The graph does (all pairs,

@@ -1,4 +1,7 @@
-"""At most so many items of one brand, category, seller ...: around any strategy, without asking for more items than wanted."""
+"""At most so many items of one brand, category, seller ...: around any strategy, without asking for more items than wanted.
+
+Own design: see docs/methods/diverse_decoding.md.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Whom an item that nobody took yet concerns, by its content: how near a history must be, learned from what was taken.
 
+Own design: see docs/methods/new_item_slots.md.
+
 A similarity alone says little: a cosine of 0.4 is near for one item and far for another. So nearness is counted: between a
 history and an item stand the items of the catalogue that are more like that item than the history is. A history is within
 reach of an item when they are at most a share of the catalogue (``reach``). Under a reach of 2 % an item is nobody's who has

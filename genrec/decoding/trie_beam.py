@@ -1,4 +1,7 @@
-"""Beam search over the catalogue's trie (default): batched, deterministic, nothing but existing items."""
+"""Beam search over the catalogue's trie (default): batched, deterministic, nothing but existing items.
+
+See docs/methods/trie_search.md.
+"""
 
 from __future__ import annotations
 

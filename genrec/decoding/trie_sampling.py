@@ -1,5 +1,7 @@
 """Samples distinct items from the generator's distribution: for exploration, and for objectives that learn from samples.
 
+Stochastic beam search (arXiv 1903.06059): see docs/methods/trie_sampling.md.
+
 Stochastic beam search: every prefix carries the largest perturbed log-probability of what lies below it (a Gumbel variable),
 and its children's are drawn given that maximum, so that the k best leaves by it are k items drawn without replacement - with k
 beams, not one tree walk a sample.

@@ -1,4 +1,4 @@
-"""What a product of experts has to be told, fitted to what really came next."""
+"""Weights and smoothings of a product of experts, fitted to the next items of a sample of users (docs/methods/fusion.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Item vectors from what users took together: shifted PPMI of windowed co-occurrence, factorized.
 
-The sparse matrix view of skip-gram (shifted positive pointwise mutual information); settings from the brief in the design
-notes.
+The sparse matrix view of skip-gram (shifted positive pointwise mutual information). Sources and settings:
+docs/methods/collaborative_vectors.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Several sources as one vector per item, none of them drowning the others.
 
 Residual k-means on raw concatenations collapses: text models share a large mean vector and the source with the larger scale
-decides alone (measured on Beauty: 1.6 of 256 codes in use, against 224 after the steps below; DESIGN 9).
+decides alone (measured on Beauty: 1.6 of 256 codes in use, against 224 after the steps below).
+Own design: see docs/methods/encoders.md.
 """
 
 from __future__ import annotations

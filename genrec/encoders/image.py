@@ -1,4 +1,7 @@
-"""Item images through a CLIP- or SigLIP-type model of transformers, each distinct image computed once and kept on disk."""
+"""Item images through a CLIP- or SigLIP-type model of transformers, each distinct image computed once and kept on disk.
+
+See docs/methods/encoders.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Vectors made elsewhere, matched to the catalogue by ``item_id``."""
+"""Vectors made elsewhere, matched to the catalogue by ``item_id``.
+
+See docs/methods/encoders.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Item texts through a sentence-transformers model, each distinct text computed once and kept on disk."""
+"""Item texts through a sentence-transformers model, each distinct text computed once and kept on disk.
+
+See docs/methods/encoders.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Item texts as TF-IDF of words and word pairs, reduced by SVD (latent semantic analysis): no model, no network, seconds."""
+"""Item texts as TF-IDF of words and word pairs, reduced by SVD (latent semantic analysis): no model, no network, seconds.
+
+See docs/methods/encoders.md.
+"""
 
 from __future__ import annotations
 

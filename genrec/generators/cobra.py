@@ -11,7 +11,7 @@ IDs decodes it. BeamFusion's temperatures (.9 on IDs, 16 on cosines, our .1 bein
 users of amazon18_scientific N@10 was .0540 with them, .0567 without.
 
 Other departures: the text encoder is not trained, a projection of its vectors is; no ANN index, since groups are small; the
-decoder is this library's, apart from the history's blocks. From the brief in the design notes.
+decoder is this library's, apart from the history's blocks. All of them: docs/methods/cobra.md.
 """
 
 from __future__ import annotations

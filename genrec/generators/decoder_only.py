@@ -1,11 +1,11 @@
-"""decoder_only: a GPT over the stream of semantic-ID tokens (brief ``decoder_only`` in the design notes; no single paper).
+"""decoder_only: a GPT over the stream of semantic-ID tokens (own design; see docs/methods/decoder_only.md).
 
 The stream is a start token and then the codes of every item, level by level; each token predicts the next one. One causal pass
 trains every code of every item, and a softmax runs over the codes of the level that the position tells. A history of T items
 costs T x levels positions, which ``encdec`` (one token an item) does not pay; what it buys is attention to single codes.
 
-Departures from the brief: distance biases over token positions instead of rotary ones, LayerNorm and GELU as everywhere here,
-no level embedding (a token is a code OF a level), and the first item is a target too, predicted from the start alone.
+What differs from the usual GPT: distance biases over token positions instead of rotary ones, LayerNorm and GELU as everywhere
+here, no level embedding (a token is a code OF a level), and the first item is a target too, predicted from the start alone.
 """
 
 from __future__ import annotations

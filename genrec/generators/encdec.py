@@ -1,9 +1,8 @@
 """encdec: a causal encoder over items and a small decoder that writes the next item's codes (default generator).
 
 One token per history item (the sum of its code embeddings), so a history of T items costs T positions, not T x levels; and
-since the encoder is causal, ONE pass over a sequence trains the prediction of every item in it. This is the "cheaper variant"
-of ``decoder_only`` in the design notes' brief; the optional identity embedding and dense item head follow the H2Rec and LIGER
-briefs. Departures from those are this project's own and are measured in RESULTS.md.
+since the encoder is causal, ONE pass over a sequence trains the prediction of every item in it. Own design: the optional
+identity embedding and the dense item head take up ideas of H2Rec and LIGER, and docs/methods/encdec.md says how they differ.
 """
 
 from __future__ import annotations

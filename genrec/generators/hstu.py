@@ -1,4 +1,4 @@
-"""hstu: sequential transduction without softmax (arXiv 2402.17152, after the brief in the design notes), as an item scorer.
+"""hstu: sequential transduction without softmax (arXiv 2402.17152), as an item scorer.
 
 A block weighs the past by SiLU of the logits, so weights need not add up to one and say how MUCH there was of something, and
 gates what it read; there is no feed-forward layer. Where the data have times, a bias of the gap in time stands beside that of
@@ -7,7 +7,8 @@ the distance. Scores are cosines of state and item over a small temperature.
 Departures from the paper: the softmax runs over all items (``objective=sampled_softmax`` samples them), distance biases alone
 instead of learned absolute positions beside them, a bias per head, a start state so that empty histories work, output
 projections that start at zero, and a projection of the state before it is compared. The reference's bias row of a position
-looks at the time of the NEXT item, which in training is the target's and in use is unknown (the brief); here it is its own.
+looks at the time of the NEXT item, which in training is the target's and in use is unknown; here it is its own. See
+docs/methods/hstu.md.
 """
 
 from __future__ import annotations

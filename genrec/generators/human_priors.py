@@ -9,8 +9,8 @@ The mixture is exact under any search: by the chain rule p(code | prefix) = sum_
 gate's weights, multiplied by what each head gave to the prefix, are the posterior p(g | prefix) that a beam carries along.
 
 Departures from the paper: codes of semantic IDs instead of item vectors, one prior at a time (its stacked heads for pairs of
-priors are left out), this library's backbone instead of HSTU, and the gate (the paper leaves the fusion open). From the brief
-in the design notes.
+priors are left out), this library's backbone instead of HSTU, and the gate (the paper leaves the fusion open). See
+docs/methods/human_priors.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""hybrid_attention: the codes of an item see each other, and all items before (RecGPT, arXiv 2506.06270, after the brief).
+"""hybrid_attention: the codes of an item see each other, and all items before (RecGPT, arXiv 2506.06270).
 
 Every code of a history is a token, to which a projection of the item's content vector is added: a second, continuous way in,
 which says what the codes round away. Attention is causal from item to item and open among the tokens of one item, so the state
@@ -8,7 +8,7 @@ search for ``parallel`` decodes it. New items need no training: they have codes 
 Departures from the paper: each level reads the whole vector by a projection of its own, where RecGPT cuts the vector into as
 many parts as there are codes (its codes are of those parts; ours need not be); a table of code embeddings for each level, tied
 to the output; one learned bias per head and distance in items instead of absolute positions, which makes the mask and leaves
-padding without effect; a learned start, so that empty histories work.
+padding without effect; a learned start, so that empty histories work. See docs/methods/recgpt.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""lc_rec: a language model that reads histories and writes semantic IDs (LC-Rec, arXiv 2311.09049; brief in the design notes).
+"""lc_rec: a language model that reads histories and writes semantic IDs (LC-Rec, arXiv 2311.09049; docs/methods/lc_rec.md).
 
 Any causal language model of Hugging Face gets the codes as new tokens and is trained on prompts and responses: a history and
 the next ID (seqrec), an item's text and its ID (item2index), an ID and its text (index2item); the latter two by

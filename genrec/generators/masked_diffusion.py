@@ -1,4 +1,4 @@
-"""masked_diffusion: fills in the codes of the next item in any order (MDGR, arXiv 2601.19501, and DiffGRM, after the brief).
+"""masked_diffusion: fills in the codes of the next item in any order (DiffGRM, arXiv 2510.21805; MDGR, arXiv 2601.19501).
 
 A decoder over the codes of ONE item, open in both directions, looks at the codes that are there, at masks where none is yet,
 and at the history. Trained to restore hidden codes (``objective=masked_cross_entropy``), it gives the probability of any code
@@ -9,7 +9,8 @@ Written level by level the same probabilities are a chain rule, so every strateg
 and items have an exact likelihood; only that training with ``mask: guided_least`` favours other orders.
 
 Departures: one causal pass over a sequence trains every position (in DiffGRM each prefix is an example), the history state is
-also added to each code's input, distance biases and zero-initialized blocks of this library.
+also added to each code's input, distance biases and zero-initialized blocks of this library. MDGR's own two
+ideas are missing: see docs/methods/masked_diffusion.md.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""moe: a decoder of experts that writes a session, several items one after another (OneRec, arXiv 2502.18965, after the brief
-in the design notes).
+"""moe: a decoder of experts that writes a session, several items one after another (OneRec, arXiv 2502.18965).
 
 The history encoder and the decoder are those of ``encdec``, but each feed-forward layer of the decoder is a crowd of experts of
 which a token asks two: many weights for the arithmetic of few. Trained by ``session_cross_entropy``, every state writes the
@@ -9,7 +8,7 @@ first of the session.
 Departures from the paper: the encoder is causal, so that one pass trains a session at every state, where the paper encodes each
 history anew; offline data know no sessions of "valued" items, so a session is the next items of the training sequence (fewer at
 its end); experts are balanced by biases (see ``Experts``); no reward model and no preference alignment. Sessions as such are
-not decoded, so nothing forbids an item twice in one.
+not decoded, so nothing forbids an item twice in one. See docs/methods/onerec.md.
 """
 
 from __future__ import annotations

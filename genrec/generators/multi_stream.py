@@ -6,7 +6,7 @@ are dropped, so that an item with a missing side is nothing new. Only codes that
 
 Departures from the paper: the codes of a stream are summed into one token (three streams: three tokens an item, not twelve); a
 causal encoder in place of T5's, so that one pass trains every position; the two relative positions, across items and within
-one, are this library's distance bias and a bias per pair of streams. From the brief in the design notes.
+one, are this library's distance bias and a bias per pair of streams. See docs/methods/mscgrec.md.
 """
 
 from __future__ import annotations

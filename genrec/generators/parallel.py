@@ -1,4 +1,4 @@
-"""parallel: all codes of the next item at once, from one state (RPG, arXiv 2506.05781, after the brief in the design notes).
+"""parallel: all codes of the next item at once, from one state (RPG, arXiv 2506.05781; see docs/methods/rpg.md).
 
 An item is the mean of its code embeddings, a causal transformer reads the history, and a small head per level compares the
 state with that level's codes by cosine, in the very table that the input uses. No code waits for another, so IDs may be long

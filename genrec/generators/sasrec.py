@@ -1,7 +1,7 @@
 """sasrec: self-attentive sequential recommendation (arXiv 1808.09781) with the full softmax (2309.07602).
 
 The reference that published tables undertrain: every position is a target and the loss is cross-entropy over ALL items, which
-the brief in the design notes names as what makes it strong. Departures: relative distance bias instead of absolute positions,
+is what makes it strong (see docs/methods/sasrec.md). Departures: relative distance bias instead of absolute positions,
 LayerNorm without bias, a start state, dropout on the input only once.
 """
 

@@ -2,7 +2,7 @@
 
 A bidirectional encoder reads the levels x items tokens of the history and a decoder writes the next item's codes; every prefix
 of a sequence is an example of its own. Departures from the paper: no user token (the better-tested recipe of 2412.08604 has
-none either, brief ``tiger`` in the design notes), a start token before the history so that empty ones work, the softmax of a
+none either; docs/methods/tiger.md), a start token before the history so that empty ones work, the softmax of a
 level runs over that level's codes, and decoding is constrained to the catalogue's trie.
 """
 

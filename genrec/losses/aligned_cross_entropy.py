@@ -1,4 +1,4 @@
-"""Cross-entropy on semantic IDs, and on what aligns them with the items' texts (brief ``lc_rec`` in the design notes)."""
+"""Cross-entropy on semantic IDs, and on what aligns them with the items' texts (LC-Rec; see docs/methods/lc_rec.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from genrec.trie import PrefixTrie
 class AlignedCrossEntropy(SIDCrossEntropy):
     """L = L(next ID | history) + a L(ID | text) + b L(text | ID), the latter two for items drawn anew at every step.
 
-    Items are drawn evenly from those with a text. The brief's mixture of examples is this with weights for their numbers.
+    Items are drawn evenly from those with a text. The authors concatenate sets of examples, which is this with weights
+    for their numbers.
 
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1] (see ``SIDCrossEntropy``).

@@ -1,4 +1,4 @@
-"""Direct preference optimization against the generator's own beams (brief ``dpo_beam`` in the design notes)."""
+"""Direct preference optimization against the generator's own beams (see docs/methods/dpo.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ensemble reasoning learning, ERL: the mean of the thoughts answers (ReaRec, arXiv 2503.22675; brief in the design notes)."""
+"""Ensemble reasoning learning, ERL: the mean of the thoughts answers (ReaRec, arXiv 2503.22675; docs/methods/rearec.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Teaches a generator to write IDs that exist where no trie holds its hand (OneRec's format reward; brief ``onerec_tr``)."""
+"""Teaches a generator to write IDs that exist where no trie holds its hand (OneRec; docs/methods/group_policy.md)."""
 
 from __future__ import annotations
 

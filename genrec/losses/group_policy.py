@@ -1,4 +1,4 @@
-"""Group policy optimization from the generator's own recommendations: GRPO and ECPO (brief ``grpo_ecpo``)."""
+"""Group policy optimization from the generator's own recommendations: GRPO and ECPO (docs/methods/group_policy.md)."""
 
 from __future__ import annotations
 

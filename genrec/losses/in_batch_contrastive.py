@@ -20,7 +20,7 @@ class InBatchContrastive:
     """The sampled softmax whose negatives cost nothing: the targets of the other users in the batch.
 
     They come as often as items are popular, so each stands for the 1 / E(j) items like it, E(j) = n(j) / sum n times their
-    number; without this popular items are punished for being popular (brief ``in_batch_contrastive`` in the design notes).
+    number; without this popular items are punished for being popular (see docs/methods/sampled_softmax.md).
     A user's own other targets are no negatives: they come because of the user, not of their frequency.
     Nor is the target itself.
 

@@ -1,4 +1,4 @@
-"""Cross-entropy over items: the full softmax of arXiv 2309.07602."""
+"""Cross-entropy over items: the full softmax of arXiv 2309.07602 (docs/methods/sasrec.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-entropy on hidden codes, for generators that fill them in in any order (brief ``masked_diffusion``, design notes)."""
+"""Cross-entropy on hidden codes, for generators that fill them in in any order (docs/methods/masked_diffusion.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Prefix-aware cross-entropy: the levels at which a beam search loses targets count more (APAO; brief in the design notes)."""
+"""Prefix-aware cross-entropy: the levels at which a beam search loses targets count more (APAO, arXiv 2603.02730).
+
+Sources and departures: docs/methods/apao.md.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from genrec.trie import PrefixTrie
 class PrefixAware(SIDCrossEntropy):
     """L = cross-entropy + beta sum over t of w(t) L(t), L(t) = -(1/t) log p(first t codes): what is lost early stays lost.
 
-    The weights follow the losses of the batch and carry no gradient: w(t) ~ L(t) exp(eta L(t)). This is the brief's point-wise
+    The weights follow the losses of the batch and carry no gradient: w(t) ~ L(t) exp(eta L(t)). This is the paper's point-wise
     form. Its pair-wise form sets the target's prefix against those of sampled items; with trie normalization the probabilities
     of all prefixes of a length sum to one already, so that over all of them it is the point-wise one (a test says so).
 
     Args:
         prefix_weight: beta, 0 or more.
-        prefix_sharpness: eta; 0 is what the brief's code ships.
+        prefix_sharpness: eta; 0 is what the authors' code ships.
         codebook_share: see ``SIDCrossEntropy``, as the rest.
         label_smoothing: likewise.
         item_weight: likewise.

@@ -1,4 +1,4 @@
-"""Progressive reasoning learning, PRL: each thought sharper than the last (ReaRec, arXiv 2503.22675, by the design notes)."""
+"""Progressive reasoning learning, PRL: each thought sharper than the last (ReaRec; see docs/methods/rearec.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recommended items are worth, given the one that came next (rule and rank rewards; brief ``grpo_ecpo``)."""
+"""What recommended items are worth, given the one that came next (docs/methods/group_policy.md)."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class SampledSoftmax:
 
     Each drawn item stands for the 1 / E(j) items of its kind, so that the denominator is on average that of the full softmax,
     whatever the proposal (a test says so). The target itself is there for certain and is not corrected; drawn again, it is
-    masked. One sample serves a batch. From the brief in the design notes, except that cosine and temperature are the
-    generator's own matter: it must rank by what it was trained on.
+    masked. One sample serves a batch. Cosine and temperature are the generator's own matter: it must rank by what it was
+    trained on. See docs/methods/sampled_softmax.md.
 
     Args:
         num_negatives: items drawn for each batch, with replacement.

@@ -1,4 +1,4 @@
-"""Cross-entropy on the semantic IDs of a whole session: the next item and those after it (brief ``onerec`` in the notes)."""
+"""Cross-entropy on the semantic IDs of a whole session: the next item and those after it (docs/methods/onerec.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-entropy on semantic IDs, normalized over the catalogue's trie (brief ``trie_ce`` in the design notes)."""
+"""Cross-entropy on semantic IDs, normalized over the catalogue's trie (docs/methods/sid_cross_entropy.md)."""
 
 from __future__ import annotations
 

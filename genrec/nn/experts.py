@@ -12,9 +12,9 @@ class Experts(nn.Module):
     """The weighted mean of the ``num_active`` experts (linear - GELU - linear) that a router rates highest for a token.
 
     No token is ever dropped, so that what a token gets does not depend on its neighbours. Loads are balanced without a term in
-    the loss (arXiv 2408.15664): a bias per expert counts when experts are chosen, not when they are weighed, and after every
-    training pass it goes up by ``balance_rate`` for the experts that had less than their share and down for the others. Without
-    it a few experts that are a little better early get all tokens, and the rest never learn.
+    the loss (arXiv 2408.15664; docs/methods/onerec.md): a bias per expert counts when experts are chosen, not when they are
+    weighed, and after every training pass it goes up by ``balance_rate`` for the experts that had less than their share and
+    down for the others. Without it a few experts that are a little better early get all tokens, and the rest never learn.
 
     Args:
         dim: model width.

@@ -13,9 +13,9 @@ from genrec.sids import SIDTable
 class ItemEmbedding(nn.Module):
     """Embeds items by their codes and, as an option, by who they are.
 
-    The identity embedding lets a model know a popular item beyond its codes (from the H2Rec and LIGER briefs in the design
-    notes). It is gated by ``n / (n + 5)`` for ``n`` training events, hence exactly zero for unseen items, and dropped as a
-    whole with ``identity_dropout`` so that codes alone must work too.
+    The identity embedding lets a model know a popular item beyond its codes (own design after an idea of H2Rec; see
+    docs/methods/encdec.md). It is gated by ``n / (n + 5)`` for ``n`` training events, hence exactly zero for unseen items, and
+    dropped as a whole with ``identity_dropout`` so that codes alone must work too.
 
     Args:
         sids: the table.

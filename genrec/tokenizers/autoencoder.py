@@ -1,6 +1,6 @@
 """The autoencoder under the learned tokenizers: z-scored vectors, two mirrored MLPs, their training, and the codes in between.
 
-Departures that all of them share, from the brief in the design notes: what a level subtracts carries no gradient, so every
+Departures that all of them share (see docs/methods/rqvae.md): what a level subtracts carries no gradient, so every
 level's commitment reaches the encoder and each codebook learns from its own residuals alone; codebooks start as k-means
 centroids of the residuals; a code that hardly anything chooses is put on a random residual. Every term of every loss is a MEAN
 over rows and dimensions: with a sum in one of them all items end up in one code.

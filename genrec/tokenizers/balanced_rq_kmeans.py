@@ -2,7 +2,7 @@
 
 Departures: the start is k-means++ instead of random rows; the order in which clusters choose their items is drawn anew in
 every round, so that it is not always the same clusters that are left with distant items; the first ``items mod size`` clusters
-of that order get one item more. Residuals are scaled as in ``rq_kmeans``.
+of that order get one item more. Residuals are scaled as in ``rq_kmeans``. See docs/methods/residual_kmeans.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Category tree: the ID is the item's category path and a number inside it.
 
 "Category indexing" of "How to Index Item IDs" (arXiv 2305.06569). Departures: all paths are equally long (longer ones are cut,
-shorter ones filled with code 0, "no label"), and a label has the same code under every parent.
+shorter ones filled with code 0, "no label"), and a label has the same code under every parent. See
+docs/methods/item_indexing.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 "Collaborative indexing" of "How to Index Item IDs" (arXiv 2305.06569), on training pairs only. Departures: pairs are counted in
 both directions alike; items without a pair inside their cluster are dealt to the clusters that stay smallest; shorter paths are
-filled with code 0, so that all IDs are equally long.
+filled with code 0, so that all IDs are equally long; codes start at 0 below every parent. See docs/methods/item_indexing.md.
 """
 
 from __future__ import annotations

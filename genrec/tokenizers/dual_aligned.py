@@ -5,7 +5,7 @@ took the item; interest and property alone must tell it beside popular items, so
 halves of a user or an item stay orthogonal. Contrastive terms then draw an item's quantized bottleneck to its property, to the
 interest of who took it, and to the bottleneck of what was taken together with it.
 
-Departures, the first three from the brief in the design notes: items alone are quantized (a public data set says nothing of
+Departures (all of them: docs/methods/das.md): items alone are quantized (a public data set says nothing of
 users but what they took), so that three of the paper's six alignments are left; popular items weigh more among the wrong
 answers, as the unbiased half's training; temperature and batches are ours. The halves' scores are added, where the paper has a
 network of both.

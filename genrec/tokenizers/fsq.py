@@ -6,7 +6,8 @@ and rounding is choosing the nearest of them.
 
 Departures: the bottleneck is bounded so that every value has an equally wide cell, for even and odd counts alike; one MLP sees
 the whole vector (RecGPT cuts it into chunks of raw dimensions and joins them by a small transformer) and the error is squared.
-RecGPT's grid is 8 x 8 x 8 x 6 x 5: 15,360 codes a level, more than a catalogue of ten thousand items can teach.
+RecGPT's grid is 8 x 8 x 8 x 6 x 5: 15,360 codes a level, more than a catalogue of ten thousand items can teach. See
+docs/methods/fsq.md.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ layers are trained with some nodes' neighbours hidden. The number among items of
 collision policy's.
 
 Departures: every step passes messages over the whole graph instead of a sample of it, and hides neighbours instead of dropping
-units; the RQ-VAE is the one of the design notes, wider than the paper's 4 dimensions.
+units; the RQ-VAE is this library's, wider than the authors' 4 dimensions. See docs/methods/mmgrec.md.
 """
 
 from __future__ import annotations

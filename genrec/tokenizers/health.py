@@ -1,4 +1,7 @@
-"""How healthy semantic IDs are: are the levels used, do items stay apart, does what belongs together share a prefix?"""
+"""How healthy semantic IDs are: are the levels used, do items stay apart, does what belongs together share a prefix?
+
+Own design: see docs/methods/tokenizer_health.md.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Hierarchical k-means: the items are clustered, then every cluster again, always on the original vectors.
 
-The tree that generative retrieval took its identifiers from; from the brief in the design notes. Two departures: the depth is
-fixed and items that share a leaf are left to the collision policy, and the children of a node are numbered along its main axis,
-because generators share one embedding per level and code: code 7 then lies on the same side under every parent.
+The tree that generative retrieval took its identifiers from; see docs/methods/hierarchical_kmeans.md. Two departures: the depth
+is fixed and items that share a leaf are left to the collision policy, and the children of a node are numbered along its main
+axis, because generators share one embedding per level and code: code 7 then lies on the same side under every parent.
 """
 
 from __future__ import annotations

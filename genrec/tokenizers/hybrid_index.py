@@ -1,7 +1,7 @@
 """Hybrid index: the path of a tree says what an item is like, one token of its own says which item it is.
 
 The best of "How to Index Item IDs" (arXiv 2305.06569): collaborative or category path plus an independent token per item. The
-token replaces the number inside the leaf, so the last level is as large as the catalogue.
+token replaces the number inside the leaf, so the last level is as large as the catalogue. See docs/methods/item_indexing.md.
 """
 
 from __future__ import annotations

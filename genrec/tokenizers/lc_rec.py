@@ -5,7 +5,8 @@ everywhere, so that an item's code does not depend on the items beside it.
 
 Departures: the paper then recodes items that share all codes by up to 20 rounds of transport within each group, which can send
 an item onto another group's code. Here that is no part of the tokenizer: ``collision=reassign_last`` finds the fewest and
-smallest moves that leave no collision. The networks are narrower, and the training shorter.
+smallest moves that leave no collision. The networks are narrower, and the training shorter. See
+docs/methods/lc_rec.md.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Two losses beside the RQ-VAE's: the quantized bottleneck of an item must pick ou
 
 Departures: collaborative vectors are standardized and pass through a learned matrix, so that their width and scale are free;
 items without any (never met in training) have no part in the alignment; codebooks start from plain k-means instead of
-size-constrained k-means, and groups are balanced clusters of codes, made anew now and then.
+size-constrained k-means, and groups are balanced clusters of codes, made anew now and then. See docs/methods/letter.md.
 """
 
 from __future__ import annotations

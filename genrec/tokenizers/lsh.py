@@ -1,6 +1,6 @@
 """Locality-sensitive hashing: the bits of a code say on which side of random hyperplanes a vector lies. Nothing is trained.
 
-An ablation of TIGER (arXiv 2305.05065), with two departures from the brief in the design notes: the directions of a level are
+An ablation of TIGER (arXiv 2305.05065), with two departures (docs/methods/lsh.md): the directions of a level are
 orthogonal, and every hyperplane passes through the median of the catalogue, so that each bit is on for half of the items (with
 uncentred vectors and hyperplanes through zero, all bits are equal).
 """

@@ -1,4 +1,7 @@
-"""One residual quantizer per source of vectors: an item has an ID in each (MSCGRec, arXiv 2602.03713)."""
+"""One residual quantizer per source of vectors: an item has an ID in each (MSCGRec, arXiv 2602.03713).
+
+Sources and departures: docs/methods/mscgrec.md.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Codebooks and rotation take turns: k-means inside each block, then the orthogonal matrix that brings the vectors closest to what
 the codes stand for. The blocks are unordered; their natural order is kept. Departures: the start is a PCA whose components are
-dealt to the blocks in turn, so that all have a like share of the variance, and blocks may differ by one dimension.
+dealt to the blocks in turn, so that all have a like share of the variance, and blocks may differ by one dimension. See
+docs/methods/rpg.md.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ k-means then quantizes them side by side.
 
 Departures: collaborative vectors stay as they are, so that the next-item loss trains the adapter alone, and the next item is
 told from the item before, not from a history; an item without a collaborative vector has its adapted content in that place too
-(from the brief in the design notes). The paper's second stage, a generator that distils the fused vector, is the generator's.
+(see docs/methods/prorec.md). The paper's second stage, a generator that distils the fused vector, is not built.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _FUSED = "fused"
 class ProgressiveFusion:
     """Residual k-means of collaborative vectors beside content that was adapted to them.
 
-    Codes follow users, and little of the content is left: on Beauty 24 % of the training steps stay within the first code
+    With ``source: item``, which already holds the collaborative half, codes follow users and little of the content is left (see
+    docs/methods/prorec.md for ``source: text``): on Beauty 24 % of the training steps stay within the first code
     (``rq_kmeans``: 14 %), which leaves 2.8 bits of an item's category open (``rq_kmeans``: 0.4).
 
     Args:

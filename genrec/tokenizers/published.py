@@ -1,4 +1,7 @@
-"""Codes that somebody published, or that any other program made: read from a file, joined on the items, nothing is learned."""
+"""Codes that somebody published, or that any other program made: read from a file, joined on the items, nothing is learned.
+
+Own design: see docs/methods/published_ids.md.
+"""
 
 from __future__ import annotations
 

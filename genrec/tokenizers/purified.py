@@ -7,7 +7,7 @@ codes so far must tell the item's category of that depth.
 Departures: squared errors of z-scored vectors instead of cosines, so that the decoder gives vectors in the input's own scale;
 no LayerNorm before the encoder, its input is z-scored; trained codebooks and revival instead of moving averages and terms of
 balance; all terms have their weight from the first step. Anchors (text vectors of categories that codes are drawn to) are left
-out: the classifier tells codes the same.
+out: the classifier tells codes the same. The paper's second half, in the generator, is missing. See docs/methods/prism.md.
 """
 
 from __future__ import annotations

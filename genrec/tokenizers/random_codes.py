@@ -3,7 +3,7 @@
 "Random indexing" of "How to Index Item IDs" (arXiv 2305.06569) writes a random permutation of the items as digits. Here every
 item's codes are drawn from a hash of its ``item_id`` instead: they depend on no other item, so a new item gets its own and
 moves none. In return a few items collide by chance (of N items in M cells
-``M (1 - exp(-N / M)) / N`` have distinct IDs) and are left to the collision policy.
+``M (1 - exp(-N / M)) / N`` have distinct IDs) and are left to the collision policy. See docs/methods/item_indexing.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The quantizer that GRID (arXiv 2507.22224) calls RK-Means; ours runs full Lloyd iterations from k-means++ starts instead of
 mini-batches. Like GRID it scales residuals to length one; unlike GRID it can still tell vectors from codes: beside the
-codebooks that choose, it keeps the mean residual of each code in the input's own scale, and these add up.
+codebooks that choose, it keeps the mean residual of each code in the input's own scale, and these add up. See
+docs/methods/residual_kmeans.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Departures beside those of every ``Autoencoder``: AdamW instead of Adagrad, and the gradient passes once from the sum of the
 codes to the encoder's output, not level by level (which would count it once a level). The Gumbel-softmax measures distances by
-the batch's mean smallest distance, so that its temperature means the same whatever the scale of the bottleneck.
+the batch's mean smallest distance, so that its temperature means the same whatever the scale of the bottleneck. See
+docs/methods/rqvae.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 "Sequential indexing" of "How to Index Item IDs" (arXiv 2305.06569), on the training part only: numbered over whole sequences,
 test items stand beside their histories and leak. Items that no training history holds are numbered last, in the order of the
-catalogue. Numbers are written as digits of one base instead of as text.
+catalogue. Numbers are written as digits of one base instead of as text. See docs/methods/item_indexing.md.
 """
 
 from __future__ import annotations

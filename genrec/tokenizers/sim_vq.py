@@ -1,6 +1,6 @@
 """SimVQ (arXiv 2411.02038): every codebook is a frozen table times one learned matrix, so that each step moves all its codes.
 
-The paper quantizes once, with a random table. Departures, from the brief in the design notes: one table and matrix per residual
+The paper quantizes once, with a random table. Departures (docs/methods/sim_vq.md): one table and matrix per residual
 level; a table holds k-means centroids, drawn anew while the networks are young and frozen then, and its matrix starts as a
 multiple of the identity.
 """

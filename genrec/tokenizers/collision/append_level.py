@@ -1,4 +1,7 @@
-"""Items that share all codes are numbered in one more level (TIGER, arXiv 2305.05065)."""
+"""Items that share all codes are numbered in one more level (TIGER, arXiv 2305.05065).
+
+See docs/methods/collision_policies.md.
+"""
 
 from __future__ import annotations
 

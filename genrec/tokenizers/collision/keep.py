@@ -1,4 +1,4 @@
-"""Collisions stay: an ID may stand for several items, which the metrics then count as a tie (DESIGN 6)."""
+"""Collisions stay: an ID may stand for several items, which the metrics then count as a tie (own design)."""
 
 from __future__ import annotations
 

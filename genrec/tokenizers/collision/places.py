@@ -1,4 +1,4 @@
-"""Places for items that come later: their own codes while there is room, else the nearest that has some."""
+"""Places for items that come later: their own codes while there is room, else the nearest that has some (own design)."""
 
 from __future__ import annotations
 

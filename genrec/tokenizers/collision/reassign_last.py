@@ -1,7 +1,7 @@
 """Items that share all codes are moved within the last level: as few as possible, then as little as possible.
 
-Per prefix a minimum-cost assignment of items to codes (from the brief in the design notes; the idea of "Faithful Evaluation of
-Semantic-ID Tokenizers", unchecked). IDs stay as long as they were.
+Per prefix a minimum-cost assignment of items to codes (the idea of "Faithful Evaluation of Semantic-ID
+Tokenizers"; see docs/methods/collision_policies.md). IDs stay as long as they were.
 """
 
 from __future__ import annotations
