@@ -8,14 +8,29 @@ from genrec.aliases import find_former_paths
 
 if TYPE_CHECKING:
     from genrec.api import audit, compare, load, run
+    from genrec.serving.requests import BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "audit", "compare", "load", "run"]
+__all__ = [
+    "BeamRequest",
+    "ExplainRequest",
+    "RecommendRequest",
+    "SimilarRequest",
+    "__version__",
+    "audit",
+    "compare",
+    "load",
+    "run",
+]
 
 find_former_paths()  # what moved inside this package can still be imported from where it was
 
 
 def __getattr__(name: str) -> Any:
+    if name.endswith("Request") and name in __all__:
+        import genrec.serving.requests
+
+        return getattr(genrec.serving.requests, name)
     if name in __all__:
         import genrec.api
 

@@ -476,6 +476,8 @@ def _tables() -> Iterator[Attack]:
         yield Attack(f"{kind} for codes", table("sids/sids.parquet", lambda t, codes=codes: t.with_columns(codes=codes)))
     for samples in ("x", {"a": 1}, None, [[1, 2]], [[["a"]]], [{"a": "b"}], 5):
         yield Attack(f"histories to try: {samples!r}", written("samples.json", json.dumps(samples)), says="samples.json")
+    for times in ("x", {"a": 1}, None, [[1, 2]], [["a"]], 5):
+        yield Attack(f"times to try: {times!r}", written("sample_times.json", json.dumps(times)), says="sample_times.json")
     for rule in (["x"], "yes", 1, None):
         yield Attack(f"exclude_seen of {rule!r}", in_bundle_json(exclude_seen=rule), says="exclude_seen")
     yield Attack("a name that a terminal obeys", written("a\x1b[2Jb.py", "x"), says="a\\x1b[2Jb.py")

@@ -21,12 +21,12 @@ class Model:
         self.open, self.entered = threading.Event(), threading.Event()
         self.open.set()
 
-    def __call__(self, wish: Any, entries: list[int]) -> list[int]:
-        self.runs.append((wish, entries))
+    def __call__(self, group: Any, entries: list[int]) -> list[int]:
+        self.runs.append((group, entries))
         self.entered.set()
         assert self.open.wait(10)
-        if wish == "wrong":
-            raise ValueError(wish)
+        if group == "wrong":
+            raise ValueError(group)
         return [2 * entry for entry in entries]
 
 
@@ -43,11 +43,11 @@ def busy(model: Model, batcher: Batcher) -> Future[list[Any]]:
     return first
 
 
-def test_equal_wishes_are_answered_at_once() -> None:
+def test_equal_groups_are_answered_at_once() -> None:
     model = Model()
     batcher = batcher_of(model)
     first = busy(model, batcher)
-    answers = [batcher.submit(wish, entries) for wish, entries in (("a", [1, 2]), ("b", [3]), ("a", [4]), ("a", [5] * 5))]
+    answers = [batcher.submit(group, entries) for group, entries in (("a", [1, 2]), ("b", [3]), ("a", [4]), ("a", [5] * 5))]
     model.open.set()
     assert [answer.result(10) for answer in (first, *answers)] == [[0], [2, 4], [6], [8], [10] * 5]
     assert model.runs[1:] == [("a", [1, 2, 4]), ("b", [3]), ("a", [5] * 5)], "eight at most, the ninth waits"
@@ -95,7 +95,7 @@ def test_closing_answers_what_was_accepted() -> None:
         batcher.submit("a", [2])
 
 
-def test_an_error_is_of_its_wish_alone() -> None:
+def test_an_error_is_of_its_group_alone() -> None:
     model = Model()
     batcher = batcher_of(model)
     wrong, right = batcher.submit("wrong", [1]), batcher.submit("a", [2])
@@ -111,7 +111,7 @@ class Long:
     def __init__(self) -> None:
         self.steps, self.entered = 0, threading.Event()
 
-    def __call__(self, wish: Any, entries: list[int]) -> list[int]:
+    def __call__(self, group: Any, entries: list[int]) -> list[int]:
         for _ in range(2000):
             self.entered.set()
             self.steps += 1
@@ -144,8 +144,8 @@ def test_work_that_nobody_waits_for_frees_the_thread(how: str) -> None:
 def test_too_much_work_for_one_request_is_given_up() -> None:
     """By the thread's own time: waiting does not count."""
 
-    def run(wish: str, entries: list[int]) -> list[int]:
-        while wish == "much":
+    def run(group: str, entries: list[int]) -> list[int]:
+        while group == "much":
             stop_if_abandoned()
         time.sleep(0.3)
         return entries
@@ -160,7 +160,7 @@ def test_too_much_work_for_one_request_is_given_up() -> None:
 def test_an_error_for_several_is_of_whoever_made_it() -> None:
     """What is answered together does not share its mistakes, nor what is too much for one."""
 
-    def run(wish: str, entries: list[int]) -> list[int]:
+    def run(group: str, entries: list[int]) -> list[int]:
         if 13 in entries:
             raise ValueError(entries)
         begun = time.thread_time()

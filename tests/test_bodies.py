@@ -204,5 +204,5 @@ def test_the_document_has_the_limits(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     body = schemas["RecommendBody"]["properties"]
     assert (body["histories"]["maxItems"], body["histories"]["items"]["maxItems"]) == (LIMITS.histories, LIMITS.history_len)
-    assert (body["k"]["maximum"], body["steer"]["maxProperties"]) == (LIMITS.k, LIMITS.wishes)
+    assert (body["k"]["maximum"], body["steer"]["maxProperties"]) == (LIMITS.k, LIMITS.preferences)
     assert schemas["ItemsBody"]["properties"]["items"]["maxItems"] == LIMITS.items

@@ -101,7 +101,7 @@ def test_filters_preferences_and_quotas(exported: dict[str, Exported], generator
     plain = recommender.recommend(history, 20)
     rare = plain["item_id"].replace_strict(brands).value_counts().sort("count")["item_id"][0]
 
-    filtered = recommender.recommend(history, 5, only=f'{column} == "{rare}"')
+    filtered = recommender.recommend(history, 5, filter=f'{column} == "{rare}"')
     assert {brands[item] for item in filtered["item_id"]} == {rare}
     scores = dict(zip(plain["item_id"], plain["score"], strict=True))
     known = filtered.filter(pl.col("item_id").is_in(list(scores)))
@@ -121,15 +121,15 @@ def test_filters_preferences_and_quotas(exported: dict[str, Exported], generator
 def test_filters_may_speak_of_codes(encdec: Exported) -> None:
     sids = encdec.recommender.sids
     assert sids is not None
-    found = encdec.recommender.recommend([[]], 50, only="code_0 == 1")
+    found = encdec.recommender.recommend([[]], 50, filter="code_0 == 1")
     assert set(found["item_id"]) <= set(sids.filter(code_0=1)["item_id"])
     assert found.height == min(50, sids.filter(code_0=1).height)
 
 
 def test_wishes_that_cannot_be_met(encdec: Exported) -> None:
     for wish, message in (
-        ({"only": "brand == 'nobody'"}, "filter: expected at least one allowed item"),
-        ({"only": "brnd == 'x'"}, "got brnd; did you mean brand"),
+        ({"filter": "brand == 'nobody'"}, "filter: expected at least one allowed item"),
+        ({"filter": "brnd == 'x'"}, "got brnd; did you mean brand"),
         ({"steer": {"title < 3": 1.0}}, "fits column title.*got 3"),
         ({"quota": {"brnd": 1}}, "quota.*got brnd; did you mean brand"),
         ({"quota": {"brand": 0}}, "quota.*got 0"),

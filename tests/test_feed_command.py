@@ -302,11 +302,11 @@ class World:
         """Nothing taken down is listed, every update shows."""
         ids = sorted(self.content)
         histories = [self.random.sample(ids, length) for length in (0, 1, 3, 8, 20)]
-        for wishes in ({}, {"only": "price < 20"}, {"exclude_seen": False}):
-            listed = set(live.recommend(histories, len(ids), **wishes)["item_id"])  # type: ignore[arg-type]
+        for settings in ({}, {"filter": "price < 20"}, {"exclude_seen": False}):
+            listed = set(live.recommend(histories, len(ids), **settings)["item_id"])  # type: ignore[arg-type]
             assert not listed & self.gone, f"night {number}: listed takedowns"
-            cheap = {item_id for item_id in ids if "only" not in wishes or self.content[item_id]["price"] < 20}
-            if "exclude_seen" not in wishes:
+            cheap = {item_id for item_id in ids if "filter" not in settings or self.content[item_id]["price"] < 20}
+            if "exclude_seen" not in settings:
                 assert listed == cheap - self.gone, f"night {number}: {listed ^ (cheap - self.gone)}"
         shown = {row["item_id"]: {"title": row["title"], "price": row["price"]} for row in live.items.to_dicts()}
         assert shown == self.content, f"night {number}: lost updates"

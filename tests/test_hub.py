@@ -51,4 +51,4 @@ def test_it_answers_as_the_other_does(bundles: tuple[Path, Path]) -> None:
 def test_it_takes_in_new_items(bundles: tuple[Path, Path]) -> None:
     hub = genrec.load(bundles[1])
     hub.add_items([{"item_id": "late", "title": "a late one"}])
-    assert hub.recommend(["late"], only='title == "a late one"', k=1, exclude_seen=False)["item_id"].to_list() == ["late"]
+    assert hub.recommend(["late"], filter='title == "a late one"', k=1, exclude_seen=False)["item_id"].to_list() == ["late"]

@@ -28,8 +28,8 @@ def asked(client: Any, method: str, path: str, body: Any = None, **params: Any) 
     return client.request(method, path, json=body, params=params, headers=TOKEN)
 
 
-def listed(client: Any, **wishes: Any) -> list[str]:
-    answer = client.post("/recommend", json={"histories": [["i1"]], "k": 60, **wishes})
+def listed(client: Any, **settings: Any) -> list[str]:
+    answer = client.post("/recommend", json={"histories": [["i1"]], "k": 60, **settings})
     return [item["item_id"] for item in answer.json()["lists"][0]["items"]] if answer.status_code == 200 else []
 
 

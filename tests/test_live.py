@@ -19,8 +19,8 @@ from genrec.serving.live import Live
 from genrec.serving.recommender import Recommender
 
 
-def listed(recommender: Recommender, **wishes: str) -> list[str]:
-    return recommender.recommend(["i1", "i2"], k=20, **wishes)["item_id"].to_list()  # type: ignore[arg-type]
+def listed(recommender: Recommender, **settings: str) -> list[str]:
+    return recommender.recommend(["i1", "i2"], k=20, **settings)["item_id"].to_list()  # type: ignore[arg-type]
 
 
 def test_removed_items_are_not_listed_and_scores_stay() -> None:
@@ -32,7 +32,7 @@ def test_removed_items_are_not_listed_and_scores_stay() -> None:
     left = recommender.recommend(["i1", "i2"], k=40)
     expected = whole.filter(~pl.col("item_id").is_in(gone))
     assert left.select("item_id", "score").equals(expected.select("item_id", "score"))
-    assert not set(listed(recommender, only="even == true")) & set(gone)
+    assert not set(listed(recommender, filter="even == true")) & set(gone)
     assert recommender.restore_items(gone[:1]).restored == (gone[0],)
     assert listed(recommender)[0] == gone[0]
     with pytest.warns(UserWarning, match=r"not in the catalogue.*'nowhere'"):
@@ -103,7 +103,7 @@ def test_items_come_and_go_while_others_ask() -> None:
     with asked_by_others(live) as answers:
         for row in range(30, 40):
             live.add_items([{"item_id": f"late{row}"}])
-            assert f"late{row}" in live.recommend([[]], k=1, only=f'item_id == "late{row}"')["item_id"]
+            assert f"late{row}" in live.recommend([[]], k=1, filter=f'item_id == "late{row}"')["item_id"]
             live.swap(many if row % 2 else few)
             assert live.items.height == (45 if row % 2 else 30) + row - 29
             live.remove_items([f"late{row}"])

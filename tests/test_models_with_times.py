@@ -22,6 +22,8 @@ KNOWN, KNOWN_TIMES = ["i3", "i1"], [5.0, 900.5]
 class LogitsByTimes(ArbitraryLogits):
     """Says different things of a history at other times."""
 
+    needs_times = True
+
     def prefill(self, batch: Batch) -> Any:
         if batch.times is None:
             raise ConfigError("generator.time_gaps", expected="times with every history", got="none", fix="give times")

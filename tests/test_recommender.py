@@ -58,7 +58,7 @@ def test_similar_items_share_their_first_codes(recommender: Recommender) -> None
     fewer = Recommender(shop(40))
     fewer.remove_items(found["item_id"][:1])
     expected_ids = found.filter(pl.col("item_id").str.slice(1).cast(int) % 2 == 0)["item_id"]
-    assert fewer.similar("i0", k=99, only="even == true")["item_id"].to_list() == [
+    assert fewer.similar("i0", k=99, filter="even == true")["item_id"].to_list() == [
         item_id for item_id in expected_ids if item_id != found["item_id"][0]
     ]
 
@@ -70,7 +70,7 @@ def test_unknown_ids(recommender: Recommender) -> None:
         with pytest.raises(DataError, match="nobody"):
             ask()
     with pytest.raises(ConfigError, match="got prise"):
-        recommender.similar("i1", only="prise < 3")
+        recommender.similar("i1", filter="prise < 3")
 
 
 def test_groups_of_a_quota() -> None:

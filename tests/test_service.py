@@ -26,7 +26,7 @@ from genrec.serving.recommender import Recommender
 from genrec.serving.service import Service
 
 TOKEN = {"Authorization": "Bearer s3cret"}
-SMALL = Limits(body=20_000, histories=3, history_len=5, k=20, items=2, wishes=2, queue=20)
+SMALL = Limits(body=20_000, histories=3, history_len=5, k=20, items=2, preferences=2, queue=20)
 
 
 @contextmanager
@@ -62,25 +62,22 @@ def removing(client: TestClient, *item_ids: str, headers: Any = TOKEN) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("http", "python"),
+    "settings",
     [
-        ({}, {}),
-        ({"k": 20, "filter": "even == true"}, {"k": 20, "only": "even == true"}),
-        (
-            {"k": 3, "steer": {"even == true": 2.5}, "exclude_seen": False},
-            {"k": 3, "steer": {"even == true": 2.5}, "exclude_seen": False},
-        ),
-        ({"quota": {"even": 2}}, {"quota": {"even": 2}}),
+        {},
+        {"k": 20, "filter": "even == true"},
+        {"k": 3, "steer": {"even == true": 2.5}, "exclude_seen": False},
+        {"quota": {"even": 2}},
     ],
 )
-def test_it_answers_as_the_library_does(client: TestClient, http: dict[str, Any], python: dict[str, Any]) -> None:
+def test_it_answers_as_the_library_does(client: TestClient, settings: dict[str, Any]) -> None:
     histories = [["i1", "i2"], [], ["i3", "nobody"]]
-    answer = client.post("/recommend", json={"histories": histories, **http})
+    answer = client.post("/recommend", json={"histories": histories, **settings})
     assert answer.status_code == 200
     lists = answer.json()["lists"]
     assert [one["unknown"] for one in lists] == [[], [], ["nobody"]]
     histories[2] = ["i3"]
-    expected = Recommender(shop(40)).recommend(histories, **python)
+    expected = Recommender(shop(40)).recommend(histories, **settings)
     for number, one in enumerate(lists):
         rows = expected.filter(history=number)
         assert [item["item_id"] for item in one["items"]] == rows["item_id"].to_list()
@@ -99,7 +96,7 @@ def test_times() -> None:
 
 def test_similar_items(client: TestClient) -> None:
     answer = client.post("/similar", json={"item_id": "i3", "k": 4, "filter": "even == true"})
-    expected = Recommender(shop(40)).similar("i3", 4, only="even == true")
+    expected = Recommender(shop(40)).similar("i3", 4, filter="even == true")
     assert [item["item_id"] for item in answer.json()["items"]] == expected["item_id"].to_list()
 
 
@@ -214,10 +211,10 @@ class Held:
         self.entered, self.let_go = threading.Event(), threading.Event()
         real = service.batcher._run
 
-        def slow(wish: Any, entries: list[Any]) -> list[Any]:
+        def slow(group: Any, entries: list[Any]) -> list[Any]:
             self.entered.set()
             assert self.let_go.wait(30)
-            return real(wish, entries)
+            return real(group, entries)
 
         monkeypatch.setattr(service.batcher, "_run", slow)
 
@@ -361,7 +358,7 @@ def test_logs_have_no_histories_unless_asked(caplog: pytest.LogCaptureFixture) -
 
 def test_a_bug_sends_no_traceback(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     with served() as client:
-        monkeypatch.setattr(service_of(client).batcher, "_run", lambda wish, entries: 1 / 0)
+        monkeypatch.setattr(service_of(client).batcher, "_run", lambda group, entries: 1 / 0)
         answer = client.post("/recommend", json=ONE)
         assert answer.status_code == 500
         assert "division" not in answer.text

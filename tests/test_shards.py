@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from small_shop import shop
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.serving.history_file import HistoryColumns
 from genrec.serving.recommender import Recommender
-from genrec.serving.shards import BatchSettings, recommend_shards
+from genrec.serving.requests import RecommendRequest
+from genrec.serving.shards import EMPTY_REQUEST, recommend_shards
 
-SETTINGS = BatchSettings(k=5, shard_rows=60, only="even == true", steer={"even == true": 0.5})
+REQUEST = RecommendRequest(histories=[[]], k=5, filter="even == true", steer={"even == true": 0.5})
+ROWS = 60  # of a shard
 
 
 def table(num_users: int = 60, seed: int = 0) -> pl.DataFrame:
@@ -40,9 +43,10 @@ def histories(tmp_path: Path) -> Path:
     return file
 
 
-def made(histories: Path, out: Path, settings: BatchSettings = SETTINGS, **more: Any) -> list[str]:
+def made(histories: Path, out: Path, request: RecommendRequest = REQUEST, **more: Any) -> list[str]:
     said: list[str] = []
-    recommend_shards(shop(40), histories, out, settings, **({"bundle": "b1"} | more), say=said.append)
+    settings = {"bundle": "b1", "shard_rows": ROWS} | more
+    recommend_shards(shop(40), histories, out, request, **settings, say=said.append)
     return said
 
 
@@ -67,7 +71,7 @@ def test_lists_are_those_of_the_recommender(
         histories = folder
     said = made(histories, tmp_path / "out")
     with pytest.warns(UserWarning, match="'i40'"):
-        expected = Recommender(shop(40)).recommend(table(), 5, only=SETTINGS.only, steer=SETTINGS.steer)
+        expected = Recommender(shop(40)).recommend(table(), 5, filter=REQUEST.filter, steer=REQUEST.steer)
     assert_frame_equal(lists(tmp_path / "out"), expected.sort("user_id", "rank"))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert len(manifest["files"]) == len(parts(tmp_path / "out")) == 5
@@ -85,12 +89,12 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from small_shop import shop
-from test_shards import SETTINGS
+from test_shards import REQUEST, ROWS
 from genrec.serving.shards import recommend_shards
 def say(line):
     print(line, flush=True)
     time.sleep(0.05)
-recommend_shards(shop(40), Path(sys.argv[1]), Path(sys.argv[2]), SETTINGS, bundle="b1", say=say)
+recommend_shards(shop(40), Path(sys.argv[1]), Path(sys.argv[2]), REQUEST, shard_rows=ROWS, bundle="b1", say=say)
 """
 
 
@@ -146,18 +150,18 @@ def test_a_part_that_was_cut_or_lost_is_made_again(tmp_path: Path, histories: Pa
 
 @pytest.mark.parametrize("what", ["settings", "bundle", "histories"])
 def test_what_was_begun_with_something_else_is_refused_or_thrown_away(tmp_path: Path, histories: Path, what: str) -> None:
-    out, settings, bundle = tmp_path / "out", SETTINGS, "b1"
+    out, request, bundle = tmp_path / "out", REQUEST, "b1"
     made(histories, out)
     if what == "settings":
-        settings = BatchSettings(k=6)
+        request = replace(EMPTY_REQUEST, k=6)
     elif what == "bundle":
         bundle = "b2"
     else:
         table(50, seed=1).write_parquet(histories)
     with pytest.raises(ConfigError, match={"settings": "k 5.*got 6"}.get(what, f"by {what} ")):
-        made(histories, out, settings, bundle=bundle)
-    made(histories, out, settings, bundle=bundle, anew=True)
-    made(histories, tmp_path / "fresh", settings, bundle=bundle)
+        made(histories, out, request, bundle=bundle)
+    made(histories, out, request, bundle=bundle, anew=True)
+    made(histories, tmp_path / "fresh", request, bundle=bundle)
     assert parts(out) == parts(tmp_path / "fresh")
 
 
@@ -172,7 +176,7 @@ def test_edges(tmp_path: Path) -> None:
         "score": pl.Float32,
     }
     pl.DataFrame({"user_id": ["u"] * 9, "item_id": [None] * 9}).write_parquet(histories)  # eight shards of nobody
-    made(histories, tmp_path / "one", BatchSettings(shard_rows=1, k=3))
+    made(histories, tmp_path / "one", replace(EMPTY_REQUEST, k=3), shard_rows=1)
     assert lists(tmp_path / "one").drop("user_id").equals(Recommender(shop(40)).recommend([[]], 3).drop("history"))
     assert len(parts(tmp_path / "one")) == 9
 
@@ -260,7 +264,7 @@ def test_refusals(tmp_path: Path, histories: Path) -> None:
     with pytest.raises(DataError, match=r"h\.parquet: expected a parquet file, got File out of spec"):
         made(text, tmp_path / "out")
     with pytest.raises(ConfigError, match="got prise"):
-        made(histories, tmp_path / "out1", BatchSettings(only="prise < 3"))
+        made(histories, tmp_path / "out1", replace(EMPTY_REQUEST, filter="prise < 3"))
     assert not (tmp_path / "out1" / "plan.json").exists()
     pl.DataFrame({"user_id": ["u", None], "item_id": ["a", "b"]}).write_parquet(histories)
     with pytest.raises(DataError, match=r"row 2, column user_id: expected a value in every row, got none; give --drop-missing"):
@@ -271,4 +275,4 @@ def test_refusals(tmp_path: Path, histories: Path) -> None:
             made(histories, tmp_path / "out3")
 
     table().write_parquet(histories)
-    recommend_shards(shop(40), histories, tmp_path / "out3", SETTINGS, bundle="b1", say=meanwhile)
+    recommend_shards(shop(40), histories, tmp_path / "out3", REQUEST, bundle="b1", say=meanwhile)

@@ -25,13 +25,17 @@ from html_pages import parsed
 from hypothesis import given
 from hypothesis import strategies as st
 from small_evaluation import walks
-from small_shop import shop
+from small_shop import shop, shop_by_times
 from starlette.testclient import TestClient
+from test_models_with_times import shop_of_ids_by_times
 
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.newcomers import Newcomers
 from genrec.decoding.predicate import allowed_items
+from genrec.errors import ArtifactError
 from genrec.serving.app import create_app
+from genrec.serving.bundle import _sample_times as bundle_sample_times
+from genrec.serving.bundle import _samples as bundle_samples
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_search import search_items, told_items
 from genrec.serving.item_table import ItemTable
@@ -39,9 +43,10 @@ from genrec.serving.journal import Journal
 from genrec.serving.knobs import choices, image_column, ranges
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
+from genrec.serving.page import page_data
 from genrec.serving.recommender import Recommender
 from genrec.serving.service import Service
-from genrec.stages.export import sample_histories, with_popularity
+from genrec.stages.export import sample_histories, sample_times, with_popularity
 
 HOSTILE = "</script><script>document.title='taken'</script><!--<img src=x onerror=alert(1)> & \u2028 \"'"
 DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -67,7 +72,7 @@ def app_of(catalogue: Catalogue, **limits: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(app_of(boutique(), k=20, history_len=5, wishes=2, items=6)) as client:
+    with TestClient(app_of(boutique(), k=20, history_len=5, preferences=2, items=6)) as client:
         yield client
 
 
@@ -156,11 +161,11 @@ def test_beams_end_at_the_list_and_leave_out_nothing() -> None:
 def test_beams_lead_to_what_is_allowed_only() -> None:
     recommender = Recommender(boutique())
     recommender.remove_items(["i4"])
-    kept = recommender.beams(["i2"], 5, only="even == true", steer={"price > 10": 3.0})
+    kept = recommender.beams(["i2"], 5, filter="even == true", steer={"price > 10": 3.0})
     assert {int(item[1:]) % 2 for item in kept["item_id"]} == {0}
     assert "i4" not in kept["item_id"]
     last = kept.filter(pl.col("level") == kept["level"].max())
-    listed = recommender.recommend(["i2"], 5, only="even == true", steer={"price > 10": 3.0})
+    listed = recommender.recommend(["i2"], 5, filter="even == true", steer={"price > 10": 3.0})
     assert last["item_id"].to_list()[:5] == listed["item_id"].to_list()
 
 
@@ -187,7 +192,7 @@ def test_it_answers_as_the_library_does(client: TestClient) -> None:
 
     body = {"k": 4, "filter": "even == true", "steer": {"price > 10": 1.5}, "exclude_seen": False}
     answer = client.post("/beams", json={"history": ["i1", "nobody"]} | body).json()
-    kept = recommender.beams(["i1"], 4, only="even == true", steer={"price > 10": 1.5}, exclude_seen=False)
+    kept = recommender.beams(["i1"], 4, filter="even == true", steer={"price > 10": 1.5}, exclude_seen=False)
     assert [beam["codes"] for level in answer["levels"] for beam in level] == kept["codes"].to_list()
     assert answer["unknown"] == ["nobody"]
 
@@ -280,6 +285,32 @@ def test_bundles_carry_popularity_and_samples() -> None:
     known = [dataset.item_ids.gather(dataset.events[user]).to_list() for user in range(dataset.num_users)]
     assert len(samples) == 4
     assert all(any(sample == whole[-50:] for whole in known) for sample in samples)
+    timed = replace(dataset, timestamps=1_000.0 * np.arange(len(dataset.events.item_idx)))
+    rows = [int(own[0]) // 1_000 for own in sample_times(timed, 4)]
+    assert [len(own) for own in sample_times(timed, 4)] == [len(sample) for sample in samples]
+    assert [dataset.item_ids[int(dataset.events.item_idx[row])] for row in rows] == [sample[0] for sample in samples]
+
+
+def test_times_of_samples_come_with_the_bundle(tmp_path: Path) -> None:
+    files = {"samples.json": [["a", "b"], ["c"]], "sample_times.json": [[1, 5.5], [2]]}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    samples = bundle_samples(tmp_path / "samples.json")
+    assert bundle_sample_times(tmp_path / "sample_times.json", samples) == ([1, 5.5], [2])
+    assert bundle_sample_times(tmp_path / "none.json", samples) == ()
+    (tmp_path / "sample_times.json").write_text("[[1, 5.5], []]", encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"sample_times\.json: .* got times of history 1: 0"):
+        bundle_sample_times(tmp_path / "sample_times.json", samples)
+
+
+def test_the_page_is_told_times_where_the_model_looks_at_them() -> None:
+    plain = page_data(boutique(), Limits())
+    assert plain["times"] is None
+    timely = replace(shop_by_times(9), samples=(["i1", "i2", "i3"], ["i4", "i5"]), sample_times=([10, 20, 50], [40, 60]))
+    assert page_data(timely, Limits())["times"] == {"samples": [[10, 20, 50], [40, 60]], "start": 60.0, "gap": 20.0}
+    without = page_data(shop_by_times(9), Limits())["times"]
+    assert (without["samples"], without["gap"]) == ([], 86_400)
+    assert without["start"] > 1.7e9
 
 
 # --- the page ---
@@ -345,8 +376,8 @@ def test_a_person_can_search_build_a_history_and_steer(tmp_path: Path) -> None:
     catalogue = boutique()
     library = Recommender(catalogue)
 
-    def ids(*history: str, **wishes: Any) -> list[str]:
-        return library.recommend([list(history)], 10, **wishes)["item_id"].to_list()
+    def ids(*history: str, **settings: Any) -> list[str]:
+        return library.recommend([list(history)], 10, **settings)["item_id"].to_list()
 
     with listening(catalogue) as url, Browser(tmp_path / "profile", width=1400) as page:
         page.open(url)
@@ -383,7 +414,7 @@ def test_a_person_can_search_build_a_history_and_steer(tmp_path: Path) -> None:
         assert page.value("document.querySelectorAll('.why > div:first-child .part').length") == 2
         page.until("document.querySelectorAll('.level li.chosen').length === 3")  # its path, level by level
 
-        page.value("(document.querySelector('#only').focus(), 0)")
+        page.value("(document.querySelector('#filter').focus(), 0)")
         page.type("prise < 3")
         page.until("!document.querySelector('#wrong').hidden")
         assert "prise" in page.value("document.querySelector('#wrong').textContent")
@@ -397,6 +428,35 @@ def test_a_person_can_search_build_a_history_and_steer(tmp_path: Path) -> None:
         assert page.value("document.activeElement.id") == "search"
         assert page.complaints() == []
         assert {address.split("/")[2] for address in page.requests() if address.startswith("http")} == {url.split("/")[2]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_person_can_ask_a_model_that_looks_at_times(tmp_path: Path) -> None:
+    history, times = ["i3", "i1", "i4"], [10.0, 20.0, 500.0]
+    catalogue = replace(shop_of_ids_by_times(), samples=(history,), sample_times=(times,))
+    library = Recommender(catalogue)
+
+    def ids(length: int, own: list[float]) -> str:
+        listed = library.recommend([[*history[:2], "i7"][:length]], 10, times=[own])["item_id"].to_list()
+        return f"JSON.stringify({LISTED}) === {json.dumps(json.dumps(listed, separators=(',', ':')))}"
+
+    with listening(catalogue) as url, Browser(tmp_path / "profile", width=1400) as page:
+        page.open(url)
+        page.until(QUIET)
+        page.value("document.querySelector('#samples').value = '0'")
+        page.value("document.querySelector('#samples').dispatchEvent(new Event('change'))")
+        page.until(f"{ids(2, times[:2])} && {QUIET}")
+        assert page.value("location.hash") == "#item=i3&item=i1&time=10&time=20"
+        page.click('#list [data-key^="why"]')
+        page.until("document.querySelector('.why .part')")
+        page.open(f"{url}#item=i3&item=i1&item=i7&time=10&time=20")
+        page.until(f"{ids(3, [10, 20, 265])} && {QUIET}")  # the usual gap: the median of 10 and 480
+        page.click("#history li:first-child .actions button:last-child")
+        page.until(f"{HISTORY}.length === 2 && {QUIET}")
+        assert page.value("location.hash") == "#item=i1&item=i7&time=20&time=265"
+        assert page.value("document.querySelector('#wrong').hidden") is True
+        assert page.complaints() == []
 
 
 @pytest.mark.slow

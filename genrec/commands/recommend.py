@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from genrec.artifacts import Artifact
@@ -17,7 +19,7 @@ from genrec.runs import bundle_path
 from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
-    from genrec.serving.shards import BatchSettings
+    from genrec.serving.requests import RecommendRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="parquet, csv and the like, or a folder: a row an event with user_id, item_id, perhaps timestamp or position",
     )
     parser.add_argument("out", type=Path, help="folder for part-00000.parquet, ...: user_id, rank, item_id, score")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="such as k=20 only='price < 5'; see below")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="such as k=20 filter='price < 5'; see below")
     parser.add_argument("--user", default="user_id", metavar="COLUMN", help="of HISTORIES (default: user_id)")
     parser.add_argument("--item", default="item_id", metavar="COLUMN", help="of HISTORIES (default: item_id)")
     parser.add_argument("--timestamp", metavar="COLUMN", help="of HISTORIES (default: timestamp, where there is one)")
@@ -43,14 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def epilog() -> str:
     """The settings and their defaults."""
-    from genrec.serving.shards import BatchSettings
+    from genrec.serving.requests import RecommendRequest, field_docs
+    from genrec.serving.shards import recommend_shards
 
-    told = (BatchSettings.__doc__ or "").partition("Args:")[2].strip().splitlines()
-    numbers = [f"{field.name}={field.default}" for field in fields(BatchSettings) if isinstance(field.default, int)]
+    docs = field_docs(RecommendRequest) | field_docs(recommend_shards)
+    lines = [fill(f"{name}: {docs[name]}", 120, initial_indent="  ", subsequent_indent="      ") for name in _defaults()]
+    numbers = [f"{name}={value}" for name, value in _defaults().items() if isinstance(value, int)]
     example = """steer='{"new == true": 0.3}' quota='{"brand": 2}'"""
-    return "\n".join(
-        ["settings:", *(f"  {line.strip()}" for line in told), "", f"  default: {' '.join(numbers)}", f"  {example}"]
-    )
+    return "\n".join(["settings:", *lines, "", f"  default: {' '.join(numbers)}", f"  {example}"])
 
 
 def main(options: argparse.Namespace) -> int:
@@ -66,7 +68,7 @@ def main(options: argparse.Namespace) -> int:
         timestamp=options.timestamp,
         drop_missing=options.drop_missing,
     )
-    settings, path = settings_of(options.settings), bundle_path(expanded(options.bundle))
+    (request, shard_rows), path = settings_of(options.settings), bundle_path(expanded(options.bundle))
     if options.threads:
         import torch
 
@@ -77,7 +79,8 @@ def main(options: argparse.Namespace) -> int:
         catalogue,
         expanded(options.histories),
         expanded(options.out),
-        settings,
+        request,
+        shard_rows=shard_rows,
         bundle=digest({name: told["sha256"] for name, told in files.items()}),
         columns=columns,
         anew=options.anew,
@@ -87,37 +90,40 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def settings_of(words: Sequence[str]) -> BatchSettings:
-    """``["k=20", "only=price < 5"]`` -> settings.
+def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
+    """``["k=20", "filter=price < 5"]`` -> what every list is like, and the rows of a shard.
 
     Raises:
         ConfigError: for unknown ones, and values that they cannot have.
     """
-    from genrec.serving.shards import BatchSettings
+    from genrec.serving.arguments import whole_number
+    from genrec.serving.requests import OLD_NAMES
+    from genrec.serving.shards import EMPTY_REQUEST
 
-    known = {field.name for field in fields(BatchSettings)}
+    defaults = _defaults()
     given: dict[str, Any] = {}
     for word in words:
-        name, _, value = word.partition("=")
-        if name not in known:
-            raise ConfigError(name, expected="a setting", got=word, fix=did_you_mean(name, known))
-        given[name] = value if name == "only" else _value(name, value)
-    return BatchSettings(**given)
+        old, _, value = word.partition("=")
+        name = OLD_NAMES.get(old, old)
+        if name not in defaults:
+            raise ConfigError(name, expected="a setting", got=word, fix=did_you_mean(name, defaults))
+        if name != old:
+            print(f"note: {old} is called {name} now", file=sys.stderr)
+        given[name] = value if name == "filter" else _value(value)
+    shard_rows = given.pop("shard_rows", defaults["shard_rows"])
+    return replace(EMPTY_REQUEST, **given), whole_number("shard_rows", shard_rows)
 
 
-def _value(name: str, text: str) -> Any:
+def _defaults() -> dict[str, Any]:
+    """The settings of batch lists: all of a request but its histories, and how the work is cut."""
+    from genrec.serving.shards import EMPTY_REQUEST, SHARD_ROWS
+
+    return EMPTY_REQUEST.settings | {"shard_rows": SHARD_ROWS}
+
+
+def _value(text: str) -> Any:
+    """What json says a text stands for, True and None as Python writes them; else the text, which the request will refuse."""
     try:
-        value = json.loads(text)
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
     except ValueError:
-        value = None
-    if name in ("steer", "quota"):
-        kind = int if name == "quota" else int | float
-        fits = isinstance(value, Mapping) and all(isinstance(amount, kind) for amount in value.values())
-        expected = """json such as {"brand": 2}"""
-    elif name == "exclude_seen":
-        fits, expected = isinstance(value, bool), "true or false"
-    else:
-        fits, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
-    if not fits:
-        raise ConfigError(name, expected=expected, got=text, fix="correct it")
-    return value
+        return text

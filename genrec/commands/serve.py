@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from genrec.serving.limits import Limits
 
 TOKEN_VARIABLE = "GENREC_ADMIN_TOKEN"
+_OLD_LIMITS = {"wishes": "preferences"}  # limits that were called otherwise once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +103,10 @@ def limits_of(words: Sequence[str]) -> Limits:
     kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Limits)}
     given: dict[str, Any] = {}
     for word in words:
-        name, _, value = word.partition("=")
+        old, _, value = word.partition("=")
+        name = _OLD_LIMITS.get(old, old)
+        if name != old:
+            print(f"note: {old} is called {name} now", file=sys.stderr)
         if name not in kinds:
             raise ConfigError(f"limits.{name}", expected="a limit", got=word, fix=did_you_mean(name, kinds))
         try:

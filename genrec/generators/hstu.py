@@ -98,6 +98,7 @@ class HSTU(nn.Module):
         self.query = nn.Linear(dim, dim, bias=False)
         self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
         self.time_bias = TimeGapBias(num_heads=num_heads) if time_gaps else None
+        self.needs_times = time_gaps  # every history that it is asked about must then have times
         self.blocks = nn.ModuleList(
             PointwiseBlock(dim=dim, num_heads=num_heads, dropout=dropout, num_states=max_history_len + 1)
             for _ in range(num_layers)

@@ -1,5 +1,6 @@
 // The page to try a recommender. It knows nothing but what the service's calls answer; texts of the catalogue enter the page
-// through textContent only. The history stands in location.hash (#item=ID&item=ID), so that it can be kept as a link.
+// through textContent only. The history stands in location.hash (#item=ID&item=ID, and &time=NUMBER for each where the model
+// looks at times), so that it can be kept as a link.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
@@ -86,15 +87,24 @@ const action = (text, label, click, more) => element("button", { type: "button",
 
 // ---- state ----
 
-const state = { history: [], held: null, open: null, list: [], before: [], levels: null };
+const state = { history: [], times: [], held: null, open: null, list: [], before: [], levels: null };
 const knobs = new Map(); // filter -> nats, of all sliders
 let turn = 0, timer = 0;
 
 function soon() { clearTimeout(timer); timer = setTimeout(update, WAIT); }
 
-function setHistory(history, held = null) {
+// Times for a history whose later items have none: each one gap later than the item before.
+function timesFor(history, times) {
+  const filled = times.slice(0, history.length);
+  while (filled.length < history.length) filled.push(filled.length ? filled.at(-1) + data.times.gap : data.times.start);
+  return filled;
+}
+
+function setHistory(history, held = null, times = state.times) {
   Object.assign(state, { history: history.slice(-data.historyLen), held, open: null });
+  if (data.times) state.times = timesFor(history, times).slice(-data.historyLen);
   const told = new URLSearchParams(state.history.map((id) => ["item", id]));
+  for (const time of state.times) told.append("time", time);
   window.history.replaceState(null, "", told.size ? `#${told}` : location.pathname);
   if (held === null) at("samples").value = "";
   drawHistory();
@@ -107,13 +117,13 @@ const add = (id) => setHistory([...state.history, id]);
 
 const wanted = () => ({
   k: data.k,
-  ...(at("only").value.trim() && { filter: at("only").value.trim() }),
+  ...(at("filter").value.trim() && { filter: at("filter").value.trim() }),
   ...(at("seen").checked !== data.excludeSeen && { exclude_seen: at("seen").checked }),
 });
 
 async function update() {
   const mine = ++turn, steer = Object.fromEntries(knobs), isSteered = knobs.size > 0;
-  const body = { histories: [state.history], ...wanted() }, plain = asked("recommend", body), request = isSteered ? { ...body, steer } : body;
+  const body = { histories: [state.history], ...(data.times && { times: [state.times] }), ...wanted() }, plain = asked("recommend", body), request = isSteered ? { ...body, steer } : body;
   at("list").setAttribute("aria-busy", "true");
   at("reset").hidden = !isSteered;
   at("call").textContent = `curl ${new URL("recommend", location.href)} --json '${JSON.stringify(request).replaceAll("'", "'\\''")}'`;
@@ -142,11 +152,11 @@ async function update() {
 }
 
 // The same search once more, watched.
-async function watch({ histories: [history], ...wishes }) {
+async function watch({ histories: [history], times, ...settings }) {
   const mine = turn;
   at("beams").setAttribute("aria-busy", "true");
   try {
-    const { levels } = await asked("beams", { history, ...wishes });
+    const { levels } = await asked("beams", { history, ...(times && { times: times[0] }), ...settings });
     await lookUp(levels.flatMap((level) => level.slice(0, SHOWN).map((beam) => beam.item_id)));
     if (mine !== turn) return;
     state.levels = levels;
@@ -168,7 +178,7 @@ function drawHistory() {
     element("span", { class: "actions" },
       action("↑", `Earlier: ${titleOf(id)}`, () => setHistory(moved(place, place - 1)), { disabled: place === 0, "data-key": `up${place}` }),
       action("↓", `Later: ${titleOf(id)}`, () => setHistory(moved(place, place + 1)), { disabled: place === history.length - 1, "data-key": `down${place}` }),
-      action("×", `Remove: ${titleOf(id)}`, () => { setHistory(history.filter((_, other) => other !== place)); if (!state.history.length) at("search").focus(); }, { "data-key": `remove${place}` })))));
+      action("×", `Remove: ${titleOf(id)}`, () => { setHistory(history.filter((_, other) => other !== place), null, state.times.filter((_, other) => other !== place)); if (!state.history.length) at("search").focus(); }, { "data-key": `remove${place}` })))));
   if (focused) // what was pressed is gone: the same button of the row that is there now
     (document.querySelector(`[data-key="${focused}"]:enabled`) ?? at("history").querySelector("li:last-child button:last-child"))?.focus();
   at("clear").hidden = !history.length;
@@ -219,7 +229,7 @@ function open(id) {
 async function explain(id) {
   const box = at("list").querySelector(".why"), mine = turn;
   try {
-    const why = await asked("explain", { history: state.history, item_id: id });
+    const why = await asked("explain", { history: state.history, ...(data.times && { times: state.times }), item_id: id });
     await lookUp(why.because.map((one) => one.item_id));
     if (mine !== turn || state.open !== id) return;
     const strength = ({ weight }) => Math.abs(weight), least = why.because.map(strength).sort((a, b) => b - a)[REASONS - 1] ?? 0;
@@ -352,17 +362,20 @@ at("samples").prepend(element("option", { value: "" }, "or take a sample user ..
 at("samples").value = "";
 at("samples").parentElement.hidden = !data.samples.length;
 at("samples").addEventListener("change", () => {
-  const history = data.samples[at("samples").value];
-  if (history) setHistory(history.slice(0, -1), history.at(-1));
+  const place = at("samples").value, history = data.samples[place];
+  if (history) setHistory(history.slice(0, -1), history.at(-1), data.times?.samples[place]?.slice(0, -1) ?? []);
 });
-at("clear").addEventListener("click", () => { setHistory([]); search.focus(); });
+at("clear").addEventListener("click", () => { setHistory([], null, []); search.focus(); });
 at("reset").addEventListener("click", () => { for (const bar of sliders) bar.reset(); sliders[0]?.focus(); });
 at("preferences").open = window.innerWidth > 900;
 at("seen").checked = data.excludeSeen;
 at("seen").addEventListener("change", soon);
-at("only").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(update, 4 * WAIT); });
+at("filter").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(update, 4 * WAIT); });
 drawKnobs();
-const ofLink = () => setHistory(new URLSearchParams(location.hash.slice(1)).getAll("item"));
+const ofLink = () => {
+  const link = new URLSearchParams(location.hash.slice(1)), times = link.getAll("time").map(Number);
+  return setHistory(link.getAll("item"), null, times.every(Number.isFinite) ? times : []);
+};
 window.addEventListener("hashchange", ofLink);
 await ofLink();
 document.documentElement.dataset.ready = "yes";

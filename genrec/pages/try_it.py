@@ -86,7 +86,7 @@ def _history() -> Markup:
 
 
 def _preferences() -> Markup:
-    only = _input(type="text", id="only", placeholder="price < 20", autocomplete="off", spellcheck="false")
+    box = _input(type="text", id="filter", placeholder="price < 20", autocomplete="off", spellcheck="false")
     seen = _input(type="checkbox", id="seen")
     return tag(
         "section",
@@ -94,7 +94,7 @@ def _preferences() -> Markup:
             "details",
             tag("summary", tag("h2", "What it should be like")),
             tag("div", id="knobs"),
-            tag("label", "Only ", only, class_="line"),
+            tag("label", "Filter ", box, class_="line"),
             tag("label", seen, " leave out what is in the history", class_="check-line"),
             tag("p", HOW_PREFER, class_="note"),
             tag("button", "No preferences", type="button", id="reset", class_="quiet", hidden=""),

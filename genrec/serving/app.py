@@ -23,7 +23,6 @@ from genrec.serving.calls_page import calls_page
 from genrec.serving.catalogue import STATUSES
 from genrec.serving.changes import Changes
 from genrec.serving.guard import VALUES, Guard
-from genrec.serving.histories import read_times
 from genrec.serving.item_search import search_items, told_items
 from genrec.serving.limits import Limits
 from genrec.serving.measures import CONTENT_TYPE
@@ -46,7 +45,6 @@ from genrec.serving.schemas import (
     SimilarBody,
 )
 from genrec.serving.service import Service
-from genrec.serving.wishes import Beams, Likeness, Listing, Reason
 
 _LONG = 300  # items that cost a list as much as another history does
 _SHORT = 1_000  # characters of filters, which are read in less than a millisecond
@@ -107,16 +105,13 @@ def create_app(
     _add_error_answers(app, service.measures.refused)
     limits, live, admin = service.limits, service.live, [Depends(_admin_of(token))]
 
-    async def afford(only: str | None, steer: Iterable[str] = ()) -> None:
+    async def afford(filter: str | None, steer: Iterable[str] = ()) -> None:
         """Refuses filters that would take too long, before anything waits for them; long ones are read beside the loop."""
-        texts = [*steer] if only is None else [only, *steer]
+        texts = [*steer] if filter is None else [filter, *steer]
         if sum(map(len, texts)) > _SHORT:
             await run_in_threadpool(live.catalogue.table.filters.check_cost, texts, limits.filtering)
         else:
             live.catalogue.table.filters.check_cost(texts, limits.filtering)
-
-    def one_history(body: ExplainBody | BeamsBody) -> tuple[list[str], list[float] | None]:
-        return body.history, None if body.times is None else read_times([body.times], [body.history])[0]
 
     @app.post("/recommend", response_model=Recommendations, responses=_WRONG)
     async def recommend(body: RecommendBody) -> JSONResponse:
@@ -124,39 +119,26 @@ def create_app(
         limits.check("k", "k", body.k)
         limits.check("listed", "k times histories", body.k * len(body.histories))
         await afford(body.filter, body.steer)
-        entries: list[Any] = body.histories
-        if timed := body.times is not None:
-            entries = list(zip(body.histories, read_times(body.times, body.histories), strict=True))
-        wish = Listing(
-            body.k,
-            body.exclude_seen,
-            body.filter,
-            tuple(body.steer.items()),
-            tuple(body.quota.items()),
-            timed,
-            limits.searches_for(body.k) if body.quota else None,
-        )
-        return JSONResponse({"lists": await service.ask(wish, entries, weight=1 + body.k // _LONG)})
+        return JSONResponse({"lists": await service.ask(body.request(), weight=1 + body.k // _LONG)})
 
     @app.post("/similar", response_model=Similar, responses=_WRONG)
     async def similar(body: SimilarBody) -> JSONResponse:
         """The items most like a given one."""
         limits.check("k", "k", body.k)
         await afford(body.filter)
-        return JSONResponse((await service.ask(Likeness(body.item_id, body.k, body.filter), [None]))[0])
+        return JSONResponse((await service.ask(body.request()))[0])
 
     @app.post("/explain", response_model=Explained, responses=_WRONG)
     async def explain(body: ExplainBody) -> JSONResponse:
         """Why an item may come next: the path of its ID, and which items of the history speak for it."""
-        return JSONResponse((await service.ask(Reason(body.item_id, body.last), [one_history(body)]))[0])
+        return JSONResponse((await service.ask(body.request()))[0])
 
     @app.post("/beams", response_model=Searched, responses=_WRONG)
     async def beams(body: BeamsBody) -> JSONResponse:
         """The prefixes of IDs that the search for a list kept after each level, best first."""
         limits.check("k", "k", body.k)
         await afford(body.filter, body.steer)
-        wish = Beams(body.k, body.exclude_seen, body.filter, tuple(body.steer.items()))
-        return JSONResponse((await service.ask(wish, [one_history(body)]))[0])
+        return JSONResponse((await service.ask(body.request()))[0])
 
     @app.get("/items", response_model=FoundItems, responses=_WRONG)
     def find_items(

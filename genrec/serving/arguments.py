@@ -62,7 +62,7 @@ def preferences(where: str, value: Any) -> dict[str, float]:
         except OverflowError:  # an integer beyond all floats
             amounts[text] = math.inf
         if not math.isfinite(amounts[text]):
-            fix = "give such a number; a filter (only) forbids items"
+            fix = "give such a number; a filter forbids items"
             raise ConfigError(where, expected="a finite number for each filter", got=f"{amount!r:.100}", fix=fix)
     return amounts
 

@@ -1,4 +1,4 @@
-"""One thread that runs the model, over what many requests want at about the same time."""
+"""One thread that runs the model, over what many requests ask at about the same time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Promise(Future[list[Any]]):
 
 @dataclass(eq=False)
 class _Job:
-    wish: Hashable
+    group: Hashable
     entries: Sequence[Any]
     size: int
     answer: Promise = field(default_factory=Promise)
@@ -47,14 +47,14 @@ class _Job:
 
 
 class Batcher:
-    """Gathers entries of several requests and answers those with the same wish at once.
+    """Gathers entries of several requests and answers those of one group at once.
 
     The first request of a batch waits at most ``max_wait`` for others; a full batch does not wait, nor does what arrived while
     the model was busy. What was accepted is answered, also while closing; what its asker has given up, or what took longer than
     ``timeout`` since it came, is not begun, and ends between two steps where it has begun (see ``genrec.deadlines``).
 
     Args:
-        run: (wish, entries) -> an answer for each entry, in order.
+        run: (group, entries) -> an answer for each entry, in order.
         max_wait: seconds.
         batch: entries at once; a request with more is a batch of its own.
         queue: entries that may wait.
@@ -91,11 +91,11 @@ class Batcher:
         """Whether what is accepted will be answered."""
         return self._thread.is_alive() and not self._closed
 
-    def submit(self, wish: Hashable, entries: Sequence[Any], *, weight: int = 1) -> Promise:
+    def submit(self, group: Hashable, entries: Sequence[Any], *, weight: int = 1) -> Promise:
         """Queues a request.
 
         Args:
-            wish: equal for requests that can be answered at once.
+            group: equal for requests that can be answered at once.
             entries: at least one.
             weight: what each of them counts in a batch and in the queue.
 
@@ -103,7 +103,7 @@ class Batcher:
             FullError: when the queue has no room for them.
             ClosedError: after ``close``.
         """
-        job = _Job(wish, entries, weight * len(entries))
+        job = _Job(group, entries, weight * len(entries))
         with self._changed:
             if self._closed:
                 raise ClosedError
@@ -126,9 +126,9 @@ class Batcher:
             groups: dict[Hashable, list[_Job]] = {}
             for job in jobs:
                 if job.answer.set_running_or_notify_cancel() and self._is_awaited(job):
-                    groups.setdefault(job.wish, []).append(job)
-            for wish, group in groups.items():
-                self._answer(wish, group)
+                    groups.setdefault(job.group, []).append(job)
+            for group, alike in groups.items():
+                self._answer(group, alike)
 
     def _is_awaited(self, job: _Job) -> bool:
         """Whether somebody waits for it; what nobody waits for is answered by an error that nobody reads."""
@@ -155,7 +155,7 @@ class Batcher:
             self._waiting -= size
             return jobs
 
-    def _answer(self, wish: Hashable, jobs: list[_Job]) -> None:
+    def _answer(self, group: Hashable, jobs: list[_Job]) -> None:
         start, begun = time.perf_counter(), time.thread_time()
         entries = [entry for job in jobs for entry in job.entries]
 
@@ -164,9 +164,9 @@ class Batcher:
 
         try:
             with while_wanted(is_wanted):
-                answers = self._run(wish, entries)
-        except Exception as error:  # of one wish; the thread goes on for the others
-            self._fail(wish, [job for job in jobs if self._is_awaited(job)], error, is_alone=len(jobs) == 1)
+                answers = self._run(group, entries)
+        except Exception as error:  # of one group; the thread goes on for the others
+            self._fail(group, [job for job in jobs if self._is_awaited(job)], error, is_alone=len(jobs) == 1)
             return
         self._on_batch(len(entries), time.perf_counter() - start)
         place = 0
@@ -175,10 +175,10 @@ class Batcher:
                 job.answer.set_result(answers[place : place + len(job.entries)])
             place += len(job.entries)
 
-    def _fail(self, wish: Hashable, jobs: list[_Job], error: Exception, *, is_alone: bool) -> None:
+    def _fail(self, group: Hashable, jobs: list[_Job], error: Exception, *, is_alone: bool) -> None:
         """What goes wrong for several requests at once may be the fault of one: each of them gets an answer of its own."""
         for job in jobs:
             if not is_alone:
-                self._answer(wish, [job])
+                self._answer(group, [job])
             elif not job.answer.done():
                 job.answer.set_exception(TooMuchError() if isinstance(error, AbandonedError) else error)

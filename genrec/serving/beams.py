@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from torch import Tensor
 
-from genrec.dataset import Sequences
 from genrec.decoding.fusion import GENERATOR, Fusion
 from genrec.decoding.newcomers import Newcomers
 from genrec.decoding.users import request_of
@@ -19,6 +16,8 @@ from genrec.decoding.wide import widened
 from genrec.errors import ConfigError
 from genrec.protocols import DecodingStrategy
 from genrec.serving.catalogue import Catalogue
+from genrec.serving.histories import Histories
+from genrec.serving.requests import BeamRequest
 from genrec.types import ITEM_ID
 
 SCHEMA: dict[str, Any] = {
@@ -30,46 +29,34 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def beams(
-    catalogue: Catalogue,
-    history: Sequences,
-    *,
-    k: int,
-    exclude_seen: bool | None = None,
-    only: str | None = None,
-    steer: Mapping[str, float] | None = None,
-) -> pl.DataFrame:
+def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, Histories]:
     """Searches once more, with somebody watching; nothing else about the search changes.
 
     Args:
         catalogue: of the items.
-        history: one, looked up.
-        k: items of the list, which some strategies' beams depend on.
-        exclude_seen: as for ``Recommender.recommend``, like ``only`` and ``steer``.
-        only: a filter.
-        steer: preferences.
+        request: see there; the beams of some strategies depend on its ``k``.
 
     Returns:
         A row per level and prefix kept, in the order of the search (under preferences by what a prefix may still lead to):
         ``level`` from 0, ``codes``, their ``log_prob``, ``num_items`` that the filter leaves below, and ``item_id`` of one of
-        them.
+        them. And the history as it was looked up.
 
     Raises:
         ConfigError: when the strategy keeps no beams.
     """
-    allowed = catalogue.allowed(only)
+    read, allowed = catalogue.read(request), catalogue.allowed(request.filter)
     kept: list[tuple[Tensor, Tensor]] = []
-    request = request_of(
+    decoded = request_of(
         catalogue.generator,
-        history,
+        read.sequences,
         np.array([0]),
-        k=min(k, len(catalogue.table)),
-        exclude_seen=catalogue.exclude_seen if exclude_seen is None else exclude_seen,
+        k=min(request.k, len(catalogue.table)),
+        exclude_seen=catalogue.excludes_seen(request),
         allowed=allowed,
-        bias=torch.from_numpy(catalogue.table.bias(steer)) if steer else None,
+        bias=catalogue.bias(request),
     )
-    watched = replace(request, observer=lambda level, nodes, scores: kept.append((nodes[0], scores[0])))
-    _searching(widened(catalogue.strategy, request.k), catalogue.generator, request.k).decode(
+    watched = replace(decoded, observer=lambda level, nodes, scores: kept.append((nodes[0], scores[0])))
+    _searching(widened(catalogue.strategy, decoded.k), catalogue.generator, decoded.k).decode(
         catalogue.generator, catalogue.trie, watched
     )
     if not kept or catalogue.trie is None:
@@ -82,7 +69,7 @@ def beams(
         for level, (nodes, scores) in enumerate(kept)
         for told in _told(catalogue, nodes[scores > float("-inf")], scores[scores > float("-inf")], allowed)
     ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row"), read
 
 
 def _searching(strategy: Any, generator: Any, k: int) -> DecodingStrategy:

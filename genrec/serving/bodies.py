@@ -23,8 +23,8 @@ _LIMITS = {  # the limit of a list or an object by where it stands; "*": any ent
     ("history",): "history_len",
     ("items",): "items",
     ("item_ids",): "items",
-    ("steer",): "wishes",
-    ("quota",): "wishes",
+    ("steer",): "preferences",
+    ("quota",): "preferences",
 }
 _Place = tuple[str | int, ...]
 

@@ -18,13 +18,14 @@ from safetensors import safe_open
 
 from genrec.artifacts import Artifact
 from genrec.components import allow_package, instantiate
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, DataError
 from genrec.plain_json import read_json
 from genrec.protocols import DecodingStrategy
 from genrec.serving.allotment import Allotment
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.compatibility import understood
 from genrec.serving.contents import check_files, check_listed, check_sizes
+from genrec.serving.histories import read_times
 from genrec.serving.intake import BundleIntake
 from genrec.serving.item_ids import shown_id
 from genrec.serving.item_table import ItemTable
@@ -32,7 +33,7 @@ from genrec.serving.nodes import Nodes, checked_nodes
 from genrec.serving.readable import readable
 from genrec.sids import SIDTable
 from genrec.stages.embed import read_vectors
-from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SAMPLES_FILE, generator_folder
+from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SAMPLE_TIMES_FILE, SAMPLES_FILE, generator_folder
 from genrec.stages.recommend import with_newcomers
 from genrec.stages.train import CONFIG_FILE, WEIGHTS_FILE, num_trained, open_generator, saved_in
 from genrec.trie import PrefixTrie
@@ -90,7 +91,7 @@ def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataF
         if (path / "calibration").is_dir():
             fitted.restore(path / "calibration")
         generator = open_generator(folder, sids, trie, encoder, node=nodes["generator"])
-    trained = num_trained(bundle["facts"]["generator"])
+    trained, samples = num_trained(bundle["facts"]["generator"]), _samples(path / SAMPLES_FILE)
 
     def strategy_for(num_items: int, vectors: Mapping[str, np.ndarray]) -> DecodingStrategy:
         strategy = fitted.with_items(num_items) if num_items > items.height and hasattr(fitted, "with_items") else fitted
@@ -109,7 +110,8 @@ def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataF
         num_trained=trained,
         vectors=vectors,
         intake=BundleIntake(path, bundle, nodes, strategy_for) if (path / "tokenizer").is_dir() else None,
-        samples=_samples(path / SAMPLES_FILE),
+        samples=samples,
+        sample_times=_sample_times(path / SAMPLE_TIMES_FILE, samples),
     )
 
 
@@ -139,6 +141,16 @@ def _samples(file: Path) -> Sequence[Sequence[str]]:
             got = repr(history)[:200]
             raise ArtifactError(file, expected="a list of histories of item ids", got=got, fix="export it again")
     return tuple(histories)
+
+
+def _sample_times(file: Path, samples: Sequence[Sequence[str]]) -> Sequence[Sequence[float]]:
+    if not file.exists():
+        return ()
+    try:
+        return tuple(read_times(read_json(file), samples))
+    except DataError as error:
+        expected, got = "a number for each item of each sample history", f"{error.where}: {error.got}"[:200]
+        raise ArtifactError(file, expected=expected, got=got, fix="export it again") from error
 
 
 def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str, Any], num_items: int) -> None:

@@ -9,21 +9,21 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from genrec.dataset import Sequences
 from genrec.decoding.quota import Quota
 from genrec.decoding.users import recommend_users
 from genrec.decoding.wide import widened
 from genrec.errors import ConfigError, did_you_mean
 from genrec.protocols import DecodingStrategy
-from genrec.serving.arguments import filter_text, preferences, quotas, truth, whole_number
 from genrec.serving.changes import Changes
+from genrec.serving.histories import Histories, read_histories, read_table
 from genrec.serving.item_table import ItemTable
 from genrec.serving.new_items import ItemRows, item_rows
+from genrec.serving.requests import HistoryRequest, ListRequest, RecommendRequest
 from genrec.trie import PrefixTrie
-from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_IDX
+from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_ID, USER_IDX
 
 HISTORY = "history"  # column: which of the given histories
 _BEAMS_AT_ONCE = 1 << 15  # of all users together, where lists are longer than the strategy was set up for
@@ -64,6 +64,7 @@ class Catalogue:
         vectors: of the items by source, as the encoder made them; empty when there are none.
         intake: takes in items that came later; None: it cannot.
         samples: histories of item ids to try it with.
+        sample_times: when each item of each sample was; empty where the generator does not look at times.
         source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
     """
 
@@ -79,6 +80,7 @@ class Catalogue:
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
     intake: Intake | None = None
     samples: Sequence[Sequence[str]] = ()
+    sample_times: Sequence[Sequence[float]] = ()
     source: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(("fingerprint", "created", "genrec"), ""))
 
     @property
@@ -198,48 +200,72 @@ class Catalogue:
     def _ids(self, rows: Iterable[int]) -> tuple[str, ...]:
         return tuple(self.table.ids(list(rows)))
 
-    def allowed(self, only: str | None) -> Bool[Tensor, " items"] | None:
+    @property
+    def needs_times(self) -> bool:
+        """Whether the generator looks at the times of a history, which every request must then have."""
+        return bool(getattr(self.generator, "needs_times", False))
+
+    def allowed(self, filter: str | None) -> Bool[Tensor, " items"] | None:
         """What passes the filter and was not removed; None: everything."""
-        if only is None and not self.removed:
+        if filter is None and not self.removed:
             return None
-        allowed = np.ones(len(self.table), dtype=bool) if only is None else self.table.passing(only).copy()
+        allowed = np.ones(len(self.table), dtype=bool) if filter is None else self.table.passing(filter).copy()
         allowed[list(self.removed)] = False
         return torch.from_numpy(allowed)
 
-    def recommend(
-        self,
-        histories: Sequences,
-        *,
-        k: int,
-        exclude_seen: bool | None = None,
-        only: str | None = None,
-        steer: Mapping[str, float] | None = None,
-        quota: Mapping[str, int] | None = None,
-        batch_size: int = 128,
-        searches: int | None = None,
-    ) -> pl.DataFrame:
-        """See ``Recommender.recommend``; of histories that have been looked up. ``searches``: see ``Quota``."""
-        k, batch_size = whole_number("k", k), whole_number("batch_size", batch_size)
-        only, exclude_seen = filter_text("only", only), truth("exclude_seen", exclude_seen)
-        biases, most = preferences("steer", steer), quotas("quota", quota)
-        size = min(k, len(self.table))
+    def bias(self, request: ListRequest) -> Float32[Tensor, " items"] | None:
+        """What the preferences of a request add to the log-probability of each item; None: nothing."""
+        return torch.from_numpy(self.table.bias(request.steer)) if request.steer else None
+
+    def excludes_seen(self, request: ListRequest) -> bool:
+        """Whether items of the history are left out of its list."""
+        return self.exclude_seen if request.exclude_seen is None else request.exclude_seen
+
+    def read(self, request: RecommendRequest | HistoryRequest) -> Histories:
+        """Looks up the items of a request's histories.
+
+        Raises:
+            DataError: for values of a table that cannot be read.
+        """
+        if isinstance(request, HistoryRequest):
+            return read_histories([request.history], self.table.idx, None if request.times is None else [request.times])
+        if isinstance(request.histories, pl.DataFrame):
+            return read_table(request.histories, self.table.frame[ITEM_ID])
+        return read_histories(request.histories, self.table.idx, request.times)
+
+    def recommend(self, request: RecommendRequest, *, searches: int | None = None) -> tuple[pl.DataFrame, Histories]:
+        """The lists of a request, and its histories as they were looked up.
+
+        Args:
+            request: see there.
+            searches: of single histories, at most so many for its quotas; None: as many as it takes (see ``Quota``).
+
+        Returns:
+            ``history`` (0, 1, ... as given), ``rank`` from 1, ``item_id`` and ``score``; of a table ``user_id`` in place of
+            ``history``.
+
+        Raises:
+            DataError, ConfigError: see ``Recommender.recommend``.
+        """
+        read, size, batch_size = self.read(request), min(request.k, len(self.table)), request.batch_size
         strategy = widened(self.strategy, size)
         if strategy is not self.strategy:  # memory grows with users x beams
             batch_size = max(1, min(batch_size, _BEAMS_AT_ONCE // size))
         table = recommend_users(
             self.generator,
-            self._with_quotas(strategy, most, searches),
+            self._with_quotas(strategy, request.quota, searches),
             self.trie,
-            histories,
-            np.arange(len(histories)),
+            read.sequences,
+            np.arange(len(read.sequences)),
             k=size,
-            allowed=self.allowed(only),
-            bias=torch.from_numpy(self.table.bias(biases)) if biases else None,
-            exclude_seen=self.exclude_seen if exclude_seen is None else exclude_seen,
+            allowed=self.allowed(request.filter),
+            bias=self.bias(request),
+            exclude_seen=self.excludes_seen(request),
             batch_size=batch_size,
         )
-        table = table.filter(pl.col(RANK) <= k)  # a last group of items that share an ID is listed whole
-        return table.select(pl.col(USER_IDX).alias(HISTORY), RANK, self.table.ids(table[ITEM_IDX]).alias(ITEM_ID), SCORE)
+        table = table.filter(pl.col(RANK) <= request.k)  # a last group of items that share an ID is listed whole
+        whose = pl.col(USER_IDX).alias(HISTORY) if read.users is None else read.users.gather(table[USER_IDX]).alias(USER_ID)
+        return table.select(whose, RANK, self.table.ids(table[ITEM_IDX]).alias(ITEM_ID), SCORE), read
 
     def _with_quotas(self, strategy: DecodingStrategy, quota: Mapping[str, int], searches: int | None) -> DecodingStrategy:
         if not quota:

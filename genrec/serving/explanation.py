@@ -16,6 +16,8 @@ from genrec.errors import ConfigError
 from genrec.nn.paths import path_choices
 from genrec.protocols import AutoregressiveGenerator, ItemScorer
 from genrec.serving.catalogue import Catalogue
+from genrec.serving.histories import Histories
+from genrec.serving.requests import ExplainRequest
 from genrec.types import ITEM_ID, SCORE
 
 
@@ -38,29 +40,34 @@ class Explanation:
     because: pl.DataFrame
 
 
-def explain(catalogue: Catalogue, history: Sequences, item: int, *, last: int) -> Explanation:
-    """Leaves out each of the ``last`` items of the history in turn (see ``history_weights``).
+def explain(catalogue: Catalogue, request: ExplainRequest) -> tuple[Explanation, Histories]:
+    """Leaves out each of the last items of the history in turn (see ``history_weights``).
 
     Args:
         catalogue: of the items.
-        history: one, looked up.
-        item: item_idx.
-        last: how many are left out, one at a time.
+        request: see there.
+
+    Returns:
+        The explanation, and the history as it was looked up.
 
     Raises:
+        DataError: for an id that the catalogue does not have.
         ConfigError: for a generator that gives no likelihood.
     """
+    read, (item,) = catalogue.read(request), catalogue.table.rows([request.item_id])
+    history = read.sequences
     log_prob = float(log_probs(catalogue, history, [item])[0])
-    read = history.of(np.array([0]), catalogue.generator.max_history_len)
+    cut = history.of(np.array([0]), catalogue.generator.max_history_len)
     candidate = torch.tensor([[item]])
-    weights = history_weights(catalogue.generator, catalogue.trie, read, candidate, last=last)[0][:, 0]
-    because = pl.DataFrame({ITEM_ID: catalogue.table.ids(read[0][len(read[0]) - len(weights) :]), "weight": weights})
-    return Explanation(
-        item_id=catalogue.table.ids([item])[0],
+    weights = history_weights(catalogue.generator, catalogue.trie, cut, candidate, last=request.last)[0][:, 0]
+    because = pl.DataFrame({ITEM_ID: catalogue.table.ids(cut[0][len(cut[0]) - len(weights) :]), "weight": weights})
+    explanation = Explanation(
+        item_id=request.item_id,
         log_prob=log_prob,
         path=_path(catalogue, history, item),
         because=because.sort("weight", descending=True, maintain_order=True),
     )
+    return explanation, read
 
 
 def scored(catalogue: Catalogue, history: Sequences, items: list[int]) -> pl.DataFrame:

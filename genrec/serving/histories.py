@@ -19,6 +19,7 @@ from genrec.types import ITEM_ID, ITEM_IDX, POSITION, TIMESTAMP, USER_ID, USER_I
 
 _WHERE = "histories"
 _LATEST = 2.0**62  # of either sign: gaps between times are counted in 64 bits
+_NUMBERS = frozenset({int, float})  # types that nearly all times have: looked at without a test for each
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def read_histories(
     Raises:
         DataError: when something else than strings stands in a history, or ``times`` are not one number for each item.
     """
-    entries = [_checked_ids(history) for history in histories]
+    entries = [checked_history(history) for history in histories]
     known = [[item_id in idx for item_id in history] for history in entries]
     rows = [idx[item_id] for history in entries for item_id in history if item_id in idx]
     clock = None if times is None else np.array([time for own in read_times(times, entries) for time in own], dtype=np.float64)
@@ -74,6 +75,8 @@ def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]
         if len(own) != len(history):
             fix = "give a time for each item"
             raise DataError(f"times of history {place}", expected=f"{len(history)} times", got=len(own), fix=fix)
+        if _NUMBERS.issuperset(map(type, own)) and all(-_LATEST < time < _LATEST for time in own):
+            continue
         for time in own:
             is_number = isinstance(time, int | float | np.number) and not isinstance(time, bool)
             if not is_number or abs(time) >= _LATEST or math.isnan(time):
@@ -82,9 +85,25 @@ def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]
     return given
 
 
-def is_table(histories: Any) -> bool:
-    """Whether these are a polars (lazy too), pandas or arrow table; a column of one is a list."""
-    return isinstance(histories, pl.LazyFrame) or hasattr(histories, "columns")
+def checked_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool]:
+    """Histories as a table or as lists of ids, and whether what was given was one list of ids.
+
+    Args:
+        histories: one list, a list of lists, or a polars (lazy too), pandas or arrow table; a column of a table is a list.
+
+    Raises:
+        DataError: for anything else, and a table without the columns of one (see ``read_table``).
+    """
+    if isinstance(histories, pl.LazyFrame) or hasattr(histories, "columns"):
+        frame = _polars(histories)
+        require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
+        return frame, False
+    entries = listed(histories)
+    if not entries:
+        fix = "give [[]] for one history without items"
+        raise DataError(_WHERE, expected="a list of item ids, or of such lists", got="[]", fix=fix)
+    is_one = all(isinstance(entry, str) for entry in entries)
+    return [checked_history(history) for history in ([entries] if is_one else entries)], is_one
 
 
 def read_table(table: Any, item_ids: pl.Series) -> Histories:
@@ -141,7 +160,12 @@ def listed(value: Any, where: str = _WHERE) -> list[Any]:
     return list(value)
 
 
-def _checked_ids(history: Any) -> list[str]:
+def checked_history(history: Any) -> list[str]:
+    """The item ids of one history.
+
+    Raises:
+        DataError: for what is no list of strings.
+    """
     entries = listed(history)
     for item_id in entries:
         if not isinstance(item_id, str):

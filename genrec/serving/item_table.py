@@ -150,9 +150,9 @@ class ItemTable:
         """What passes which filter."""
         return Filters(self.described)
 
-    def passing(self, only: str) -> Bool[np.ndarray, " items"]:
+    def passing(self, filter: str) -> Bool[np.ndarray, " items"]:
         """Which items pass a filter; not to be written to."""
-        return self.filters.passing(only)
+        return self.filters.passing(filter)
 
     def bias(self, steer: Mapping[str, float]) -> Float32[np.ndarray, " items"]:
         """What preferences add to the log-probability of each item."""

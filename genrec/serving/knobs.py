@@ -14,7 +14,7 @@ from genrec.stages.export import POPULARITY
 from genrec.types import ITEM_ID
 
 QUANTILES = (0.2, 0.5, 0.8, 0.95)  # where a slider's steps are: prices and popularities have long tails
-MAX_RANGES, MAX_CHOICES, MAX_VALUES = 3, 3, 60  # 3 x 4 + 3 filters are within the default limit of wishes
+MAX_RANGES, MAX_CHOICES, MAX_VALUES = 3, 3, 60  # 3 x 4 + 3 filters are within the default limit of preferences
 MAX_TEXT = 40  # characters of a value that can be chosen
 ENDS = {"price": ("cheaper", "dearer"), POPULARITY: ("less known", "popular")}
 IMAGE = re.compile("image|img|imurl|picture|photo|thumbnail|cover", re.IGNORECASE)

@@ -23,7 +23,7 @@ class Limits:
         items: added, removed or looked up at once.
         searches: of single histories, at most so many for the quotas of one request; for lists of more than 50 items fewer.
         work: seconds of its core that the model's thread may work for one request; what takes longer is given up.
-        wishes: filters of one ``steer``, and columns of one ``quota``.
+        preferences: filters of one ``steer``, and columns of one ``quota``.
         filtering: milliseconds that the filters of one request may take, about, of one core (see docs/filters.md).
         queue: histories that wait; more are told to come back.
         batch: histories decoded at once.
@@ -42,7 +42,7 @@ class Limits:
     items: int = 1_000
     searches: int = 56
     work: float = 2.0
-    wishes: int = 20
+    preferences: int = 20
     filtering: float = 500.0
     queue: int = 512
     batch: int = 64

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from genrec.pages.try_it import policy_of, try_it_page
 from genrec.serving.catalogue import Catalogue
@@ -43,11 +46,28 @@ def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
         "ranges": [vars(knob) for knob in knobs],
         "choices": [vars(kind) for kind in kinds],
         "samples": [list(history) for history in catalogue.samples],
+        "times": _times(catalogue) if catalogue.needs_times else None,
         "excludeSeen": catalogue.exclude_seen,
         "k": min(10, limits.k, len(table)),
         "found": min(12, limits.k),
         "historyLen": limits.history_len,
         "lookUp": min(50, limits.items),
+    }
+
+
+def _times(catalogue: Catalogue) -> dict[str, Any]:
+    """The times of the samples; and of items that a person adds: when the first is, and how much later each is than the last.
+
+    The first is as late as the latest event of the samples, and the gap is the median of theirs; without samples, as if the
+    training data had dates: now, and a day.
+    """
+    times = [np.array(own) for own in catalogue.sample_times]
+    gaps = np.concatenate([np.diff(own) for own in times]) if times else np.zeros(0)
+    gaps = gaps[gaps > 0]
+    return {
+        "samples": [own.tolist() for own in times],
+        "start": float(np.concatenate(times).max()) if times else float(int(time.time())),
+        "gap": float(np.median(gaps)) if len(gaps) else 86_400.0,
     }
 
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
 from genrec.errors import DataError
-from genrec.serving.arguments import filter_text, preferences, truth, whole_number
 from genrec.serving.beams import beams
 from genrec.serving.bundle import open_catalogue
-from genrec.serving.catalogue import HISTORY, Catalogue
+from genrec.serving.catalogue import Catalogue
 from genrec.serving.changes import Changes
 from genrec.serving.explanation import Explanation, explain, scored
-from genrec.serving.histories import Histories, is_table, listed, read_histories, read_table
+from genrec.serving.histories import Histories, checked_history
 from genrec.serving.item_ids import shown_id
 from genrec.serving.item_table import listed_ids
 from genrec.serving.memory import memory_of, resident
-from genrec.serving.similar import similarities
-from genrec.types import ITEM_ID, RANK, SCORE, TIMESTAMP, USER_ID
+from genrec.serving.requests import (
+    BeamRequest,
+    ExplainRequest,
+    HistoryRequest,
+    RecommendRequest,
+    SimilarRequest,
+    as_request,
+    takes,
+)
+from genrec.serving.similar import similar_items
 
+T = TypeVar("T")
 _SHOWN = 5  # unknown ids named in a warning
 
 
@@ -63,36 +72,24 @@ class Recommender:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
+    @takes(RecommendRequest)
     def recommend(
         self,
-        histories: Sequence[str] | Iterable[Iterable[str]] | Any,
+        histories: RecommendRequest | Sequence[str] | Iterable[Iterable[str]] | Any,
         k: int = 10,
         *,
         times: Sequence[float] | Sequence[Sequence[float]] | None = None,
-        exclude_seen: bool | None = None,
-        only: str | None = None,
+        filter: str | None = None,
         steer: Mapping[str, float] | None = None,
         quota: Mapping[str, int] | None = None,
+        exclude_seen: bool | None = None,
         batch_size: int = 128,
     ) -> pl.DataFrame:
         """The ``k`` most likely next items of each history.
 
         Args:
-            histories: item ids, oldest first: one list, or a list of lists; or a polars, pandas or arrow table with a row for
-                each event: ``user_id``, ``item_id`` and perhaps ``timestamp`` or ``position`` (see ``read_table``). A history
-                may be empty. The model reads its last ``generator.max_history_len`` items, the seen-item rule all of them. Ids
-                that are not in the catalogue are left out with a warning.
-            k: how many items, at most the catalogue. Where the decoding strategy keeps fewer beams, they widen to ``k``.
-            times: when each item of each history was, for generators that look at times: numbers on the clock of the training
-                data, which is seconds where that had dates. A table has them in its column ``timestamp``.
-            exclude_seen: never return an item of the history itself; None: the rule that the run was evaluated by.
-            only: a filter such as ``price < 20 and brand in ["OPI", "Essie"]`` (``genrec.decoding.predicate`` has the language)
-                over the columns of ``items`` and ``sids``. Scores stay those of the unfiltered search.
-            steer: filters, and what to add to the log-probability of the items that pass each: ``{'brand == "OPI"': 0.5}``.
-                Lists are ordered by the sum.
-            quota: columns, and how many items of one value a list may have at most: ``{"brand": 2}``. Items without a value are
-                not counted.
-            batch_size: histories decoded at once.
+            histories: a ``RecommendRequest`` alone, which says what each field is; or its ``histories``, and the other fields
+                by their names.
 
         Returns:
             ``history`` (0, 1, ... as given), ``rank`` (1-based), ``item_id`` and ``score`` (with IDs, a log-probability). Of a
@@ -100,44 +97,29 @@ class Recommender:
             when no more items are left. Removed items are never among them.
 
         Raises:
-            ConfigError: when ``k`` is below 1; for filters that cannot be read or
-                that nothing passes, and unknown columns; when the generator looks at times and there are none.
+            ConfigError: for settings that a request cannot have; for filters that cannot be read or that nothing passes, and
+                unknown columns; when the generator looks at times and there are none.
             DataError: when something else than strings stands in a history, or a table cannot be read.
         """
-        now = self.catalogue
-        read = _read(histories, times, now)
-        _warn(read.unknown)
-        answers = now.recommend(
-            read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=steer, quota=quota, batch_size=batch_size
-        )
-        if read.users is None:
-            return answers
-        return answers.select(read.users.gather(answers[HISTORY]).alias(USER_ID), pl.exclude(HISTORY))
+        settings = {"k": k, "filter": filter, "steer": steer, "quota": quota, "exclude_seen": exclude_seen}
+        request = as_request(RecommendRequest, "histories", histories, times=times, batch_size=batch_size, **settings)
+        return _warned(self.catalogue.recommend(request))
 
-    def similar(self, item_id: str, k: int = 10, *, only: str | None = None) -> pl.DataFrame:
+    @takes(SimilarRequest)
+    def similar(self, item_id: SimilarRequest | str, k: int = 10, *, filter: str | None = None) -> pl.DataFrame:
         """The ``k`` items most like one: by the encoder's vectors, by the generator's, or by the IDs (see ``similarities``).
 
         Args:
-            item_id: of the catalogue, removed or not.
-            k: how many items.
-            only: a filter, as for ``recommend``.
+            item_id: a ``SimilarRequest`` alone; or its ``item_id``, and its other fields by their names.
 
         Returns:
             ``rank``, ``item_id`` and ``score``, at most 1; never the item itself, never a removed one.
 
         Raises:
             DataError: for an id that the catalogue does not have.
-            ConfigError: for filters that cannot be read.
+            ConfigError: for settings that a request cannot have, and filters that cannot be read.
         """
-        now, k, only = self.catalogue, whole_number("k", k), filter_text("only", only)
-        row = now.table.rows([item_id])[0]
-        scores = pl.Series(SCORE, similarities(now, row).numpy())
-        table = pl.DataFrame([now.table.frame[ITEM_ID], scores])
-        allowed = now.allowed(only)
-        if allowed is not None:
-            table = table.filter(pl.Series(allowed.numpy()))
-        best = table.filter(pl.col(ITEM_ID) != item_id).sort(SCORE, descending=True, maintain_order=True).head(k)
-        return best.with_row_index(RANK, offset=1).cast({RANK: pl.Int64})
+        return similar_items(self.catalogue, as_request(SimilarRequest, "item_id", item_id, k=k, filter=filter))
 
     def score(self, history: Iterable[str], item_ids: Iterable[str], *, times: Sequence[float] | None = None) -> pl.DataFrame:
         """How probable each of these items is as the next one, by the generator alone.
@@ -155,61 +137,55 @@ class Recommender:
             ConfigError: for a generator that gives no likelihood.
         """
         now = self.catalogue
-        read = read_histories([history], now.table.idx, None if times is None else [times])
-        _warn(read.unknown)
+        read = now.read(HistoryRequest(history=checked_history(history), times=times))
+        _warn("histories", map(repr, chain(*read.unknown)), stacklevel=3)
         chosen = now.table.rows(listed_ids(item_ids))
         if not chosen:
             raise DataError("items", expected="one or more item ids", got=repr(item_ids)[:100], fix="name an item")
         return scored(now, read.sequences, chosen)
 
+    @takes(ExplainRequest)
     def explain(
-        self, history: Iterable[str], item_id: str, *, last: int = 20, times: Sequence[float] | None = None
+        self,
+        history: ExplainRequest | Iterable[str],
+        item_id: str | None = None,
+        *,
+        times: Sequence[float] | None = None,
+        last: int = 20,
     ) -> Explanation:
         """Why this item after this history.
 
         Args:
-            history: item ids, oldest first; unknown ones are left out with a warning.
-            item_id: of the catalogue.
-            last: how many items of the history are weighed, the most recent ones; each costs as much as scoring the item.
-            times: when each item of the history was, for generators that look at times.
+            history: an ``ExplainRequest`` alone; or its ``history``, its ``item_id``, and its other fields by their names.
 
         Raises:
             DataError: for an id that the catalogue does not have.
-            ConfigError: for a generator that gives no likelihood.
+            ConfigError: for settings that a request cannot have, and a generator that gives no likelihood.
         """
-        now, last = self.catalogue, whole_number("last", last, least=0)
-        read = read_histories([history], now.table.idx, None if times is None else [times])
-        _warn(read.unknown)
-        return explain(now, read.sequences, now.table.rows([item_id])[0], last=last)
+        request = as_request(ExplainRequest, "history", history, item_id=item_id, times=times, last=last)
+        return _warned(explain(self.catalogue, request))
 
+    @takes(BeamRequest)
     def beams(
         self,
-        history: Iterable[str],
+        history: BeamRequest | Iterable[str],
         k: int = 10,
         *,
-        exclude_seen: bool | None = None,
-        only: str | None = None,
-        steer: Mapping[str, float] | None = None,
         times: Sequence[float] | None = None,
+        filter: str | None = None,
+        steer: Mapping[str, float] | None = None,
+        exclude_seen: bool | None = None,
     ) -> pl.DataFrame:
         """The prefixes that the search for a list kept, level by level; see ``genrec.serving.beams.beams``.
 
         Args:
-            history: item ids, oldest first; unknown ones are left out with a warning.
-            k: items of the list.
-            exclude_seen: as for ``recommend``, like ``only`` and ``steer``.
-            only: a filter.
-            steer: preferences.
-            times: when each item of the history was, for generators that look at times.
+            history: a ``BeamRequest`` alone; or its ``history``, and its other fields by their names.
 
         Raises:
             ConfigError: when the decoding strategy keeps no beams, and as ``recommend`` does.
         """
-        now, k, only = self.catalogue, whole_number("k", k), filter_text("only", only)
-        amounts, exclude_seen = preferences("steer", steer), truth("exclude_seen", exclude_seen)
-        read = read_histories([history], now.table.idx, None if times is None else [times])
-        _warn(read.unknown)
-        return beams(now, read.sequences, k=k, exclude_seen=exclude_seen, only=only, steer=amounts)
+        settings = {"k": k, "filter": filter, "steer": steer, "exclude_seen": exclude_seen}
+        return _warned(beams(self.catalogue, as_request(BeamRequest, "history", history, times=times, **settings)))
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -303,34 +279,22 @@ class Recommender:
 
 def warned(changes: Changes, *, quiet: bool) -> Changes:
     """Warns of ids that a call left out."""
-    if changes.unknown and not quiet:
-        more = f" and {len(changes.unknown) - _SHOWN:,} more" if len(changes.unknown) > _SHOWN else ""
-        shown = ", ".join(map(shown_id, changes.unknown[:_SHOWN])) + more
-        warnings.warn(f"items: not in the catalogue, left out: {shown}", stacklevel=3)
+    if not quiet:
+        _warn("items", map(shown_id, changes.unknown), stacklevel=4)
     return changes
 
 
-def _read(histories: Any, times: Any, now: Catalogue) -> Histories:
-    if is_table(histories):
-        if times is not None:
-            fix = f"give a column {TIMESTAMP}"
-            raise DataError("times", expected="the times of a table in the table", got=f"{times!r:.100}", fix=fix)
-        return read_table(histories, now.table.frame[ITEM_ID])
-    entries = listed(histories)
-    if not entries:
-        fix = "give [[]] for one history without items"
-        raise DataError("histories", expected="a list of item ids, or of such lists", got="[]", fix=fix)
-    one = all(isinstance(entry, str) for entry in entries)
-    times = [times] if one and times is not None else times
-    return read_histories([entries] if one else entries, now.table.idx, times)
+def _warned(answer: tuple[T, Histories]) -> T:
+    """The answer alone, after a warning of ids that were left out of its histories."""
+    _warn("histories", map(repr, chain(*answer[1].unknown)), stacklevel=5)
+    return answer[0]
 
 
-def _warn(unknown: list[list[str]]) -> None:
-    names = list(dict.fromkeys(item_id for of_history in unknown for item_id in of_history))
-    if names:
-        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-        told = ", ".join(map(repr, names[:_SHOWN])) + more
-        warnings.warn(f"histories: not in the catalogue, left out: {told}", stacklevel=3)
+def _warn(where: str, shown: Iterable[str], *, stacklevel: int) -> None:
+    if unknown := list(dict.fromkeys(shown)):
+        more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
+        names = ", ".join(unknown[:_SHOWN])
+        warnings.warn(f"{where}: not in the catalogue, left out: {names}{more}", stacklevel=stacklevel)
 
 
 def open_bundle(

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from genrec.serving.problems import UNKNOWN_KEY, shown
+from genrec.serving.requests import (
+    AnyRequest,
+    BeamRequest,
+    ExplainRequest,
+    RecommendRequest,
+    SimilarRequest,
+    field_docs,
+)
 
-ItemId = Annotated[str, Field(description="of the catalogue; whatever that has can be named")]
+_RECOMMEND, _SIMILAR, _EXPLAIN, _BEAMS = map(field_docs, (RecommendRequest, SimilarRequest, ExplainRequest, BeamRequest))
 History = Annotated[list[str], Field(fail_fast=True)]  # lengths are held against the limits before (see ``bodies``)
-Filter = Annotated[str, Field(max_length=10_000, description="for example `price < 20 and brand in ['OPI', 'Essie']`")]
+Times = Annotated[list[float], Field(fail_fast=True)]
+Filter = Annotated[str, Field(max_length=10_000)]
 _EXAMPLE: dict[str, Any] = {"histories": [["item001", "item002"]], "k": 10}
 
 
@@ -29,16 +38,31 @@ class _Body(BaseModel):
         return values
 
 
-class _Wanted(_Body):
-    k: Annotated[int, Field(ge=1, description="items of each list")] = 10
-    filter: Filter | None = None
-    steer: Annotated[dict[Filter, float], Field(description="filter -> what to add to the log-probability")] = {}
-    exclude_seen: Annotated[bool | None, Field(description="never list an item of the history; null: the bundle's rule")] = None
+class _RequestBody(_Body):
+    """The fields of a request; of their meaning a request speaks itself."""
+
+    kind: ClassVar[type[AnyRequest]]
+
+    def request(self) -> AnyRequest:
+        """The request that the body stands for.
+
+        Raises:
+            ConfigError, DataError: for values that it cannot have.
+        """
+        return self.kind(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-class RecommendBody(_Wanted):
+class _ListBody(_RequestBody):
+    k: Annotated[int, Field(ge=1, description=_RECOMMEND["k"])] = 10
+    filter: Annotated[Filter | None, Field(description=_RECOMMEND["filter"])] = None
+    steer: Annotated[dict[Filter, float], Field(description=_RECOMMEND["steer"])] = {}
+    exclude_seen: Annotated[bool | None, Field(description=_RECOMMEND["exclude_seen"])] = None
+
+
+class RecommendBody(_ListBody):
     """Histories, and what their lists should be like. Requests that differ in histories only are decoded together."""
 
+    kind = RecommendRequest
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -48,52 +72,42 @@ class RecommendBody(_Wanted):
         }
     )
 
-    histories: Annotated[
-        list[History], Field(min_length=1, fail_fast=True, description="item ids, oldest first; a history may be empty")
-    ]
-    times: Annotated[
-        Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)] | None,
-        Field(description="when each item of each history was, for models that look at times; the training data's clock"),
-    ] = None
-    quota: Annotated[
-        dict[str, Annotated[int, Field(ge=1)]], Field(description="column -> how many items of one value a list may have")
-    ] = {}
+    histories: Annotated[list[History], Field(min_length=1, fail_fast=True, description=_RECOMMEND["histories"])]
+    times: Annotated[Annotated[list[Times], Field(fail_fast=True)] | None, Field(description=_RECOMMEND["times"])] = None
+    quota: Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(description=_RECOMMEND["quota"])] = {}
 
 
-class BeamsBody(_Wanted):
+class BeamsBody(_ListBody):
     """A history, and what its list should be like."""
 
+    kind = BeamRequest
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "k": 10}]})
 
-    history: Annotated[list[str], Field(fail_fast=True, description="item ids, oldest first; may be empty")]
-    times: Annotated[
-        Annotated[list[float], Field(fail_fast=True)] | None,
-        Field(description="when each item was, for models that look at times; the training data's clock"),
-    ] = None
+    history: Annotated[History, Field(description=_BEAMS["history"])]
+    times: Annotated[Times | None, Field(description=_BEAMS["times"])] = None
 
 
-class ExplainBody(_Body):
+class ExplainBody(_RequestBody):
     """A history, and an item that may come next."""
 
+    kind = ExplainRequest
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["item001", "item002"], "item_id": "item003"}]})
 
-    history: Annotated[list[str], Field(fail_fast=True, description="item ids, oldest first; may be empty")]
-    times: Annotated[
-        Annotated[list[float], Field(fail_fast=True)] | None,
-        Field(description="when each item was, for models that look at times; the training data's clock"),
-    ] = None
-    item_id: ItemId
-    last: Annotated[int, Field(ge=0, le=100, description="how many of the history are weighed, the most recent ones")] = 20
+    history: Annotated[History, Field(description=_EXPLAIN["history"])]
+    times: Annotated[Times | None, Field(description=_EXPLAIN["times"])] = None
+    item_id: Annotated[str, Field(description=_EXPLAIN["item_id"])]
+    last: Annotated[int, Field(ge=0, le=100, description=_EXPLAIN["last"])] = 20
 
 
-class SimilarBody(_Body):
+class SimilarBody(_RequestBody):
     """An item of the catalogue."""
 
+    kind = SimilarRequest
     model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "item001", "k": 5}]})
 
-    item_id: ItemId
-    k: Annotated[int, Field(ge=1)] = 10
-    filter: Filter | None = None
+    item_id: Annotated[str, Field(description=_SIMILAR["item_id"])]
+    k: Annotated[int, Field(ge=1, description=_SIMILAR["k"])] = 10
+    filter: Annotated[Filter | None, Field(description=_SIMILAR["filter"])] = None
 
 
 class ItemsBody(_Body):

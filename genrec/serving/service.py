@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genrec.deadlines import AbandonedError
 from genrec.machine import is_out_of_memory
-from genrec.serving.batching import Batcher, ClosedError, FullError, TooMuchError
+from genrec.serving.answers import Answer, answers, group_of, singles
+from genrec.serving.batching import Batcher, ClosedError, FullError, Promise, TooMuchError
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
 from genrec.serving.logs import LOGGER
 from genrec.serving.measures import Measures, age_of
 from genrec.serving.memory import memory_of, resident
 from genrec.serving.problems import RefusedError
-from genrec.serving.wishes import Answer, Listing, Wish
+from genrec.serving.requests import AnyRequest, RecommendRequest
 from genrec.types import ITEM_ID
 
 _SMOOTHING = 0.1  # weight of the newest batch in the mean time of an entry
 
 
 class Service:
-    """Answers wishes, many at once.
+    """Answers requests, many at once.
 
     Args:
         live: answers and changes.
@@ -81,20 +82,27 @@ class Service:
             raise
         self.measures.reloaded(done=True)
 
-    async def ask(self, wish: Wish, entries: Sequence[Any], *, weight: int = 1) -> list[Answer]:
-        """An answer for each entry.
+    def submit(self, request: AnyRequest, *, weight: int = 1) -> Promise:
+        """Queues a request; see ``ask``.
+
+        Raises:
+            FullError, ClosedError: see ``Batcher.submit``.
+        """
+        return self.batcher.submit(group_of(request), singles(request), weight=weight)
+
+    async def ask(self, request: AnyRequest, *, weight: int = 1) -> list[Answer]:
+        """An answer for each history of a request, or one for a request about none.
 
         Args:
-            wish: what for.
-            entries: histories, or whatever the wish is about.
-            weight: of each entry, where it costs as much as several.
+            request: what is asked.
+            weight: of each answer, where it costs as much as several.
 
         Raises:
             RefusedError: when the queue is full, the time is over, or the service is stopping.
-            GenRecError: when the wish cannot be met.
+            GenRecError: when the request cannot be met.
         """
         try:
-            answer = self.batcher.submit(wish, entries, weight=weight)
+            answer = self.submit(request, weight=weight)
         except FullError as error:
             seconds = max(1, math.ceil(error.args[0] * self._entry_seconds))
             expected, got, fix = f"at most {self.limits.queue} waiting", f"{error.args[0]} already", f"retry in {seconds} s"
@@ -125,17 +133,17 @@ class Service:
         self.batcher.close()
         self.live.close()
 
-    def _answers(self, wish: Wish, entries: list[Any]) -> list[Answer]:
-        answers = wish.answer(self.live, entries)
-        if isinstance(wish, Listing):
-            self._count(wish, entries, answers)
-        return answers
+    def _answers(self, group: Hashable, requests: list[Any]) -> list[Answer]:
+        answered = answers(self.live.catalogue, requests, self.limits)
+        if isinstance(requests[0], RecommendRequest):
+            self._count(requests, answered)
+        return answered
 
-    def _count(self, wish: Listing, entries: list[Any], answers: list[Answer]) -> None:
+    def _count(self, requests: list[RecommendRequest], answers: list[Answer]) -> None:
         now = self.live.catalogue
         trained = len(now.table) if now.num_trained is None else now.num_trained
-        wanted = min(wish.k, len(now.table))
-        given = sum(len(entry[0] if wish.timed else entry) for entry in entries)
+        wanted = min(requests[0].k, len(now.table))
+        given = sum(len(history) for request in requests for history in request.histories)
         unknown = sum(len(answer["unknown"]) for answer in answers)
         new = [sum(now.table.idx.get(item[ITEM_ID], 0) >= trained for item in answer["items"]) for answer in answers]
         places = sum(len(answer["items"]) for answer in answers)

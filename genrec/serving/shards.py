@@ -17,66 +17,39 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from genrec import __version__
 from genrec.artifacts import MANIFEST, sync
-from genrec.dataset import Sequences
 from genrec.errors import ArtifactError, ConfigError
 from genrec.fingerprints import ContentHashes, sha256_file
 from genrec.locks import Lock, holder
-from genrec.serving.catalogue import HISTORY, Catalogue
-from genrec.serving.histories import read_table
+from genrec.serving.arguments import whole_number
+from genrec.serving.catalogue import Catalogue
 from genrec.serving.history_file import HistoryColumns, scan_histories
-from genrec.types import ITEM_ID, USER_ID
+from genrec.serving.requests import OLD_NAMES, RecommendRequest
+from genrec.types import USER_ID
 
 PLAN, ROWS, LOCK, HASHES = "plan.json", ".rows", ".lock", ".hashes.json"
 _CHUNK = 2_000_000  # rows of the input read at once
-_NOBODY = Sequences(np.zeros(0, np.int32), np.zeros(2, np.int64), np.zeros(0))
 _SHARD = "shard of its user"
 _COLUMNS = HistoryColumns()
+EMPTY_REQUEST = RecommendRequest(histories=[[]])
+SHARD_ROWS = 500_000
 _TOLD = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchSettings:
-    """What every user gets, as ``Recommender.recommend`` has it, and how the work is cut.
-
-    Args:
-        k: items of each list.
-        exclude_seen: never list an item of the user's own history; None: the bundle's rule.
-        only: a filter.
-        steer: filters, and what to add to the log-probability of what passes each.
-        quota: columns, and how many items of one value a list may have.
-        batch_size: users decoded at once.
-        shard_rows: rows of the input that make a shard: what a crash can lose, and what memory grows with.
-    """
-
-    k: int = 10
-    exclude_seen: bool | None = None
-    only: str | None = None
-    steer: Mapping[str, float] = field(default_factory=dict)
-    quota: Mapping[str, int] = field(default_factory=dict)
-    batch_size: int = 128
-    shard_rows: int = 500_000
-
-    def __post_init__(self) -> None:
-        for key in ("k", "batch_size", "shard_rows"):
-            if getattr(self, key) < 1:
-                raise ConfigError(key, expected="at least 1", got=getattr(self, key), fix="raise it")
 
 
 def recommend_shards(
     catalogue: Catalogue,
     histories: Path,
     out: Path,
-    settings: BatchSettings,
+    request: RecommendRequest = EMPTY_REQUEST,
     *,
+    shard_rows: int = SHARD_ROWS,
     bundle: str,
     columns: HistoryColumns = _COLUMNS,
     anew: bool = False,
@@ -89,7 +62,8 @@ def recommend_shards(
         histories: a table in long form (see ``read_table``): a file, or a folder of them. Parquet stays on disk, others are
             read whole.
         out: a folder of its own.
-        settings: of the lists.
+        request: what every user's list is like; the table's histories take the place of its own.
+        shard_rows: rows of the input that make a shard, 1 or more: what a crash can lose, and what memory grows with.
         bundle: hash of what the catalogue was opened from.
         columns: what the columns of ``histories`` are called.
         anew: throw away what was made of something else.
@@ -100,21 +74,23 @@ def recommend_shards(
 
     Raises:
         DataError: when the table cannot be read, naming column or row.
-        ConfigError: when ``out`` has lists of something else.
+        ConfigError: for shards of no rows, and when ``out`` has lists of something else.
         ArtifactError: when another process is writing there.
     """
+    shard_rows = whole_number("shard_rows", shard_rows)
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
         table = scan_histories(histories, columns)
-        _lists(catalogue, _NOBODY, settings)  # what cannot be met is told before anything is begun
+        catalogue.recommend(replace(request, histories=[[]], times=[[]]))  # what cannot be met is told before anything is begun
         rows = int(table.select(pl.len()).collect().item())
         content = ContentHashes(out / HASHES).of(histories)
-        plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns), **asdict(settings)}
+        plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns)}
+        plan |= request.settings | {"shard_rows": shard_rows}
         _agree(out, plan, anew=anew)
         if (manifest := _finished(out)) is not None:
             say(f"{out}: up to date")
             return manifest
-        num_shards = max(1, -(-rows // settings.shard_rows))
+        num_shards = max(1, -(-rows // shard_rows))
         parts = [out / f"part-{shard:05d}.parquet" for shard in range(num_shards)]
         missing = [shard for shard, part in enumerate(parts) if not _is_whole(part)]
         if not all(_rows_of(out, shard).is_dir() for shard in missing):
@@ -124,7 +100,7 @@ def recommend_shards(
             say(f"{num_shards - len(missing):,} of {num_shards:,} shards are done already")
         start, users = time.perf_counter(), 0
         for place, shard in enumerate(missing):
-            told = _recommend(catalogue, _rows_of(out, shard), parts[shard], settings)
+            told = _recommend(catalogue, _rows_of(out, shard), parts[shard], request)
             shutil.rmtree(_rows_of(out, shard))
             seconds, users = time.perf_counter() - start, users + told["users"]
             left = seconds / (place + 1) * (len(missing) - place - 1)
@@ -140,6 +116,8 @@ def recommend_shards(
 def _agree(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
     """Holds what is wanted against what was begun in this folder."""
     begun = _read(out / PLAN)
+    if begun is not None:
+        begun = {OLD_NAMES.get(key, key): value for key, value in begun.items()}
     if begun != plan and anew:
         for file in (out / MANIFEST, out / PLAN, *out.glob("part-*.parquet")):
             file.unlink(missing_ok=True)
@@ -204,25 +182,12 @@ def _rows_of(out: Path, shard: int) -> Path:
     return out / ROWS / f"{shard:05d}"
 
 
-def _lists(catalogue: Catalogue, histories: Sequences, settings: BatchSettings) -> pl.DataFrame:
-    return catalogue.recommend(
-        histories,
-        k=settings.k,
-        exclude_seen=settings.exclude_seen,
-        only=settings.only,
-        steer=settings.steer,
-        quota=settings.quota,
-        batch_size=settings.batch_size,
-    )
-
-
-def _recommend(catalogue: Catalogue, rows: Path, part: Path, settings: BatchSettings) -> dict[str, int]:
+def _recommend(catalogue: Catalogue, rows: Path, part: Path, request: RecommendRequest) -> dict[str, int]:
     """Writes one shard; returns what the manifest will say of it."""
     files = sorted(rows.glob("*.parquet"))
-    read = read_table(pl.concat([pl.read_parquet(file, glob=False) for file in files]), catalogue.table.frame[ITEM_ID])
+    table = pl.concat([pl.read_parquet(file, glob=False) for file in files])
+    lists, read = catalogue.recommend(replace(request, histories=table, times=None))
     assert read.users is not None
-    answers = _lists(catalogue, read.sequences, settings)
-    lists = answers.select(read.users.gather(answers[HISTORY]).alias(USER_ID), pl.exclude(HISTORY))
     told = {"users": len(read.users), "unknown": sum(map(len, read.unknown))}
     draft = part.with_name(f".{part.name}")
     lists.write_parquet(draft, metadata={_TOLD: json.dumps(told)})

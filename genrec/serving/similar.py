@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genrec.serving.catalogue import Catalogue
+from genrec.serving.requests import SimilarRequest
 from genrec.stages.embed import JOINT
+from genrec.types import ITEM_ID, RANK, SCORE
+
+
+def similar_items(catalogue: Catalogue, request: SimilarRequest) -> pl.DataFrame:
+    """The items most like one; see ``Recommender.similar``.
+
+    Raises:
+        DataError: for an id that the catalogue does not have.
+        ConfigError: for a filter that cannot be read.
+    """
+    (row,) = catalogue.table.rows([request.item_id])
+    scores = pl.Series(SCORE, similarities(catalogue, row).numpy())
+    table = pl.DataFrame([catalogue.table.frame[ITEM_ID], scores])
+    allowed = catalogue.allowed(request.filter)
+    if allowed is not None:
+        table = table.filter(pl.Series(allowed.numpy()))
+    table = table.filter(pl.col(ITEM_ID) != request.item_id)
+    best = table.sort(SCORE, descending=True, maintain_order=True).head(request.k)
+    return best.with_row_index(RANK, offset=1).cast({RANK: pl.Int64})
 
 
 @torch.inference_mode()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from genrec.dataset import Sequences
 from genrec.errors import GenRecError
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.logs import LOGGER
+from genrec.serving.requests import RecommendRequest
 from genrec.types import ITEM_ID
-
-_NOBODY = Sequences(np.zeros(0, np.int32), np.zeros(2, np.int64), np.zeros(0))
 
 
 def warmed(catalogue: Catalogue) -> Catalogue:
@@ -24,11 +20,11 @@ def warmed(catalogue: Catalogue) -> Catalogue:
         name += "-"
     try:
         grown, _ = catalogue.with_items([{ITEM_ID: name, **({catalogue.table.title: name} if catalogue.table.title else {})}])
-        grown.recommend(_NOBODY, k=1)
+        grown.recommend(RecommendRequest(histories=[[]], times=[[]], k=1))
     except Exception as error:  # such as a text model that is not on this machine; who adds an item is told
         LOGGER.warning("the first new item will fail: %s", error)
     try:
-        catalogue.recommend(_NOBODY, k=min(10, len(catalogue.table)))
+        catalogue.recommend(RecommendRequest(histories=[[]], times=[[]], k=min(10, len(catalogue.table))))
     except GenRecError as error:
         LOGGER.warning("the first list failed: %s", error)
     return catalogue

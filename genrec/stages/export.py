@@ -9,6 +9,7 @@ A bundle needs nothing outside itself (a text encoder's base model aside), so it
     onnx/                                      the generator for another runtime; only where asked for
     sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
     samples.json                               histories of some users to try it with; only where asked for
+    sample_times.json                          when each item of each of these was, for a generator that looks at times
     README.md                                  the model card
 
 For the Hugging Face hub the generator's files stand at the top, where the hub looks for ``config.json`` and
@@ -48,6 +49,7 @@ from genrec.types import ITEM_ID
 SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
 REVISION = 2  # of the schema: what was added to it; older bundles are read by the rules of genrec.serving.compatibility
 BUNDLE_FILE, ITEMS_FILE, CARD_FILE, SAMPLES_FILE = "bundle.json", "items.parquet", "README.md", "samples.json"
+SAMPLE_TIMES_FILE = "sample_times.json"
 POPULARITY = "popularity"  # column of the items; a catalogue's own of this name is left as it is
 CACHE = "cache"  # parameter: a folder where an encoder keeps vectors; not from a bundle, nor in one
 SAMPLE_LEN = 50  # items of a sample history at most, and at least 3
@@ -64,8 +66,9 @@ class ExportSettings:
         columns: of the items to carry (``item_id`` always is), or None for all.
         hub: lay it out for the Hugging Face hub.
         runtime: "onnx" (for programs without PyTorch, see ``onnx_graphs``), or None.
-        sample_users: how many users' histories to put into the bundle, without their ids, for the page of ``genrec serve``.
-            What somebody took can tell who they are: ask for them where the data is public.
+        sample_users: how many users' histories to put into the bundle, without their ids, for the page of ``genrec serve``;
+            with the times of their events where the generator looks at times. What somebody took can tell who they are: ask
+            for them where the data is public.
 
     Raises:
         ConfigError: when fewer than no users are asked for.
@@ -114,8 +117,8 @@ def build(run: StageRun) -> dict[str, Any]:
         _write_hub_config(run.folder / CONFIG_FILE)
     settings.of(with_popularity(dataset)).write_parquet(run.folder / ITEMS_FILE)
     if settings.sample_users:
-        (run.folder / SAMPLES_FILE).write_text(
-            json.dumps(sample_histories(dataset, settings.sample_users), ensure_ascii=False), encoding="utf-8"
+        _write_samples(
+            dataset, settings.sample_users, run.folder, with_times=getattr(_generator(parts)[0], "needs_times", False)
         )
     if "sids" in parts:
         _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, run.folder / "sids")
@@ -171,8 +174,28 @@ def with_popularity(dataset: Dataset) -> pl.DataFrame:
 
 def sample_histories(dataset: Dataset, users: int) -> list[list[str]]:
     """Item ids of some users drawn at random, oldest first; where targets were held out, the last of each is one."""
+    return [dataset.item_ids.gather(dataset.events.item_idx[rows]).to_list() for rows in _sampled(dataset, users)]
+
+
+def sample_times(dataset: Dataset, users: int) -> list[list[float]]:
+    """When each item of each of ``sample_histories`` was, on the clock of the data, which must have times."""
+    assert dataset.timestamps is not None
+    return [np.asarray(dataset.timestamps[rows]).tolist() for rows in _sampled(dataset, users)]
+
+
+def _sampled(dataset: Dataset, users: int) -> list[slice]:
+    """The last events of some users, as rows of all events."""
+    ends = dataset.events.offsets[1:]
     drawn = np.random.default_rng(0).permutation(np.flatnonzero(dataset.events.lengths >= 3))[:users]
-    return [dataset.item_ids.gather(dataset.events[user][-SAMPLE_LEN:]).to_list() for user in drawn]
+    return [slice(max(int(dataset.events.offsets[user]), int(ends[user]) - SAMPLE_LEN), int(ends[user])) for user in drawn]
+
+
+def _write_samples(dataset: Dataset, users: int, folder: Path, *, with_times: bool) -> None:
+    samples: dict[str, Any] = {SAMPLES_FILE: sample_histories(dataset, users)}
+    if with_times:
+        samples[SAMPLE_TIMES_FILE] = sample_times(dataset, users)
+    for name, content in samples.items():
+        (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:
@@ -201,9 +224,14 @@ def _write_hub_config(file: Path) -> None:
 def _write_onnx(parts: Mapping[str, Artifact], folder: Path) -> None:
     from genrec.stages.onnx_graphs import write_onnx  # torch.onnx is slow to import
 
+    generator, trie = _generator(parts)
+    write_onnx(generator, trie, folder)
+
+
+def _generator(parts: Mapping[str, Artifact]) -> tuple[Any, PrefixTrie | None]:
     sids = SIDTable.load(parts["sids"].path) if "sids" in parts else None
     trie = PrefixTrie.build(sids) if sids else None
-    write_onnx(open_generator(parts["generator"].path, sids, trie, parts.get("encoder")), trie, folder)
+    return open_generator(parts["generator"].path, sids, trie, parts.get("encoder")), trie
 
 
 def _source(dataset: Artifact) -> dict[str, Any]:

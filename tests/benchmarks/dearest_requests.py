@@ -96,7 +96,7 @@ def requests(items: pl.DataFrame) -> Iterator[tuple[str, str, dict[str, Any]]]:
     def looks(number: int, mark: str) -> str:
         return " or ".join(f'"z{mark}{place}" in {text}' for place in range(number)) + f" or not {text} is null"
 
-    dear = {"filter": looks(95, "f"), "steer": {looks(12, f"{place}x"): 0.1 for place in range(LIMITS.wishes)}}
+    dear = {"filter": looks(95, "f"), "steer": {looks(12, f"{place}x"): 0.1 for place in range(LIMITS.preferences)}}
     for k in (10, 50, 100, LIMITS.k):
         many = min(LIMITS.histories, LIMITS.listed // k)
         yield f"{many} lists of {k}", "/recommend", {"histories": histories[:many], "k": k}

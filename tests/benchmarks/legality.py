@@ -34,8 +34,8 @@ from genrec.serving.catalogue import Catalogue
 from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
+from genrec.serving.requests import RecommendRequest
 from genrec.serving.service import Service
-from genrec.serving.wishes import Listing
 from genrec.types import ITEM_ID
 
 K, HISTORIES, ASKERS = 10, 100, 2
@@ -117,7 +117,8 @@ def ask(service: Service, changes: Changes, filters: dict[str, frozenset[str]], 
         histories = [moves.choices(items, k=moves.randrange(0, 8)) for _ in range(HISTORIES)]
         only = moves.choice([None, *filters])
         returned, removed = len(changes.returned), changes.removed  # in this order: see Changes.forget
-        answers = service.batcher.submit(Listing(K, exclude_seen=True, only=only), histories).result()
+        request = RecommendRequest(histories=histories, k=K, exclude_seen=True, filter=only)
+        answers = service.submit(request).result()
         still = removed.difference(changes.returned[returned:])
         for history, answer in zip(histories, answers, strict=True):
             listed, passing = [item[ITEM_ID] for item in answer["items"]], None if only is None else filters[only]

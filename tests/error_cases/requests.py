@@ -13,6 +13,7 @@ from genrec.decoding.predicate import allowed_items
 from genrec.errors import ConfigError, DataError
 from genrec.serving.filters import Filters
 from genrec.serving.recommender import Recommender
+from genrec.serving.requests import BeamRequest, RecommendRequest
 
 ROOMS = ("serving/filters.py", "serving/arguments.py", "decoding/predicate.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "price": ["9,99", None], "tags": [["x"], None], "new": [True, False]})
@@ -52,12 +53,12 @@ CASES = [
         for last in (-1, 1.5, None, "x")
     ),
     *(
-        refused(f"only={only!r}", f"got {only!r}"[:30], lambda shop, only=only, call=call: call(shop, only))
-        for only in (["even == true"], {"even": True}, 3, b"even == true")
+        refused(f"filter={text!r}", f"got {text!r}"[:30], lambda shop, text=text, call=call: call(shop, text))
+        for text in (["even == true"], {"even": True}, 3, b"even == true")
         for call in (
-            lambda shop, only: shop.recommend(["i1"], only=only),
-            lambda shop, only: shop.similar("i1", only=only),
-            lambda shop, only: shop.beams(["i1"], only=only),
+            lambda shop, text: shop.recommend(["i1"], filter=text),
+            lambda shop, text: shop.similar("i1", filter=text),
+            lambda shop, text: shop.beams(["i1"], filter=text),
         )
     ),
     *(
@@ -87,6 +88,9 @@ CASES = [
     ),
     refused("exclude_seen by a number", "got 1", lambda shop: shop.recommend(["i1"], exclude_seen=1)),  # type: ignore[arg-type]
     refused("exclude_seen by a word", "'no'", lambda shop: shop.beams(["i1"], exclude_seen="no")),  # type: ignore[arg-type]
+    refused("a filter by two names", "'b' beside filter", lambda shop: shop.recommend(["i1"], filter="a", only="b")),  # type: ignore[call-arg]
+    refused("settings beside a request", "k beside it", lambda shop: shop.recommend(RecommendRequest(histories=[[]]), k=3)),
+    refused("a number beside a request", "got 3 beside it", lambda shop: shop.beams(BeamRequest(history=[]), 3)),
     refused("a batch of nobody", "got []", lambda shop: shop.recommend([]), DataError),
     refused("histories by user", "{'u': ['i1']}", lambda shop: shop.recommend({"u": ["i1"]}), DataError),
     refused("a history by item", "{'i1': 1}", lambda shop: shop.recommend([{"i1": 1}]), DataError),

@@ -19,13 +19,13 @@ from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.locks import Lock
-from genrec.serving.bundle import open_catalogue
+from genrec.serving.bundle import _sample_times, open_catalogue
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
 from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
 from genrec.serving.recommender import Recommender
-from genrec.serving.shards import BatchSettings, recommend_shards
+from genrec.serving.shards import EMPTY_REQUEST, recommend_shards
 from genrec.stages.export import ExportSettings
 from genrec.stages.recommend import RecommendSettings
 
@@ -37,8 +37,8 @@ def shop(items: pl.DataFrame = ITEMS) -> Recommender:
     return Recommender(Catalogue(generator=torch.nn.Identity(), strategy=FullRanking(), table=ItemTable(items, None)))
 
 
-def asked(histories: Any, k: int = 1, items: pl.DataFrame = ITEMS, **wishes: Any) -> Callable[[Scene], Any]:
-    return lambda scene: shop(items).recommend(histories, k, **wishes)
+def asked(histories: Any, k: int = 1, items: pl.DataFrame = ITEMS, **settings: Any) -> Callable[[Scene], Any]:
+    return lambda scene: shop(items).recommend(histories, k, **settings)
 
 
 class Odd:
@@ -93,7 +93,7 @@ def linked(folder: Path) -> None:
 
 
 def sharded(
-    rows: pl.DataFrame | bytes | None, begun: Callable[[Path], Any] = lambda out: None, **settings: Any
+    rows: pl.DataFrame | bytes | None, begun: Callable[[Path], Any] = lambda out: None, *, k: int = 10, shard_rows: Any = 100
 ) -> Callable[[Scene], Any]:
     """Writes lists for a table, in a folder in which something was ``begun``."""
 
@@ -105,7 +105,8 @@ def sharded(
             histories.write_bytes(rows)
         out.mkdir()
         begun(out)
-        return recommend_shards(random_shop(40), histories, out, BatchSettings(**settings), bundle="b")
+        request = replace(EMPTY_REQUEST, k=k)
+        return recommend_shards(random_shop(40), histories, out, request, shard_rows=shard_rows, bundle="b")
 
     return trigger
 
@@ -126,7 +127,13 @@ def without_beams(scene: Scene) -> Any:
     return Recommender(replace(small_shop.shop(5), strategy=Exhaustive())).beams([])
 
 
+def timed(scene: Scene) -> Any:
+    (scene.path / "sample_times.json").write_text('[[1, "noon"]]', encoding="utf-8")
+    return _sample_times(scene.path / "sample_times.json", [["a", "b"]])
+
+
 CASES = [
+    Case("times of samples that are none", ArtifactError, "'noon'", timed),
     Case("no items wanted", ConfigError, "-3", asked([[]], k=-3)),
     Case("a string for a history", DataError, "'item1'", asked("item1")),
     Case("no list", DataError, "1193", asked([1193, 661])),

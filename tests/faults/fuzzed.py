@@ -48,7 +48,7 @@ def _body(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrate
 
 _amounts = st.one_of(st.floats(-5, 5), st.floats())
 _item = st.fixed_dictionaries({}, optional={"item_id": ids, "even": _or_junk(st.booleans()), "colour": scalars})
-_wishes = {
+_settings = {
     "k": st.integers(-1, 30),
     "filter": filters,
     "steer": st.dictionaries(filters, _amounts, max_size=3),
@@ -56,9 +56,9 @@ _wishes = {
     "exclude_seen": st.booleans(),
 }
 BODIES = {
-    "/recommend": _body({"histories": st.lists(st.lists(ids, max_size=6), max_size=4)}, _wishes),
+    "/recommend": _body({"histories": st.lists(st.lists(ids, max_size=6), max_size=4)}, _settings),
     "/explain": _body({"history": st.lists(ids, max_size=6), "item_id": ids}, {"last": st.integers(-1, 101) | _huge}),
-    "/beams": _body({"history": st.lists(ids, max_size=6)}, {key: _wishes[key] for key in ("k", "filter", "steer")}),
+    "/beams": _body({"history": st.lists(ids, max_size=6)}, {key: _settings[key] for key in ("k", "filter", "steer")}),
     "/items/remove": _body({"item_ids": st.lists(ids, max_size=3)}, {}),
     "/items/restore": _body({"item_ids": st.lists(ids, max_size=3)}, {}),
     "/similar": _body({"item_id": ids}, {"k": st.integers(-1, 30), "filter": filters}),

@@ -23,8 +23,8 @@ from genrec.fingerprints import ContentHashes
 from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
 from genrec.serving.live import Live
+from genrec.serving.requests import RecommendRequest
 from genrec.serving.service import Service
-from genrec.serving.wishes import Listing
 from genrec.stages.pipeline import execute
 
 YEAR = 365.25 * 24 * 3600
@@ -81,7 +81,7 @@ def test_a_service_answers_in_time(jumping: None, tmp_path: Path, ledger: Ledger
     service = Service(live, Limits(max_wait=0.01))
     for number in range(20):
         start, done = time.monotonic(), threading.Event()
-        answer: Future[list[dict[str, object]]] = service.batcher.submit(Listing(k=3), [[f"i{number}"]])
+        answer: Future[list[dict[str, object]]] = service.submit(RecommendRequest(histories=[[f"i{number}"]], k=3))
         answer.add_done_callback(lambda _, done=done: done.set())
         time.time()
         assert done.wait(20)

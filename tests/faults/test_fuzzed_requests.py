@@ -24,7 +24,7 @@ from genrec.serving.limits import Limits
 from genrec.serving.live import Live
 from genrec.serving.service import Service
 
-LIMITS = Limits(histories=3, history_len=5, k=20, items=2, wishes=2, queue=20, max_wait=1e-9, timeout=600)
+LIMITS = Limits(histories=3, history_len=5, k=20, items=2, preferences=2, queue=20, max_wait=1e-9, timeout=600)
 WORDS = {"the end", "nothing", "none", "one", "None"}
 
 

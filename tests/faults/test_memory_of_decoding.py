@@ -21,8 +21,8 @@ from genrec.serving.limits import Limits
 from genrec.serving.live import Live
 from genrec.serving.problems import RefusedError, answer_of
 from genrec.serving.recommender import Recommender
+from genrec.serving.requests import RecommendRequest
 from genrec.serving.service import Service
-from genrec.serving.wishes import Listing
 
 HISTORIES = [[f"i{(user * 7 + place) % 30}" for place in range(user % 5)] for user in range(50)]
 
@@ -68,9 +68,9 @@ def test_half_is_too_much(ledger: Ledger) -> None:
 def test_a_service_is_sorry_and_goes_on(ledger: Ledger) -> None:
     service = Service(Live(shop(30), Journal(None)), Limits())
     with room_for(10, ledger), pytest.raises(RefusedError) as caught:
-        asyncio.run(service.ask(Listing(k=5), HISTORIES))
+        asyncio.run(service.ask(RecommendRequest(histories=HISTORIES, k=5)))
     assert caught.value.status == 503
     assert answer_of(caught.value).headers["Retry-After"] == "1"
     assert ledger.told("service", lambda: (_ for _ in ()).throw(caught.value), "memory")
-    assert len(asyncio.run(service.ask(Listing(k=5), HISTORIES))) == 50
+    assert len(asyncio.run(service.ask(RecommendRequest(histories=HISTORIES, k=5)))) == 50
     service.close()
