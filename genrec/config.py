@@ -31,6 +31,7 @@ from genrec.components import (
 )
 from genrec.devices import check_device_name
 from genrec.errors import ConfigError, GenRecError, did_you_mean
+from genrec.experiments import EXPERIMENT, REPLACED, chosen_options, drop_unbound, with_new_names
 from genrec.misplaced import is_far, misplaced_key
 from genrec.option_files import OptionFiles, anchor_paths, apply_settings, option_files
 from genrec.overrides import parse_overrides, setting, typed
@@ -63,7 +64,7 @@ TOP_LEVEL: dict[str, Any] = {
     "recommendations": Path | None,
     "extends": Path | None,
 }
-OVERLAYS = ("experiment",)  # groups whose options are spread over the whole tree instead of standing under their own name
+OVERLAYS = (EXPERIMENT,)  # groups whose options are spread over the whole tree instead of standing under their own name
 _HYDRA = threading.RLock()  # Hydra composes by global state: one at a time
 
 
@@ -86,7 +87,7 @@ class Config:
     @property
     def name(self) -> str:
         """The run's name: ``name=``, else the experiment's, else ``default``."""
-        return str(self.tree["name"] or run_name(self.choices.get("experiment") or "default"))
+        return str(self.tree["name"] or run_name(self.choices.get(EXPERIMENT) or "default"))
 
 
 def groups(folders: Sequence[Path] | None = None) -> dict[str, dict[str, Path]]:
@@ -117,17 +118,20 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         plugins = _plugins(given, [folder, files.folder])
         folders = [folder, files.folder, *(_plugin_conf(plugin) for plugin in plugins)]
         options = groups(folders)
+        given, former = with_new_names(given, options.get(EXPERIMENT, ()))
         errors = _choice_errors(given, options, files)
         raise_all(errors)
-        tree, chosen = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
-        moved = [f"note: {line}" for line in moved_names(tree)]
+        tree, chosen, note = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
+        notes = [*([note] if note else []), *(f"note: {line}" for line in moved_names(tree))]
         tree = with_current_parameters(tree)
         apply_settings(tree, chosen, files, _set_keys(given, options))
         _settle(tree)
         anchor_paths(tree, chosen, files, OVERLAYS, _set_keys(given, options))
         choices = {group: files.called(group, option) for group, option in chosen.items()}
+        if former is not None:  # it goes on in the run of that name
+            choices[EXPERIMENT] = former
     raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))
-    return Config(tree=with_current(tree), choices=choices, overrides=tuple(overrides), notes=tuple(moved))
+    return Config(tree=with_current(tree), choices=choices, overrides=tuple(overrides), notes=tuple(notes))
 
 
 def outside_files(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Path]:
@@ -187,8 +191,8 @@ def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     given = {override.key_or_group: override.value() for override in parse_overrides(overrides)}
     if "plugins" in given:
         return _as_list(given["plugins"])
-    experiments = groups(folders).get("experiment", {})
-    for file in (experiments.get(str(given.get("experiment"))), folders[0] / "config.yaml"):
+    experiments = groups(folders).get(EXPERIMENT, {})
+    for file in (experiments.get(str(given.get(EXPERIMENT))), folders[0] / "config.yaml"):
         try:
             named = OmegaConf.select(OmegaConf.load(file), "plugins") if file else None
         except Exception:  # a broken file is told about when it is composed
@@ -256,6 +260,8 @@ def _set_keys(overrides: Sequence[str], groups: Mapping[str, Any]) -> list[str]:
 def _other_choice(group: str, value: str, options: Sequence[str]) -> str:
     if group == "data" and expanded(value).is_file():  # a table where an option was expected
         return f"write a yaml for it, and use that: {typed(['genrec', 'init', value])}"
+    if group == EXPERIMENT and value in REPLACED:
+        return f"write {typed(REPLACED[value])} instead; docs/sweeps/family.yaml has its figures"
     folder = value.rpartition("/")[0]
     files = [f"{folder}/{file.name}" for file in sorted(expanded(folder).glob("*.yaml"))] if folder else []
     return did_you_mean(value, files or options)
@@ -267,7 +273,7 @@ def _composed(
     overrides: Sequence[str],
     options: Mapping[str, Mapping[str, Path]],
     files: OptionFiles,
-) -> tuple[dict[str, Any], dict[str, str | None]]:
+) -> tuple[dict[str, Any], dict[str, str | None], str | None]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -287,7 +293,8 @@ def _composed(
     try:
         with _hydra_alone(), initialize_config_dir(str(folder.resolve()), version_base="1.3"):
             composed = hydra_compose("config", overrides=given, return_hydra_config=True)
-        choices = {str(key): value for key, value in composed.hydra.runtime.choices.items() if not str(key).startswith("hydra")}
+            note = drop_unbound(composed, given, files.called)
+        choices = chosen_options(composed)
         with open_dict(composed):
             del composed["hydra"]
         with references_kept():
@@ -302,7 +309,7 @@ def _composed(
     assert isinstance(tree, dict)
     if isinstance(tree.get("plugins"), str):  # plugins=my_pkg is one package
         tree["plugins"] = [tree["plugins"]]
-    return {str(key): value for key, value in tree.items()}, choices
+    return {str(key): value for key, value in tree.items()}, choices, note
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 from genrec.aliases import with_current
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
+from genrec.experiments import with_replacements
 from genrec.links import point, remove, target_of
 from genrec.locks import held
 from genrec.overrides import text_value, typed
@@ -176,7 +177,7 @@ def inherited(overrides: Sequence[str]) -> list[str]:
     parent = next((text_value(override)[1] for override in overrides if override.startswith("extends=")), "null")
     if parent == "null":
         return list(overrides)
-    before = inherited(Run(expanded(parent)).record.get("overrides", []))
+    before = inherited(with_replacements(Run(expanded(parent)).record.get("overrides", [])))
     keys = [(override, override.partition("=")[0]) for override in before]
     kept = [override for override, key in keys if not {key, key.partition(".")[0]} & {*given, "name"}]
     return [*kept, *overrides]

@@ -1,4 +1,4 @@
-"""Every generator, as its experiment ships it, learns more of the demo shop than what is popular there."""
+"""Every generator, as the study of all of them has it, learns more of the demo shop than what is popular there."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from small_world import language_model
 
 import genrec
-from genrec.config import conf_folder
 
-FAMILY = [
-    "beauty",
-    "beauty_sasrec",
-    "beauty_tiger",
-    *sorted(p.stem for p in (conf_folder() / "experiment").glob("scientific_*")),
-]
+STUDY = yaml.safe_load((Path(__file__).parents[1] / "docs" / "sweeps" / "family.yaml").read_text(encoding="utf-8"))
+FAMILY = {
+    "best": ["experiment=best"],
+    **{name: [*STUDY["shared"], *model["settings"]] for name, model in STUDY["models"].items()},
+}
 SETTINGS = [
     *("data=demo", "data.num_users=600", "data.num_items=200", "data.events_per_user=15.0"),
     *("train.epochs=4", "train.num_validations=1", "train.validation_users=50", "train.batch_states=100", "train.lr=0.003"),
@@ -24,22 +23,17 @@ SETTINGS = [
 ]
 SMALL_CODEBOOKS = ["tokenizer.codebook_size=16"]
 OF_ITS_OWN = {  # instead of small codebooks
-    "scientific_cobra": ["tokenizer.codebook_size=8"],
-    "scientific_hybrid_attention": [],
-    "beauty_tiger": [*SMALL_CODEBOOKS, "generator.num_encoder_layers=1", "generator.num_decoder_layers=1"],  # a T5 is slow
+    "cobra": ["tokenizer.codebook_size=8"],
+    "hybrid_attention": [],
+    "tiger": [*SMALL_CODEBOOKS, "generator.num_encoder_layers=1", "generator.num_decoder_layers=1"],  # a T5 is slow
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", FAMILY)
-def test_is_better_than_popularity(experiment: str, tmp_path: Path) -> None:
-    given = [
-        f"experiment={experiment}",
-        *SETTINGS,
-        *OF_ITS_OWN.get(experiment, SMALL_CODEBOOKS),
-        f"paths.runs={tmp_path}",
-    ]
-    if experiment == "scientific_lc_rec":
+@pytest.mark.parametrize("name", FAMILY)
+def test_is_better_than_popularity(name: str, tmp_path: Path) -> None:
+    given = [*FAMILY[name], *SETTINGS, *OF_ITS_OWN.get(name, SMALL_CODEBOOKS), f"paths.runs={tmp_path}"]
+    if name == "lc_rec":
         given.append(f"generator.model={language_model('llama')}")
     run = genrec.run(until="evaluate", overrides=given, quiet=True)
     figures = json.loads((run.path / "evaluation" / "metrics.json").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ FLOORS = {
         "components",
         "config",
         "environment",
+        "experiments",
         "fingerprints",
         "given_tables",
         "links",

@@ -3,7 +3,7 @@
     python tests/benchmarks/sizing.py [--items 100000] [--beams 20] [--dim 128] [--ids append_level|item_token]
 
 A made-up catalogue (ids of 10 letters, a title of 40; 3 x 256 codes and a number that tells items apart, or the first
-code and a token of the item's own, as ``experiment=beauty`` has them; vectors of 64 numbers) and an untrained
+code and a token of the item's own, as ``experiment=best`` has them; vectors of 64 numbers) and an untrained
 ``encdec``, put together as ``genrec.load`` does it. Rows tell what each part adds to the resident memory; the last line
 sums up. Run it once for each size: memory that was let go comes back to the next part.
 """

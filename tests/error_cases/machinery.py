@@ -153,6 +153,12 @@ CASES = [
     Case("link in the way", ArtifactError, "runs/r/sids", in_the_way),
     Case("bad name", ConfigError, "../up", toy("name=../up", action=planned)),
     Case("nothing to load", ArtifactError, "nowhere", lambda scene: genrec.load(scene.path / "nowhere")),
+    Case(
+        "an experiment that is no more",
+        ConfigError,
+        "got scientific_hstu; write data=tables generator=hstu train.epochs=5 train.num_validations=2 instead",
+        lambda scene: compose(["experiment=scientific_hstu"]),
+    ),
     # components
     Case("target is no name", ConfigError, "5", toy("tokenizer._target_=5")),
     Case("target not allowed", ConfigError, "os.system", toy("tokenizer._target_=os.system")),
