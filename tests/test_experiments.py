@@ -71,10 +71,15 @@ def assert_fair(words: Sequence[str], line: str | None) -> None:
 
 
 EXPERIMENTS = sorted(groups()["experiment"])
-SINGLE = [(experiment, group) for experiment in EXPERIMENTS for group in SWAPPED]
+QUICK = [("demo", "generator"), ("demo", "tokenizer"), ("best", "collision"), ("quick", "decoding")]  # of two minutes, 20 s
+SINGLE = [
+    pytest.param(experiment, group, id=f"{experiment}-{group}", marks=() if (experiment, group) in QUICK else pytest.mark.slow)
+    for experiment in EXPERIMENTS
+    for group in SWAPPED
+]
 
 
-@pytest.mark.parametrize(("experiment", "group"), SINGLE, ids=["-".join(case) for case in SINGLE])
+@pytest.mark.parametrize(("experiment", "group"), SINGLE)
 def test_every_experiment_takes_every_component(experiment: str, group: str, files: Path) -> None:
     lines = {}
     for option in groups()[group]:
@@ -129,8 +134,8 @@ def test_another_generator_has_its_own_settings_and_brings_its_objective_decodin
     assert config.tree["export"]["sample_users"] == 20
     assert config.notes == (
         "note: experiment=demo: dropped generator.dim, generator.num_history_layers, generator.num_decoder_layers, "
-        "generator.item_head, objective.item_weight (for generator=encdec) and train.epochs, train.batch_states, "
-        "train.num_validations, train.validation_users (for train=default); "
+        "generator.identity, generator.item_head, objective.item_weight (for generator=encdec) and train.epochs, "
+        "train.batch_states, train.num_validations, train.validation_users (for train=default); "
         "generator=sasrec and train=sasrec keep their own settings",
     )
 
