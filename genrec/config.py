@@ -244,7 +244,7 @@ def _choice_errors(
             errors.append(ConfigError(key, expected="key=value", got=override.input_line, fix=fix))
         elif key in options and not isinstance(override.value(), dict):
             value = override.value()
-            if value not in options[key] and not (value is None and key in OVERLAYS):
+            if value not in tuple(options[key]) and not (value is None and key in OVERLAYS):
                 told = str(value)
                 shipped = [option for option in options[key] if (key, option) not in files.sources]
                 errors.append(ConfigError(key, expected=f"an option of {key}", got=told, fix=_other_choice(key, told, shipped)))

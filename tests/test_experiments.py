@@ -67,11 +67,12 @@ def assert_fair(words: Sequence[str], line: str | None) -> None:
     assert "\n" not in line, f"{words}: {line}"
     assert "unknown key" not in line, f"{words}: {line}"
     where = line.partition(":")[0]
-    assert where in typed or where.partition(".")[0] in {*SWAPPED, "objective"}, f"{words}: {line}"
+    rooms = {*SWAPPED, "objective", "sids for multi_stream"}
+    assert where in typed or where.partition(".")[0] in rooms, f"{words}: {line}"
 
 
 EXPERIMENTS = sorted(groups()["experiment"])
-QUICK = [("demo", "generator"), ("demo", "tokenizer"), ("best", "collision"), ("quick", "decoding")]  # of two minutes, 20 s
+QUICK = [("demo", "generator"), ("quick", "decoding")]  # seconds of minutes
 SINGLE = [
     pytest.param(experiment, group, id=f"{experiment}-{group}", marks=() if (experiment, group) in QUICK else pytest.mark.slow)
     for experiment in EXPERIMENTS
@@ -105,7 +106,7 @@ def test_a_sweep_over_generators_plans(tmp_path: Path) -> None:
     jobs = expand(["experiment=demo", "generator=encdec,tiger,sasrec", f"paths.runs={tmp_path}"])
     configs = [config_of(job, "evaluate") for job in jobs]
     assert [config.name for config in configs] == [f"demo,generator={name}" for name in ("encdec", "tiger", "sasrec")]
-    assert [len(plan(config)) for config in configs] == [8, 8, 4]
+    assert [len(plan(config)) for config in configs] == [8, 8, 5]
     assert [len(config.notes) for config in configs] == [0, 1, 1]
 
 
@@ -205,7 +206,7 @@ def test_a_users_experiment_is_bound_too(place: str, tmp_path: Path, monkeypatch
 
 def test_an_option_left_to_the_command_line_keeps_the_experiments_settings(tmp_path: Path) -> None:
     (tmp_path / "open.yaml").write_text(
-        f"{BEFORE}defaults: [override /data: demo, override /generator: ???]\ngenerator: {{dim: 32}}\n", encoding="utf-8"
+        f"{BEFORE}defaults: [override /data: demo, override /generator: '???']\ngenerator: {{dim: 32}}\n", encoding="utf-8"
     )
     config = compose([f"experiment={tmp_path}/open.yaml", "generator=sasrec"])
     assert config.tree["generator"]["dim"] == 32
@@ -224,7 +225,7 @@ def test_plan_and_run_say_the_note_once(toy: Path, capsys: pytest.CaptureFixture
 
     words = ["experiment=fruit", "train=default"]
     note = "note: experiment=fruit: dropped train.rate (for train=quick); train=default keeps its own settings"
-    assert _dispatch("run", ["--plan", *words]) == 0
+    assert _dispatch("train", ["--plan", *words]) == 0
     assert capsys.readouterr().out.count(note) == 1
     genrec_run(overrides=words, until="train")
     assert capsys.readouterr().out.count(note) == 1

@@ -159,6 +159,7 @@ CASES = [
         "got scientific_hstu; write data=tables generator=hstu train.epochs=5 train.num_validations=2 instead",
         lambda scene: compose(["experiment=scientific_hstu"]),
     ),
+    Case("a list of options", ConfigError, "['demo', 'best']", lambda scene: compose(["experiment=[demo,best]"])),
     # components
     Case("target is no name", ConfigError, "5", toy("tokenizer._target_=5")),
     Case("target not allowed", ConfigError, "os.system", toy("tokenizer._target_=os.system")),
