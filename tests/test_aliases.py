@@ -326,6 +326,24 @@ def test_a_move_changes_no_fingerprint_and_a_run_store_made_before_is_used(
     assert [step.extends is not None for step in extended] == [True] * 3
 
 
+def test_a_parameter_that_got_another_name(moves: Moves, tmp_path: Path) -> None:
+    """``num_levels`` is called what it is today; before that, so says the table, it was ``depth``."""
+    before = plan(compose(SMALL))[2].fingerprint
+    moves.say(parameters={RQ: {"depth": "num_levels"}})
+    file = tmp_path / "levels.yaml"
+    file.write_text(f"_target_: {RQ}\ndepth: 2\ncodebook_size: 4\n", encoding="utf-8")
+    words = [word for word in SMALL if not word.startswith("tokenizer.num_levels")]
+    now, line, yaml_of_user = compose(SMALL), compose([*words, "tokenizer.depth=2"]), compose([*words, f"tokenizer={file}"])
+    for config in (line, yaml_of_user):
+        assert config.tree["tokenizer"]["num_levels"] == 2
+        assert config.notes == ("note: tokenizer.depth is tokenizer.num_levels now",)
+    prints = [plan(config)[2].fingerprint for config in (now, line)]
+    assert len({*prints}) == 1
+    assert prints[0] != before, "hashed under the first name"
+    with pytest.raises(ConfigError, match=r"tokenizer\.num_levels: expected .* 'two'"):
+        compose([*words, "tokenizer.depth=two"])
+
+
 def test_the_digest_is_of_the_first_path(moves: Moves) -> None:
     """A line in front of the others, which would rewrite history, is seen by the fingerprints: the test above can fail."""
     before = plan(compose(SMALL))[2].fingerprint
