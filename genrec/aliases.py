@@ -23,7 +23,9 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-MODULES: dict[str, str] = {}
+MODULES: dict[str, str] = {
+    "genrec.serving.wishes": "genrec.serving.requests",
+}
 CLASSES: dict[str, str] = {}
 PARAMETERS: dict[str, dict[str, str]] = {}  # by the path of the class, any that it had
 

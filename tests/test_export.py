@@ -126,8 +126,8 @@ def test_filters_may_speak_of_codes(encdec: Exported) -> None:
     assert found.height == min(50, sids.filter(code_0=1).height)
 
 
-def test_wishes_that_cannot_be_met(encdec: Exported) -> None:
-    for wish, message in (
+def test_settings_that_cannot_be_met(encdec: Exported) -> None:
+    for settings, message in (
         ({"filter": "brand == 'nobody'"}, "filter: expected at least one allowed item"),
         ({"filter": "brnd == 'x'"}, "got brnd; did you mean brand"),
         ({"steer": {"title < 3": 1.0}}, "fits column title.*got 3"),
@@ -135,7 +135,7 @@ def test_wishes_that_cannot_be_met(encdec: Exported) -> None:
         ({"quota": {"brand": 0}}, "quota.*got 0"),
     ):
         with pytest.raises(ConfigError, match=message):
-            encdec.recommender.recommend([[]], 5, **wish)  # type: ignore[arg-type]
+            encdec.recommender.recommend([[]], 5, **settings)  # type: ignore[arg-type]
 
 
 def test_more_than_it_has_beams(encdec: Exported) -> None:
