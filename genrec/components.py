@@ -23,6 +23,7 @@ from genrec.paths import expanded
 from genrec.ranges import range_errors
 from genrec.references import has_reference, resolved
 from genrec.registry import TARGET, Slot, any_slot, protocol_slot, slot_of
+from genrec.requirements import members_in_words, missing_members
 from genrec.signatures import Parameter, classes_in, in_words, members_of, parameters
 from genrec.types import RUNTIME
 
@@ -103,11 +104,18 @@ def component_class(
         raise ConfigError(key, expected="an importable class", got=given, fix=f"no module {error.name}") from None
     if not isinstance(found, type) or (target not in slot.targets and not _belongs(found, root, slot)):
         raise ConfigError(key, expected=f"a class in {module}", got=given, fix=_other_classes(module, name))
-    missing = [method for method in slot.methods if not callable(getattr(found, method, None))]
-    if missing and target not in slot.targets:
-        expected = f"a class for {slot.name}, with the methods {', '.join(slot.methods)}"
-        raise ConfigError(key, expected=expected, got=f"{given} without {', '.join(missing)}", fix="add them, or name another")
+    if target not in slot.targets:
+        _check_members(found, given, key, slot)
     return found
+
+
+def _check_members(component: Any, target: str, key: str, slot: Slot) -> None:
+    """Raises ConfigError for a class that is no plug-in of a place, or an object whose constructor leaves something out."""
+    if missing := missing_members(component, slot.protocols):
+        expected = f"a class for {slot.name}, with {members_in_words(slot.protocols)}"
+        if not isinstance(component, type):
+            expected = f"a class for {slot.name} whose constructor sets {', '.join(missing)}"
+        raise ConfigError(key, expected=expected, got=f"{target} without {', '.join(missing)}", fix="add them, or name another")
 
 
 def slot_below(component: type, slot: Slot | None, parameter: str) -> Slot | None:
@@ -284,7 +292,7 @@ def _instantiated(node: Mapping[str, Any], where: str, slot: Slot | None, runtim
     }
     supplied = {key: value for key, value in runtime.items() if key in accepted and key not in given}
     try:
-        return component(**given, **supplied)
+        built = component(**given, **supplied)
     except GenRecError as error:
         if error.where.partition(".")[0] == where.partition(".")[0] or error.where not in accepted:
             raise
@@ -292,6 +300,9 @@ def _instantiated(node: Mapping[str, Any], where: str, slot: Slot | None, runtim
     except (ValueError, TypeError, ArithmeticError) as error:
         expected, got = f"settings that {component.__name__} accepts ({error})", _spoken_of(str(error), node)
         raise ConfigError(where, expected=expected, got=got, fix="change them") from error
+    if slot is not None and current(node[TARGET]) not in slot.targets:
+        _check_members(built, node[TARGET], f"{where}.{TARGET}", slot)
+    return built
 
 
 def _spoken_of(message: str, node: Mapping[str, Any]) -> str:

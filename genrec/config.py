@@ -33,11 +33,12 @@ from genrec.devices import check_device_name
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.experiments import EXPERIMENT, REPLACED, chosen_options, drop_unbound, with_new_names
 from genrec.misplaced import is_far, misplaced_key
+from genrec.named_parts import DEFAULT, name_parts
 from genrec.option_files import OptionFiles, anchor_paths, apply_settings, option_files
 from genrec.overrides import parse_overrides, setting, typed
 from genrec.paths import expanded
 from genrec.references import references_kept
-from genrec.registry import conf_folder
+from genrec.registry import NAMED, conf_folder
 from genrec.runs import inherited, run_name
 
 __all__ = [
@@ -64,6 +65,7 @@ TOP_LEVEL: dict[str, Any] = {
     "recommendations": Path | None,
     "extends": Path | None,
 }
+PARTS = frozenset(NAMED.values())  # groups whose options are named in a list of another component: see ``named_parts``
 OVERLAYS = (EXPERIMENT,)  # groups whose options are spread over the whole tree instead of standing under their own name
 _HYDRA = threading.RLock()  # Hydra composes by global state: one at a time
 
@@ -122,6 +124,7 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         errors = _choice_errors(given, options, files)
         raise_all(errors)
         tree, chosen, note = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
+        name_parts(tree, options)
         notes = [*([note] if note else []), *(f"note: {line}" for line in moved_names(tree))]
         tree = with_current_parameters(tree)
         apply_settings(tree, chosen, files, _set_keys(given, options))
@@ -130,7 +133,7 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         choices = {group: files.called(group, option) for group, option in chosen.items()}
         if former is not None:  # it goes on in the run of that name
             choices[EXPERIMENT] = former
-    raise_all(_tree_errors(tree, [group for group in options if group not in OVERLAYS]))
+    raise_all(_tree_errors(tree, [group for group in options if group not in (*OVERLAYS, *PARTS)]))
     return Config(tree=with_current(tree), choices=choices, overrides=tuple(overrides), notes=tuple(notes))
 
 
@@ -242,6 +245,10 @@ def _choice_errors(
         elif override.is_delete() or override.is_add():
             fix = f"write {override.input_line.lstrip('+')}" if override.is_add() else f"choose another value for {key}"
             errors.append(ConfigError(key, expected="key=value", got=override.input_line, fix=fix))
+        elif key in PARTS:
+            where = next(".".join(place) for place, part in NAMED.items() if part == key)
+            fix = f"give {where}=[{DEFAULT},{override.value()}]"
+            errors.append(ConfigError(key, expected=f"its options in {where}", got=str(override.value()), fix=fix))
         elif key in options and not isinstance(override.value(), dict):
             value = override.value()
             if value not in tuple(options[key]) and not (value is None and key in OVERLAYS):

@@ -16,29 +16,24 @@ from typing import Any
 
 from genrec.aliases import TARGET, current
 
-# What genrec calls on a class, by the group it stands in (``genrec.protocols``); groups of mere settings are not listed.
-METHODS: Mapping[str, tuple[str, ...]] = {
-    "data": ("load",),
-    "split": ("keep", "split"),
-    "encoder": ("fit", "encode", "present", "save", "restore"),
-    "tokenizer": ("fit", "encode", "save", "restore"),
-    "collision": ("resolve", "extend"),
-    "generator": ("target_logits",),
-    "objective": ("check", "loss"),
-    "decoding": ("check", "decode"),
-    "logger": ("open",),
+# What a class must be, by the group it stands in: one of some protocols of ``genrec.protocols``, where the members are written.
+# Groups of mere settings are not listed.
+PROTOCOLS: Mapping[str, tuple[str, ...]] = {
+    "data": ("DataSource",),
+    "split": ("Splitter",),
+    "encoder": ("ItemEncoder",),
+    "tokenizer": ("ItemTokenizer",),
+    "collision": ("CollisionPolicy",),
+    "generator": ("Generator",),
+    "objective": ("Objective",),
+    "decoding": ("DecodingStrategy",),
+    "logger": ("Logger",),
+    "metric": ("HitMetric", "ListMetric"),
 }
-BASELINE, BASELINE_METHODS = "baselines", ("fit", "score")  # they stand below other components only
-PROTOCOLS: Mapping[str, str] = {  # by which a plug-in's annotations say what may stand below it
-    "DataSource": "data",
-    "Splitter": "split",
-    "ItemEncoder": "encoder",
-    "ItemTokenizer": "tokenizer",
-    "CollisionPolicy": "collision",
-    "Generator": "generator",
-    "Objective": "objective",
-    "DecodingStrategy": "decoding",
+NAMED: Mapping[tuple[str, str], str] = {  # (group, parameter) -> the group of the components that the parameter names
+    ("evaluate", "metrics"): "metric",
 }
+BASELINE, BASELINE_PROTOCOLS = "baselines", ("Floor",)  # they stand below other components only
 
 
 @dataclass(frozen=True)
@@ -48,16 +43,19 @@ class Slot:
     Args:
         name: of the place, for messages.
         targets: the shipped classes that may stand there.
-        methods: what any other class has to offer.
+        protocols: names in ``genrec.protocols``, one of which any other class has to fit.
     """
 
     name: str
     targets: frozenset[str]
-    methods: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
 
     def of(self, parameter: str) -> Slot | None:
         """The place below one of its components at a parameter; None where nothing shipped stands there."""
         groups, below = _shipped()
+        for (group, name), part in NAMED.items():
+            if name == parameter and groups.get(group, frozenset()) & self.targets:
+                return slot_of(part)
         names = frozenset(
             name
             for group, targets in groups.items()
@@ -78,7 +76,7 @@ def conf_folder() -> Path:
 def slot_of(group: str) -> Slot | None:
     """The place of a group; None when there is no such group."""
     groups, _ = _shipped()
-    return Slot(group, groups[group], METHODS.get(group, ())) if group in groups else None
+    return Slot(group, groups[group], PROTOCOLS.get(group, ())) if group in groups else None
 
 
 @cache
@@ -90,7 +88,8 @@ def any_slot() -> Slot:
 
 def protocol_slot(protocol: str) -> Slot | None:
     """The place of what offers one of ``genrec.protocols``, by the protocol's name."""
-    return slot_of(PROTOCOLS[protocol]) if protocol in PROTOCOLS else None
+    group = next((group for group, names in PROTOCOLS.items() if protocol in names), None)
+    return slot_of(group) if group else None
 
 
 def _place(names: frozenset[str]) -> Slot:
@@ -98,9 +97,9 @@ def _place(names: frozenset[str]) -> Slot:
     groups, below = _shipped()
     for group, targets in groups.items():
         if names & targets:
-            return Slot(group, targets, METHODS.get(group, ()))
+            return Slot(group, targets, PROTOCOLS.get(group, ()))
     alike = names.union(*(others for others in below.values() if others & names))
-    return Slot(BASELINE, alike, BASELINE_METHODS)
+    return Slot(BASELINE, alike, BASELINE_PROTOCOLS)
 
 
 @cache

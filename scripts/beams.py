@@ -23,7 +23,7 @@ from genrec.decoding.best_first import BestFirst
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.decoding.users import recommend_users, users_with_targets, with_ids
-from genrec.metrics.accuracy import accuracy
+from genrec.metrics.accuracy import ACCURACY, accuracy
 from genrec.metrics.hits import targets_of
 from genrec.pages.charts import Kind, curve_chart
 from genrec.pages.page import join, render, section
@@ -71,7 +71,8 @@ class Judge:
         return table, len(users) / (time.perf_counter() - start)
 
     def accuracy(self, table: pl.DataFrame) -> dict[str, float]:
-        scored = accuracy(with_ids(table, self.dataset), self.targets, [K], ["ndcg", "recall"])
+        metrics = {name: ACCURACY[name] for name in ("ndcg", "recall")}
+        scored = accuracy(with_ids(table, self.dataset), self.targets, [K], metrics)
         return {name: float(scored[f"{name}@{K}"].mean()) for name in ("ndcg", "recall")}  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from genrec.components import TARGET, component_class, is_component, parameters
-from genrec.config import OVERLAYS, conf_folder, groups
+from genrec.config import OVERLAYS, PARTS, conf_folder, groups
 from genrec.types import RUNTIME
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
@@ -33,7 +33,8 @@ def page() -> str:
         default = _default(group)
         parts.append(f"## {group}\n")
         for option, file in options.items():
-            parts.append(f"### {group}={option}{' (default)' if option == default else ''}\n")
+            name = f"{group} {option}, in a list" if group in PARTS else f"{group}={option}"
+            parts.append(f"### {name}{' (default)' if option == default else ''}\n")
             parts.append("\n".join(_comment(file)) + "\n")
             parts.append(_code(_body(file)) if group in OVERLAYS else _component(OmegaConf.load(file)))
     return "\n".join(parts).rstrip() + "\n"

@@ -22,7 +22,7 @@ import genrec
 from genrec.baselines.ranking import ranked_tables, scores_of
 from genrec.baselines.recency import recency_weights
 from genrec.dataset import Dataset, Sequences
-from genrec.metrics.accuracy import accuracy
+from genrec.metrics.accuracy import ACCURACY, accuracy
 from genrec.metrics.hits import targets_of
 from genrec.runs import Run
 from genrec.stages.embed import read_vectors
@@ -118,7 +118,7 @@ def _neighbours(dataset: Dataset, split: Split, vectors: np.ndarray) -> pl.DataF
 
 def _mean(table: pl.DataFrame, targets: pl.DataFrame, metric: str, k: int) -> float:
     of_them = table.join(targets, on=USER_ID, how="semi")
-    return float(accuracy(of_them, targets, [k], [metric])[f"{metric}@{k}"].mean() or 0.0)  # type: ignore[arg-type]
+    return float(accuracy(of_them, targets, [k], {metric: ACCURACY[metric]})[f"{metric}@{k}"].mean() or 0.0)  # type: ignore[arg-type]
 
 
 def main(words: Sequence[str] | None = None) -> None:

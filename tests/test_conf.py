@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 import genrec
 from genrec.components import TARGET, parameters
-from genrec.config import OVERLAYS, compose, conf_folder, groups
+from genrec.config import OVERLAYS, PARTS, compose, conf_folder, groups
 from genrec.types import RUNTIME
 
 OPTIONS = [(group, option, file) for group, options in groups().items() for option, file in options.items()]
@@ -26,6 +26,7 @@ PLUGINS = {
     "losses": [{"loss"}],
     "decoding": [{"decode"}],
     "baselines": [{"fit", "score"}],
+    "metrics": [{"from_hits"}, {"from_lists"}],
 }
 
 
@@ -62,7 +63,8 @@ def test_every_yaml_composes_and_fits_its_signature(group: str, option: str, fil
             part = key.removeprefix("override /")
             needed = required_values(part, raw(groups()[part][value]))
             given += [entry for entry in needed if entry.partition("=")[0].partition(".")[2] not in stated.get(part, {})]
-    config = compose([f"{group}={option}", *given])
+    chosen = f"evaluate.metrics=[default,{option}]" if group in PARTS else f"{group}={option}"
+    config = compose([chosen, *given])
     for key, part in config.tree.items():
         for node in components_in(part):
             supplied = RUNTIME - ({"num_items", "max_history_len"} if key == "data" else {"max_history_len"})
@@ -81,7 +83,7 @@ def test_every_yaml_says_what_it_is(group: str, option: str, file: Path) -> None
 def test_every_option_of_the_defaults_exists() -> None:
     tree = OmegaConf.load(conf_folder() / "config.yaml")
     listed = {key: value for entry in tree.defaults if isinstance(entry, Mapping) for key, value in entry.items()}
-    assert set(listed) == set(groups())
+    assert set(listed) == set(groups()) - PARTS
     assert all(value in groups()[key] for key, value in listed.items() if value is not None)
 
 

@@ -26,8 +26,10 @@ FLOORS = {
         "option_files",
         "overrides",
         "misplaced",
+        "named_parts",
         "ranges",
         "registry",
+        "requirements",
         "runs",
         "sources",
         "signatures",
@@ -35,7 +37,7 @@ FLOORS = {
     2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},
     4: {"training", "audits"},
-    5: {"stages", "commands", "serving", "pages"},
+    5: {"stages", "commands", "serving", "pages", "templates", "testing"},
     6: {"cli", "api", "__main__"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -12,11 +12,12 @@ from genrec.baselines.ranking import SCORES_AT_ONCE, Score
 from genrec.dataset import Dataset, Sequences
 from genrec.metrics.bootstrap import bootstrap_intervals
 from genrec.metrics.hits import Hits
-from genrec.metrics.ndcg import ndcg
-from genrec.metrics.recall import recall
+from genrec.metrics.ndcg import NDCG
+from genrec.metrics.recall import Recall
+from genrec.protocols import HitMetric
 from genrec.types import SHORT_SPLIT, Split
 
-METRICS = {"recall": recall, "ndcg": ndcg}
+METRICS: dict[str, HitMetric] = {"recall": Recall(), "ndcg": NDCG()}
 KS = (5, 10, 20)
 
 
@@ -69,7 +70,8 @@ def target_hits(score: Score, dataset: Dataset, split: Split) -> dict[bool, Hits
 
 def per_user(hits: Hits, split: Split, ks: Sequence[int] = KS) -> pl.DataFrame:
     """A row per user with a target, a column per metric: ``test/recall@10``, ..."""
-    return pl.DataFrame({f"{SHORT_SPLIT[split]}/{name}@{k}": metric(hits, k) for name, metric in METRICS.items() for k in ks})
+    columns = {f"{name}@{k}": metric.from_hits(hits, k) for name, metric in METRICS.items() for k in ks}
+    return pl.DataFrame({f"{SHORT_SPLIT[split]}/{name}": figures for name, figures in columns.items()})
 
 
 def summary(values: pl.DataFrame) -> dict[str, dict[str, float]]:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 
 from genrec.baselines.popularity import TIE_BREAK
 from genrec.dataset import Dataset, Sequences
-from genrec.protocols import Floor
+from genrec.protocols import Floor, HasOpenSettings, Resettable, SparseScores
 
 K = 10  # settings are chosen by NDCG at 10
 PASSES = 2  # over all open settings; the second only where the first changed something
@@ -54,7 +54,7 @@ class ValidationSample:
         if not len(self):
             return 0.0
         gained, rows = 0.0, np.arange(len(self))
-        if hasattr(baseline, "sparse_scores"):
+        if isinstance(baseline, SparseScores):
             parts = [
                 self._sparse_gains(baseline, rows[start : start + ROWS_AT_ONCE]) for start in range(0, len(self), ROWS_AT_ONCE)
             ]
@@ -164,11 +164,11 @@ def choose(
     """
     start = time.perf_counter()
     baseline.fit(dataset)
-    names = [name for name in getattr(baseline, "grid", {}) if name in getattr(baseline, "open_settings", ())]
-    if not names or not len(sample):
-        settings = dict(getattr(baseline, "settings", {}))
+    names = _open(baseline)
+    if not isinstance(baseline, HasOpenSettings) or not names or not len(sample):
+        settings: dict[str, Any] = dict(baseline.settings) if isinstance(baseline, HasOpenSettings) else {}
         return Choice(baseline, settings, (), None, 0, len(sample), time.perf_counter() - start)
-    grid: Mapping[str, tuple[Any, ...]] = baseline.grid  # type: ignore[attr-defined]
+    grid: Mapping[str, tuple[Any, ...]] = baseline.grid
     best, best_ndcg = baseline, sample.ndcg(baseline)
     tried: dict[tuple[Any, ...], float] = {tuple(getattr(best, name) for name in names): best_ndcg}
     advance(1)
@@ -193,13 +193,20 @@ def choose(
 
 def most_tries(baseline: Any) -> int:
     """How many combinations ``choose`` tries at most."""
-    sizes = [len(baseline.grid[name]) - 1 for name in getattr(baseline, "open_settings", ()) if name in baseline.grid]
+    sizes = [len(baseline.grid[name]) - 1 for name in _open(baseline)]
     return 1 + PASSES * sum(sizes)
+
+
+def _open(baseline: object) -> list[str]:
+    """The settings that are open and have values to try."""
+    if not isinstance(baseline, HasOpenSettings):
+        return []
+    return [name for name in baseline.grid if name in baseline.open_settings]
 
 
 def _changed(baseline: Any, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
     """The baseline by other settings, fitted; without counting anew where its class knows how."""
-    if hasattr(baseline, "with_settings"):
+    if isinstance(baseline, Resettable):
         return baseline.with_settings(**settings)
     arguments = {name: getattr(baseline, name) for name in inspect.signature(type(baseline)).parameters if name not in settings}
     other = type(baseline)(**arguments, **settings)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from genrec.config import Config, groups
 from genrec.overrides import setting
+from genrec.registry import NAMED
 from genrec.stages.pipeline import LAST, Force, Step, plan, run_of, unused_overrides
 from genrec.stages.sweep import Job, config_of, expand, run_jobs
 
@@ -53,7 +54,8 @@ def epilog() -> str:
     """The configuration groups with their options, each told by the first line of its file."""
     lines = ["groups and their options:"]
     for group, options in groups().items():
-        lines.append(f"\n  {group}")
+        named = next((".".join(place) for place, part in NAMED.items() if part == group), None)
+        lines.append(f"\n  {group}" + (f" (in a list: {named}=[default,...])" if named else ""))
         for option, file in options.items():
             first = file.read_text(encoding="utf-8").partition("\n")[0]
             lines.append(f"    {option:<24} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())

@@ -26,7 +26,17 @@ from genrec.decoding.likelihood import item_log_probs
 from genrec.decoding.smoothed import Smoothed, precise
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError, did_you_mean
-from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, KeptFloor
+from genrec.protocols import (
+    AutoregressiveGenerator,
+    Decoded,
+    DecodingRequest,
+    DecodingStrategy,
+    Generator,
+    HasItemHead,
+    HasOpenSettings,
+    ItemScorer,
+    KeptFloor,
+)
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
@@ -110,7 +120,7 @@ class Fusion:
         Raises:
             ConfigError: when nobody is left.
         """
-        without = not getattr(generator, "has_item_head", False)
+        without = not (isinstance(generator, HasItemHead) and generator.has_item_head)
         self.active = tuple(name for name in self.members if not (name == HEAD and without))
         if not self.active:
             fix = "train with generator.item_head=true, or add a member"
@@ -128,7 +138,7 @@ class Fusion:
         state = {
             "weights": self.weights,
             "smoothings": {name: scorer.smoothing for name, scorer in self.scorers.items()},
-            "settings": {name: dict(getattr(scorer.floor, "settings", {})) for name, scorer in self.scorers.items()},
+            "settings": {name: _settings_of(scorer.floor) for name, scorer in self.scorers.items()},
         }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         for name, scorer in self.scorers.items():
@@ -143,7 +153,8 @@ class Fusion:
         for name, scorer in self.scorers.items():
             scorer.restore(folder / name)
             if chosen := state.get("settings", {}).get(name):  # not in states of before settings were chosen
-                scorer.floor.adopt(chosen)  # type: ignore[attr-defined]
+                assert isinstance(scorer.floor, HasOpenSettings)  # its own settings were saved
+                scorer.floor.adopt(chosen)
             scorer.smoothing = state["smoothings"][name]
 
     def with_items(self, num_items: int) -> Fusion:
@@ -154,9 +165,9 @@ class Fusion:
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 
-    def search(self, generator: Any, k: int) -> DecodingStrategy:
+    def search(self, generator: Generator, k: int) -> DecodingStrategy:
         """What finds the generator's own ``k`` candidates."""
-        return TrieBeam(num_beams=k) if hasattr(generator, "step") else FullRanking()
+        return TrieBeam(num_beams=k) if isinstance(generator, AutoregressiveGenerator) else FullRanking()
 
     @torch.inference_mode()
     def candidates(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Candidates:
@@ -202,4 +213,8 @@ class Fusion:
             return self.scorers[name].log_probs(batch)
         if name == HEAD:
             return generator.item_scores(batch).float().log_softmax(dim=1)
-        return generator.score(batch).float().log_softmax(dim=1) if hasattr(generator, "score") else None
+        return generator.score(batch).float().log_softmax(dim=1) if isinstance(generator, ItemScorer) else None
+
+
+def _settings_of(floor: KeptFloor) -> dict[str, Any]:
+    return dict(floor.settings) if isinstance(floor, HasOpenSettings) else {}

@@ -16,7 +16,7 @@ from torch import Tensor
 from genrec.deadlines import stop_if_abandoned
 from genrec.decoding.candidates import ranked
 from genrec.errors import ConfigError
-from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
+from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, HasMoreItems
 from genrec.types import PAD, Decodes
 
 
@@ -72,7 +72,8 @@ class Quota:
         groups, limits = self.groups.to(device), self.limits.to(device)
         everything = torch.ones(len(request.batch), groups.shape[1], dtype=torch.bool, device=device)
         allowed = everything if request.allowed is None else everything & request.allowed
-        wider = replace(request, k=max(request.k, min(getattr(self.strategy, "at_hand", 0), groups.shape[1])))
+        more = self.strategy.at_hand if isinstance(self.strategy, HasMoreItems) else 0
+        wider = replace(request, k=max(request.k, min(more, groups.shape[1])))
         found = self.strategy.decode(generator, trie, wider)
         users, searches = torch.arange(len(request.batch), device=device), len(request.batch)
         answer: Decoded | None = None

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
+
+from genrec.protocols import DecodingStrategy, HasBeams, WrapsStrategy
 
 
-def widened(strategy: Any, k: int) -> Any:
+def widened(strategy: DecodingStrategy, k: int) -> DecodingStrategy:
     """The strategy itself where it keeps enough beams for ``k`` items, else a copy with ``k`` of them.
 
     A strategy around another (its attribute ``strategy``) is copied with a widened one inside. What a strategy keeps between
     calls in an object of its own, such as a graph, the copies share.
     """
-    inner = getattr(strategy, "strategy", None)
-    if inner is not None:
-        wider = widened(inner, k)
-        if wider is inner:
+    if isinstance(strategy, WrapsStrategy):
+        wider = widened(strategy.strategy, k)
+        if wider is strategy.strategy:
             return strategy
         around = copy(strategy)
         around.strategy = wider
         return around
-    if getattr(strategy, "num_beams", k) >= k:
+    if not isinstance(strategy, HasBeams) or strategy.num_beams >= k:
         return strategy
     wide = copy(strategy)
     wide.num_beams = k

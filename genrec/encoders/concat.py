@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from genrec.dataset import Sequences
 from genrec.errors import ConfigError, DataError
-from genrec.protocols import ItemEncoder
+from genrec.protocols import FitNotes, HasConfidence, ItemEncoder
 
 _EIGENVALUE_FLOOR = 1e-3  # of the largest: directions below it are noise that whitening would blow up
 _CONSTANT = 1e-10  # variance per mean square below which vectors are all the same, up to rounding
@@ -62,7 +62,8 @@ class Concat:
 
     @property
     def notes(self) -> list[str]:
-        return [f"{name}: {note}" for name, source in self.sources.items() for note in getattr(source, "notes", ())]
+        sources = {name: source for name, source in self.sources.items() if isinstance(source, FitNotes)}
+        return [f"{name}: {note}" for name, source in sources.items() for note in source.notes]
 
     def fit(self, items: pl.DataFrame, train: Sequences) -> None:
         self._state = {}
@@ -165,7 +166,7 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
 
 
 def _confidence(source: ItemEncoder, items: pl.DataFrame) -> np.ndarray:
-    if hasattr(source, "confidence"):
+    if isinstance(source, HasConfidence):
         return np.asarray(source.confidence(items), dtype=np.float32)
     return source.present(items).astype(np.float32)
 

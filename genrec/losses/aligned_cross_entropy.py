@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.sid_cross_entropy import SIDCrossEntropy
-from genrec.protocols import AlignedGenerator, AutoregressiveGenerator, LossTerms
+from genrec.protocols import AlignedGenerator, AutoregressiveGenerator, Generator, LossTerms, Sampler
 from genrec.trie import PrefixTrie
 
 
@@ -48,7 +46,7 @@ class AlignedCrossEntropy(SIDCrossEntropy):
         if items_per_step < 1:
             raise ConfigError("objective.items_per_step", expected="1 or more", got=items_per_step, fix="raise it")
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the generator reads no texts, or there are none."""
         if not isinstance(generator, AlignedGenerator):
             raise ConfigError(
@@ -65,7 +63,7 @@ class AlignedCrossEntropy(SIDCrossEntropy):
                 fix="name a column with texts in generator.text_column, or use objective=sid_cross_entropy",
             )
 
-    def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target and level, plus the weighted mean losses of the texts."""
         assert isinstance(generator, AlignedGenerator)  # check() refused others
         total, parts = self.code_loss(generator.target_logits(batch), generator.normalization)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -14,7 +12,7 @@ from genrec.losses.policy import beside, draw_examples, frozen
 from genrec.losses.sid_cross_entropy import check_writes_codes
 from genrec.nn.dropout import without_dropout
 from genrec.nn.paths import id_log_probs
-from genrec.protocols import AutoregressiveGenerator, LossTerms, Objective, Sampler
+from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Objective, Sampler
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
@@ -62,7 +60,7 @@ class DPO(nn.Module):
         self.trie, self.supervised = trie, supervised
         self.weight, self.beta, self.num_rejected, self.num_histories = weight, beta, num_rejected, num_histories
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         check_writes_codes(generator, self)
         if self.supervised is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.item_cross_entropy import item_cross_entropy
-from genrec.protocols import LossTerms, ReasoningScorer
+from genrec.protocols import Generator, LossTerms, ReasoningScorer, Sampler
 from genrec.types import PAD
 
 
@@ -33,7 +31,7 @@ class EnsembleReasoning:
             raise ConfigError("objective.diversity_weight", expected="0 or more", got=diversity_weight, fix="raise it")
         self.diversity_weight = diversity_weight
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         readout = generator.readout if isinstance(generator, ReasoningScorer) else type(generator).__name__
         if readout != "mean":
@@ -44,7 +42,7 @@ class EnsembleReasoning:
                 fix="use generator=latent_reasoning generator.readout=mean",
             )
 
-    def loss(self, generator: ReasoningScorer, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: ReasoningScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""
         assert batch.targets is not None
         items, table = batch.targets[batch.targets != PAD], generator.item_table()

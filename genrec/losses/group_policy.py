@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from genrec.losses.rewards import advantages, hits, prefix_shares, rank_penaltie
 from genrec.losses.sid_cross_entropy import check_writes_codes
 from genrec.nn.dropout import without_dropout
 from genrec.nn.paths import id_log_probs
-from genrec.protocols import AutoregressiveGenerator, LossTerms, Objective, Sampler
+from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Objective, Sampler
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
@@ -94,7 +94,7 @@ class GroupPolicy(nn.Module):
         if not 0 < self.clip < 1:
             raise ConfigError("objective.clip", expected="in (0, 1)", got=self.clip, fix="choose .2")
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         check_writes_codes(generator, self)
         if self.supervised is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +10,7 @@ from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.item_cross_entropy import check_scores_items
 from genrec.losses.sampled_softmax import corrected_cross_entropy
-from genrec.protocols import ItemScorer, LossTerms
+from genrec.protocols import Generator, ItemScorer, LossTerms, Sampler
 from genrec.types import PAD
 
 
@@ -39,11 +37,11 @@ class InBatchContrastive:
         # An item that no training event has comes never; a batch is made of training events.
         self.log_frequency = torch.from_numpy(np.log(np.maximum(counts, 1) / counts.sum())).float()
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         check_scores_items(generator, self)
 
-    def loss(self, generator: ItemScorer, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: ItemScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""
         logits = generator.target_logits(batch)
         assert logits.item_queries is not None  # check() refused the pair

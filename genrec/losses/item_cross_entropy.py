@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.nn.log_normalizer import mean_log_normalizer
-from genrec.protocols import ItemScorer, LossTerms
+from genrec.protocols import Generator, ItemScorer, LossTerms, Sampler
 
 
 class ItemCrossEntropy:
@@ -24,11 +22,11 @@ class ItemCrossEntropy:
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         check_scores_items(generator, self)
 
-    def loss(self, generator: ItemScorer, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: ItemScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""
         logits = generator.target_logits(batch)
         assert logits.item_queries is not None  # check() refused the pair
@@ -49,7 +47,7 @@ def item_cross_entropy(
     return mean_log_normalizer(queries, table) - wanted.mean()
 
 
-def check_scores_items(generator: Any, objective: object) -> None:
+def check_scores_items(generator: Generator, objective: object) -> None:
     """Raises ConfigError for a generator that does not score the whole catalogue."""
     if not isinstance(generator, ItemScorer):
         raise ConfigError(

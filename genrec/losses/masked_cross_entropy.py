@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
-from genrec.protocols import DenoisingGenerator, LossTerms
+from genrec.protocols import DenoisingGenerator, Generator, LossTerms, Sampler
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
@@ -41,7 +41,7 @@ class MaskedCrossEntropy:
             raise ConfigError("objective.label_smoothing", expected="in [0, 1)", got=label_smoothing, fix="lower it")
         self.trie, self.mask, self.label_smoothing = trie, mask, label_smoothing
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         if not isinstance(generator, DenoisingGenerator):
             raise ConfigError(
@@ -51,7 +51,7 @@ class MaskedCrossEntropy:
                 fix="leave objective to the generator's default",
             )
 
-    def loss(self, generator: Any, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: Any, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""
         if self.trie.device != batch.history.device:
             self.trie = self.trie.to(batch.history.device)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,7 +10,7 @@ from torch.nn import functional as F
 from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.item_cross_entropy import item_cross_entropy
-from genrec.protocols import LossTerms, ReasoningScorer
+from genrec.protocols import Generator, LossTerms, ReasoningScorer, Sampler
 from genrec.types import PAD
 
 
@@ -49,7 +47,7 @@ class ProgressiveReasoning:
         self.step_weight, self.annealing = step_weight, annealing
         self.contrast_weight, self.contrast_temperature, self.noise = contrast_weight, contrast_temperature, noise
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         readout = generator.readout if isinstance(generator, ReasoningScorer) else type(generator).__name__
         if readout != "last":
@@ -60,7 +58,7 @@ class ProgressiveReasoning:
                 fix="use generator=latent_reasoning generator.readout=last",
             )
 
-    def loss(self, generator: ReasoningScorer, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: ReasoningScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""
         assert batch.targets is not None
         items, table = batch.targets[batch.targets != PAD], generator.item_table()

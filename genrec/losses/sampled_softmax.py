@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.item_cross_entropy import check_scores_items
-from genrec.protocols import ItemScorer, LossTerms
+from genrec.protocols import Generator, ItemScorer, LossTerms, Sampler
 
 
 class SampledSoftmax:
@@ -38,11 +37,11 @@ class SampledSoftmax:
             raise ConfigError("objective.num_negatives", expected="at least 1", got=num_negatives, fix="raise it")
         self.num_negatives, self.proposal = num_negatives, Proposal(train_counts, popular_share, "objective.popular_share")
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         check_scores_items(generator, self)
 
-    def loss(self, generator: ItemScorer, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: ItemScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""
         logits = generator.target_logits(batch)
         assert logits.item_queries is not None  # check() refused the pair

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.losses.sid_cross_entropy import SIDCrossEntropy
-from genrec.protocols import AutoregressiveGenerator, LossTerms, SessionGenerator
+from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Sampler, SessionGenerator
 from genrec.trie import PrefixTrie
 
 
@@ -23,7 +21,7 @@ class SessionCrossEntropy(SIDCrossEntropy):
     def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1) -> None:
         super().__init__(trie=trie, codebook_share=codebook_share)
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the generator writes no sessions."""
         if not isinstance(generator, SessionGenerator):
             raise ConfigError(
@@ -33,7 +31,7 @@ class SessionCrossEntropy(SIDCrossEntropy):
                 fix="use generator=moe, or the objective that your generator's yaml names",
             )
 
-    def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per item and level."""
         assert isinstance(generator, SessionGenerator)  # check() refused others
         return LossTerms(*self.code_loss(generator.session_logits(batch), generator.normalization))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from genrec.losses.children_shares import ChildrenShares
 from genrec.losses.item_cross_entropy import item_cross_entropy, option_of
 from genrec.losses.sampled_softmax import Proposal, sampled_softmax
 from genrec.nn.log_normalizer import mean_log_normalizer
-from genrec.protocols import AutoregressiveGenerator, LossTerms, TargetLogits
+from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, LossTerms, Sampler, TargetLogits
 from genrec.trie import PrefixTrie
 from genrec.types import Normalization
 
@@ -83,10 +83,10 @@ class SIDCrossEntropy:
             got = f"{item_popular_share} with item_negatives: null"
             raise ConfigError("objective.item_popular_share", expected="0 without a sample", got=got, fix="set item_negatives")
 
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         check_writes_codes(generator, self)
-        has_head = bool(getattr(generator, "has_item_head", False))
+        has_head = isinstance(generator, HasItemHead) and generator.has_item_head
         if bool(self.item_weight) != has_head:
             raise ConfigError(
                 "objective.item_weight",
@@ -95,13 +95,13 @@ class SIDCrossEntropy:
                 fix="change one of the two",
             )
 
-    def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Any = None) -> LossTerms:
+    def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target and level."""
         logits = generator.target_logits(batch)
         if not self.item_weight:
             total, parts = self.code_loss(logits, generator.normalization)
         else:
-            item, taught = self._item_loss(logits, generator.item_table())  # type: ignore[attr-defined]
+            item, taught = self._item_loss(logits, cast(HasItemHead, generator).item_table())  # ``check`` has looked
             total, parts = self.code_loss(logits, generator.normalization, taught)
             total = total + self.item_weight * item
             parts["item"] = item.detach()
@@ -175,7 +175,7 @@ class SIDCrossEntropy:
         return (normalizer - wanted).mean()
 
 
-def check_writes_codes(generator: Any, objective: object) -> None:
+def check_writes_codes(generator: Generator, objective: object) -> None:
     """Raises ConfigError for a generator that does not write codes."""
     if not isinstance(generator, AutoregressiveGenerator):
         raise ConfigError(

@@ -1,32 +1,33 @@
-"""All accuracy metrics at once."""
+"""All metrics of hits at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from genrec.metrics.average_precision import average_precision
-from genrec.metrics.hit_rate import hit_rate
+from genrec.metrics.average_precision import AveragePrecision
+from genrec.metrics.hit_rate import HitRate
 from genrec.metrics.hits import find_hits
-from genrec.metrics.mrr import mrr
-from genrec.metrics.ndcg import ndcg
-from genrec.metrics.precision import precision
-from genrec.metrics.recall import recall
+from genrec.metrics.mrr import MRR
+from genrec.metrics.ndcg import NDCG
+from genrec.metrics.precision import Precision
+from genrec.metrics.recall import Recall
+from genrec.protocols.metrics import HitMetric
 from genrec.types import USER_ID
 
-ACCURACY = {
-    "recall": recall,
-    "ndcg": ndcg,
-    "mrr": mrr,
-    "precision": precision,
-    "hit": hit_rate,
-    "map": average_precision,
+ACCURACY: Mapping[str, HitMetric] = {  # what is counted unless ``evaluate.metrics`` says something else
+    "recall": Recall(),
+    "ndcg": NDCG(),
+    "mrr": MRR(),
+    "precision": Precision(),
+    "hit": HitRate(),
+    "map": AveragePrecision(),
 }
 
 
 def accuracy(
-    table: pl.DataFrame, targets: pl.DataFrame, ks: Iterable[int], metrics: Iterable[str] = tuple(ACCURACY)
+    table: pl.DataFrame, targets: pl.DataFrame, ks: Iterable[int], metrics: Mapping[str, HitMetric] = ACCURACY
 ) -> pl.DataFrame:
     """Every metric at every k for each user with a target: ``user_id``, ``recall@10``, ...
 
@@ -34,7 +35,8 @@ def accuracy(
         table: a recommendations table of one split (see ``find_hits``).
         targets: (``user_id``, ``item_id``) pairs, perhaps with a ``weight``.
         ks: list lengths.
-        metrics: names of ``ACCURACY``.
+        metrics: by name.
     """
     hits = find_hits(table, targets)
-    return pl.DataFrame({USER_ID: hits.user_ids} | {f"{name}@{k}": ACCURACY[name](hits, k) for name in metrics for k in ks})
+    columns = {f"{name}@{k}": metric.from_hits(hits, k) for name, metric in metrics.items() for k in ks}
+    return pl.DataFrame({USER_ID: hits.user_ids} | columns)

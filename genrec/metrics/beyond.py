@@ -1,7 +1,8 @@
-"""All figures beyond accuracy at once."""
+"""All metrics of whole lists at once: what accuracy does not say."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,14 +13,27 @@ from jaxtyping import Float, Int
 
 from genrec.dataset import Dataset
 from genrec.metrics.categories import category_shares
-from genrec.metrics.diversity import diversity, prefix_diversity
-from genrec.metrics.exposure import coverage, gini
-from genrec.metrics.lists import Lists, first_items
-from genrec.metrics.miscalibration import miscalibration
-from genrec.metrics.popularity import novelty, popularity_lift
-from genrec.metrics.repeats import repeat_rate
-from genrec.metrics.serendipity import serendipity
+from genrec.metrics.diversity import Diversity, PrefixDiversity
+from genrec.metrics.exposure import Coverage, Gini
+from genrec.metrics.lists import first_items
+from genrec.metrics.miscalibration import Miscalibration
+from genrec.metrics.popularity import Novelty, PopularityLift
+from genrec.metrics.repeats import RepeatRate
+from genrec.metrics.serendipity import Serendipity
+from genrec.protocols.metrics import ListMetric, MetricInputs
 from genrec.types import USER_ID, Split
+
+BEYOND: Mapping[str, ListMetric] = {  # what is counted unless ``evaluate.metrics`` says something else
+    "novelty": Novelty(),
+    "repeat_rate": RepeatRate(),
+    "diversity": Diversity(),
+    "prefix_diversity": PrefixDiversity(),
+    "serendipity": Serendipity(),
+    "miscalibration": Miscalibration(),
+    "coverage": Coverage(),
+    "gini": Gini(),
+    "popularity_lift": PopularityLift(),
+}
 
 
 @dataclass(frozen=True)
@@ -45,43 +59,46 @@ class ItemFacts:
 
 
 def beyond_accuracy(
-    table: pl.DataFrame, obvious: pl.DataFrame | None, targets: pl.DataFrame, facts: ItemFacts, split: Split, k: int
+    table: pl.DataFrame,
+    popular: pl.DataFrame | None,
+    targets: pl.DataFrame,
+    facts: ItemFacts,
+    split: Split,
+    k: int,
+    metrics: Mapping[str, ListMetric] = BEYOND,
 ) -> tuple[pl.DataFrame, dict[str, float]]:
     """The figures of the first ``k`` items of all lists.
 
     Args:
         table: recommendations of one split; at least ranks up to ``k`` and the rows of targets.
-        obvious: the popularity floor's, for serendipity, or None.
+        popular: those of the popularity baseline, for serendipity, or None.
         targets: (``user_id``, ``item_id``) pairs in user order.
         facts: of the items.
         split: whose histories.
         k: length.
+        metrics: by name.
 
     Returns:
         Figures of each user (null where one is not defined, for an empty list say; left out where it is for nobody) with
         ``user_id``, and figures of all lists together, both as ``name@k``.
     """
-    dataset = facts.dataset
     users = targets[USER_ID].unique(maintain_order=True)
-    lists = first_items(table, dataset, split, users, k)
-    per_user = {"novelty": novelty(lists, dataset.train_counts), "repeat_rate": repeat_rate(lists, dataset.num_items)}
-    if facts.vectors is not None:
-        per_user["diversity"] = diversity(lists, facts.vectors)
-    if facts.codes is not None:
-        per_user["prefix_diversity"] = prefix_diversity(lists, facts.codes)
-    if obvious is not None:
-        per_user["serendipity"] = serendipity(table, obvious, targets, k)
-    if facts.shares is not None:
-        per_user["miscalibration"] = miscalibration(lists, facts.shares)
-    columns = {USER_ID: users} | {f"{name}@{k}": values for name, values in per_user.items()}
-    known = pl.DataFrame(columns).fill_nan(None)
-    known = known.select(column for column in known if column.null_count() < known.height)
-    return known, {f"{name}@{k}": value for name, value in _of_all(lists, dataset).items()}
-
-
-def _of_all(lists: Lists, dataset: Dataset) -> dict[str, float]:
-    return {
-        "coverage": coverage(lists, dataset.num_items),
-        "gini": gini(lists, dataset.num_items),
-        "popularity_lift": popularity_lift(lists, dataset.train_counts),
-    }
+    inputs = MetricInputs(
+        lists=first_items(table, facts.dataset, split, users, k),
+        table=table,
+        targets=targets,
+        dataset=facts.dataset,
+        vectors=facts.vectors,
+        codes=facts.codes,
+        category_shares=facts.shares,
+        popular=popular,
+    )
+    columns, overall = {USER_ID: users}, {}
+    for name, metric in metrics.items():
+        figure = metric.from_lists(inputs, k)
+        if isinstance(figure, np.ndarray):
+            columns[f"{name}@{k}"] = pl.Series(figure)
+        elif figure is not None:
+            overall[f"{name}@{k}"] = float(figure)
+    rows = pl.DataFrame(columns).fill_nan(None)
+    return rows.select(column for column in rows if column.null_count() < rows.height), overall

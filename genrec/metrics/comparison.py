@@ -32,7 +32,7 @@ def intervals_of(everybody: Mapping[str, Measured], *, draws: int, seed: int) ->
             for column in measured.beyond[split].drop(USER_ID)
         }
         wide = pl.DataFrame({str(number): column for number, column in enumerate(columns.values())})
-        intervals = bootstrap_intervals(wide, draws=draws, seed=seed).values()
+        intervals = bootstrap_intervals(wide, draws=draws, seed=seed).values() if columns else ()
         for (name, figure), interval in zip(columns, intervals, strict=True):
             found[name] |= by_key(split, {figure: interval})
     return found

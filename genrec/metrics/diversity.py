@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from jaxtyping import Float, Int
 
-from genrec.metrics.lists import Lists
+from genrec.protocols.metrics import Lists, MetricInputs
 
 ROWS_AT_ONCE = 256  # users; what is gathered for them stays in the cache
 
@@ -78,3 +80,21 @@ def _per_pair(sums: Float[np.ndarray, " users"], lists: Lists) -> Float[np.ndarr
     length = lists.lengths
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(length > 1, sums / (length * (length - 1) / 2), np.nan)
+
+
+class Diversity:
+    """The option of the ``metric`` group: see ``diversity``."""
+
+    label: ClassVar[str] = "Diversity"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> Float[np.ndarray, " users"] | None:
+        return None if inputs.vectors is None else diversity(inputs.lists, inputs.vectors)
+
+
+class PrefixDiversity:
+    """The option of the ``metric`` group: see ``prefix_diversity``."""
+
+    label: ClassVar[str] = "Prefix diversity"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> Float[np.ndarray, " users"] | None:
+        return None if inputs.codes is None else prefix_diversity(inputs.lists, inputs.codes)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from genrec.metrics.lists import Lists
+from genrec.protocols.metrics import Lists, MetricInputs
 
 
 def coverage(lists: Lists, num_items: int) -> float:
@@ -55,3 +57,21 @@ def gini(lists: Lists, num_items: int) -> float:
     counts = np.sort(np.bincount(lists.exposure, minlength=num_items))
     order = 2 * np.arange(1, num_items + 1) - num_items - 1
     return float((order * counts).sum() / (num_items * max(counts.sum(), 1)))
+
+
+class Coverage:
+    """The option of the ``metric`` group: see ``coverage``."""
+
+    label: ClassVar[str] = "Coverage"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> float:
+        return coverage(inputs.lists, inputs.dataset.num_items)
+
+
+class Gini:
+    """The option of the ``metric`` group: see ``gini``."""
+
+    label: ClassVar[str] = "Gini"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> float:
+        return gini(inputs.lists, inputs.dataset.num_items)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 from jaxtyping import Float
 
-from genrec.metrics.hits import Hits
+from genrec.metrics.tables import mean_over_users
+from genrec.protocols.metrics import Hits
 
 
-def hit_rate(hits: Hits, k: int) -> Float[np.ndarray, " users"]:
+class HitRate:
     r"""Whether at least one of a user's targets is among the first ``k``; with one target, the same as recall.
 
     $$\text{hit@}k = P\big(\min_{t \in T} \text{rank}_t \le k\big)$$
@@ -23,15 +26,36 @@ def hit_rate(hits: Hits, k: int) -> Float[np.ndarray, " users"]:
         >>> import polars as pl
         >>> users, rows = pl.Series(["a", "b", "c"]), np.array([0, 0, 1, 1])
         >>> hits = Hits(users, np.array([2, 2, 1]), rows, np.array([2, 9, 3, 3]), np.array([1, 1, 3, 3]))
-        >>> hit_rate(hits, 3).round(4).tolist()
+        >>> HitRate().from_hits(hits, 3).round(4).tolist()
         [1.0, 0.6667, 0.0]
     """
-    listed = np.clip(k - hits.tie_start + 1, 0, hits.tie_size)  # n: places of the group among the first k
-    before = _earlier_in_group(hits)  # i: the group's targets that were looked at already
-    left = np.maximum(hits.tie_size - listed - before, 0) / (hits.tie_size - before)  # that this one is not listed either
-    none = np.ones(hits.num_users)
-    np.multiply.at(none, hits.user, left)
-    return 1.0 - none
+
+    label: ClassVar[str] = "Hit"
+
+    def from_hits(self, hits: Hits, k: int) -> Float[np.ndarray, " users"]:
+        listed = np.clip(k - hits.tie_start + 1, 0, hits.tie_size)  # n: places of the group among the first k
+        before = _earlier_in_group(hits)  # i: the group's targets that were looked at already
+        left = np.maximum(hits.tie_size - listed - before, 0) / (hits.tie_size - before)  # that this one is not listed either
+        none = np.ones(hits.num_users)
+        np.multiply.at(none, hits.user, left)
+        return 1.0 - none
+
+
+def hit_rate(table: Any, targets: Any, k: int) -> float:
+    """Returns the mean hit rate at ``k`` of all users with a target: see ``HitRate``.
+
+    Args:
+        table: recommendations, with ``user_id``, ``item_id``, and ``rank`` (1-based) or ``score``; polars, pandas or arrow.
+        targets: what came true: (``user_id``, ``item_id``) pairs, perhaps with a ``weight``.
+        k: list length.
+
+    Examples:
+        >>> from genrec.metrics import hit_rate
+        >>> table = {"user_id": ["ann", "ann", "bob"], "item_id": ["tea", "milk", "tea"], "rank": [1, 2, 1]}
+        >>> round(hit_rate(table, {"user_id": ["ann", "bob"], "item_id": ["milk", "jam"]}, 2), 4)
+        0.5
+    """
+    return mean_over_users(HitRate(), table, targets, k)
 
 
 def _earlier_in_group(hits: Hits) -> Float[np.ndarray, " hits"]:

@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int64
 
-from genrec.dataset import Dataset, Sequences
+from genrec.dataset import Dataset
+from genrec.protocols.metrics import Lists as Lists
 from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, USER_ID, USER_IDX, Split
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Lists of some users, and what those users had before.
-
-    Equal scores play no part here: a list is shown in the order of its ranks.
-
-    Args:
-        items: item_idx [users, k], best first; ``PAD`` after the end of a list and for items outside the catalogue.
-        histories: of the same users, in the same order.
-    """
-
-    items: Int64[np.ndarray, "users k"]
-    histories: Sequences
-
-    @property
-    def listed(self) -> Bool[np.ndarray, "users k"]:
-        """Where there is an item."""
-        return self.items != PAD
-
-    @property
-    def lengths(self) -> Int64[np.ndarray, " users"]:
-        """How many items each list holds."""
-        return self.listed.sum(axis=1)
-
-    @property
-    def exposure(self) -> Int64[np.ndarray, " listed"]:
-        """All listed items of all users, one after the other."""
-        return self.items[self.listed]
-
-    def mean(self, values: Float[np.ndarray, "users k"]) -> Float[np.ndarray, " users"]:
-        """Mean of a figure over the items of each list; NaN for an empty list."""
-        with np.errstate(invalid="ignore"):
-            return np.where(self.listed, values, 0.0).sum(axis=1) / self.lengths
 
 
 def first_items(table: pl.DataFrame, dataset: Dataset, split: Split, user_ids: pl.Series, k: int) -> Lists:

@@ -8,9 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from genrec.metrics.accuracy import accuracy
-from genrec.metrics.beyond import ItemFacts, beyond_accuracy
+from genrec.metrics.accuracy import ACCURACY, accuracy
+from genrec.metrics.beyond import BEYOND, ItemFacts, beyond_accuracy
+from genrec.protocols.metrics import HitMetric, ListMetric
 from genrec.types import ITEM_ID, SHORT_SPLIT, USER_ID, Split
+
+METRICS: Mapping[str, HitMetric | ListMetric] = {**ACCURACY, **BEYOND}
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,24 @@ class Ruler:
         ks: list lengths of the accuracy metrics.
         headline_k: that of the figures beyond accuracy.
         facts: of the items.
+        metrics: of hits and of whole lists, by name.
     """
 
     targets: Mapping[Split, pl.DataFrame]
     ks: list[int]
     headline_k: int
     facts: ItemFacts
+    metrics: Mapping[str, HitMetric | ListMetric] = field(default_factory=lambda: METRICS)
+
+    @property
+    def of_hits(self) -> dict[str, HitMetric]:
+        """Those of where the targets stand."""
+        return {name: metric for name, metric in self.metrics.items() if isinstance(metric, HitMetric)}
+
+    @property
+    def of_lists(self) -> dict[str, ListMetric]:
+        """Those of what the lists hold."""
+        return {name: metric for name, metric in self.metrics.items() if isinstance(metric, ListMetric)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,8 @@ class Measured:
         found: dict[str, float] = {}
         for split in self.accuracy:
             columns = self.accuracy[split].drop(USER_ID), self.beyond[split].drop(USER_ID)
-            users = {name: value for frame in columns for name, value in frame.mean().row(0, named=True).items()}
+            rows = [frame.mean().row(0, named=True) for frame in columns if frame.width]
+            users = {name: value for row in rows for name, value in row.items()}
             found |= by_key(split, users | self.overall[split])
         return found
 
@@ -81,8 +97,8 @@ def measure(
     for split, targets in ruler.targets.items():
         table = lists(split)
         obvious = table if is_popularity else popularity.hits[split] if popularity else None
-        found.accuracy[split] = accuracy(table, targets, ruler.ks)
-        figures = beyond_accuracy(table, obvious, targets, ruler.facts, split, ruler.headline_k)
+        found.accuracy[split] = accuracy(table, targets, ruler.ks, ruler.of_hits)
+        figures = beyond_accuracy(table, obvious, targets, ruler.facts, split, ruler.headline_k, ruler.of_lists)
         found.beyond[split], found.overall[split] = figures
         found.hits[split] = table.join(targets, on=[USER_ID, ITEM_ID], how="semi", maintain_order="left")
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import scipy.sparse as sparse
 from jaxtyping import Float, Int64
 
-from genrec.metrics.lists import Lists
+from genrec.protocols.metrics import Lists, MetricInputs
 
 SMOOTHING = 0.01  # alpha of the paper: keeps the divergence finite for categories that a list lacks
 CELLS_AT_ONCE = 2_000_000  # users times categories, 16 MB
@@ -56,3 +58,12 @@ def _mean_shares(
     owned = sparse.csr_array((np.ones(len(user)), (user, item)), shape=(users, shares.shape[0]))
     total = (owned @ shares).tocsr()
     return (sparse.diags_array(1.0 / np.maximum(total.sum(axis=1), 1e-12)) @ total).tocsr()
+
+
+class Miscalibration:
+    """The option of the ``metric`` group: see ``miscalibration``."""
+
+    label: ClassVar[str] = "Miscalibration"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> Float[np.ndarray, " users"] | None:
+        return None if inputs.category_shares is None else miscalibration(inputs.lists, inputs.category_shares)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from jaxtyping import Float, Int64
 
-from genrec.metrics.lists import Lists
+from genrec.protocols.metrics import Lists, MetricInputs
 
 
 def novelty(lists: Lists, train_counts: Int64[np.ndarray, " items"]) -> Float[np.ndarray, " users"]:
@@ -59,3 +61,21 @@ def popularity_lift(lists: Lists, train_counts: Int64[np.ndarray, " items"]) -> 
     before = (totals[both] / lengths[both]).sum()
     after = lists.mean(train_counts[lists.items].astype(np.float64))[both].sum()
     return float(after / before - 1) if before > 0 else 0.0
+
+
+class Novelty:
+    """The option of the ``metric`` group: see ``novelty``."""
+
+    label: ClassVar[str] = "Novelty"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> Float[np.ndarray, " users"]:
+        return novelty(inputs.lists, inputs.dataset.train_counts)
+
+
+class PopularityLift:
+    """The option of the ``metric`` group: see ``popularity_lift``."""
+
+    label: ClassVar[str] = "Popularity lift"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> float:
+        return popularity_lift(inputs.lists, inputs.dataset.train_counts)

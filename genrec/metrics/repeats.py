@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from jaxtyping import Float
 
-from genrec.metrics.lists import Lists
+from genrec.protocols.metrics import Lists, MetricInputs
 from genrec.types import PAD
 
 
@@ -30,3 +32,12 @@ def repeat_rate(lists: Lists, num_items: int) -> Float[np.ndarray, " users"]:
     listed = np.where(lists.listed, user * num_items + lists.items, PAD)
     seen = np.isin(listed, lists.histories.user_idx * num_items + lists.histories.item_idx)
     return lists.mean(seen.astype(np.float64))
+
+
+class RepeatRate:
+    """The option of the ``metric`` group: see ``repeat_rate``."""
+
+    label: ClassVar[str] = "Repeat rate"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> Float[np.ndarray, " users"]:
+        return repeat_rate(inputs.lists, inputs.dataset.num_items)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import polars as pl
 from jaxtyping import Float
 from numpy import ndarray
 
 from genrec.metrics.ties import with_ties
+from genrec.protocols.metrics import MetricInputs
 from genrec.types import ITEM_ID, TIE_SIZE, TIE_START, USER_ID, WEIGHT
 
 
@@ -52,3 +55,12 @@ def _listed(table: pl.DataFrame, targets: pl.DataFrame, k: int) -> pl.Series:
     chance = ((k + 1 - pl.col(TIE_START).cast(pl.Int64)) / pl.col(TIE_SIZE)).clip(0, 1)
     found = targets.join(with_ties(table), on=[USER_ID, ITEM_ID], how="left", maintain_order="left")
     return found.select(chance.fill_null(0.0)).to_series()
+
+
+class Serendipity:
+    """The option of the ``metric`` group: see ``serendipity``."""
+
+    label: ClassVar[str] = "Serendipity"
+
+    def from_lists(self, inputs: MetricInputs, k: int) -> Float[ndarray, " users"] | None:
+        return None if inputs.popular is None else serendipity(inputs.table, inputs.popular, inputs.targets, k)

@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from genrec.metrics.accuracy import accuracy
+from genrec.metrics.accuracy import ACCURACY, accuracy
 from genrec.metrics.bootstrap import bootstrap_intervals
 from genrec.metrics.slices import Slice
 from genrec.types import USER_ID
 
-SLICED = ("recall", "ndcg")
+SLICED = {name: ACCURACY[name] for name in ("recall", "ndcg")}
 
 
 def measure_slices(

@@ -15,6 +15,8 @@ from genrec.artifacts import MANIFEST, Artifact
 from genrec.components import TARGET, component_class
 from genrec.encoders.text import text_columns
 from genrec.pages.page import Markup, section, tag
+from genrec.protocols import AutoregressiveGenerator, ItemScorer
+from genrec.requirements import fits_class
 from genrec.runs import Run
 from genrec.tokenizers.health import fitting_codebook, uneven_levels
 
@@ -95,7 +97,9 @@ def _lower_rate(diverged: str) -> Iterator[Change]:
 
 def _ensemble(config: Mapping[str, Any]) -> Iterator[Change]:
     generator = component_class(config["generator"], "generator")
-    if config["decoding"][TARGET] != FUSION and (hasattr(generator, "step") or hasattr(generator, "score")):
+    if config["decoding"][TARGET] != FUSION and (
+        fits_class(generator, AutoregressiveGenerator) or fits_class(generator, ItemScorer)
+    ):
         why = "The same weights, ranked together with transition counts and content neighbours; nothing is trained again."
         yield "fusion", why, ["decoding=fusion"]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrec.pages.page import Markup, facts_list, scrolling, section, tag
+from genrec.pages.verdict import chosen_metrics
 
 MEANINGS = {
     "coverage": "share of the catalogue that stands in somebody's list",
@@ -29,11 +30,13 @@ def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup 
         short: split as in metric keys.
     """
     k = metrics["rules"]["headline_k"]
-    known = [figure for figure in MEANINGS if f"{short}/{figure}@{k}" in metrics["model"]]
+    others = [figure for figure in chosen_metrics(metrics, at_every_k=False) if figure not in MEANINGS]
+    known = [figure for figure in (*MEANINGS, *others) if f"{short}/{figure}@{k}" in metrics["model"]]
     if not known:
         return None
+    names = {figure: metrics["labels"][figure] if figure in others else figure.replace("_", " ") for figure in known}
     rows = [*((floor, "floor", row) for floor, row in metrics["floors"].items()), (name, "model", metrics["model"])]
-    head = tag("thead", tag("tr", tag("td"), *(tag("th", figure.replace("_", " "), scope="col") for figure in known)))
+    head = tag("thead", tag("tr", tag("td"), *(tag("th", names[figure], scope="col") for figure in known)))
     body = [
         tag("tr", tag("th", label, scope="row"), *_cells([row.get(f"{short}/{figure}@{k}") for figure in known]), class_=kind)
         for label, kind, row in rows
@@ -45,7 +48,7 @@ def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup 
         tag(
             "details",
             tag("summary", "What they mean"),
-            facts_list({figure.replace("_", " "): MEANINGS[figure] for figure in known}),
+            facts_list({names[figure]: MEANINGS[figure] for figure in known if figure in MEANINGS}),
         ),
         *(tag("p", f"No {figure.replace('_', ' ')}: {why}.", class_="note") for figure, why in left_out.items()),
         note=f"Of the first {k} items of every list. High or low is not better by itself: read them beside the baselines.",

@@ -58,6 +58,7 @@ class Standings:
         untrained: label of the baseline that every model was compared with too; None where no evaluation kept its users.
         baseline: what all were compared with; None when every pair was.
         differences: setting -> its value in each model, where they differ.
+        labels: metric -> what it calls itself, where the evaluations say so.
     """
 
     metric: str
@@ -70,12 +71,13 @@ class Standings:
     untrained: str | None = None
     baseline: str | None = None
     differences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """``test NDCG@10``."""
         short = self.metric.partition("/")[0]
-        return f"{'validation' if short == 'val' else short} {metric_label(self.metric)}"
+        return f"{'validation' if short == 'val' else short} {metric_label(self.metric, self.labels)}"
 
     @property
     def model_pairs(self) -> list[Pair]:
@@ -196,7 +198,9 @@ def _sections(found: Standings) -> Iterator[Markup | None]:
         f"{found.users:,} users, {found.num_items:,} items, full ranking, {seen[found.exclude_seen]}. Intervals are 95 %: over "
         "users, and over seeds where a model has several."
     )
-    yield section(f"Models and baselines, {found.label}", _figures(rows), _dots(found, rows), _every_run(rows), note=note)
+    yield section(
+        f"Models and baselines, {found.label}", _figures(rows, found.labels), _dots(found, rows), _every_run(rows), note=note
+    )
     yield _pairs(found) if found.pairs else None
 
 
@@ -209,9 +213,9 @@ def _dots(found: Standings, rows: Sequence[Row]) -> Markup:
     return tag("div", dot_chart(f"{found.label}: mean, 95 % interval and, as rings, each seed", dots), class_="charts")
 
 
-def _figures(rows: Sequence[Row]) -> Markup:
+def _figures(rows: Sequence[Row], labels: Mapping[str, str]) -> Markup:
     keys = list(dict.fromkeys(key for row in rows for key in row.others))
-    heads = ["runs", "mean", "sd over seeds", *(f"{_split(key)} {metric_label(key)}" for key in keys)]
+    heads = ["runs", "mean", "sd over seeds", *(f"{_split(key)} {metric_label(key, labels)}" for key in keys)]
     head = tag("tr", tag("td"), *(tag("th", text, scope="col") for text in heads))
     lines = []
     for row in rows:

@@ -32,7 +32,7 @@ def comparison_table(found: Standings, form: Format) -> str:
                 [row.name, kind, len(row.runs) or "", *(cell for key in keys for cell in _numbers(found, row, key))]
             )
         return file.getvalue()
-    heads = ["", *(f"{'validation' if key.startswith('val/') else 'test'} {metric_label(key)}" for key in keys)]
+    heads = ["", *(f"{'validation' if key.startswith('val/') else 'test'} {metric_label(key, found.labels)}" for key in keys)]
     plus_minus = " $\\pm$ " if form == "latex" else " ± "
     lines = [[row.name, *(plus_minus.join(_numbers(found, row, key)).removesuffix(plus_minus) for key in keys)] for row in rows]
     if form == "markdown":

@@ -25,7 +25,7 @@ from genrec.pages.numbers import ratio, written
 from genrec.pages.page import Markup, facts_list, join, plain_table, render, scrolling, section, tag
 from genrec.pages.slices import slices_section
 from genrec.pages.users import users_sections
-from genrec.pages.verdict import in_sample, member_label, metric_label, verdict
+from genrec.pages.verdict import chosen_metrics, in_sample, member_label, metric_label, verdict
 from genrec.runs import Run
 from genrec.types import Split
 
@@ -183,7 +183,7 @@ def _figures(name: str, metrics: Mapping[str, Any], headline: int) -> Markup:
     ks = metrics["rules"]["ks"]
     few = [k for k in (5, headline) if k in ks]
     columns = [f"{metric}@{k}" for k in dict.fromkeys(few) for metric in ("recall", "ndcg")]
-    every = [f"{metric}@{k}" for metric in ("recall", "ndcg", "mrr") for k in ks]
+    every = [f"{m}@{k}" for m in (chosen_metrics(metrics, at_every_k=True) or ("recall", "ndcg", "mrr")) for k in ks]
     seen = (
         "Items of the history are excluded" if metrics["rules"]["exclude_seen"] else "Items of the history may be recommended"
     )
@@ -231,7 +231,8 @@ def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, interva
         return join(written(row[key], ".4f"), tag("small", _interval(spread[key])) if told else None)
 
     splits = [tag("th", words[short], colspan=len(columns), scope="colgroup", class_="apart") for short in shorts]
-    names = [tag("th", metric_label(key), scope="col", **line) for key, line in zip(keys, apart, strict=True)]
+    heads = [metric_label(key, metrics.get("labels")) for key in keys]
+    names = [tag("th", head, scope="col", **line) for head, line in zip(heads, apart, strict=True)]
     rows = [
         tag(
             "tr",

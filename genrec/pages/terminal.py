@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genrec.artifacts import Artifact
+from genrec.pages.beyond import MEANINGS
 from genrec.pages.verdict import in_sample, member_label, verdict
 
 BEYOND = {
@@ -20,6 +21,7 @@ BEYOND = {
     "novelty": "novelty {:.1f} bits",
     "diversity": "diversity {:.2f}",
 }
+USUAL = frozenset(MEANINGS) | {"recall", "ndcg", "mrr", "precision", "hit", "map"}  # shipped: in the table, or told by a page
 
 
 def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | None = None) -> None:
@@ -61,7 +63,11 @@ def _beyond(name: str, metrics: Mapping[str, Any]) -> str:
     model, k = metrics["model"], metrics["rules"]["headline_k"]
     short = "test" if "test" in metrics["users"] else "val"
     figures = {figure: model.get(f"{short}/{figure}@{k}") for figure in BEYOND}
-    told = ", ".join(BEYOND[figure].format(value) for figure, value in figures.items() if value is not None)
+    phrases = [BEYOND[figure].format(value) for figure, value in figures.items() if value is not None]
+    labels = metrics.get("labels", {})  # those of a user's package stand here, whatever they count
+    others = [name for name in labels if name not in USUAL and f"{short}/{name}@{k}" in model]
+    phrases += [f"{labels[name]} {model[f'{short}/{name}@{k}']:.4f}" for name in others]
+    told = ", ".join(phrases)
     return f"{name}: {told} (first {k}, {short})" if told else ""
 
 

@@ -51,10 +51,28 @@ def in_sample(metrics: Mapping[str, Any]) -> str:
     return "Validation figures of the ensemble are in-sample: its weights were fitted on those users. "
 
 
-def metric_label(key: str) -> str:
-    """``test/ndcg@10`` -> ``NDCG@10``."""
+def metric_label(key: str, labels: Mapping[str, str] | None = None) -> str:
+    """``test/ndcg@10`` -> ``NDCG@10``.
+
+    Args:
+        key: as in metrics.json.
+        labels: metric -> what it calls itself, where an evaluation says so.
+    """
     name, _, k = key.rpartition("/")[2].partition("@")
-    return f"{name.upper() if name in ('ndcg', 'mrr', 'map') else name.replace('_', ' ').capitalize()}@{k}"
+    usual = name.upper() if name in ("ndcg", "mrr", "map") else name.replace("_", " ").capitalize()
+    return f"{(labels or {}).get(name, usual)}@{k}"
+
+
+def chosen_metrics(metrics: Mapping[str, Any], *, at_every_k: bool) -> list[str]:
+    """The metrics that ``evaluate.metrics`` chose, either those counted at every k or those at the headline k alone.
+
+    Args:
+        metrics: the content of metrics.json.
+        at_every_k: which of the two; with one k alone all count as these.
+    """
+    keys, ks = {key.partition("/")[2] for key in metrics["model"]}, metrics["rules"]["ks"]
+    chosen = [name for name in metrics.get("labels", {}) if f"{name}@{metrics['rules']['headline_k']}" in keys]
+    return [name for name in chosen if all(f"{name}@{k}" in keys for k in ks) == at_every_k]
 
 
 def _against_floor(name: str, label: str, value: float, best: Mapping[str, Any] | None, floors: Mapping[str, Any]) -> str:

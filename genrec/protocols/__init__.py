@@ -1,4 +1,6 @@
-"""What a plug-in of each kind must offer. Structural: a class that has the methods fits, no base class needed.
+"""What a plug-in of each kind must offer. Structural: a class that has the members fits, no base class is needed.
+
+What only some plug-ins have is a small protocol of its own; its docstring says what a plug-in gets that has it.
 
 Every constructor takes flat keyword-only arguments. Those named in ``RUNTIME`` are filled in by genrec and never stand in yaml.
 Fitted components are made again from their configuration and then given their fitted state with ``restore(folder)``.
@@ -9,28 +11,64 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from genrec.protocols.data import DataSource, RawData, Splitter
+from genrec.protocols.data import DataSource, HoldsOut, RawData, Splitter
+from genrec.protocols.notes import FitNotes
 from genrec.types import RUNTIME
 
 if TYPE_CHECKING:
-    from genrec.protocols.decoding import Decoded, DecodingRequest, DecodingStrategy
-    from genrec.protocols.encoders import ItemEncoder
-    from genrec.protocols.floors import Floor, KeptFloor
+    from genrec.protocols.decoding import (
+        Decoded,
+        DecodingRequest,
+        DecodingStrategy,
+        FittedStrategy,
+        GrowsWithItems,
+        HasBeams,
+        HasMoreItems,
+        WrapsStrategy,
+    )
+    from genrec.protocols.encoders import HasConfidence, ItemEncoder, NamedEncoder
+    from genrec.protocols.floors import (
+        Floor,
+        HasObstacle,
+        HasOpenSettings,
+        KeptFloor,
+        NeedsArtifacts,
+        Resettable,
+        SparseScores,
+    )
     from genrec.protocols.generators import (
         AlignedGenerator,
         AutoregressiveGenerator,
         DenoisingGenerator,
         Generator,
+        HasItemHead,
+        HasItemTable,
+        HasNormalization,
+        HasRuntimes,
+        ItemRows,
         ItemScorer,
         MaskedGenerator,
         ParallelGenerator,
         ReasoningScorer,
+        SavesItself,
         SessionGenerator,
         TargetLogits,
         device_of,
     )
+    from genrec.protocols.loggers import Logger
+    from genrec.protocols.metrics import HitMetric, ListMetric, MetricInputs
     from genrec.protocols.objectives import FineTuningObjective, LossTerms, Objective, Sampler
-    from genrec.protocols.tokenizers import CollisionContext, CollisionPolicy, ItemTokenizer, TokenizerInputs, Traits
+    from genrec.protocols.tokenizers import (
+        CollisionContext,
+        CollisionPolicy,
+        HasSource,
+        ItemTokenizer,
+        LevelCosts,
+        Reconstructs,
+        StreamTokenizer,
+        TokenizerInputs,
+        Traits,
+    )
 
 __all__ = [
     "RUNTIME",
@@ -44,47 +82,103 @@ __all__ = [
     "DecodingStrategy",
     "DenoisingGenerator",
     "FineTuningObjective",
+    "FitNotes",
+    "FittedStrategy",
     "Floor",
     "Generator",
+    "GrowsWithItems",
+    "HasBeams",
+    "HasConfidence",
+    "HasItemHead",
+    "HasItemTable",
+    "HasMoreItems",
+    "HasNormalization",
+    "HasObstacle",
+    "HasOpenSettings",
+    "HasRuntimes",
+    "HasSource",
+    "HitMetric",
+    "HoldsOut",
     "ItemEncoder",
+    "ItemRows",
     "ItemScorer",
     "ItemTokenizer",
     "KeptFloor",
+    "LevelCosts",
+    "ListMetric",
+    "Logger",
     "LossTerms",
     "MaskedGenerator",
+    "MetricInputs",
+    "NamedEncoder",
+    "NeedsArtifacts",
     "Objective",
     "ParallelGenerator",
     "RawData",
     "ReasoningScorer",
+    "Reconstructs",
+    "Resettable",
     "Sampler",
+    "SavesItself",
     "SessionGenerator",
+    "SparseScores",
     "Splitter",
+    "StreamTokenizer",
     "TargetLogits",
     "TokenizerInputs",
     "Traits",
+    "WrapsStrategy",
     "device_of",
 ]
 
 # Where the others are: imported when they are asked for, since they bring torch, which reading data does not need.
 _PLACES = {
-    "decoding": ("Decoded", "DecodingRequest", "DecodingStrategy"),
-    "encoders": ("ItemEncoder",),
-    "floors": ("Floor", "KeptFloor"),
+    "decoding": (
+        "Decoded",
+        "DecodingRequest",
+        "DecodingStrategy",
+        "FittedStrategy",
+        "GrowsWithItems",
+        "HasBeams",
+        "HasMoreItems",
+        "WrapsStrategy",
+    ),
+    "encoders": ("HasConfidence", "ItemEncoder", "NamedEncoder"),
+    "floors": ("Floor", "HasObstacle", "HasOpenSettings", "KeptFloor", "NeedsArtifacts", "Resettable", "SparseScores"),
     "generators": (
         "AlignedGenerator",
         "AutoregressiveGenerator",
         "DenoisingGenerator",
         "Generator",
+        "HasItemHead",
+        "HasItemTable",
+        "HasNormalization",
+        "HasRuntimes",
+        "ItemRows",
         "ItemScorer",
         "MaskedGenerator",
         "ParallelGenerator",
         "ReasoningScorer",
+        "SavesItself",
         "SessionGenerator",
         "TargetLogits",
         "device_of",
     ),
+    "loggers": ("Logger",),
+    "metrics": ("HitMetric", "ListMetric", "MetricInputs"),
     "objectives": ("FineTuningObjective", "LossTerms", "Objective", "Sampler"),
-    "tokenizers": ("CollisionContext", "CollisionPolicy", "ItemTokenizer", "TokenizerInputs", "Traits"),
+    "tokenizers": (
+        "CollisionContext",
+        "CollisionPolicy",
+        "HasSource",
+        "ItemTokenizer",
+        "LevelCosts",
+        "Logger",
+        "Reconstructs",
+        "StreamTokenizer",
+        "TokenizerInputs",
+        "Traits",
+    ),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -36,10 +36,14 @@ class RawData:
     ids: str = "clean"
 
 
+@runtime_checkable
 class DataSource(Protocol):
+    """What reads the interactions and the items."""
+
     def load(self) -> RawData: ...
 
 
+@runtime_checkable
 class Splitter(Protocol):
     """Decides where each user's training and validation parts end (see ``Dataset``)."""
 
@@ -54,3 +58,10 @@ class Splitter(Protocol):
     def split(self, offsets: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Returns absolute train_ends [users], validation_ends [users], and facts (rule, counts)."""
         ...
+
+
+@runtime_checkable
+class HoldsOut(Protocol):
+    """A splitter that says whether it leaves anything to predict: where not, evaluating is refused before anything runs."""
+
+    holds_out: ClassVar[bool]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -115,8 +116,47 @@ class DecodingStrategy(Protocol):
         ...
 
     def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
-        """``trie`` is a ``PrefixTrie`` for generators of IDs and None for item scorers."""
+        """Decodes a generator of its kind; ``trie`` is a ``PrefixTrie``, None for item scorers."""
         ...
 
-    # With a class attribute ``needs`` that names "calibration", the ``calibrate`` stage fits it, and ``restore(folder)`` gives
-    # it its fitted state before it decodes.
+
+@runtime_checkable
+class FittedStrategy(Protocol):
+    """A strategy with something to fit: where ``needs`` names "calibration", the ``calibrate`` stage comes first."""
+
+    needs: ClassVar[frozenset[str]]
+
+    def restore(self, folder: Path) -> None:
+        """Reads what the stage wrote, before anything is decoded."""
+        ...
+
+
+@runtime_checkable
+class GrowsWithItems(Protocol):
+    """A strategy that keeps something per item: a served bundle asks it for one that fits when items come."""
+
+    def with_items(self, num_items: int) -> DecodingStrategy:
+        """Returns the same strategy for a catalogue with later items behind; this one stays as it is."""
+        ...
+
+
+@runtime_checkable
+class HasBeams(Protocol):
+    """A strategy that keeps so many prefixes: a copy gets more for longer lists, and too few for the candidates are noted."""
+
+    num_beams: int
+
+
+@runtime_checkable
+class HasMoreItems(Protocol):
+    """A strategy that finds more items than it is asked for at no further cost: a quota asks for as many."""
+
+    @property
+    def at_hand(self) -> int: ...
+
+
+@runtime_checkable
+class WrapsStrategy(Protocol):
+    """A strategy around another one: widening reaches the one inside."""
+
+    strategy: DecodingStrategy

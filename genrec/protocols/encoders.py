@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,10 @@ from jaxtyping import Bool, Float
 from genrec.dataset import Sequences
 
 
+@runtime_checkable
 class ItemEncoder(Protocol):
+    """What every encoder has. What some have beside it is a protocol of its own, below."""
+
     def fit(self, items: pl.DataFrame, train: Sequences) -> None:
         """Learns vocabulary, projections, standardization. ``train`` holds training events only; rows of items = item_idx."""
         ...
@@ -27,3 +31,21 @@ class ItemEncoder(Protocol):
 
     def save(self, folder: Path) -> None: ...
     def restore(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class NamedEncoder(Protocol):
+    """An encoder of several sources: each source's vectors are stored beside the joint ones, and tokenizers may read them."""
+
+    def encode_named(self, items: pl.DataFrame) -> Mapping[str, Float[np.ndarray, "items _"]]:
+        """Returns the joint vectors as ``"item"``, and each source's own by its name."""
+        ...
+
+
+@runtime_checkable
+class HasConfidence(Protocol):
+    """A source that knows how far its vectors can be trusted: ``Concat`` blends them with what the other sources predict."""
+
+    def confidence(self, items: pl.DataFrame) -> Float[np.ndarray, " items"]:
+        """Returns a number in [0, 1] for each item."""
+        ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -35,15 +36,10 @@ class TargetLogits:
 
 @runtime_checkable
 class Generator(Protocol):
-    """A torch module that predicts at every target of a batch in one pass."""
+    """A torch module that predicts at every target of a batch in one pass. What some have beside it stands below."""
 
     needs: ClassVar[frozenset[str]]  # artifact kinds besides the dataset: {"sids"}, {"encoder"}, ...
     max_history_len: int
-
-    # Where weights have a row per item:
-    #   item_rows: ClassVar[frozenset[str]], their names in the state dict; items that come later get rows of zeros
-    # Where building one takes more than its configuration and weights:
-    #   save(folder), what a constructor that takes ``saved`` finds there when the trained generator is opened again
 
     def target_logits(self, batch: Batch) -> TargetLogits: ...
 
@@ -162,6 +158,60 @@ class ReasoningScorer(ItemScorer, Protocol):
         One chain for each of ``noises``: standard deviations of what is added to the states that are fed back.
         """
         ...
+
+
+@runtime_checkable
+class HasNormalization(Protocol):
+    """A generator that writes codes: its scores are probabilities over the trie's paths, or over each level's codebook."""
+
+    normalization: Normalization
+
+
+@runtime_checkable
+class HasItemTable(Protocol):
+    """A generator with a vector for each item: "similar items" are those with near vectors where no encoder has any."""
+
+    def item_table(self) -> Float[Tensor, "items dim"]:
+        """Returns the vectors that queries are multiplied with."""
+        ...
+
+
+@runtime_checkable
+class HasItemHead(HasItemTable, Protocol):
+    """A generator of codes with a dense item head beside them: objectives train it, and a fusion takes it as a member.
+
+    ``has_item_head`` is False where this one was built without (``generator.item_head=false``).
+    """
+
+    @property
+    def has_item_head(self) -> bool: ...
+
+    def item_scores(self, batch: Batch) -> Float[Tensor, "batch items"]:
+        """Returns the head's logits of all items."""
+        ...
+
+
+@runtime_checkable
+class ItemRows(Protocol):
+    """A generator whose weights have a row per item: items that come later get rows of zeros (``extends``, a served bundle)."""
+
+    item_rows: ClassVar[frozenset[str]]  # names in the state dict
+
+
+@runtime_checkable
+class SavesItself(Protocol):
+    """A generator that takes more to build than configuration and weights: its constructor takes ``saved``, this folder."""
+
+    def save(self, folder: Path) -> None:
+        """Writes what the constructor finds in ``saved`` when the trained generator is opened again."""
+        ...
+
+
+@runtime_checkable
+class HasRuntimes(Protocol):
+    """A generator whose graphs run elsewhere: ``export.runtime`` takes what is named here, such as ``onnx``."""
+
+    runtimes: ClassVar[frozenset[str]]
 
 
 def device_of(module: torch.nn.Module) -> torch.device:

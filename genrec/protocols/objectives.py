@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from genrec.batch import Batch
+from genrec.protocols.generators import Generator
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Objective(Protocol):
-    def check(self, generator: Any) -> None:
+    def check(self, generator: Generator) -> None:
         """Raises ConfigError when the two do not fit; called before anything is trained."""
         ...
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from genrec.dataset import Sequences
-from genrec.sids import SIDTable
+from genrec.sids import SIDTable, Stream
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,20 @@ class Traits:
         inductive: ``encode`` works for unseen items and row by row.
         ordered: levels go from coarse to fine.
         reconstructs: ``reconstruct`` gives vectors back, better with every level.
+        scale_free: to repeat every dimension changes nothing, hardly even how many codes are in use. A tokenizer that cuts the
+            vector into blocks sees other blocks then.
     """
 
     inductive: bool
     ordered: bool
     reconstructs: bool
+    scale_free: bool = False
 
 
+@runtime_checkable
 class ItemTokenizer(Protocol):
+    """What every tokenizer has. What some have beside it is a protocol of its own, below."""
+
     needs: ClassVar[frozenset[str]]  # of {"embeddings", "train"}
     traits: ClassVar[Traits]
 
@@ -68,15 +74,45 @@ class ItemTokenizer(Protocol):
     def save(self, folder: Path) -> None: ...
     def restore(self, folder: Path) -> None: ...
 
-    # With traits.reconstructs:
-    #   reconstruct(codes [items, any number of leading levels]) -> [items, dim]
-    # Where collisions can be repaired by moving items within a level:
-    #   level_costs(inputs, prefix [items, depth]) -> [items, sizes[depth]], squared distance of what the prefix leaves over of
-    #   each item to every code of the next level
-    # With further codes that generators may read but never decode:
-    #   encode_streams(inputs) -> name -> Stream of the same items
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """A tokenizer whose codes stand for vectors: the health figures say how much of the input each level explains.
+
+    ``traits.reconstructs`` promises it.
+    """
+
+    def reconstruct(self, codes: Int[np.ndarray, "items levels"]) -> Float[np.ndarray, "items dim"]:
+        """Returns the vectors of codes; any number of leading levels will do."""
+        ...
 
 
+@runtime_checkable
+class HasSource(Protocol):
+    """A tokenizer that reads one named source of the encoder: its health is measured against that one, not the joint vector."""
+
+    source: str
+
+
+@runtime_checkable
+class LevelCosts(Protocol):
+    """A tokenizer that can price codes: collision policies may then move an item to another code (``reassign_last``)."""
+
+    def level_costs(self, inputs: TokenizerInputs, prefix: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items size"]:
+        """Returns squared distances of what the prefix leaves over of each item to every code of the next level."""
+        ...
+
+
+@runtime_checkable
+class StreamTokenizer(Protocol):
+    """A tokenizer with further codes that generators may read but never decode: the SID table carries them as streams."""
+
+    def encode_streams(self, inputs: TokenizerInputs) -> Mapping[str, Stream]:
+        """Returns, by name, a stream of the same items."""
+        ...
+
+
+@runtime_checkable
 class CollisionPolicy(Protocol):
     """Turns codes into a table whose items are unique (or, with ``keep``, says that groups exist)."""
 
@@ -85,6 +121,9 @@ class CollisionPolicy(Protocol):
     def extend(self, table: SIDTable, codes: np.ndarray, context: CollisionContext) -> SIDTable:
         """Appends items that came later; codes and context are theirs. No ID of the table moves and its layout stays."""
         ...
+
+
+Costs = Callable[[Int[np.ndarray, " rows"], Int[np.ndarray, "rows depth"]], Float[np.ndarray, "rows size"]]
 
 
 @dataclass(frozen=True)
@@ -100,5 +139,5 @@ class CollisionContext:
 
     item_ids: pl.Series
     train_counts: np.ndarray
-    costs: Any = None
+    costs: Costs | None = None
     codebooks: str = ""

@@ -20,7 +20,7 @@ from genrec.artifacts import Artifact
 from genrec.components import allow_package, instantiate
 from genrec.errors import ArtifactError, DataError
 from genrec.plain_json import read_json
-from genrec.protocols import DecodingStrategy
+from genrec.protocols import DecodingStrategy, GrowsWithItems
 from genrec.serving.allotment import Allotment
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.compatibility import understood
@@ -94,7 +94,7 @@ def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataF
     trained, samples = num_trained(bundle["facts"]["generator"]), _samples(path / SAMPLES_FILE)
 
     def strategy_for(num_items: int, vectors: Mapping[str, np.ndarray]) -> DecodingStrategy:
-        strategy = fitted.with_items(num_items) if num_items > items.height and hasattr(fitted, "with_items") else fitted
+        strategy = fitted.with_items(num_items) if num_items > items.height and isinstance(fitted, GrowsWithItems) else fitted
         newcomers = num_items > trained and bool(vectors)
         if not newcomers:
             return strategy

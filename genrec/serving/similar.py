@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genrec.protocols import HasItemTable
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.requests import SimilarRequest
 from genrec.stages.embed import JOINT
@@ -46,7 +47,7 @@ def similarities(catalogue: Catalogue, item: int) -> Float[Tensor, " items"]:
     vectors: Any = catalogue.vectors.get(JOINT)
     if vectors is not None:
         vectors = torch.from_numpy(vectors).float()
-    elif hasattr(catalogue.generator, "item_table"):
+    elif isinstance(catalogue.generator, HasItemTable):
         vectors = catalogue.generator.item_table()
     if vectors is not None:
         return torch.nn.functional.cosine_similarity(vectors, vectors[item].unsqueeze(0), dim=1)

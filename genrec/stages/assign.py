@@ -9,7 +9,8 @@ import numpy as np
 
 from genrec.artifacts import Artifact
 from genrec.components import instantiate
-from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer, TokenizerInputs
+from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer, LevelCosts, StreamTokenizer, TokenizerInputs
+from genrec.protocols.tokenizers import Costs
 from genrec.sids import SIDTable, Stream
 from genrec.stages.stage import Stage, StageRun
 from genrec.stages.tokenize import CODES_FILE, FITTED, encoder_if_needed, tokenizer_inputs
@@ -91,7 +92,7 @@ def _tokenizer(artifact: Artifact) -> ItemTokenizer:
 
 def streams_of(tokenizer: ItemTokenizer, inputs: TokenizerInputs) -> Mapping[str, Stream]:
     """Further codes of the items by name, from tokenizers that have some."""
-    return tokenizer.encode_streams(inputs) if hasattr(tokenizer, "encode_streams") else {}
+    return tokenizer.encode_streams(inputs) if isinstance(tokenizer, StreamTokenizer) else {}
 
 
 def _train_counts(inputs: TokenizerInputs) -> np.ndarray:
@@ -110,16 +111,19 @@ def collision_context(
         codebooks: hash of its fitted state.
         train_counts: int64 [items].
     """
-
-    def costs(rows: np.ndarray, prefix: np.ndarray) -> np.ndarray:
-        return tokenizer.level_costs(inputs.of(rows), prefix)  # type: ignore[attr-defined]
-
     return CollisionContext(
         item_ids=inputs.items[ITEM_ID],
         train_counts=train_counts,
-        costs=costs if hasattr(tokenizer, "level_costs") else None,
+        costs=_costs_by(tokenizer, inputs) if isinstance(tokenizer, LevelCosts) else None,
         codebooks=codebooks,
     )
+
+
+def _costs_by(tokenizer: LevelCosts, inputs: TokenizerInputs) -> Costs:
+    def costs(rows: np.ndarray, prefix: np.ndarray) -> np.ndarray:
+        return tokenizer.level_costs(inputs.of(rows), prefix)
+
+    return costs
 
 
 STAGE = Stage(

@@ -11,7 +11,7 @@ from genrec.baselines.ranking import ranked_tables, scores_of
 from genrec.baselines.search import Choice, ValidationSample, choose, most_tries
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError
-from genrec.protocols import Floor
+from genrec.protocols import Floor, HasObstacle
 from genrec.stages.candidate_lists import CandidateLists
 from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.evaluated_lists import EvaluatedLists
@@ -52,7 +52,7 @@ def chosen_baselines(
     sample = ValidationSample.draw(dataset, exclude_seen=exclude_seen, num_users=num_users, seed=seed)
     choices, left_out = {}, {}
     for name, floor in floors.items():
-        if why := floor.obstacle(dataset) if hasattr(floor, "obstacle") else None:
+        if why := floor.obstacle(dataset) if isinstance(floor, HasObstacle) else None:
             left_out[name] = why
             run.say(f"{name}: left out, {why}")
             continue

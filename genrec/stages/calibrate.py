@@ -32,7 +32,7 @@ from genrec.decoding.users import request_of, users_with_targets
 from genrec.decoding.weights import fit_experts
 from genrec.devices import resolve_device
 from genrec.errors import ConfigError, DataError
-from genrec.protocols import KeptFloor
+from genrec.protocols import FittedStrategy, KeptFloor, NeedsArtifacts
 from genrec.sids import SIDTable
 from genrec.stages import train
 from genrec.stages.embed import JOINT, read_vectors
@@ -69,12 +69,12 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
         ConfigError: when the decoding strategy has nothing to fit.
     """
     strategy = component_class(config["decoding"], "decoding")
-    if "calibration" not in getattr(strategy, "needs", ()):
+    if not (isinstance(strategy, FittedStrategy) and "calibration" in strategy.needs):
         fix = "choose decoding=fusion"
         raise ConfigError("decoding", expected="a strategy with weights to fit", got=strategy.__name__, fix=fix)
     node = completed(config["decoding"])
     scorers = [component_class(scorer) for name, scorer in (node["scorers"] or {}).items() if name in node["members"]]
-    needed = {kind for scorer in scorers for kind in getattr(scorer, "needs", ())}
+    needed = {kind for scorer in scorers if isinstance(scorer, NeedsArtifacts) for kind in scorer.needs}
     return tuple(dict.fromkeys((*train.inputs(config), "generator", *sorted(needed))))
 
 

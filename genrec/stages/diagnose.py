@@ -51,7 +51,7 @@ from genrec.errors import ConfigError, DataError
 from genrec.metrics.reliability import reliability, wilson_interval
 from genrec.pages.numbers import written
 from genrec.pages.users import item_titles
-from genrec.protocols import DecodingStrategy, device_of
+from genrec.protocols import DecodingStrategy, HasNormalization, device_of
 from genrec.sids import SIDTable
 from genrec.stages import recommend, train
 from genrec.stages.progress import user_progress
@@ -121,7 +121,7 @@ def build(run: StageRun) -> dict[str, Any]:
         "rules": {
             "list_length": decoder.k,
             "exclude_seen": rule.exclude_seen,
-            "normalization": getattr(generator, "normalization", None) if trie else None,
+            "normalization": generator.normalization if trie and isinstance(generator, HasNormalization) else None,
         },
         "levels": level_accuracy(seen),
         "beams": beam_losses(seen, decoder.k),

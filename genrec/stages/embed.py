@@ -16,7 +16,7 @@ from genrec.artifacts import Artifact
 from genrec.components import instantiate
 from genrec.dataset import Dataset
 from genrec.errors import DataError
-from genrec.protocols import ItemEncoder
+from genrec.protocols import FitNotes, ItemEncoder, NamedEncoder
 from genrec.stages.stage import Stage, StageRun
 from genrec.types import ITEM_ID
 
@@ -29,7 +29,7 @@ def build(run: StageRun) -> dict[str, Any]:
     dataset = Dataset.load(run.inputs["dataset"].path)
     encoder: ItemEncoder = instantiate(run.config["encoder"], "encoder")
     encoder.fit(dataset.items, dataset.train)
-    for note in getattr(encoder, "notes", ()):
+    for note in encoder.notes if isinstance(encoder, FitNotes) else ():
         run.say(f"note: {note}")
     (run.folder / FITTED).mkdir()
     encoder.save(run.folder / FITTED)
@@ -52,7 +52,7 @@ def extend(run: StageRun) -> dict[str, Any]:
 
 def encoded(encoder: ItemEncoder, items: pl.DataFrame) -> dict[str, np.ndarray]:
     """Source -> float32 [items, dim] by a fitted encoder."""
-    return dict(encoder.encode_named(items)) if hasattr(encoder, "encode_named") else {JOINT: encoder.encode(items)}
+    return dict(encoder.encode_named(items)) if isinstance(encoder, NamedEncoder) else {JOINT: encoder.encode(items)}
 
 
 def _write(run: StageRun, dataset: Dataset, encoder: ItemEncoder, vectors: Mapping[str, np.ndarray]) -> dict[str, Any]:

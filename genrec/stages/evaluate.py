@@ -13,6 +13,7 @@ The lists are those of the run's own model, or of ``recommendations=FILE``, whoe
     members           of a fusion: name -> the figures of each member alone; member_intervals and best_member as of floors
     slices            short split -> entries: slice, name, targets, users, share; rows and intervals: recommender ("model" or a
                       floor) -> recall and ndcg at the headline k (see ``measure_slices``)
+    labels            metric -> what pages call it; only with ``evaluate.metrics``
     left_out          figure, or baseline, -> why it could not be counted here
     rules             what was counted and how; ``source`` is "run", "file" or "baseline", ``counted`` targets by split
     users, dataset, warnings
@@ -41,11 +42,11 @@ from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.metrics.accuracy import accuracy
 from genrec.metrics.categories import AUTO
 from genrec.metrics.comparison import intervals_of, lead_over_best
-from genrec.metrics.measure import Measured, Ruler, by_key, measure
+from genrec.metrics.measure import METRICS, Measured, Ruler, by_key, measure
 from genrec.metrics.sliced import measure_slices
 from genrec.metrics.slices import slices
 from genrec.pages.terminal import print_comparison as print_comparison
-from genrec.protocols import Floor
+from genrec.protocols import Floor, HitMetric, ListMetric
 from genrec.stages import assign, recommend
 from genrec.stages.baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
 from genrec.stages.candidate_lists import read_candidates
@@ -55,6 +56,7 @@ from genrec.stages.stage import Stage, StageRun
 from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
 
 Lists = Callable[[Split], pl.DataFrame]
+REQUIRED = ("recall", "ndcg")
 METRIC_KEY = re.compile(r"(test|val)/\w+@\d+")
 
 
@@ -76,6 +78,7 @@ class Evaluator:
             a sample of the users. The floors are measured on the same users.
         published: name -> metric key (``test/recall@10``) -> figure of others, shown beside the model's and counted by nobody.
         slice_columns: columns of the items to slice the targets by, besides popularity, history length, category and time.
+        metrics: options of the ``metric`` group, recall and ndcg among them: ``[default,mine]``. None: the usual ones.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Evaluator:
         slice_columns: tuple[str, ...] = (),
         users: Literal["all", "listed"] = "all",
         published: Mapping[str, Mapping[str, float]] | None = None,
+        metrics: Mapping[str, HitMetric | ListMetric] | None = None,
     ) -> None:
         if not ks or min(ks) < 1:
             raise ConfigError("ks", expected="list lengths of 1 or more", got=ks, fix="give evaluate.ks=[5,10]")
@@ -117,6 +121,13 @@ class Evaluator:
         self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors)
         self.target_weights, self.category, self.slice_columns = target_weights, category, slice_columns
         self.users = users
+        if metrics is not None and not set(REQUIRED) <= set(metrics):
+            fix = f"give evaluate.metrics=[{','.join((*REQUIRED, *(name for name in metrics if name not in REQUIRED)))}]"
+            expected = f"{' and '.join(REQUIRED)} among them, which baselines, slices and pages are compared by"
+            raise ConfigError("metrics", expected=expected, got=list(metrics), fix=fix)
+        shipped = {name: METRICS[name] for name in METRICS if name in (metrics or {})}  # in the usual order
+        self.metrics = METRICS if metrics is None else {**shipped, **metrics}
+        self.labels = {} if metrics is None else {name: metric.label for name, metric in self.metrics.items()}
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -149,7 +160,8 @@ def build(run: StageRun) -> dict[str, Any]:
     targets = lists.listed_splits(
         held_out(run, dataset, evaluator.target_weights), dataset.facts.get("split"), only_listed=evaluator.users == "listed"
     )
-    ruler = Ruler(targets, ks, headline_k(ks), facts)
+    ruler = Ruler(targets, ks, headline_k(ks), facts, evaluator.metrics)
+    left_out = {figure: why for figure, why in left_out.items() if figure in ruler.metrics}
     warnings = [*_warnings(targets, repeats, lists.exclude_seen), *lists.warnings(targets, ks)]
     warnings += candidates.doubts if candidates else []
     for warning in warnings:
@@ -177,17 +189,18 @@ def build(run: StageRun) -> dict[str, Any]:
     rivals = {name: floor for name, floor in floors.items() if name != lists.baseline}
     model = measure(lists.of, ruler, popularity)
     members = {name: measure(_lists_in(file), ruler, popularity) for name, file in lists.members.items()}
-    if popularity is None:
+    if popularity is None and "serendipity" in ruler.metrics:
         left_out["serendipity"] = "there is no popularity floor to compare with"
     for figure, why in left_out.items():
         run.say(f"no {figure}: {why}")
     bounds = {}
     for name, score in _exact_scores(dataset, repeats, evaluator, run.say).items():
         of = ranked(score)
+        figures = {
+            split: accuracy(of(split), pairs, ks, ruler.of_hits).drop(USER_ID).mean() for split, pairs in targets.items()
+        }
         bounds[name] = {
-            key: value
-            for split, pairs in targets.items()
-            for key, value in by_key(split, accuracy(of(split), pairs, ks).drop(USER_ID).mean().row(0, named=True)).items()
+            key: value for split, means in figures.items() for key, value in by_key(split, means.row(0, named=True)).items()
         }
 
     everybody = {"model": model} | floors
@@ -195,8 +208,8 @@ def build(run: StageRun) -> dict[str, Any]:
     metric = f"ndcg@{ruler.headline_k}"
     metrics: dict[str, Any] = {
         "model": model.means,
-        "baselines": (figures := {name: floor.means for name, floor in floors.items()}),
-        "floors": figures,
+        "baselines": (of_baselines := {name: floor.means for name, floor in floors.items()}),
+        "floors": of_baselines,
         "baseline_settings": {name: choice.facts for name, choice in choices.items()},
         "measured": lists.baseline,
         "bounds": bounds,
@@ -208,6 +221,7 @@ def build(run: StageRun) -> dict[str, Any]:
         "member_intervals": intervals_of(members, draws=evaluator.draws, seed=evaluator.seed) if members else {},
         "best_member": lead_over_best(model, members, metric, draws=evaluator.draws, seed=evaluator.seed),
         "slices": _slices(everybody, ruler, evaluator),
+        **({"labels": evaluator.labels} if evaluator.labels else {}),
         "left_out": left_out | not_fitted,
         "rules": {
             "source": lists.source,

@@ -20,6 +20,7 @@ from genrec.decoding.users import users_with_targets
 from genrec.devices import resolve_device, resolve_precision
 from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
 from genrec.metrics.labels import item_labels
+from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer
 from genrec.stages.rehearsal import rehearse
 from genrec.stages.stage import Stage
 from genrec.training.validation import check_unseen_targets
@@ -51,7 +52,7 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
         resolve_precision(tree["train"].get("precision", tree["precision"]), device)
         _check_models(tree)
         if "objective" in tree:
-            rehearse(tree, has_streams=hasattr(component_class(tree["tokenizer"], "tokenizer"), "encode_streams"))
+            rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
     if "evaluation" in made and tree["recommendations"] is None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
     if "bundle" in made and tree["export"].get("runtime") == "onnx":
@@ -59,7 +60,8 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
     if (
         made.intersection(NEEDS_TARGETS)
         and "split" in tree
-        and not getattr(component_class(tree["split"], "split"), "holds_out", True)
+        and isinstance(split := component_class(tree["split"], "split"), HoldsOut)
+        and not split.holds_out
     ):
         raise _no_targets(tree, "nothing held out")
 
@@ -135,7 +137,7 @@ def _check_ks(config: Config, longest: int, name: str) -> None:
 
 def _check_onnx(tree: Mapping[str, Any]) -> None:
     generator = component_class(tree["generator"], "generator")
-    if "onnx" not in getattr(generator, "runtimes", ()):
+    if not (isinstance(generator, HasRuntimes) and "onnx" in generator.runtimes):
         expected = "a generator that has ONNX graphs, such as encdec"
         raise ConfigError("export.runtime", expected=expected, got=generator.__name__, fix="leave export.runtime out")
     missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]

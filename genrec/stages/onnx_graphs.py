@@ -23,13 +23,14 @@ from genrec.batch import Batch
 from genrec.errors import ConfigError
 from genrec.nn.code_cache import CodeCache
 from genrec.nn.code_decoder import DecoderState
+from genrec.protocols import AutoregressiveGenerator, Generator
 from genrec.trie import PrefixTrie
 
 HISTORY_GRAPH, CODES_GRAPH = "history.onnx", "codes.onnx"
 
 
 class _History(nn.Module):
-    def __init__(self, generator: Any) -> None:
+    def __init__(self, generator: AutoregressiveGenerator) -> None:
         super().__init__()
         self.generator = generator
 
@@ -39,7 +40,7 @@ class _History(nn.Module):
 
 
 class _Codes(nn.Module):
-    def __init__(self, generator: Any) -> None:
+    def __init__(self, generator: AutoregressiveGenerator) -> None:
         super().__init__()
         self.generator = generator
 
@@ -57,7 +58,7 @@ class _Codes(nn.Module):
 
 
 @torch.no_grad()
-def write_onnx(generator: Any, trie: PrefixTrie | None, folder: Path) -> None:
+def write_onnx(generator: Generator, trie: PrefixTrie | None, folder: Path) -> None:
     """Writes both graphs and the trie.
 
     Args:
@@ -70,8 +71,8 @@ def write_onnx(generator: Any, trie: PrefixTrie | None, folder: Path) -> None:
             torch's exporter is not installed.
     """
     example = (torch.zeros(2, 3, dtype=torch.long), torch.tensor([3, 1]))
-    kept = generator.prefill(Batch(*example)) if hasattr(generator, "prefill") else None
-    if trie is None or not isinstance(kept, DecoderState):
+    kept = generator.prefill(Batch(*example)) if isinstance(generator, AutoregressiveGenerator) else None
+    if not isinstance(generator, AutoregressiveGenerator) or trie is None or not isinstance(kept, DecoderState):
         expected, fix = "a generator whose state is a DecoderState, such as encdec", "leave export.runtime out"
         raise ConfigError("export.runtime", expected=expected, got=type(generator).__name__, fix=fix)
     try:

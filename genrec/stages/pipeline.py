@@ -28,6 +28,7 @@ from genrec.fingerprints import digest
 from genrec.machine import refusals_told
 from genrec.paths import expanded
 from genrec.references import without_secrets
+from genrec.requirements import fits_class
 from genrec.runs import Run, check_name
 from genrec.sources import SOURCE
 from genrec.stages.extend import extended_artifact, parent_of
@@ -281,10 +282,21 @@ def check_decoding(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: naming both.
     """
+    from genrec.protocols import AutoregressiveGenerator, ItemScorer, MaskedGenerator, ParallelGenerator  # they bring torch
+
     generator, decoding = component_class(config["generator"], "generator"), component_class(config["decoding"], "decoding")
-    methods = {"autoregressive": "step", "parallel": "level_logits", "masked": "fill", "item_scorer": "score"}
-    offers = {kind: hasattr(generator, method) for kind, method in methods.items()}
+    kinds: dict[str, type] = {
+        "autoregressive": AutoregressiveGenerator,
+        "parallel": ParallelGenerator,
+        "masked": MaskedGenerator,
+        "item_scorer": ItemScorer,
+    }
+    offers = {kind: fits_class(generator, protocol) for kind, protocol in kinds.items()}
     kind = getattr(decoding, "kind", None)
+    if kind != "any" and kind not in offers:
+        expected = f"a class attribute kind, one of {', '.join((*offers, 'any'))}"
+        fix = f"add it to {decoding.__name__}"
+        raise ConfigError("decoding._target_", expected=expected, got=f"{decoding.__name__} with kind {kind}", fix=fix)
     if kind in offers and not offers[kind]:
         told = " or ".join(name for name, offered in offers.items() if offered) or "nothing that can be decoded"
         raise ConfigError(

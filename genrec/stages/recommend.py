@@ -21,7 +21,7 @@ from genrec.decoding.reach import SAFE_REACH, learned_reach
 from genrec.decoding.users import Lists, recommend_users, users_with_targets, with_ids
 from genrec.devices import resolve_device
 from genrec.errors import ConfigError
-from genrec.protocols import Decoded
+from genrec.protocols import Decoded, DecodingStrategy, FittedStrategy, HasBeams
 from genrec.sids import SIDTable
 from genrec.stages import train
 from genrec.stages.candidate_lists import read_candidates
@@ -82,7 +82,8 @@ class RecommendSettings:
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What the generator was trained on, the generator, and what was fitted of the decoding strategy."""
-    fitted = getattr(component_class(config["decoding"], "decoding"), "needs", ())
+    decoding = component_class(config["decoding"], "decoding")
+    fitted = decoding.needs if isinstance(decoding, FittedStrategy) else ()
     content = encoder_if_needed(config) if config.get("extends") and "sids" in train.inputs(config) else ()
     return tuple(dict.fromkeys((*train.inputs(config), "generator", *content, *sorted(fitted))))
 
@@ -90,14 +91,14 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
 def build(run: StageRun) -> dict[str, Any]:
     """Writes the tables: split, user_id, item_id, rank, score, tie_start, tie_size."""
     settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
-    strategy: Any = instantiate(run.config["decoding"], "decoding")
-    if "calibration" in run.inputs:
+    strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")
+    if isinstance(strategy, FittedStrategy) and "calibration" in run.inputs:
         strategy.restore(run.inputs["calibration"].path)
     dataset = Dataset.load(run.inputs["dataset"].path)
     k = min(settings.k, dataset.num_items)
     strategy.check(k)
     candidates = read_candidates(settings.candidates, dataset, settings.splits, run.say)
-    beams = getattr(strategy, "num_beams", None)
+    beams = strategy.num_beams if isinstance(strategy, HasBeams) else None
     if candidates and beams and candidates.facts["largest"] > beams:
         largest = candidates.facts["largest"]
         run.say(f"note: {beams} beams may miss some of up to {largest:,} candidates; decoding.num_beams={largest} finds all")
@@ -179,8 +180,8 @@ def reaches_of(vectors: Mapping[str, np.ndarray], trained: int, dataset: Dataset
 
 
 def with_newcomers(
-    strategy: Any, vectors: Mapping[str, np.ndarray], trained: int, share: float, reaches: Mapping[str, float]
-) -> Any:
+    strategy: DecodingStrategy, vectors: Mapping[str, np.ndarray], trained: int, share: float, reaches: Mapping[str, float]
+) -> DecodingStrategy:
     """The strategy with places for the items after the first ``trained``, where there are such.
 
     Args:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from genrec.errors import ConfigError, did_you_mean
 from genrec.metrics.accuracy import ACCURACY
 from genrec.metrics.bootstrap import bootstrap_intervals
+from genrec.metrics.measure import METRICS
 from genrec.metrics.pairwise import pairwise
 from genrec.metrics.seeds import estimate
 from genrec.pages.comparison import Row, Standings, baseline_label, comparison_page
@@ -63,6 +64,7 @@ def standings(
         untrained=next(iter(untrained), None),
         baseline=chosen,
         differences=differences(models),
+        labels={name: label for run in runs for name, label in run.metrics.get("labels", {}).items()},
     )
 
 
@@ -158,6 +160,7 @@ def _other_keys(run: Finished, key: str) -> list[str]:
     shorts = [short, *(SHORT_SPLIT[split] for split in reversed(SPLITS) if SHORT_SPLIT[split] != short)]
     wanted = [(short, 5), *((each, k) for each in shorts)]
     keys = [f"{each}/{metric}@{length}" for each, length in wanted for metric in ("recall", "ndcg")]
+    keys += [f"{short}/{name}@{k}" for name in run.metrics.get("labels", {}) if name not in METRICS]  # of a user's package
     return [other for other in dict.fromkeys(keys) if other != key and other in run.metrics["model"]]
 
 

@@ -15,7 +15,7 @@ from genrec.artifacts import Artifact
 from genrec.components import component_class, instantiate
 from genrec.dataset import Dataset
 from genrec.metrics.labels import item_labels, numbered
-from genrec.protocols import ItemTokenizer, TokenizerInputs
+from genrec.protocols import FitNotes, HasSource, ItemTokenizer, NeedsArtifacts, Reconstructs, TokenizerInputs
 from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.stage import Stage, StageRun
 from genrec.tokenizers.health import health, summary, table, warnings
@@ -28,7 +28,7 @@ def build(run: StageRun) -> dict[str, Any]:
     inputs = tokenizer_inputs(run.inputs)
     tokenizer: ItemTokenizer = instantiate(run.config["tokenizer"], "tokenizer")
     tokenizer.fit(inputs)
-    for note in getattr(tokenizer, "notes", ()):
+    for note in tokenizer.notes if isinstance(tokenizer, FitNotes) else ():
         run.say(note)
     (run.folder / FITTED).mkdir()
     tokenizer.save(run.folder / FITTED)
@@ -55,11 +55,12 @@ def extend(run: StageRun) -> dict[str, Any]:
 def _write(run: StageRun, tokenizer: ItemTokenizer, inputs: TokenizerInputs, codes: np.ndarray) -> dict[str, Any]:
     np.save(run.folder / CODES_FILE, codes, allow_pickle=False)
 
+    source = tokenizer.source if isinstance(tokenizer, HasSource) else JOINT
     figures = health(
         codes,
         tokenizer.sizes,
-        inputs.embeddings.get(getattr(tokenizer, "source", JOINT)) if tokenizer.traits.reconstructs else None,
-        getattr(tokenizer, "reconstruct", None),
+        inputs.embeddings.get(source) if tokenizer.traits.reconstructs else None,
+        tokenizer.reconstruct if isinstance(tokenizer, Reconstructs) else None,
         space=inputs.embeddings.get(JOINT),
         ordered=tokenizer.traits.ordered,
         labels={name: numbered(labels)[1] for name, labels in item_labels(inputs.items).items()},
@@ -85,7 +86,7 @@ def tokenizer_inputs(inputs: Mapping[str, Artifact]) -> TokenizerInputs:
 def encoder_if_needed(config: Mapping[str, Any]) -> tuple[str, ...]:
     """``("encoder",)`` when the chosen tokenizer looks at embeddings."""
     tokenizer = component_class(config["tokenizer"], "tokenizer")
-    return ("encoder",) if "embeddings" in tokenizer.needs else ()  # type: ignore[attr-defined]
+    return ("encoder",) if isinstance(tokenizer, NeedsArtifacts) and "embeddings" in tokenizer.needs else ()
 
 
 def _folder_hash(folder: Path) -> str:

@@ -20,7 +20,7 @@ from genrec.dataset import Dataset
 from genrec.devices import resolve_device
 from genrec.errors import ArtifactError, ConfigError
 from genrec.metrics.labels import item_labels, numbered
-from genrec.protocols import FineTuningObjective
+from genrec.protocols import FineTuningObjective, HasNormalization, ItemRows, NeedsArtifacts, SavesItself
 from genrec.sids import SIDTable
 from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.stage import Stage, StageRun
@@ -33,7 +33,8 @@ SAVED = "saved"  # folder of what a generator writes itself, where it does
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The dataset and whatever the generator's class says it needs."""
-    needs = component_class(config["generator"], "generator").needs  # type: ignore[attr-defined]
+    generator = component_class(config["generator"], "generator")
+    needs = generator.needs if isinstance(generator, NeedsArtifacts) else frozenset()
     return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs))
 
 
@@ -71,7 +72,7 @@ def build(run: StageRun) -> dict[str, Any]:
         exclude_seen=exclude_seen,
     )
     facts = {
-        "normalization": getattr(generator, "normalization", None),
+        "normalization": generator.normalization if isinstance(generator, HasNormalization) else None,
         "sids_layout": sids.layout if sids else None,
         "num_items": dataset.num_items,
         "max_history_len": generator.max_history_len,
@@ -87,7 +88,7 @@ def build(run: StageRun) -> dict[str, Any]:
     (run.folder / HISTORY_FILE).write_text(json.dumps(history, indent=2), encoding="utf-8")
     weights = {name: tensor.cpu().contiguous() for name, tensor in generator.state_dict().items()}
     save_file(weights, run.folder / WEIGHTS_FILE)
-    if hasattr(generator, "save"):
+    if isinstance(generator, SavesItself):
         (run.folder / SAVED).mkdir()
         generator.save(run.folder / SAVED)
     return facts
@@ -156,7 +157,7 @@ def with_later_items(
 
 def _with_rows(weights: Mapping[str, torch.Tensor], generator: type, later: int) -> dict[str, torch.Tensor]:
     """The weights with rows of zeros for later items, wherever there is a row per item."""
-    rows = {name: weights[name] for name in getattr(generator, "item_rows", ()) if name in weights}
+    rows = {name: weights[name] for name in (generator.item_rows if isinstance(generator, ItemRows) else ()) if name in weights}
     return {**weights, **{name: torch.cat([row, row.new_zeros(later, *row.shape[1:])]) for name, row in rows.items()}}
 
 

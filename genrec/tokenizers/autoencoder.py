@@ -77,7 +77,7 @@ class Autoencoder(ABC):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    traits: Traits = Traits(inductive=True, ordered=True, reconstructs=True)
+    traits: Traits = Traits(inductive=True, ordered=True, reconstructs=True, scale_free=True)
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class CategoryTree(IssuedCodes):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False, scale_free=True)
 
     def __init__(self, *, num_levels: int = 3, leaf_size: int = 256, column: str = "categories", seed: int = 0) -> None:
         at_least(1, num_levels=num_levels)

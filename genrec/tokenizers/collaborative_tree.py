@@ -35,7 +35,7 @@ class CollaborativeTree(IssuedCodes):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
-    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False, scale_free=True)
 
     def __init__(self, *, branching: int = 16, leaf_size: int = 256, seed: int = 0) -> None:
         at_least(2, branching=branching)

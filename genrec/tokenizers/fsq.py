@@ -70,7 +70,7 @@ class FSQ(Autoencoder):
             seed=seed,
         )
         self.form, self.grid = form, tuple(grid)
-        self.traits = Traits(inductive=True, ordered=form == "residual", reconstructs=True)
+        self.traits = Traits(inductive=True, ordered=form == "residual", reconstructs=True, scale_free=True)
 
     def _bounded(self, latent: Tensor) -> Tensor:
         """Into half a cell beyond the outermost values, -1 and 1."""

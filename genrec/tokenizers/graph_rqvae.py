@@ -62,7 +62,7 @@ class GraphRQVAE(Autoencoder):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings", "train"})
-    traits = Traits(inductive=True, ordered=True, reconstructs=False)  # codes stand for graph vectors, not for ``source``
+    traits = Traits(inductive=True, ordered=True, reconstructs=False, scale_free=True)  # codes are of graph vectors
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ class HierarchicalKMeans:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=True)
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=True, scale_free=True)
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class HybridIndex(IssuedCodes):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
-    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False, scale_free=True)
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ class LSH:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    traits: ClassVar[Traits] = Traits(inductive=True, ordered=False, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=False, reconstructs=False, scale_free=True)
 
     def __init__(self, *, num_levels: int = 4, num_bits: int = 8, source: str = "item", seed: int = 0) -> None:
         at_least(1, num_levels=num_levels, num_bits=num_bits)

@@ -42,7 +42,7 @@ class MultiStream:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=True)
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=True, scale_free=True)
 
     def __init__(
         self,

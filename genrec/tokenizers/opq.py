@@ -39,7 +39,7 @@ class OPQ:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    traits: ClassVar[Traits] = Traits(inductive=True, ordered=False, reconstructs=True)
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=False, reconstructs=True, scale_free=True)
 
     def __init__(
         self, *, num_levels: int = 4, codebook_size: int = 256, source: str = "item", rotations: int = 15, seed: int = 0

@@ -58,7 +58,7 @@ class ProgressiveFusion:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings", "train"})
-    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=False, scale_free=True)
 
     def __init__(
         self,

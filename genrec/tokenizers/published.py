@@ -56,7 +56,7 @@ class Published(IssuedCodes):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    traits: ClassVar[Traits] = Traits(inductive=False, ordered=False, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=False, reconstructs=False, scale_free=True)
 
     def __init__(self, *, path: Path, key: str = ITEM_ID, key_offset: int | None = None) -> None:
         self.path, self.key, self.key_offset = Path(path), key, key_offset

@@ -33,7 +33,7 @@ class RandomCodes:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    traits: ClassVar[Traits] = Traits(inductive=True, ordered=False, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=False, reconstructs=False, scale_free=True)
 
     def __init__(self, *, num_levels: int = 3, codebook_size: int = 256, seed: int = 0) -> None:
         at_least(1, num_levels=num_levels, codebook_size=codebook_size)

@@ -57,7 +57,7 @@ class RQKMeans:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=True)
+    traits: ClassVar[Traits] = Traits(inductive=True, ordered=True, reconstructs=True, scale_free=True)
 
     def __init__(
         self,

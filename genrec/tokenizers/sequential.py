@@ -25,7 +25,7 @@ class Sequential(IssuedCodes):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
-    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False)
+    traits: ClassVar[Traits] = Traits(inductive=False, ordered=True, reconstructs=False, scale_free=True)
 
     def __init__(self, *, codebook_size: int = 256, seed: int = 0) -> None:
         at_least(2, codebook_size=codebook_size)

@@ -13,8 +13,8 @@ from genrec.dataset import Dataset
 from genrec.decoding.users import recommend_users, users_with_targets, with_ids
 from genrec.errors import DataError
 from genrec.metrics.hits import find_hits, targets_of
-from genrec.metrics.ndcg import ndcg
-from genrec.metrics.recall import recall
+from genrec.metrics.ndcg import NDCG
+from genrec.metrics.recall import Recall
 from genrec.nn.dropout import without_dropout
 from genrec.protocols import DecodingStrategy
 from genrec.trie import PrefixTrie
@@ -85,7 +85,8 @@ class Validator:
             )
         check(table[SCORE])
         hits = find_hits(with_ids(table, self.dataset), self.targets)
-        return {f"val/recall@{TOP}": float(recall(hits, TOP).mean()), f"val/ndcg@{TOP}": float(ndcg(hits, TOP).mean())}
+        recall, ndcg = (float(metric.from_hits(hits, TOP).mean()) for metric in (Recall(), NDCG()))
+        return {f"val/recall@{TOP}": recall, f"val/ndcg@{TOP}": ndcg}
 
 
 def check_unseen_targets(dataset: Dataset, users: np.ndarray) -> None:

@@ -21,8 +21,8 @@ from genrec.baselines.random import Random
 from genrec.baselines.ranking import ranked_tables, scores_of
 from genrec.dataset import Dataset
 from genrec.metrics.hits import find_hits, targets_of
-from genrec.metrics.ndcg import ndcg
-from genrec.metrics.recall import recall
+from genrec.metrics.ndcg import NDCG
+from genrec.metrics.recall import Recall
 
 
 def small(*, repeats: bool = True, several: bool = False, seed: int = 0) -> Dataset:
@@ -43,8 +43,8 @@ def test_ranks_equal_those_of_the_sorted_lists(several, floor, exclude_seen, mon
     expected = find_hits(table, targets_of(dataset, "test"))
     hits = target_hits(scores_of(floor), dataset, "test")[exclude_seen]
     for k in (1, 3, 10):
-        np.testing.assert_allclose(recall(hits, k), recall(expected, k), atol=1e-12)
-        np.testing.assert_allclose(ndcg(hits, k), ndcg(expected, k), atol=1e-12)
+        np.testing.assert_allclose(Recall().from_hits(hits, k), Recall().from_hits(expected, k), atol=1e-12)
+        np.testing.assert_allclose(NDCG().from_hits(hits, k), NDCG().from_hits(expected, k), atol=1e-12)
 
 
 def test_hops_and_their_chance_equal_the_loop():

@@ -9,47 +9,7 @@ import polars as pl
 import pytest
 
 from genrec.dataset import Sequences
-
-WORDS = [
-    "red",
-    "blue",
-    "green",
-    "soap",
-    "cream",
-    "brush",
-    "nail",
-    "hair",
-    "skin",
-    "lotion",
-    "oil",
-    "gel",
-    "spray",
-    "mask",
-    "wax",
-]
-
-
-def make_items(num_items: int, seed: int = 0) -> pl.DataFrame:
-    random = np.random.default_rng(seed)
-    return pl.DataFrame(
-        {
-            "item_id": [f"item-{i:03}" for i in range(num_items)],
-            "title": [" ".join(random.choice(WORDS, 4)) for _ in range(num_items)],
-            "brand": [random.choice(["Acme", "Bolt", None]) for _ in range(num_items)],
-            "categories": [["Beauty", str(random.choice(WORDS))] for _ in range(num_items)],
-            "image": [None if i % 9 == 4 else f"{i}.png" for i in range(num_items)],
-        },
-        schema_overrides={"brand": pl.String},
-    )
-
-
-def make_train(num_items: int, num_users: int = 80, seed: int = 1) -> Sequences:
-    """Random walks over items; the last four items of the catalogue never occur."""
-    random = np.random.default_rng(seed)
-    lengths = random.integers(0, 9, num_users)
-    rows = [(random.integers(num_items) + random.integers(0, 4, n).cumsum()) % max(num_items - 4, 1) for n in lengths]
-    flat = np.concatenate(rows).astype(np.int32) if len(rows) else np.zeros(0, np.int32)
-    return Sequences(flat, np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
+from genrec.testing.texts import WORDS, make_items, make_train
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ CASES = [
     Case("no such module", ConfigError, "toy_shop.nowhere.X", toy("tokenizer._target_=toy_shop.nowhere.X")),
     Case("no shipped class", ConfigError, "genrec.nowhere.X", toy("tokenizer._target_=genrec.nowhere.X")),
     Case("another group's class", ConfigError, "genrec.data.order.Order", toy("tokenizer._target_=genrec.data.order.Order")),
-    Case("a plug-in's class of another kind", ConfigError, "Part without fit", toy("tokenizer._target_=toy_shop.parts.Part")),
+    Case("a plug-in's class of another kind", ConfigError, "Part without needs", toy("tokenizer._target_=toy_shop.parts.Part")),
     Case("a variable that is not set", ConfigError, "no_such_variable", built_from_nowhere),
     Case("dependency missing", ConfigError, "no_such_dependency", nothing_imports_it),
     Case("no such class", ConfigError, "toy_shop.parts.Nothing", toy("tokenizer._target_=toy_shop.parts.Nothing")),

@@ -2,170 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from small_world import OPTIONS, Option, all_targets, batch_of, random_histories, ring, scrambled, sids_of
-from torch import Tensor
+from small_world import OPTIONS, Option
 
-from genrec.batch import Batch
-from genrec.decoding.full_ranking import FullRanking
-from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users
-from genrec.protocols import AutoregressiveGenerator, Generator, ItemScorer
-from genrec.training.fit import fit
-from genrec.training.settings import TrainSettings
+from genrec.protocols import Generator, Objective
+from genrec.sids import SIDTable
+from genrec.testing import GeneratorContract
 from genrec.trie import PrefixTrie
-from genrec.types import PAD
-
-NUM_ITEMS = 40
-SIDS = sids_of(NUM_ITEMS, (4, 5, 6))
-TRIE = PrefixTrie.build(SIDS)
-HISTORIES = random_histories(NUM_ITEMS, [0, 1, 4, 6])
-
-every_generator = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.id)
 
 
-def everything(generator: Any, batch: Batch) -> Tensor:
-    """All logits of all targets side by side, [targets, any]."""
-    logits = generator.target_logits(batch)
-    parts = list(logits.levels)
-    if logits.item_queries is not None:
-        parts.append(logits.item_queries @ generator.item_table().T)
-    return torch.cat(parts, dim=1).detach()
+class OptionMaker:
+    """Makes generators of one option."""
+
+    def __init__(self, option: Option) -> None:
+        self.option = option
+
+    def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, learning: bool = False) -> Any:
+        larger = {"dim": 32} if learning else {}
+        return self.option.build(sids, train_counts=train_counts, seed=seed, **larger)
+
+    def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:
+        return self.option.objective(trie, generator)
 
 
-def next_logits(generator: Any, batch: Batch, items: Tensor) -> Tensor:
-    """The same for the next item of each history, the way decoding computes it."""
-    if isinstance(generator, ItemScorer):
-        return generator.score(batch).detach()
-    parts, state, codes = [], generator.prefill(batch), None
-    for level in range(SIDS.num_levels):
-        logits, state = generator.step(state, codes)
-        parts.append(logits[:, 0])
-        codes = torch.from_numpy(SIDS.codes)[items, level].long().unsqueeze(1)
-    return torch.cat(parts, dim=1).detach()
-
-
-@every_generator
-def test_is_a_generator(option: Option) -> None:
-    generator = option.build(SIDS)
-    assert isinstance(generator, Generator)
-    assert isinstance(generator, AutoregressiveGenerator) != isinstance(generator, ItemScorer)
-    assert generator.needs <= {"sids", "encoder"}
-    assert generator.max_history_len == 6
-
-
-@every_generator
-def test_one_pass_equals_one_history_at_a_time(option: Option) -> None:
-    """What is trained (teacher-forced, all positions at once) is what is decoded (cached, step by step)."""
-    generator = scrambled(option.build(SIDS))
-    batch = all_targets(HISTORIES, NUM_ITEMS)
-    assert batch.targets is not None
-    row, state = (batch.targets != PAD).nonzero(as_tuple=True)
-    prefixes = batch_of([HISTORIES[r][:s] for r, s in zip(row.tolist(), state.tolist(), strict=True)])
-    items = batch.targets[row, state]
-    assert torch.equal(generator.target_logits(batch).items, items)
-    stepped = next_logits(generator, prefixes, items)
-    assert torch.allclose(everything(generator, batch)[:, : stepped.shape[1]], stepped, atol=1e-4)
-
-
-@every_generator
-def test_beams_are_reordered_with_their_past(option: Option) -> None:
-    generator = scrambled(option.build(SIDS))
-    if not isinstance(generator, AutoregressiveGenerator):
-        pytest.skip("has no beams")
-    batch, first = batch_of(HISTORIES), torch.tensor([[0, 1, 2]] * len(HISTORIES))
-    with torch.inference_mode():
-        _, state = generator.step(generator.prefill(batch), None)
-        wide, state = generator.step(generator.reorder(state, torch.zeros_like(first)), first)
-        index = torch.tensor([[2, 0]] * len(HISTORIES))
-        last, _ = generator.step(generator.reorder(state, index), torch.tensor([[3, 1]] * len(HISTORIES)))
-        for beam, (code, then) in enumerate([(2, 3), (0, 1)]):
-            _, state = generator.step(generator.prefill(batch), None)
-            logits, state = generator.step(state, torch.full((len(HISTORIES), 1), code))
-            assert torch.allclose(logits[:, 0], wide[:, code], atol=1e-5)
-            logits, _ = generator.step(state, torch.full((len(HISTORIES), 1), then))
-            assert torch.allclose(logits[:, 0], last[:, beam], atol=1e-5)
-
-
-@every_generator
-def test_later_items_do_not_change_earlier_targets(option: Option) -> None:
-    generator = scrambled(option.build(SIDS))
-    history = random_histories(NUM_ITEMS, [6], seed=5)[0]
-    changed = [*history[:3], (history[3] + 1) % NUM_ITEMS, *history[4:]]
-    targets = [[1, 2, 3, 4, 5, 6, 7]]
-    before, after = (everything(generator, batch_of([row], targets)) for row in (history, changed))
-    assert torch.allclose(before[:4], after[:4], atol=1e-5)
-    assert ((before[4:] - after[4:]).abs().amax(1) > 1e-3).all(), "every later target sees the change"
-
-
-@every_generator
-def test_neighbours_and_padding_change_nothing(option: Option) -> None:
-    generator = scrambled(option.build(SIDS))
-    together = everything(generator, all_targets(HISTORIES, NUM_ITEMS)).split([len(row) + 1 for row in HISTORIES])
-    for row, expected in zip(HISTORIES, together, strict=True):
-        targets = [[*row, (sum(row) + 1) % NUM_ITEMS]]
-        for width in (len(row), len(row) + 3):
-            assert torch.allclose(everything(generator, batch_of([row], targets, width=width)), expected, atol=1e-5)
-
-
-@every_generator
-def test_only_wanted_targets_are_predicted(option: Option) -> None:
-    """A window's context carries no targets of its own."""
-    generator = scrambled(option.build(SIDS))
-    whole = batch_of([[3, 1, 4, 1]], [[3, 1, 4, 1, 5]])
-    part = batch_of([[3, 1, 4, 1]], [[PAD, PAD, 4, PAD, 5]])
-    assert generator.target_logits(part).items.tolist() == [4, 5]
-    assert torch.allclose(everything(generator, part), everything(generator, whole)[[2, 4]], atol=1e-5)
-
-
-@every_generator
-def test_gradient_reaches_every_parameter(option: Option) -> None:
-    generator = scrambled(option.build(SIDS, train_counts=np.full(NUM_ITEMS, 3)))
-    option.objective(TRIE, generator).loss(generator, all_targets(HISTORIES, NUM_ITEMS)).total.backward()
-    dead = [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert dead == []
-
-
-@every_generator
-def test_save_and_load(option: Option, tmp_path: Path) -> None:
-    """As the train stage does it: config, then weights; the counts behind a gate come with the weights."""
-    counts = np.arange(NUM_ITEMS)
-    generator = scrambled(option.build(SIDS, train_counts=counts))
-    save_file({name: tensor.contiguous() for name, tensor in generator.state_dict().items()}, tmp_path / "model.safetensors")
-    again = option.build(SIDS, train_counts=np.zeros(NUM_ITEMS), seed=1)
-    again.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    batch = all_targets(HISTORIES, NUM_ITEMS)
-    assert torch.equal(everything(again, batch), everything(generator, batch))
-
-
-@every_generator
-def test_learns_a_deterministic_world(option: Option, tmp_path: Path) -> None:
-    """Item i is always followed by item i + 1."""
-    world, sids = ring(num_items=20, num_users=80), sids_of(20, (4, 5, 6))
-    trie = PrefixTrie.build(sids)
-    generator = option.build(sids, train_counts=world.train_counts, dim=32)
-    settings = TrainSettings(
-        epochs=30, lr=1e-2, warmup_steps=5, batch_states=200, num_validations=1, validation_users=5, weight_decay=0.0
-    )
-    objective = option.objective(trie, generator)
-    fit(
-        generator,
-        objective,
-        world,
-        trie,
-        settings,
-        work=tmp_path,
-        device=torch.device("cpu"),
-        progress=False,
-        say=lambda line: None,
-    )
-    strategy: Any = FullRanking() if isinstance(generator, ItemScorer) else TrieBeam(num_beams=10)
-    histories, users = world.histories("test"), np.arange(world.num_users)
-    table = recommend_users(generator, strategy, trie, histories, users, k=1, exclude_seen=False, batch_size=80)
-    assert (table["item_idx"].to_numpy() == world.targets("test").item_idx).mean() > 0.9
+class TestEveryGenerator(GeneratorContract):
+    @pytest.fixture(params=OPTIONS, ids=lambda option: option.id)
+    def make(self, request: pytest.FixtureRequest) -> OptionMaker:
+        return OptionMaker(request.param)

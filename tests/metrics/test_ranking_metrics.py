@@ -15,9 +15,9 @@ from genrec.dataset import Dataset, Sequences
 from genrec.errors import DataError
 from genrec.metrics.accuracy import ACCURACY, accuracy
 from genrec.metrics.hits import find_hits, targets_of
-from genrec.metrics.mrr import mrr
-from genrec.metrics.ndcg import ndcg
-from genrec.metrics.recall import recall
+from genrec.metrics.mrr import MRR
+from genrec.metrics.ndcg import NDCG
+from genrec.metrics.recall import Recall
 from genrec.metrics.ties import cut_ties, with_ties
 
 
@@ -153,12 +153,12 @@ def test_a_user_without_a_list_counts_zero_and_one_without_a_target_does_not_cou
     table = table_of({"listed": [[1], [2]], "no_target": [[1]]})
     hits = find_hits(table, pl.DataFrame({"user_id": ["missing", "listed"], "item_id": ["1", "2"]}))
     assert hits.user_ids.to_list() == ["missing", "listed"]
-    assert recall(hits, 2).tolist() == [0.0, 1.0]
+    assert Recall().from_hits(hits, 2).tolist() == [0.0, 1.0]
 
 
 def test_tables_without_tie_columns_are_counted_by_rank():
     table = table_of({"u": [[5], [7]]}).drop("tie_start", "tie_size")
-    assert mrr(find_hits(table, pl.DataFrame({"user_id": ["u"], "item_id": ["7"]})), 10).tolist() == [0.5]
+    assert MRR().from_hits(find_hits(table, pl.DataFrame({"user_id": ["u"], "item_id": ["7"]})), 10).tolist() == [0.5]
 
 
 def test_with_one_target_ndcg_of_two_ks_lies_within_what_recall_allows():
@@ -166,8 +166,8 @@ def test_with_one_target_ndcg_of_two_ks_lies_within_what_recall_allows():
     lists = {f"u{n}": [[int(i)] for i in rng.permutation(40)[:20]] for n in range(300)}
     targets = pl.DataFrame({"user_id": list(lists), "item_id": [str(i) for i in rng.integers(0, 40, len(lists))]})
     hits = find_hits(table_of(lists), targets)
-    more_recall = recall(hits, 10).mean() - recall(hits, 5).mean()
-    more_ndcg = ndcg(hits, 10).mean() - ndcg(hits, 5).mean()
+    more_recall = Recall().from_hits(hits, 10).mean() - Recall().from_hits(hits, 5).mean()
+    more_ndcg = NDCG().from_hits(hits, 10).mean() - NDCG().from_hits(hits, 5).mean()
     assert more_recall / math.log2(11) <= more_ndcg <= more_recall / math.log2(7)
 
 

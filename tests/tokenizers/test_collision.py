@@ -13,6 +13,8 @@ from genrec.components import instantiate
 from genrec.config import conf_folder
 from genrec.errors import DataError
 from genrec.protocols import CollisionContext
+from genrec.testing import CollisionContract
+from genrec.testing.makers import Maker
 from genrec.tokenizers.collision.append_level import AppendLevel
 from genrec.tokenizers.collision.item_token import ItemToken
 from genrec.tokenizers.collision.keep import Keep
@@ -21,48 +23,14 @@ from genrec.tokenizers.collision.reassign_last import ReassignLast
 PRESETS = sorted((conf_folder() / "collision").glob("*.yaml"))
 
 
-def shuffled(context: CollisionContext, order: np.ndarray) -> CollisionContext:
-    costs = context.costs
-    return CollisionContext(
-        item_ids=context.item_ids.gather(order),
-        train_counts=context.train_counts[order],
-        costs=costs and (lambda rows, prefix: costs(order[rows], prefix)),
-        codebooks=context.codebooks,
-    )
+class TestEveryPolicy(CollisionContract):
+    @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
+    def make(self, request: pytest.FixtureRequest) -> Maker:
+        node = yaml.safe_load(request.param.read_text(encoding="utf-8"))
+        return Maker(request.param.stem, lambda: instantiate(node, "collision"))
 
-
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_every_policy_is_stable_under_row_shuffles(preset: object) -> None:
-    random = np.random.default_rng(0)
-    policy = instantiate(yaml.safe_load(preset.read_text(encoding="utf-8")), "collision")  # type: ignore[attr-defined]
-    codes = random.integers(0, 4, (40, 2)) * [1, 2]
-    sizes = (8, 8)  # room for all, but not below every first code
-    context = make_context(40, random.random((40, 8)), random.integers(0, 3, 40))
-    table = policy.resolve(codes, sizes, context)
-    assert table.codebooks == "books"
-    order = random.permutation(40)
-    again = policy.resolve(codes[order], sizes, shuffled(context, order))
-    np.testing.assert_array_equal(again.codes, table.codes[order])
-    assert again.sizes == table.sizes
-
-
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_later_items_move_nobody_and_find_places_in_any_order(preset: object) -> None:
-    random = np.random.default_rng(0)
-    policy = instantiate(yaml.safe_load(preset.read_text(encoding="utf-8")), "collision")  # type: ignore[attr-defined]
-    codes = random.integers(0, 4, (60, 2)) * [1, 2]
-    costs, counts = random.random((60, 8)), random.integers(0, 3, 60)
-    table = policy.resolve(codes[:40], (8, 8), make_context(40, costs, counts[:40]))
-    later = make_context(60, costs, counts)
-    order = 40 + random.permutation(20)
-    for rows in (np.arange(40, 60), order):
-        extended = policy.extend(table, codes[rows], shuffled(later, rows))
-        np.testing.assert_array_equal(extended.codes[:40], table.codes)
-        assert extended.layout == table.layout
-        assert extended.table != table.table
-        assert policy.__class__ is Keep or extended.unique_rate() == 1
-        given = extended.codes[40:][np.argsort(rows)]
-        np.testing.assert_array_equal(given, policy.extend(table, codes[40:], shuffled(later, np.arange(40, 60))).codes[40:])
+    def gives_unique_ids(self, make: Maker) -> bool:
+        return make.name != "keep"
 
 
 def test_later_items_take_the_next_number_or_the_nearest_codes_with_one() -> None:

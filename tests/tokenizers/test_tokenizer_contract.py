@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from small_codes import clustered, make_inputs, some
+from small_codes import clustered, make_inputs
 
 from genrec.components import component_class, instantiate, parameters
 from genrec.config import conf_folder
-from genrec.errors import DataError
-from genrec.protocols import ItemTokenizer, TokenizerInputs
 from genrec.sids import SIDTable
-from genrec.tokenizers.random_codes import RandomCodes
+from genrec.testing import TokenizerContract
+from genrec.testing.makers import Maker
 from genrec.tokenizers.rq_kmeans import RQKMeans
 
 PRESETS = sorted((conf_folder() / "tokenizer").glob("*.yaml"))
@@ -55,192 +51,11 @@ def anchor_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
-def node(request: pytest.FixtureRequest, codes_file: str, anchor_file: str) -> dict[str, Any]:
-    whole: dict[str, Any] = yaml.safe_load(request.param.read_text(encoding="utf-8"))
-    known = parameters(component_class(whole))
-    given = {**SMALL, "path": codes_file, "anchor": anchor_file}
-    return whole | {key: value for key, value in given.items() if key in known}
-
-
-def fit_anew(node: dict[str, Any], inputs: TokenizerInputs) -> ItemTokenizer:
-    tokenizer: ItemTokenizer = instantiate(node, "tokenizer")
-    tokenizer.fit(inputs)
-    return tokenizer
-
-
-FITTED: dict[tuple[str, bytes], ItemTokenizer] = {}
-
-
-def fitted(node: dict[str, Any], inputs: TokenizerInputs) -> ItemTokenizer:
-    """Fitted once for all tests that look at the same items: training is what costs."""
-    key = (json.dumps(node), inputs.embeddings["item"].tobytes())
-    if key not in FITTED:
-        FITTED[key] = fit_anew(node, inputs)
-    return FITTED[key]
-
-
-def content_based(tokenizer: ItemTokenizer) -> bool:
-    return "embeddings" in tokenizer.needs
-
-
-def agreement(codes: np.ndarray, vectors: np.ndarray, neighbours: int = 10) -> float:
-    """Share of its codes that an item has in common with its nearest items."""
-    distance = np.square(vectors[:, None] - vectors[None]).sum(-1)
-    np.fill_diagonal(distance, np.inf)
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :neighbours]
-    return float((codes[:, None] == codes[nearest]).mean())
-
-
-def test_codes_are_in_range_and_the_seed_decides(node: dict[str, Any]) -> None:
-    inputs = make_inputs(clustered(300))
-    tokenizer = fitted(node, inputs)
-    codes = np.asarray(tokenizer.encode(inputs))
-    assert codes.shape == (300, len(tokenizer.sizes))
-    assert (codes >= 0).all()
-    assert (codes < np.array(tokenizer.sizes)).all()
-    assert np.issubdtype(codes.dtype, np.integer)
-    np.testing.assert_array_equal(codes, fit_anew(node, inputs).encode(inputs))
-
-
-def test_items_have_ids_of_their_own(node: dict[str, Any]) -> None:
-    """No collapse: at least a third as many IDs as random codes have, after very little training."""
-    inputs = make_inputs(clustered(300))
-    codes = np.asarray(fitted(node, inputs).encode(inputs))
-    random = np.asarray(RandomCodes(codebook_size=16).encode(inputs))
-    assert len(np.unique(codes, axis=0)) > len(np.unique(random, axis=0)) / 3
-
-
-def test_neighbours_share_codes(node: dict[str, Any]) -> None:
-    """More often than by chance, which is what random codes have."""
-    vectors = clustered(300)
-    inputs = make_inputs(vectors)
-    tokenizer = fitted(node, inputs)
-    if not content_based(tokenizer):
-        pytest.skip("not promised")
-    chance = agreement(np.asarray(RandomCodes(codebook_size=min(tokenizer.sizes)).encode(inputs)), vectors)
-    assert agreement(np.asarray(tokenizer.encode(inputs)), vectors) > 1.5 * chance
-
-
-def test_restored_tokenizer_is_equal(node: dict[str, Any], tmp_path: Path) -> None:
-    inputs, new = make_inputs(clustered(300)), make_inputs(clustered(50, seed=7))
-    unseen = make_inputs(clustered(50, seed=8), first=500)
-    tokenizer = fitted(node, inputs)
-    tokenizer.save(tmp_path)
-    again: ItemTokenizer = instantiate(node, "tokenizer")
-    again.restore(tmp_path)
-    assert tokenizer.sizes == again.sizes
-    for each in (inputs, new, unseen) if tokenizer.traits.inductive else (inputs, new):
-        codes = tokenizer.encode(each)
-        np.testing.assert_array_equal(codes, again.encode(each))
-        if tokenizer.traits.reconstructs:
-            np.testing.assert_array_equal(tokenizer.reconstruct(codes), again.reconstruct(codes))  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("first", [pytest.param(0, id="fitted items"), pytest.param(500, id="unseen items")])
-def test_row_by_row_equals_all_at_once(node: dict[str, Any], first: int) -> None:
-    vectors = clustered(200)
-    vectors[50:60] = vectors[0]  # exact ties
-    tokenizer = fitted(node, make_inputs(vectors))
-    if not tokenizer.traits.inductive:
-        pytest.skip("not promised")
-    inputs = make_inputs(vectors, first=first)
-    together = tokenizer.encode(inputs)
-    alone = np.concatenate([tokenizer.encode(some(inputs, np.array([row]))) for row in range(200)])
-    np.testing.assert_array_equal(together, alone)
-    np.testing.assert_array_equal(tokenizer.encode(some(inputs, np.arange(200)[::-1])), together[::-1])
-
-
-def test_unseen_items_are_refused_where_there_is_no_rule_for_them(node: dict[str, Any]) -> None:
-    tokenizer = fitted(node, make_inputs(clustered(30)))
-    if tokenizer.traits.inductive:
-        pytest.skip("encodes them")
-    with pytest.raises(DataError, match=r"item-0030.*got 1 items"):
-        tokenizer.encode(make_inputs(clustered(2), first=29))
-
-
-def test_reconstruction_improves_with_every_level(node: dict[str, Any]) -> None:
-    vectors = clustered(300)
-    tokenizer = fitted(node, make_inputs(vectors))
-    if not tokenizer.traits.reconstructs:
-        pytest.skip("not promised")
-    codes = tokenizer.encode(make_inputs(vectors))
-    errors = [
-        np.square(vectors - tokenizer.reconstruct(codes[:, :depth])).sum()  # type: ignore[attr-defined]
-        for depth in range(1, len(tokenizer.sizes) + 1)
-    ]
-    assert all(later < earlier for earlier, later in pairwise(errors))
-    assert errors[0] < np.square(vectors - vectors.mean(axis=0)).sum()
-
-
-def test_level_costs_point_at_the_codes(node: dict[str, Any]) -> None:
-    """Of items that were not there at ``fit``: a balanced quantizer gives those the nearest code."""
-    tokenizer = fitted(node, make_inputs(clustered(300)))
-    if not hasattr(tokenizer, "level_costs"):
-        pytest.skip("not offered")
-    inputs = make_inputs(clustered(200, seed=7), first=500)
-    codes = np.asarray(tokenizer.encode(inputs))
-    for level, size in enumerate(tokenizer.sizes):
-        costs = tokenizer.level_costs(inputs, codes[:, :level])
-        assert costs.shape == (200, size)
-        chosen = costs[np.arange(200), codes[:, level]]
-        np.testing.assert_allclose(chosen, costs.min(axis=1), atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "vectors",
-    [
-        pytest.param(clustered(1), id="one item"),
-        pytest.param(clustered(5), id="fewer items than codes"),
-        pytest.param(np.repeat(clustered(3), 20, axis=0), id="duplicates"),
-        pytest.param(np.full((40, 4), 0.1), id="constant"),
-        pytest.param(np.zeros((40, 4)), id="zero"),
-    ],
-)
-def test_degenerate_catalogues_work(node: dict[str, Any], vectors: np.ndarray) -> None:
-    inputs = make_inputs(vectors)
-    tokenizer = fitted(node, inputs)
-    codes = np.asarray(tokenizer.encode(inputs))
-    assert ((codes >= 0) & (codes < np.array(tokenizer.sizes))).all()
-    if content_based(tokenizer) and tokenizer.traits.inductive:  # equal items that come later get equal codes
-        others = make_inputs(vectors, first=500)
-        later, known = np.asarray(tokenizer.encode(others)), np.hstack([*others.embeddings.values()])
-        for same in np.unique(known, axis=0):
-            assert len(np.unique(later[(known == same).all(axis=1)], axis=0)) == 1
-    if tokenizer.traits.reconstructs:
-        assert np.isfinite(tokenizer.reconstruct(codes)).all()  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_non_finite_vectors_are_an_error(node: dict[str, Any], wrong: float) -> None:
-    vectors = clustered(30)
-    tokenizer = fitted(node, make_inputs(vectors))
-    if not content_based(tokenizer):
-        pytest.skip("reads no vectors")
-    vectors[7, 2] = wrong
-    for use in (tokenizer.fit, tokenizer.encode):
-        with pytest.raises(DataError, match=f"item-0007, dimension 2.*{wrong}"):
-            use(make_inputs(vectors))
-
-
-def test_scale_of_the_input_does_not_change_health(node: dict[str, Any]) -> None:
-    """Repeating every dimension must not change how many codes are used (mean/sum scale)."""
-    vectors = clustered(300)
-    used = []
-    for each in (vectors, np.tile(vectors, 4)):
-        codes = np.asarray(fitted(node, make_inputs(each)).encode(make_inputs(each)))
-        used.append(len(np.unique(codes, axis=0)))
-    assert min(used) > 0.6 * max(used)
-
-
-def test_a_common_offset_does_not_collapse_the_codes(node: dict[str, Any]) -> None:
-    """Text models share a large mean vector; uncentred, it is all that float32 distances see (the uncentred-input trap)."""
-    vectors = clustered(300)
-    if not content_based(instantiate(node, "tokenizer")):
-        pytest.skip("reads no vectors")
-    perplexities = []
-    for each in (vectors, vectors + np.float32(2000)):
-        inputs = make_inputs(each)
-        shares = np.bincount(np.asarray(fitted(node, inputs).encode(inputs))[:, 0]) / 300
-        perplexities.append(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
-    assert perplexities[1] > 0.8 * perplexities[0]
+class TestEveryTokenizer(TokenizerContract):
+    @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)
+    def make(self, request: pytest.FixtureRequest, codes_file: str, anchor_file: str) -> Maker:
+        whole: dict[str, Any] = yaml.safe_load(request.param.read_text(encoding="utf-8"))
+        known = parameters(component_class(whole))
+        given = {**SMALL, "path": codes_file, "anchor": anchor_file}
+        node = whole | {key: value for key, value in given.items() if key in known}
+        return Maker(json.dumps(node), lambda: instantiate(node, "tokenizer"))

@@ -1,0 +1,171 @@
+"""Small tables of IDs, histories and worlds, and a generator of arbitrary logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from genrec.batch import Batch
+from genrec.dataset import Dataset, Sequences
+from genrec.protocols import TargetLogits
+from genrec.sids import SIDTable, Stream
+from genrec.trie import PrefixTrie
+from genrec.types import PAD, Normalization
+
+
+def sids_of(num_items: int, sizes: Sequence[int] = (6, 7, 8), *, seed: int = 0, distinct: bool = True) -> SIDTable:
+    """Random codes; with ``distinct`` every item has its own."""
+    random = np.random.default_rng(seed)
+    number = random.choice(int(np.prod(sizes)), num_items, replace=not distinct)
+    return SIDTable(np.stack(np.unravel_index(number, tuple(sizes)), axis=1), tuple(sizes))
+
+
+def stream_of(num_items: int, sizes: Sequence[int] = (5, 3)) -> Stream:
+    """Random codes of a further stream; every seventh item has none."""
+    codes = np.random.default_rng(0).integers(0, sizes, (num_items, len(sizes)))
+    codes[::7] = PAD
+    return Stream(codes, tuple(sizes))
+
+
+def sequences_of(rows: Sequence[Sequence[int]]) -> Sequences:
+    """Flat sequences."""
+    lengths = [len(row) for row in rows]
+    flat = np.concatenate([np.asarray(row, np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
+    return Sequences(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def batch_of(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]] | None = None, *, width: int = 0) -> Batch:
+    """Histories, padded to the longest (or further); targets are padded to one state more. The gaps in time look arbitrary."""
+    width = max(width, *(len(row) for row in rows))
+
+    def padded(values: Sequence[Sequence[int]], columns: int) -> Tensor:
+        return torch.tensor([[*row, *[PAD] * (columns - len(row))] for row in values], dtype=torch.long).view(
+            len(values), columns
+        )
+
+    return Batch(
+        history=padded(rows, width),
+        lengths=torch.tensor([len(row) for row in rows]),
+        targets=None if targets is None else padded(targets, width + 1),
+        times=padded([np.cumsum([3 ** (item % 7) for item in row], dtype=np.int64).tolist() for row in rows], width),
+    )
+
+
+def random_histories(num_items: int, lengths: Sequence[int], *, seed: int = 0) -> list[list[int]]:
+    """Returns a history of each length."""
+    random = np.random.default_rng(seed)
+    return [random.integers(0, num_items, length).tolist() for length in lengths]
+
+
+def all_targets(rows: Sequence[Sequence[int]], num_items: int) -> Batch:
+    """A batch where every state of every row predicts: the next item, and one of the catalogue after the last."""
+    return batch_of(rows, [[*row, (sum(row) + 1) % num_items] for row in rows])
+
+
+def ring(*, num_items: int = 30, num_users: int = 60, seed: int = 0, min_len: int = 4, max_len: int = 12) -> Dataset:
+    """A deterministic world: item i is always followed by item i + 1, the last one by the first. Leave-one-out."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(min_len, max_len + 1, num_users)
+    events = sequences_of([(random.integers(num_items) + np.arange(length)) % num_items for length in lengths])  # type: ignore[misc]
+    return Dataset(
+        items=pl.DataFrame({"item_id": [f"i{item}" for item in range(num_items)]}),
+        users=pl.DataFrame({"user_id": [f"u{user}" for user in range(num_users)]}),
+        events=events,
+        train_ends=events.offsets[1:] - 2,
+        validation_ends=events.offsets[1:] - 1,
+        timestamps=3600.0 * np.arange(len(events.item_idx)),
+    )
+
+
+def vectors_of(num_items: int) -> np.ndarray:
+    """What an encoder might say of items: float [items, 12]."""
+    return np.random.default_rng(0).normal(size=(num_items, 12))
+
+
+def catalog_of(num_items: int) -> pl.DataFrame:
+    """Items with titles of one to four words; every seventh has none."""
+    words = ["red", "blue", "shoe", "lamp", "wool", "steel", "small", "large"]
+    titles = [" ".join(words[(item * step) % 8] for step in range(1, item % 7 % 4 + 2)) for item in range(num_items)]
+    return pl.DataFrame(
+        {
+            "item_id": [f"i{item}" for item in range(num_items)],
+            "title": [None if item % 7 == 6 else title for item, title in enumerate(titles)],
+        }
+    )
+
+
+def runtime_of(sids: SIDTable, train_counts: np.ndarray | None = None) -> dict[str, Any]:
+    """What genrec supplies to a generator's constructor, by name.
+
+    Args:
+        sids: of the catalogue; it gets a further stream.
+        train_counts: int64 [items]; None: one training event each.
+    """
+    return {
+        "sids": sids.with_streams({"other": stream_of(sids.num_items)}),
+        "trie": PrefixTrie.build(sids),
+        "catalog": catalog_of(sids.num_items),
+        "num_items": sids.num_items,
+        "train_counts": np.ones(sids.num_items) if train_counts is None else train_counts,
+        "item_vectors": vectors_of(sids.num_items),
+        "item_labels": {"category": np.arange(sids.num_items) % 3},
+    }
+
+
+def scrambled(generator: nn.Module, *, scale: float = 0.2, seed: int = 1) -> Any:
+    """Adds noise to every weight: projections that start at zero would hide what is wrong behind them."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter += scale * torch.randn(parameter.shape, generator=random)  # type: ignore[misc]
+    return generator
+
+
+@dataclass(frozen=True)
+class ArbitraryState:
+    """A number per user and per beam that stands for all it has seen."""
+
+    user: Tensor
+    prefix: Tensor
+    level: int = 0
+
+
+class ArbitraryLogits(nn.Module):
+    """An autoregressive generator whose logits are a fixed, patternless function of history and prefix.
+
+    Args:
+        scale: of the logits; large values make peaked distributions.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+
+    def __init__(self, sids: SIDTable, *, normalization: Normalization = "trie", scale: float = 3.0, seed: int = 0) -> None:
+        super().__init__()
+        self.sids, self.normalization, self.max_history_len = sids, normalization, 50
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.seed = seed
+
+    def target_logits(self, batch: Batch) -> TargetLogits:
+        raise NotImplementedError("nothing is trained here")
+
+    def prefill(self, batch: Batch) -> ArbitraryState:
+        position = torch.arange(1, batch.history.shape[1] + 1)
+        user = ((batch.history + 1) * position * 7919).sum(1) + self.seed * 104729  # padding counts nothing
+        return ArbitraryState(user, torch.zeros(len(batch), 1, dtype=torch.long))
+
+    def step(self, state: ArbitraryState, codes: Tensor | None) -> tuple[Tensor, ArbitraryState]:
+        prefix = state.prefix if codes is None else (state.prefix * 31 + codes + 1) % 1_000_003
+        place = (state.user.unsqueeze(1) + prefix * 613 + state.level * 17).unsqueeze(-1)
+        number = ((place + 1) * 2654435761 + torch.arange(self.sids.sizes[state.level]) * 40503) % 2_147_483_647
+        number = (number * 48271) % 2_147_483_647  # one step of a linear congruence breaks the ramp over codes
+        logits = (number.double() / 2_147_483_647 - 0.5).float() * 2 * self.scale
+        return logits, replace(state, prefix=prefix, level=state.level + 1)
+
+    def reorder(self, state: ArbitraryState, index: Tensor) -> ArbitraryState:
+        return replace(state, prefix=state.prefix.gather(1, index))
