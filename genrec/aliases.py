@@ -24,9 +24,12 @@ from types import ModuleType
 from typing import Any
 
 MODULES: dict[str, str] = {
+    "genrec.pages.numbers": "genrec.metrics.numbers",
     "genrec.serving.wishes": "genrec.serving.requests",
 }
-CLASSES: dict[str, str] = {}
+CLASSES: dict[str, str] = {
+    "genrec.stages.recommend.RecommendSettings": "genrec.stages.list_settings.RecommendSettings",
+}
 PARAMETERS: dict[str, dict[str, str]] = {}  # by the path of the class, any that it had
 
 TARGET = "_target_"  # the key under which a configuration names a class

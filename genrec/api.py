@@ -16,7 +16,7 @@ from genrec.types import Split
 
 if TYPE_CHECKING:  # composing and comparing are slow to import
     from genrec.config import Config
-    from genrec.pages.comparison import Standings
+    from genrec.metrics.run_comparison import Standings
 
 
 def run(
@@ -44,10 +44,11 @@ def run(
     Raises:
         GenRecError: what the command line tells in one line.
     """
+    from genrec.pages.report import write_report
     from genrec.stages.pipeline import Force, execute
 
     stages = Force(frozenset([force] if isinstance(force, str) else force))
-    return execute(_config(given, overrides, settings), until=until, say=_say(quiet), force=stages)
+    return execute(_config(given, overrides, settings), until=until, say=_say(quiet), force=stages, report=write_report)
 
 
 def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
@@ -64,9 +65,9 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
     Raises:
         GenRecError: what the command line tells in one line.
     """
-    from genrec.commands.audit import audited
+    from genrec.pages.audit_run import audit_data
 
-    return audited(_config(given, overrides, settings), say=_say(quiet))[1]
+    return audit_data(_config(given, overrides, settings), say=_say(quiet))[1]
 
 
 def compare(

@@ -364,7 +364,8 @@ def looked_up_in(value: Any, where: str) -> Any:
 
 def settle(node: Any, where: str) -> None:
     """Looks up what stands for paths and choices in a component and its parts, in place: no secrets, and they count."""
-    accepted = parameters(component_class(node, where)) if is_component(node) else {}
+    refers = is_component(node) and any(map(has_reference, node.values()))  # most do not: a class is slow to import
+    accepted = parameters(component_class(node, where)) if refers else {}
     for key, parameter in accepted.items():
         members = members_of(parameter.annotation)
         if has_reference(node.get(key)) and (Path in members or any(typing.get_origin(m) is typing.Literal for m in members)):

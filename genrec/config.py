@@ -33,6 +33,7 @@ from genrec.devices import check_device_name
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.experiments import EXPERIMENT, REPLACED, chosen_options, drop_unbound, with_new_names
 from genrec.misplaced import is_far, misplaced_key
+from genrec.mistyped import mistyped_keys
 from genrec.named_parts import DEFAULT, name_parts
 from genrec.option_files import OptionFiles, anchor_paths, apply_settings, option_files
 from genrec.overrides import parse_overrides, setting, typed
@@ -133,7 +134,8 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         choices = {group: files.called(group, option) for group, option in chosen.items()}
         if former is not None:  # it goes on in the run of that name
             choices[EXPERIMENT] = former
-    raise_all(_tree_errors(tree, [group for group in options if group not in (*OVERLAYS, *PARTS)]))
+        typed_keys = () if files.sources or plugins else _set_keys(given, options)
+    raise_all(_tree_errors(tree, [group for group in options if group not in (*OVERLAYS, *PARTS)], typed_keys))
     return Config(tree=with_current(tree), choices=choices, overrides=tuple(overrides), notes=tuple(notes))
 
 
@@ -347,7 +349,7 @@ def _settle(tree: dict[str, Any]) -> None:
 # --- checking ----------------------------------------------------------------------------------------------------------------
 
 
-def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str]) -> list[GenRecError]:
+def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str], typed_keys: Sequence[str] = ()) -> list[GenRecError]:
     errors: list[GenRecError] = []
     for key in (*TOP_LEVEL, *group_names):
         if tree.get(key, MISSING) == MISSING:
@@ -355,6 +357,10 @@ def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str]) -> list[Ge
         elif key in TOP_LEVEL:
             errors.extend(value_errors(tree[key], TOP_LEVEL[key], key))
     errors = errors or _range_errors(tree)
+    if mistyped := mistyped_keys(
+        tree, [key for key in typed_keys if key.partition(".")[0] not in TOP_LEVEL], group_names, TOP_LEVEL
+    ):
+        return [*errors, *mistyped]
     told = {error.where for error in errors}  # `tokenizer.seed` is as wrong as the `seed` it repeats: told once
     for key in (key for key in tree if key not in TOP_LEVEL and tree[key] != MISSING):
         if key not in group_names:

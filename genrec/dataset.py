@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, DataError
 from genrec.references import masked_in
 from genrec.types import ITEM_ID, USER_ID, Split
+
+INTERACTIONS_FILE = "interactions.parquet"  # of a dataset artifact: every event, with the column below
+PART = "part"  # train, validation or test
 
 
 @dataclass(frozen=True)
@@ -170,3 +173,33 @@ class Dataset:
             raise ArtifactError(
                 folder, expected="a prepared dataset", got=f"no file {error.filename}", fix="run `genrec prepare` again"
             ) from error
+
+
+def users_with_targets(dataset: Dataset, split: Split) -> np.ndarray:
+    """Returns the rows of the users who have something to predict in ``split``."""
+    return np.flatnonzero(dataset.targets(split).lengths)
+
+
+def check_unseen_targets(dataset: Dataset, users: np.ndarray) -> None:
+    """Refuses validation targets that are all in their users' histories, where seen items are not listed.
+
+    Args:
+        dataset: the prepared data.
+        users: int [users]: those whose targets validate; without any, nothing is refused.
+
+    Raises:
+        DataError: when no target is left.
+    """
+    targets, histories = dataset.targets("validation"), dataset.histories("validation")
+    for user in map(int, users):
+        seen = set(histories[user].tolist())
+        if any(int(item) not in seen for item in targets[user]):
+            return
+    if len(users):
+        count = sum(len(targets[user]) for user in map(int, users))
+        raise DataError(
+            "recommend.exclude_seen",
+            expected="a validation target that it leaves possible",
+            got=f"{count:,} of {count:,} in their users' histories",
+            fix="use recommend.exclude_seen=false",
+        )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrec.components import UnknownKeyError, component_class, is_component, parameters
+from genrec.aliases import current
+from genrec.components import TARGET, UnknownKeyError, component_class, is_component, parameters
 from genrec.errors import ConfigError, GenRecError
+from genrec.signatures import names_in_source
 
 # What other libraries call a setting of ours.
 SYNONYMS = {
@@ -71,4 +73,7 @@ def _takes(tree: Mapping[str, Any], group: str, key: str) -> bool:
     if not group:
         return key in ROOT
     node = tree.get(group)
-    return isinstance(node, Mapping) and is_component(node) and key in parameters(component_class(node, group))
+    if not isinstance(node, Mapping) or not is_component(node):
+        return False
+    names = names_in_source(current(str(node[TARGET])))  # importing a class takes a second where torch comes with it
+    return key in (parameters(component_class(node, group)) if names is None else names)

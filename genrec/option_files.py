@@ -146,7 +146,7 @@ def anchor_paths(
     """
     from omegaconf import OmegaConf
 
-    places = list(_places(tree))
+    places = list(_places(tree)) if files.sources else []  # to find them, every class is imported
     for (group, option), source in files.sources.items():
         if choices.get(group) != option:
             continue

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -142,3 +142,21 @@ def text_value(override: str) -> tuple[str, str]:
     if not isinstance(read, str):
         return key, value.strip()
     return key, re.sub(r"((?:\\\\)*)\\\$\{", lambda match: match[1][::2] + "${", read)
+
+
+def flat_settings(node: Any, where: str = "", *, mark: str = ".") -> Iterator[tuple[str, Any]]:
+    """Yields nested settings as keys of the command line with their values; an empty mapping is a value.
+
+    Args:
+        node: a mapping, or one value.
+        where: key of ``node`` itself.
+        mark: between the parts of a key.
+
+    >>> dict(flat_settings({"train": {"lr": 0.1, "betas": [0.9, 0.98]}}))
+    {'train.lr': 0.1, 'train.betas': [0.9, 0.98]}
+    """
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flat_settings(value, f"{where}{mark}{key}" if where else str(key), mark=mark)
+    else:
+        yield where, node

@@ -196,3 +196,19 @@ def list_runs(root: Path) -> Iterator[Run]:
         run = Run(folder)
         if folder.is_dir() and not folder.name.startswith(".") and (run.record or run.kinds):
             yield run
+
+
+def find_folder(text: str) -> Path:
+    """Returns the folder of a run or an artifact: as given, or under ``runs/``.
+
+    Raises:
+        ArtifactError: when there is neither.
+    """
+    path = expanded(text)
+    candidates = [path] if path.is_absolute() else [path, Path("runs") / path]
+    for candidate in candidates:
+        if (candidate / MANIFEST).exists() or Run(candidate).record or Run(candidate).kinds:
+            return candidate
+    root = path.parent if len(path.parts) > 1 else Path("runs")
+    fix = did_you_mean(path.name, [run.name for run in list_runs(root)])
+    raise ArtifactError(text, expected="a run or an artifact", got="neither", fix=f"`genrec ls` lists the runs; {fix}")

@@ -152,3 +152,33 @@ def _names_paths(annotation: Any) -> bool:
     if isinstance(annotation, str):
         return re.search(r"\bPath\b", annotation) is not None
     return annotation is Path or any(map(_names_paths, typing.get_args(annotation)))
+
+
+@cache
+def names_in_source(target: str) -> tuple[str, ...] | None:
+    """Returns the parameters of a class of genrec, read from its source without importing it; None where it does not tell.
+
+    Args:
+        target: ``genrec.<room>.<module>.<Class>``.
+    """
+    module, _, name = target.rpartition(".")
+    package, _, inside = module.partition(".")
+    file = Path(__file__).resolve().parent.joinpath(*inside.split(".")).with_suffix(".py")
+    if package != "genrec" or not file.is_file():
+        return None
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    found = next((node for node in body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if found is None:
+        return None
+    init = next((node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None)
+    if init is not None:
+        plain = len(init.args.args) + len(init.args.posonlyargs) == 1 and not (init.args.vararg or init.args.kwarg)
+        return tuple(argument.arg for argument in init.args.kwonlyargs) if plain and not init.decorator_list else None
+    if found.bases or not any("dataclass" in ast.unparse(decorator) for decorator in found.decorator_list):
+        return None
+    fields = [node for node in found.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    if any(
+        "ClassVar" in ast.unparse(field.annotation) or "field(" in ast.unparse(field.value or field.target) for field in fields
+    ):
+        return None
+    return tuple(field.target.id for field in fields if isinstance(field.target, ast.Name))

@@ -18,21 +18,20 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.dataset import Dataset
+from genrec.dataset import Dataset, users_with_targets
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users, users_with_targets, with_ids
+from genrec.decoding.users import recommend_users, with_ids
 from genrec.metrics.accuracy import ACCURACY, accuracy
 from genrec.metrics.hits import targets_of
-from genrec.pages.charts import Kind, curve_chart
+from genrec.metrics.run_comparison import Kind
+from genrec.model import Model
+from genrec.pages.charts import curve_chart
 from genrec.pages.page import join, render, section
 from genrec.protocols import DecodingStrategy
 from genrec.runs import Run
-from genrec.sids import SIDTable
 from genrec.stages.progress import user_progress
-from genrec.stages.train import open_generator
-from genrec.trie import PrefixTrie
 from genrec.types import RANK, SCORE, USER_ID, USER_IDX
 
 K, ROUNDING = 10, 1e-5
@@ -42,10 +41,9 @@ class Judge:
     """Decodes the users of one split of a run, or so many of them drawn by a seed, by any strategy."""
 
     def __init__(self, run: Run, split: Any, batch_size: int, num_users: int | None = None) -> None:
-        self.dataset, sids = Dataset.load(run.artifact("dataset").path), SIDTable.load(run.artifact("sids").path)
-        self.trie = PrefixTrie.build(sids)
-        encoder = run.artifact("encoder") if "encoder" in run.kinds else None
-        self.generator = open_generator(run.artifact("generator").path, sids, self.trie, encoder)
+        self.dataset = Dataset.load(run.artifact("dataset").path)
+        model = Model.open({kind: run.artifact(kind).path for kind in ("generator", "sids", "encoder") if kind in run.kinds})
+        self.generator, self.trie = model.generator, model.trie
         self.exclude_seen = run.config["recommend"]["exclude_seen"]
         self.split, self.batch_size = split, batch_size
         users = users_with_targets(self.dataset, split)

@@ -22,11 +22,11 @@ import genrec
 from genrec.baselines.ranking import ranked_tables, scores_of
 from genrec.baselines.recency import recency_weights
 from genrec.dataset import Dataset, Sequences
+from genrec.item_vectors import read_vectors
 from genrec.metrics.accuracy import ACCURACY, accuracy
 from genrec.metrics.hits import targets_of
 from genrec.runs import Run
-from genrec.stages.embed import read_vectors
-from genrec.stages.recommend import TABLE_FILE
+from genrec.stages.list_settings import TABLE_FILE
 from genrec.types import ITEM_ID, RANK, SHORT_SPLIT, SPLIT, SPLITS, USER_ID, Split
 
 K_NEW, K_OLD = 50, 10
@@ -108,7 +108,7 @@ def _moved(old: Run, new: Run) -> int:
 def _content(run: Run, removed: pl.Series) -> dict[str, np.ndarray]:
     """The vectors that new items have, whatever their events: the joint ones, and each source's that knows them."""
     rows = Dataset.load(run.artifact("dataset").path).item_ids.is_in(removed.implode()).to_numpy()
-    return {name: vectors for name, vectors in read_vectors(run.artifact("encoder")).items() if vectors[rows].any()}
+    return {name: vectors for name, vectors in read_vectors(run.artifact("encoder").path).items() if vectors[rows].any()}
 
 
 def _neighbours(dataset: Dataset, split: Split, vectors: np.ndarray) -> pl.DataFrame:

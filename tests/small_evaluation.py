@@ -96,7 +96,7 @@ def evaluated(
             kind, "m1", lambda folder, work, write=write: write(folder) or {}, stage="x", config={}, inputs={}
         )
     node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200, **settings}
-    recommend: dict[str, Any] = {"_target_": "genrec.stages.recommend.RecommendSettings", "exclude_seen": exclude_seen}
+    recommend: dict[str, Any] = {"_target_": "genrec.stages.list_settings.RecommendSettings", "exclude_seen": exclude_seen}
     recommend["candidates"] = candidates and str(candidates)
     config = {"evaluate": node | {"floors": FLOORS if floors is None else floors}, "recommend": recommend}
     config |= {"recommendations": str(file) if file else None}

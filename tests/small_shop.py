@@ -13,6 +13,7 @@ from small_world import ArbitraryLogits, sids_of
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.generators.hstu import HSTU
+from genrec.model import Model
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
 from genrec.sids import SIDTable
@@ -34,18 +35,21 @@ def shop_by_times(num_items: int) -> Catalogue:
     for weight in generator.parameters():
         torch.nn.init.normal_(weight)
     items = pl.DataFrame({"item_id": [f"i{row}" for row in range(num_items)]})
-    return Catalogue(generator=generator, strategy=FullRanking(), table=ItemTable(items, None))
+    return Catalogue(model=Model(generator=generator, strategy=FullRanking()), table=ItemTable(items, None))
 
 
 def _catalogue(sids: SIDTable, items: pl.DataFrame, num_bundled: int | None = None) -> Catalogue:
     return Catalogue(
-        generator=ArbitraryLogits(sids),
-        strategy=TrieBeam(),
+        model=Model(
+            generator=ArbitraryLogits(sids),
+            sids=sids,
+            trie=PrefixTrie.build(sids),
+            num_trained=len(items) if num_bundled is None else num_bundled,
+            strategy=TrieBeam(),
+        ),
         table=ItemTable(items, sids),
-        trie=PrefixTrie.build(sids),
         intake=_taken_in,
         num_bundled=len(items) if num_bundled is None else num_bundled,
-        num_trained=len(items) if num_bundled is None else num_bundled,
     )
 
 
@@ -56,3 +60,8 @@ def _taken_in(catalogue: Catalogue, later: pl.DataFrame, codes: Any = None) -> C
     own = [(codes or {}).get(item_id, row) for item_id, row in zip(later["item_id"], drawn.tolist(), strict=True)]
     grown = _catalogue(sids.with_items(np.array(own)), pl.concat([catalogue.table.frame, later]), catalogue.num_bundled)
     return replace(grown, removed=catalogue.removed, updated=catalogue.updated)
+
+
+def with_model(catalogue: Catalogue, **changes: Any) -> Catalogue:
+    """The catalogue with another part of its model: ``strategy=``, ``generator=``."""
+    return replace(catalogue, model=replace(catalogue.model, **changes))

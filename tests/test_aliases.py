@@ -69,11 +69,14 @@ class Moves:
         forget()
 
     def move(self, **modules: str) -> None:
-        """Moves modules of genrec, ``tokenizers__rq_kmeans="quantizers.k_means"``: they stand under the new path, too."""
+        """Moves modules of genrec, ``tokenizers__rq_kmeans="quantizers.k_means"``: they stand under the new path, too.
+
+        The lines of genrec go on to hold.
+        """
         lines = {f"genrec.{old.replace('__', '.')}": f"genrec.{new}" for old, new in modules.items()}
         for old, new in lines.items():
             self._monkeypatch.setitem(sys.modules, new, importlib.import_module(old))
-        self.say(lines)
+        self.say({**aliases.MODULES, **lines}, aliases.CLASSES, aliases.PARAMETERS)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from small_world import OPTIONS, ring, sids_of
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.ranking import ranked_tables, scores_of
 from genrec.baselines.transitions import Transitions
-from genrec.dataset import Dataset
+from genrec.dataset import Dataset, users_with_targets
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users, users_with_targets
+from genrec.decoding.users import recommend_users
 from genrec.errors import ConfigError, DataError
 from genrec.stages.candidate_lists import read_candidates
 from genrec.stages.models import _check_alike

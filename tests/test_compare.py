@@ -15,6 +15,7 @@ from small_runs import finished, scores
 
 import genrec
 from genrec.cli import main
+from genrec.commands.run import compare_runs, write_comparison
 from genrec.config import compose
 from genrec.errors import ConfigError
 from genrec.metrics.paired import compare
@@ -22,8 +23,7 @@ from genrec.metrics.pairwise import holm
 from genrec.pages.comparison import conclusion
 from genrec.runs import Run
 from genrec.stages.models import differences, find_runs, group
-from genrec.stages.standings import standings, write_comparison
-from genrec.stages.sweep import compare_runs
+from genrec.stages.standings import standings
 
 
 @pytest.fixture

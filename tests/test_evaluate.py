@@ -11,6 +11,7 @@ from small_evaluation import evaluated, metrics_of, recommended, walks
 from genrec.config import compose
 from genrec.data.demo_world import WORLD_FILE
 from genrec.dataset import Dataset
+from genrec.pages.terminal import print_comparison
 from genrec.pages.verdict import verdict
 from genrec.sids import SIDTable
 from genrec.stages import evaluate, prepare
@@ -25,7 +26,7 @@ def walk(tmp_path_factory):
 
 def printed(*runs):
     console = Console(file=io.StringIO(), width=80)
-    evaluate.print_comparison(runs, console)
+    print_comparison(runs, console)
     return console.file.getvalue()
 
 

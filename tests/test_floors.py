@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import genrec
+from genrec.stages.pipeline import STAGES
 
 ROOT = Path(genrec.__file__).parent
 FLOORS = {
@@ -27,6 +28,8 @@ FLOORS = {
         "overrides",
         "misplaced",
         "named_parts",
+        "mistyped",
+        "option_names",
         "ranges",
         "registry",
         "requirements",
@@ -34,13 +37,16 @@ FLOORS = {
         "sources",
         "signatures",
     },
-    2: {"protocols", "sids", "trie", "batch", "dataset", "nn"},
+    2: {"protocols", "sids", "trie", "batch", "dataset", "item_vectors", "nn"},
     3: {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "metrics", "baselines"},
-    4: {"training", "audits"},
+    4: {"training", "audits", "id_assignment", "model"},
     5: {"stages", "commands", "serving", "pages", "templates", "testing"},
     6: {"cli", "api", "__main__"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+VERBS = set(STAGES)  # files of stages/ that are stages
+ENGINE = {"extend", "foresight", "models", "outside_content", "pipeline", "progress", "rehearsal", "stage", "sweep", "track"}
+PLUG_INS = {"data", "encoders", "tokenizers", "generators", "losses", "decoding", "baselines", "nn", "model", "audits"}
 BANNED = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base"}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")  # the lazy facade aside
 
@@ -74,6 +80,22 @@ def forbidden(path: Path, name: str) -> str | None:
         return f"floor {FLOOR_OF[other]} from floor {floor}"
     if floor == 3 and FLOOR_OF[other] == 3 and other != room:
         return f"a sibling ({other}) from {room}"
+    return _among_neighbours(path, room, other, parts[2] if len(parts) > 2 else "")
+
+
+def _among_neighbours(path: Path, room: str, other: str, file: str) -> str | None:
+    """Why a file must not import a file of a room on its own floor, or None."""
+    if room == "stages":
+        if other in ("pages", "commands") or (other == "serving" and file != "bundle_layout"):
+            return f"{other} from a stage"
+        if other == "stages" and file in VERBS and file != path.stem:
+            return f"the stage {file} from another file of stages"
+        if path.stem in ENGINE and (other in PLUG_INS or (other == "stages" and file not in ENGINE)):
+            return f"{other}.{file} from the engine"
+    if other == "stages" and (room == "serving" or (room == "pages" and file not in ENGINE)):
+        return f"a stage from {room}"
+    if other == "commands" and room in ("commands", "api"):
+        return f"a command from {room}"
     return None
 
 
@@ -94,6 +116,15 @@ def test_the_rules_bite() -> None:
     assert forbidden(ROOT / "errors.py", "genrec.types.PAD") is None
     assert forbidden(ROOT / "artifacts.py", "genrec.sids.SIDTable")
     assert forbidden(encoder, "genrec.encoders.text.fill") is None
+    serving, evaluate = ROOT / "serving" / "x.py", ROOT / "stages" / "evaluate.py"
+    assert forbidden(serving, "genrec.stages.train")
+    assert forbidden(evaluate, "genrec.pages.terminal.print_comparison")
+    assert forbidden(evaluate, "genrec.stages.recommend.build")
+    assert forbidden(ROOT / "stages" / "pipeline.py", "genrec.data.files.read_table")
+    assert forbidden(ROOT / "stages" / "pipeline.py", "genrec.stages.standings.standings")
+    assert forbidden(ROOT / "commands" / "feed.py", "genrec.commands.serve.main")
+    assert forbidden(ROOT / "stages" / "export.py", "genrec.serving.bundle_layout.SCHEMA") is None
+    assert forbidden(ROOT / "pages" / "audit_run.py", "genrec.stages.pipeline.run_of") is None
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

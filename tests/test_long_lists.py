@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from small_shop import shop
+from small_shop import shop, with_model
 from test_service import served
 
 from genrec.decoding.best_first import BestFirst
@@ -45,7 +44,7 @@ def big() -> Catalogue:
 @pytest.mark.parametrize("k", [21, 500, 1000])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_as_many_items_as_wanted(big: Catalogue, name: str, k: int) -> None:
-    recommender = Recommender(replace(big, strategy=STRATEGIES[name]()))
+    recommender = Recommender(with_model(big, strategy=STRATEGIES[name]()))
     recommender.remove_items(["i5"])
     answer = recommender.recommend(HISTORIES, k, quota={"even": 400})
     for place, history in enumerate(HISTORIES):
@@ -58,8 +57,8 @@ def test_as_many_items_as_wanted(big: Catalogue, name: str, k: int) -> None:
 
 def test_the_best_are_the_best(big: Catalogue) -> None:
     """With as many beams as there are prefixes nothing is lost."""
-    exact = Recommender(replace(big, strategy=Exhaustive())).recommend(HISTORIES, 650)
-    found = Recommender(replace(big, strategy=TrieBeam(num_beams=20))).recommend(HISTORIES, 650)
+    exact = Recommender(with_model(big, strategy=Exhaustive())).recommend(HISTORIES, 650)
+    found = Recommender(with_model(big, strategy=TrieBeam(num_beams=20))).recommend(HISTORIES, 650)
     for place in range(3):
         ours, theirs = (table.filter(history=place)["score"].to_numpy() for table in (found, exact))
         np.testing.assert_allclose(ours[:500], theirs[:500], atol=1e-4)
@@ -80,7 +79,7 @@ def test_a_graph_is_built_once() -> None:
 
 
 def test_over_http_up_to_the_limits(big: Catalogue) -> None:
-    with served(Limits(), catalogue=replace(big, strategy=TrieBeam(num_beams=20))) as client:
+    with served(Limits(), catalogue=with_model(big, strategy=TrieBeam(num_beams=20))) as client:
 
         def asked(path: str, **body: Any) -> tuple[int, Any]:
             answer = client.post(path, json=body)
@@ -99,7 +98,7 @@ def test_over_http_up_to_the_limits(big: Catalogue) -> None:
 
 def test_for_tables(big: Catalogue, tmp_path: Path) -> None:
     pl.DataFrame({"user_id": ["a", "a", "b"], "item_id": ["i1", "i2", "i3"]}).write_parquet(tmp_path / "h.parquet")
-    catalogue = replace(big, strategy=TrieBeam(num_beams=20))
+    catalogue = with_model(big, strategy=TrieBeam(num_beams=20))
     recommend_shards(
         catalogue, tmp_path / "h.parquet", tmp_path / "out", replace(EMPTY_REQUEST, k=500), bundle="b", say=lambda line: None
     )
@@ -108,5 +107,5 @@ def test_for_tables(big: Catalogue, tmp_path: Path) -> None:
 
 
 def test_beams_of_long_lists(big: Catalogue) -> None:
-    levels = Recommender(replace(big, strategy=TrieBeam(num_beams=20))).beams(["i1"], 200).group_by("level").len()
+    levels = Recommender(with_model(big, strategy=TrieBeam(num_beams=20))).beams(["i1"], 200).group_by("level").len()
     assert levels["len"].max() == 200

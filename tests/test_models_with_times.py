@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from small_shop import shop, shop_by_times
+from small_shop import shop, shop_by_times, with_model
 from small_world import ArbitraryLogits
 from test_service import served
 
@@ -34,7 +34,7 @@ class LogitsByTimes(ArbitraryLogits):
 def shop_of_ids_by_times() -> Catalogue:
     catalogue = shop(20)
     assert catalogue.table.sids is not None
-    return replace(catalogue, generator=LogitsByTimes(catalogue.table.sids))
+    return with_model(catalogue, generator=LogitsByTimes(catalogue.table.sids))
 
 
 SHOPS = {"scorer": lambda: shop_by_times(9), "ids": shop_of_ids_by_times}

@@ -15,10 +15,11 @@ from html_pages import parsed
 from rich.console import Console
 from small_evaluation import evaluated, recommended, walks
 
+from genrec.metrics.run_comparison import Row, Standings
 from genrec.pages.beyond import beyond_section
 from genrec.pages.charts import Bars, Dots, bar_chart, curve_chart, dot_chart, grouped_bars, reliability_chart
 from genrec.pages.codebooks import codebooks_section
-from genrec.pages.comparison import Row, Standings, comparison_page, conclusion
+from genrec.pages.comparison import comparison_page, conclusion
 from genrec.pages.curves import curves_section
 from genrec.pages.diagnosis import diagnosis_sections
 from genrec.pages.report import _charts, _figures, _tiles

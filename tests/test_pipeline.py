@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import toy_pipeline
 
+from genrec.commands.run import run_and_compare
 from genrec.config import compose
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.runs import Run
 from genrec.stages.pipeline import execute, plan
-from genrec.stages.sweep import expand, run_jobs
+from genrec.stages.sweep import expand
 
 UNTIL = "train"
 
@@ -177,7 +178,7 @@ def test_no_setting_is_ignored_in_silence(built: toy_pipeline.Built) -> None:
 
 def test_a_sweep_names_its_jobs_and_shares_work(built: toy_pipeline.Built, tmp_path: Path) -> None:
     said: list[str] = []
-    code = run_jobs(expand(["tokenizer=fitted,random", "seed=0,1", "name=s"]), until=UNTIL, say=said.append)
+    code = run_and_compare(expand(["tokenizer=fitted,random", "seed=0,1", "name=s"]), until=UNTIL, say=said.append)
     assert code == 0
     names = sorted(path.name for path in (tmp_path / "runs").iterdir() if not path.name.startswith("."))
     assert names == [f"s,tokenizer={tokenizer},seed={seed}" for tokenizer in ("fitted", "random") for seed in (0, 1)]
@@ -207,14 +208,14 @@ def test_a_failing_job_costs_only_itself(
         return execute(config, **more)
 
     monkeypatch.setattr(sweep, "execute", fragile)
-    assert run_jobs(expand(["seed=0,1"]), until=UNTIL, say=lambda line: None) == 2
+    assert run_and_compare(expand(["seed=0,1"]), until=UNTIL, say=lambda line: None) == 2
     assert "failed: default,seed=0: seed: expected luck, got 0" in capsys.readouterr().err
     assert Run(tmp_path / "runs" / "default,seed=1").kinds
 
 
 def test_a_mistake_in_any_job_is_told_before_the_first_runs(built: toy_pipeline.Built) -> None:
     with pytest.raises(ConfigError, match="num_levels"):
-        run_jobs(expand(["tokenizer.num_levels=3,0"]), until=UNTIL)
+        run_and_compare(expand(["tokenizer.num_levels=3,0"]), until=UNTIL)
     assert built == []
 
 

@@ -19,7 +19,7 @@ from genrec.components import instantiate
 from genrec.config import compose
 from genrec.runs import Run
 from genrec.stages.pipeline import execute
-from genrec.stages.track import flat_settings
+from genrec.stages.track import tracked_settings
 from genrec.training.loggers.csv_files import CSVTracker
 from genrec.training.loggers.tracker import Session, Tracker
 
@@ -332,7 +332,7 @@ def test_only_small_files_travel(tmp_path: Path) -> None:
 
 def test_settings_have_the_keys_of_the_command_line() -> None:
     config = compose(["experiment=demo", "train.lr=0.002", "train.betas=[0.8,0.9]", "name=n"])
-    settings = flat_settings(config)
+    settings = tracked_settings(config)
     assert settings["train.lr"] == 0.002
     assert settings["train.betas"] == "[0.8, 0.9]"
     assert settings["tokenizer"] == "rq_kmeans"

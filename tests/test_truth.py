@@ -19,6 +19,7 @@ import toy_pipeline
 import genrec
 from genrec.artifacts import Store, sealed
 from genrec.cli import main
+from genrec.commands.run import run_and_compare
 from genrec.components import component_class
 from genrec.config import compose
 from genrec.errors import ConfigError, DataError
@@ -27,7 +28,7 @@ from genrec.locks import Lock
 from genrec.runs import LOCK, Run
 from genrec.sources import modules_of, plugin_sources
 from genrec.stages.pipeline import Force, execute, plan
-from genrec.stages.sweep import Job, run_jobs
+from genrec.stages.sweep import Job
 from genrec.stages.train import STAGE as TRAIN
 from genrec.stages.train import weights_file
 
@@ -232,9 +233,9 @@ def test_forced_from_the_command_line(built: toy_pipeline.Built, capsys: pytest.
 
 def test_a_sweep_forces_what_its_jobs_share_once(built: toy_pipeline.Built) -> None:
     jobs = [Job((f"train.epochs={n}",), f",train.epochs={n}") for n in (2, 3)]
-    assert run_jobs(jobs, until="train", say=lambda line: None) == 0
+    assert run_and_compare(jobs, until="train", say=lambda line: None) == 0
     built.clear()
-    assert run_jobs(jobs, until="train", say=lambda line: None, force=["tokenize"]) == 0
+    assert run_and_compare(jobs, until="train", say=lambda line: None, force=["tokenize"]) == 0
     assert built == ["tokenize", "train", "train"]
 
 

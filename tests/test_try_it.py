@@ -25,7 +25,7 @@ from html_pages import parsed
 from hypothesis import given
 from hypothesis import strategies as st
 from small_evaluation import walks
-from small_shop import shop, shop_by_times
+from small_shop import shop, shop_by_times, with_model
 from starlette.testclient import TestClient
 from test_models_with_times import shop_of_ids_by_times
 
@@ -172,10 +172,10 @@ def test_beams_lead_to_what_is_allowed_only() -> None:
 def test_a_fusion_shows_the_search_of_its_generator() -> None:
     fusion = Fusion(members=("generator",), num_candidates=50)
     fusion.weights = {"generator": 1.0}
-    catalogue = replace(boutique(), strategy=fusion)
+    catalogue = with_model(boutique(), strategy=fusion)
     vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     for strategy in (fusion, Newcomers(fusion, vectors=vectors, num_trained=35, share=0.2)):
-        kept = Recommender(replace(catalogue, strategy=strategy)).beams(["i1"], 5)
+        kept = Recommender(with_model(catalogue, strategy=strategy)).beams(["i1"], 5)
         assert kept["item_id"].to_list() == Recommender(boutique()).beams(["i1"], 5)["item_id"].to_list()
 
 

@@ -12,6 +12,7 @@ from genrec.baselines.search import ValidationSample, choose
 from genrec.baselines.transitions import Transitions
 from genrec.config import compose
 from genrec.errors import ConfigError
+from genrec.pages.report import write_report
 from genrec.stages.pipeline import execute
 from tests.small_evaluation import evaluated, metrics_of, recommended, walks
 
@@ -106,7 +107,7 @@ def test_the_baselines_alone_train_nothing(tmp_path):
             "name=counted",
         ]
     )
-    run = execute(config, say=lambda line: None)
+    run = execute(config, say=lambda line: None, report=write_report)
     assert set(run.kinds) == {"dataset", "encoder", "evaluation"}
     assert {"linear_text", "ease", "pair_counts", "item_knn", "transitions", "popularity"} == set(run.metrics["floors"])
     assert (run.path / "report.html").exists()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from genrec.commands.show import found
-from genrec.runs import Run
+from genrec.runs import Run, find_folder
 
 EXPLORER_FILE = "explorer.html"
 
@@ -27,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
 
     if len(options.runs) > 2:
         raise ConfigError("explore", expected="one run, or two", got=len(options.runs), fix="compare two at a time")
-    runs = [Run(found(name)) for name in options.runs]
+    runs = [Run(find_folder(name)) for name in options.runs]
     file: Path = options.out or runs[0].path / EXPLORER_FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(explorer_page([read_run(run) for run in runs]), encoding="utf-8")

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrec.commands.serve import TOKEN_VARIABLE, token_of
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.paths import expanded
 from genrec.runs import bundle_path
+from genrec.serving.admin_token import TOKEN_VARIABLE, read_token
 from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def main(options: argparse.Namespace) -> int:
         print(f"{len(items.rows):,} rows fit; nothing was changed")
         return 0
     if options.url:
-        client = FeedClient(options.url, token_of(options.token_file))
+        client = FeedClient(options.url, read_token(options.token_file))
         changes = client.feed(
             items.rows,
             removed=removed,
@@ -115,9 +115,9 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
     """
     import polars as pl
 
+    from genrec.serving.bundle_layout import ITEMS_FILE
     from genrec.serving.feed_file import read_feed
     from genrec.serving.readable import readable
-    from genrec.stages.export import ITEMS_FILE
 
     with readable(bundle):
         schema = pl.scan_parquet(bundle / ITEMS_FILE, glob=False).collect_schema()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from genrec.commands.show import found
-from genrec.runs import Run
+from genrec.runs import Run, find_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,5 +18,5 @@ def main(options: argparse.Namespace) -> int:
     """Writes the page; returns the exit code."""
     from genrec.pages.report import write_report  # polars and the rest, not before arguments are checked
 
-    print(write_report(Run(found(options.run)), options.out))
+    print(write_report(Run(find_folder(options.run)), options.out))
     return 0

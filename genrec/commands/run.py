@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genrec.config import Config, groups
+from genrec.errors import GenRecError
 from genrec.overrides import setting
 from genrec.registry import NAMED
+from genrec.runs import Run
 from genrec.stages.pipeline import LAST, Force, Step, plan, run_of, unused_overrides
 from genrec.stages.sweep import Job, config_of, expand, run_jobs
+from genrec.types import Split
+
+if TYPE_CHECKING:  # comparing is slow to import
+    from genrec.stages.models import Finished
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +47,64 @@ def main(options: argparse.Namespace) -> int:
             config = config_of(job, options.until)
             print_plan(config, plan(config, until=options.until, force=Force(frozenset(force))))
         return 0
-    return run_jobs(jobs, until=options.until, force=force)
+    return run_and_compare(jobs, until=options.until, force=force)
+
+
+def run_and_compare(
+    jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], None] = print, force: Sequence[str] = ()
+) -> int:
+    """Runs jobs, prints their evaluations side by side, and tells again about those that failed; returns the exit code."""
+    outcome = run_jobs(jobs, until=until, say=say, force=force, report=_report)
+    if until == LAST and outcome.runs:
+        _print_results(outcome.runs, say)
+    for name, failure in outcome.failures:
+        print(f"failed: {name}: {failure}", file=sys.stderr)
+    return outcome.exit_code
+
+
+def _report(run: Run) -> Path:
+    from genrec.pages.report import write_report  # polars and the rest, not before a run is done
+
+    return write_report(run)
+
+
+def _print_results(runs: Sequence[Run], say: Callable[[str], None]) -> None:
+    from genrec.pages.advice import advice_of
+    from genrec.pages.terminal import print_comparison
+
+    print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
+    for run in runs:
+        if "generator" in run.kinds and (diverged := run.artifact("generator").facts.get("diverged")):
+            say(f"{run.name}: {diverged}")
+    for advice in advice_of(runs[0]) if len(runs) == 1 else ():
+        say(f"try: {advice.reason}\n  {advice.command}")
+    if len(runs) > 1:
+        compare_runs(runs, say)
+
+
+def compare_runs(runs: Sequence[Run], say: Callable[[str], None] = print) -> None:
+    """Writes ``<paths.runs>/<what the names begin with>.compare.html``: which differences between the runs are real."""
+    from genrec.stages.models import COMPARISON, find_runs
+
+    file = runs[0].path.with_name(f"{runs[0].name.partition(',')[0]}{COMPARISON}")
+    try:
+        write_comparison(find_runs([str(run.path) for run in runs]), file)
+        say(f"which differences are real: {file}")
+    except GenRecError as error:  # of another dataset, by another rule: they may be run together, but not compared
+        say(f"no comparison: {error}")
+
+
+def write_comparison(runs: Sequence[Finished], file: Path) -> None:
+    """Compares runs and writes the page: on test, or on validation when that is all that was measured.
+
+    Raises:
+        ConfigError: when the runs cannot be compared.
+    """
+    from genrec.pages.comparison import comparison_page
+    from genrec.stages.standings import standings
+
+    split: Split = "test" if all("test" in run.metrics["users"] for run in runs) else "validation"
+    file.write_text(comparison_page(standings(runs, split=split)), encoding="utf-8")
 
 
 def print_plan(config: Config, steps: Sequence[Step]) -> None:

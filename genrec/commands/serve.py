@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from genrec.errors import ConfigError, did_you_mean
 from genrec.paths import expanded
 from genrec.runs import bundle_path
+from genrec.serving.admin_token import TOKEN_VARIABLE, read_token
 from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
     from genrec.serving.limits import Limits
 
-TOKEN_VARIABLE = "GENREC_ADMIN_TOKEN"
 _OLD_LIMITS = {"wishes": "preferences"}  # limits that were called otherwise once
 
 
@@ -66,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.service import Service
     from genrec.serving.warm_up import warmed
 
-    limits, token, external = limits_of(options.limits), token_of(options.token_file), external_of(options.external)
+    limits, token, external = limits_of(options.limits), read_token(options.token_file), external_of(options.external)
     for place, path in external.items():
         print(f"new items are made with {place}={path}", flush=True)
     if options.threads:
@@ -114,20 +113,3 @@ def limits_of(words: Sequence[str]) -> Limits:
         except ValueError:
             raise ConfigError(f"limits.{name}", expected="a number", got=value, fix=f"give {name}=NUMBER") from None
     return Limits(**given)
-
-
-def token_of(file: Path | None) -> str | None:
-    """The token in a file, or else in the environment; None: there is none.
-
-    Raises:
-        ConfigError: for a file without one.
-    """
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
-    try:
-        token = expanded(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("--token-file", expected="a file with a token", got=str(error), fix="correct the path") from error
-    if not token:
-        raise ConfigError("--token-file", expected="a token", got=f"nothing in {file}", fix="write one into it")
-    return token

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from genrec.artifacts import MANIFEST, Artifact, Store
-from genrec.errors import ArtifactError, did_you_mean
 from genrec.overrides import typed
-from genrec.paths import expanded
-from genrec.runs import Run, list_runs
+from genrec.runs import Run, find_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints it; returns the exit code."""
-    path = found(options.path)
+    path = find_folder(options.path)
     if (path / MANIFEST).exists():
         artifacts = [Artifact(path)]
         store = Store(path.resolve().parent.parent)
@@ -41,22 +38,6 @@ def main(options: argparse.Namespace) -> int:
         for artifact in artifacts:
             artifact.check()
     return 0
-
-
-def found(text: str) -> Path:
-    """The folder of a run or an artifact: as given, or under ``runs/``.
-
-    Raises:
-        ArtifactError: when there is neither.
-    """
-    path = expanded(text)
-    candidates = [path] if path.is_absolute() else [path, Path("runs") / path]
-    for candidate in candidates:
-        if (candidate / MANIFEST).exists() or Run(candidate).record or Run(candidate).kinds:
-            return candidate
-    root = path.parent if len(path.parts) > 1 else Path("runs")
-    fix = did_you_mean(path.name, [run.name for run in list_runs(root)])
-    raise ArtifactError(text, expected="a run or an artifact", got="neither", fix=f"`genrec ls` lists the runs; {fix}")
 
 
 def _print_run(run: Run, artifacts: list[Artifact]) -> None:

@@ -18,7 +18,7 @@ from genrec.deadlines import stop_if_abandoned
 from genrec.machine import is_out_of_memory
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, device_of
 from genrec.trie import PrefixTrie
-from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, TIE_SIZE, TIE_START, USER_ID, USER_IDX, Split
+from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, TIE_SIZE, TIE_START, USER_ID, USER_IDX
 
 LOGGER = logging.getLogger(__name__)
 _TYPES: dict[str, Any] = {SCORE: np.float32}
@@ -144,8 +144,3 @@ def with_ids(table: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     """The table with ``user_id`` and ``item_id`` in place of dense rows."""
     users, items = dataset.user_ids.gather(table[USER_IDX]), dataset.item_ids.gather(table[ITEM_IDX])
     return table.select(users.alias(USER_ID), items.alias(ITEM_ID), RANK, SCORE, TIE_START, TIE_SIZE)
-
-
-def users_with_targets(dataset: Dataset, split: Split) -> np.ndarray:
-    """Rows of the users who have something to predict in ``split``."""
-    return np.flatnonzero(dataset.targets(split).lengths)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from genrec.dataset import Dataset
 from genrec.metrics.categories import AUTO, PART, PLACE, category_column, category_parts
-from genrec.types import ITEM_IDX
+from genrec.types import ITEM_ID, ITEM_IDX
 
 BRAND = "brand"
 
@@ -41,3 +42,10 @@ def numbered(labels: pl.Series) -> tuple[list[str], np.ndarray]:
     places = table.select("label", place=pl.int_range(pl.len(), dtype=pl.Int64))
     place = known.join(places, on="label", how="left", maintain_order="left")["place"].fill_null(-1)
     return table["label"].to_list(), place.to_numpy()
+
+
+def item_titles(dataset: Dataset) -> list[str]:
+    """Returns what to call each item: its title, else its id."""
+    if "title" not in dataset.items.columns:
+        return dataset.item_ids.to_list()
+    return dataset.items.select(pl.coalesce(pl.col("title").cast(pl.String), ITEM_ID))["title"].to_list()

@@ -8,9 +8,10 @@ from typing import Any
 
 from genrec.artifacts import Artifact
 from genrec.dataset import Dataset
+from genrec.option_names import option_name
+from genrec.overrides import flat_settings
 from genrec.pages.page import tag
 from genrec.runs import Run
-from genrec.stages.models import flat_settings, option_name
 
 
 def about_run(run: Run, artifacts: Mapping[str, Artifact]) -> dict[str, object]:

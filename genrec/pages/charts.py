@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
-from genrec.pages.numbers import LARGEST, can_be_drawn, drawable, written
+from genrec.metrics.numbers import LARGEST, can_be_drawn, drawable, written
+from genrec.metrics.run_comparison import Kind
 from genrec.pages.page import Markup, tag
 
 DASHES, SHADES = 7, 3  # styles of lines in style.css: 21 of a kind can be told apart
-Kind = Literal["model", "floor", "bound"]
 ROW, BAR = 54, 11  # pixels of a row of bars and of one bar
 DOT_ROW = 46  # pixels of a row of dots
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from genrec.metrics.numbers import ratio
 from genrec.pages.charts import Kind, grouped_bars
-from genrec.pages.numbers import ratio
 from genrec.pages.page import Markup, plain_table, section, tag
 
 BARS: tuple[tuple[str, Kind, Callable[[Mapping[str, Any]], float | None]], ...] = (

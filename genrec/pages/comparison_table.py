@@ -7,8 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Literal
 
-from genrec.pages.comparison import Row, Standings
-from genrec.pages.verdict import metric_label
+from genrec.metrics.run_comparison import Row, Standings, metric_label
 
 Format = Literal["csv", "latex", "markdown"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from genrec.metrics.numbers import LARGEST, drawable, exponential, written
 from genrec.pages.charts import Kind, grouped_bars, reliability_chart
-from genrec.pages.numbers import LARGEST, drawable, exponential, written
 from genrec.pages.page import Markup, join, scrolling, section, tag
 
 SMALL = 0.01  # a share of next items that nobody needs to worry about

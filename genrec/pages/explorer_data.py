@@ -17,11 +17,11 @@ from jaxtyping import Float
 from genrec.components import component_class
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError
+from genrec.item_vectors import JOINT, read_vectors
 from genrec.metrics.labels import item_labels, numbered
 from genrec.pages.report import lineage
 from genrec.runs import Run
 from genrec.sids import SIDTable
-from genrec.stages.embed import JOINT, read_vectors
 from genrec.tokenizers.neighbourhood import nearest
 from genrec.types import ITEM_ID
 
@@ -70,7 +70,7 @@ def read_run(run: Run) -> Explored:
     if "tokenizer" in made:
         ordered = component_class(made["tokenizer"].config["tokenizer"], "tokenizer").traits.ordered  # type: ignore[attr-defined]
     if "encoder" in made:
-        vectors = read_vectors(made["encoder"]).get(JOINT)
+        vectors = read_vectors(made["encoder"].path).get(JOINT)
     sids = SIDTable.load(made["sids"].path)
     if sids.content is not sids:  # the IDs keep only the first of these codes
         sids = SIDTable(sids.content.codes, sids.content.sizes, codebooks=sids.codebooks)

@@ -12,6 +12,8 @@ import polars as pl
 
 from genrec.artifacts import Artifact
 from genrec.dataset import Dataset
+from genrec.metrics.numbers import ratio, written
+from genrec.metrics.run_comparison import metric_label
 from genrec.pages.about import about_run
 from genrec.pages.advice import Advice, advice_of, advice_section
 from genrec.pages.beyond import beyond_section
@@ -21,11 +23,10 @@ from genrec.pages.cost import cost_section
 from genrec.pages.curves import curves_section
 from genrec.pages.diagnosis import diagnosis_sections
 from genrec.pages.exposure import exposure_section
-from genrec.pages.numbers import ratio, written
 from genrec.pages.page import Markup, facts_list, join, plain_table, render, scrolling, section, tag
 from genrec.pages.slices import slices_section
 from genrec.pages.users import users_sections
-from genrec.pages.verdict import chosen_metrics, in_sample, member_label, metric_label, verdict
+from genrec.pages.verdict import chosen_metrics, in_sample, member_label, verdict
 from genrec.runs import Run
 from genrec.types import Split
 

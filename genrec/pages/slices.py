@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from genrec.metrics.run_comparison import metric_label
 from genrec.pages.charts import Dots, dot_chart
 from genrec.pages.page import Markup, scrolling, section, tag
-from genrec.pages.verdict import metric_label
 
 SHORT = 6  # parts that are shown without asking
 FEW = 30  # targets below which a figure says little

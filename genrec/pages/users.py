@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from genrec.dataset import Dataset
+from genrec.metrics.labels import item_titles
 from genrec.pages.page import Markup, join, section, tag
 from genrec.types import ITEM_ID, RANK, SPLIT, USER_ID, Split
 
@@ -66,13 +67,6 @@ def users_sections(dataset: Dataset, split: Split, table: pl.DataFrame, per_user
             if len(users)
         )
     )
-
-
-def item_titles(dataset: Dataset) -> list[str]:
-    """What to call each item: its title, else its id."""
-    if "title" not in dataset.items.columns:
-        return dataset.item_ids.to_list()
-    return dataset.items.select(pl.coalesce(pl.col("title").cast(pl.String), ITEM_ID))["title"].to_list()
 
 
 def _items(titles: list[str], *, start: int = 1, hits: Sequence[bool] = ()) -> Markup:

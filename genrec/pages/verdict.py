@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genrec.pages.numbers import ratio, written
+from genrec.metrics.numbers import ratio, written
+from genrec.metrics.run_comparison import metric_label
 
 
 def verdict(name: str, metrics: Mapping[str, Any]) -> str:
@@ -49,18 +50,6 @@ def in_sample(metrics: Mapping[str, Any]) -> str:
     if not metrics.get("members") or "validation" not in metrics["users"]:
         return ""
     return "Validation figures of the ensemble are in-sample: its weights were fitted on those users. "
-
-
-def metric_label(key: str, labels: Mapping[str, str] | None = None) -> str:
-    """``test/ndcg@10`` -> ``NDCG@10``.
-
-    Args:
-        key: as in metrics.json.
-        labels: metric -> what it calls itself, where an evaluation says so.
-    """
-    name, _, k = key.rpartition("/")[2].partition("@")
-    usual = name.upper() if name in ("ndcg", "mrr", "map") else name.replace("_", " ").capitalize()
-    return f"{(labels or {}).get(name, usual)}@{k}"
 
 
 def chosen_metrics(metrics: Mapping[str, Any], *, at_every_k: bool) -> list[str]:

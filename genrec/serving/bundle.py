@@ -12,16 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from safetensors import safe_open
 
 from genrec.artifacts import Artifact
-from genrec.components import allow_package, instantiate
+from genrec.components import allow_package
 from genrec.errors import ArtifactError, DataError
+from genrec.model import CONFIG_FILE, WEIGHTS_FILE, Model, count_trained, open_strategy, saved_in
 from genrec.plain_json import read_json
-from genrec.protocols import DecodingStrategy, GrowsWithItems
 from genrec.serving.allotment import Allotment
+from genrec.serving.bundle_layout import (
+    BUNDLE_FILE,
+    ITEMS_FILE,
+    SAMPLE_TIMES_FILE,
+    SAMPLES_FILE,
+    generator_folder,
+    part_folders,
+)
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.compatibility import understood
 from genrec.serving.contents import check_files, check_listed, check_sizes
@@ -31,12 +38,6 @@ from genrec.serving.item_ids import shown_id
 from genrec.serving.item_table import ItemTable
 from genrec.serving.nodes import Nodes, checked_nodes
 from genrec.serving.readable import readable
-from genrec.sids import SIDTable
-from genrec.stages.embed import read_vectors
-from genrec.stages.export import BUNDLE_FILE, ITEMS_FILE, SAMPLE_TIMES_FILE, SAMPLES_FILE, generator_folder
-from genrec.stages.recommend import with_newcomers
-from genrec.stages.train import CONFIG_FILE, WEIGHTS_FILE, num_trained, open_generator, saved_in
-from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID
 
 MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: so many may be, and for each byte of their file
@@ -81,35 +82,19 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping
 
 
 def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataFrame) -> Catalogue:
-    folder = generator_folder(path)
-    encoder = path / "encoder" if (path / "encoder").is_dir() else None
-    vectors = read_vectors(encoder) if encoder else {}
-    with Allotment(*_num_weights(folder / WEIGHTS_FILE)):
-        sids = SIDTable.load(path / "sids") if (path / "sids").is_dir() else None
-        trie = PrefixTrie.build(sids) if sids else None
-        fitted = instantiate(nodes["decoding"], "decoding")
-        if (path / "calibration").is_dir():
-            fitted.restore(path / "calibration")
-        generator = open_generator(folder, sids, trie, encoder, node=nodes["generator"])
-    trained, samples = num_trained(bundle["facts"]["generator"]), _samples(path / SAMPLES_FILE)
-
-    def strategy_for(num_items: int, vectors: Mapping[str, np.ndarray]) -> DecodingStrategy:
-        strategy = fitted.with_items(num_items) if num_items > items.height and isinstance(fitted, GrowsWithItems) else fitted
-        newcomers = num_items > trained and bool(vectors)
-        if not newcomers:
-            return strategy
-        return with_newcomers(strategy, vectors, trained, bundle["new_share"], bundle["new_reaches"])
-
+    parts = part_folders(path)
+    with Allotment(*_num_weights(parts["generator"] / WEIGHTS_FILE)):
+        strategy = open_strategy(nodes["decoding"], parts.get("calibration"))
+        trained = count_trained(bundle["facts"]["generator"])
+        model = Model.open(parts, node=nodes["generator"], num_trained=trained, strategy=strategy)
+    model = model.with_slots(bundle["new_share"], bundle["new_reaches"])
+    samples = _samples(path / SAMPLES_FILE)
     return Catalogue(
-        generator=generator,
-        strategy=strategy_for(items.height, vectors),
-        table=ItemTable(items, sids),
-        trie=trie,
+        model=model,
+        table=ItemTable(items, model.sids),
         exclude_seen=bundle["exclude_seen"],
         num_bundled=items.height,
-        num_trained=trained,
-        vectors=vectors,
-        intake=BundleIntake(path, bundle, nodes, strategy_for) if (path / "tokenizer").is_dir() else None,
+        intake=BundleIntake(path, bundle, nodes) if "tokenizer" in parts else None,
         samples=samples,
         sample_times=_sample_times(path / SAMPLE_TIMES_FILE, samples),
     )

@@ -16,6 +16,7 @@ from genrec.decoding.quota import Quota
 from genrec.decoding.users import recommend_users
 from genrec.decoding.wide import widened
 from genrec.errors import ConfigError, did_you_mean
+from genrec.model import Model
 from genrec.protocols import DecodingStrategy
 from genrec.serving.changes import Changes
 from genrec.serving.histories import Histories, read_histories, read_table
@@ -52,36 +53,54 @@ class Catalogue:
     """A request keeps the one that it began with, whatever is added, removed or reloaded meanwhile.
 
     Args:
-        generator: in eval mode.
-        strategy: how it is decoded.
+        model: with a strategy; the first rows of the table are what it was trained with.
         table: the items and their IDs.
-        trie: of these, or None for an item scorer.
         exclude_seen: the seen-item rule where a call names no other.
         removed: item_idx that are not recommended.
         updated: item_idx whose content is another than the bundle's, or than the one they came with.
         num_bundled: items of the bundle, the first ones; None: all.
-        num_trained: items that the generator was trained with, the first ones; None: all.
-        vectors: of the items by source, as the encoder made them; empty when there are none.
         intake: takes in items that came later; None: it cannot.
         samples: histories of item ids to try it with.
         sample_times: when each item of each sample was; empty where the generator does not look at times.
         source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
     """
 
-    generator: Any
-    strategy: DecodingStrategy
+    model: Model
     table: ItemTable
-    trie: PrefixTrie | None = None
     exclude_seen: bool = True
     removed: frozenset[int] = frozenset()
     updated: frozenset[int] = frozenset()
     num_bundled: int | None = None
-    num_trained: int | None = None
-    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
     intake: Intake | None = None
     samples: Sequence[Sequence[str]] = ()
     sample_times: Sequence[Sequence[float]] = ()
     source: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(("fingerprint", "created", "genrec"), ""))
+
+    @property
+    def generator(self) -> Any:
+        """The model's, in eval mode."""
+        return self.model.generator
+
+    @property
+    def strategy(self) -> DecodingStrategy:
+        """How the generator is decoded."""
+        assert self.model.strategy is not None
+        return self.model.strategy
+
+    @property
+    def trie(self) -> PrefixTrie | None:
+        """Of the items' IDs; None for an item scorer."""
+        return self.model.trie
+
+    @property
+    def vectors(self) -> Mapping[str, np.ndarray]:
+        """Of the items by source, as the encoder made them; empty when there are none."""
+        return self.model.vectors
+
+    @property
+    def num_trained(self) -> int | None:
+        """Items that the generator was trained with, the first ones; None: all."""
+        return self.model.num_trained
 
     @property
     def num_new(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec.errors import ArtifactError
-from genrec.stages.export import REVISION, SCHEMA
+from genrec.serving.bundle_layout import REVISION, SCHEMA
 
 
 @dataclass(frozen=True)

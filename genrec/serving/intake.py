@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,17 +12,14 @@ import numpy as np
 import polars as pl
 
 from genrec.components import instantiate
-from genrec.protocols import CollisionPolicy, DecodingStrategy, ItemEncoder, ItemTokenizer, TokenizerInputs
+from genrec.id_assignment import collision_context, encode_streams
+from genrec.item_vectors import FITTED, encode_items
+from genrec.protocols import CollisionPolicy, ItemEncoder, ItemTokenizer, TokenizerInputs
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
 from genrec.serving.nodes import Nodes
 from genrec.serving.readable import readable
 from genrec.sids import SIDTable, Stream
-from genrec.stages.assign import collision_context, streams_of
-from genrec.stages.embed import FITTED, JOINT, encoded
-from genrec.stages.export import generator_folder
-from genrec.stages.train import with_later_items
-from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID
 
 
@@ -36,18 +33,10 @@ class BundleIntake:
         path: of the bundle; the encoder and the tokenizer are opened when the first item comes.
         bundle: the content of its bundle.json.
         nodes: its components, checked.
-        strategy_for: (number of items, vectors) -> how to decode so many items.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        bundle: Mapping[str, Any],
-        nodes: Nodes,
-        strategy_for: Callable[[int, Mapping[str, np.ndarray]], DecodingStrategy],
-    ) -> None:
+    def __init__(self, path: Path, bundle: Mapping[str, Any], nodes: Nodes) -> None:
         self._path, self._nodes, self._facts = path, nodes, bundle["facts"]
-        self._strategy_for = strategy_for
 
     def __call__(
         self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]] | None = None
@@ -69,7 +58,7 @@ class BundleIntake:
     def _with_later(self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]]) -> Catalogue:
         before = catalogue.table.sids
         assert before is not None
-        new = {} if self._encoder is None else encoded(self._encoder, items)
+        new = {} if self._encoder is None else encode_items(self._encoder, items)
         free = _free(codes, before, items[ITEM_ID])
         had = np.array([item_id in free for item_id in items[ITEM_ID]], dtype=bool)
         sids = before
@@ -84,24 +73,9 @@ class BundleIntake:
         if len(free) < items.height:
             rest = {name: rows[len(free) :] for name, rows in new.items()}
             _, sids = self._coded(sids, items[len(free) :], rest)
-        trie = PrefixTrie.build(sids)
         vectors = {name: np.concatenate([rows, new[name]]) for name, rows in catalogue.vectors.items()}
-        return replace(
-            catalogue,
-            generator=with_later_items(
-                catalogue.generator,
-                generator_folder(self._path),
-                sids,
-                trie,
-                later=items.height,
-                node=self._nodes["generator"],
-                item_vectors=vectors.get(JOINT),
-            ),
-            strategy=self._strategy_for(sids.num_items, vectors),
-            table=ItemTable(pl.concat([catalogue.table.frame, items]), sids),
-            trie=trie,
-            vectors=vectors,
-        )
+        table = ItemTable(pl.concat([catalogue.table.frame, items]), sids)
+        return replace(catalogue, model=catalogue.model.grow(sids, vectors), table=table)
 
     def with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
         """The catalogue after the content of known items changed: their vectors, and with ``reassign`` their IDs.
@@ -121,10 +95,9 @@ class BundleIntake:
 
     def _with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
         place, items = np.asarray(rows, dtype=np.int64), catalogue.table.frame[list(rows)]
-        new = {} if self._encoder is None else encoded(self._encoder, items)
+        new = {} if self._encoder is None else encode_items(self._encoder, items)
         vectors = {name: _replaced(known, place, new[name]) for name, known in catalogue.vectors.items()}
-        strategy = self._strategy_for(len(catalogue.table), vectors)
-        catalogue = replace(catalogue, vectors=vectors, strategy=strategy)
+        catalogue = replace(catalogue, model=catalogue.model.with_vectors(vectors))
         return self._reassigned(catalogue, place, items, new) if reassign else catalogue
 
     def _reassigned(
@@ -149,17 +122,7 @@ class BundleIntake:
                 for name, stream in grown.streams.items()
             },
         )
-        trie = PrefixTrie.build(sids)
-        generator = with_later_items(
-            catalogue.generator,
-            generator_folder(self._path),
-            sids,
-            trie,
-            later=0,
-            node=self._nodes["generator"],
-            item_vectors=catalogue.vectors.get(JOINT),
-        )
-        return replace(catalogue, generator=generator, table=ItemTable(catalogue.table.frame, sids), trie=trie)
+        return replace(catalogue, model=catalogue.model.grow(sids), table=ItemTable(catalogue.table.frame, sids))
 
     def _coded(self, before: SIDTable, items: pl.DataFrame, new: Mapping[str, np.ndarray]) -> tuple[np.ndarray, SIDTable]:
         """The tokenizer's codes of some items, and the table with IDs for them behind its own."""
@@ -182,7 +145,7 @@ class BundleIntake:
     def _streams(self, before: SIDTable, inputs: TokenizerInputs) -> Mapping[str, Stream]:
         return {
             name: Stream(np.concatenate([before.streams[name].codes, new.codes]), new.sizes)
-            for name, new in streams_of(self._tokenizer, inputs).items()
+            for name, new in encode_streams(self._tokenizer, inputs).items()
         }
 
     @cached_property

@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float32, Int64
 
 from genrec.deadlines import stop_if_abandoned
 from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.serving.bundle_layout import POPULARITY, sid_frame
 from genrec.serving.filters import Filters
 from genrec.serving.new_items import ItemRows
 from genrec.sids import SIDTable
-from genrec.stages.export import POPULARITY, sid_frame
 from genrec.types import ITEM_ID, ITEM_IDX, PAD
 
 TEXT = "text"  # column of ``ItemTable.texts``

@@ -10,7 +10,7 @@ import polars as pl
 
 from genrec.metrics.categories import AUTO, PART, category_column, category_parts
 from genrec.metrics.labels import BRAND
-from genrec.stages.export import POPULARITY
+from genrec.serving.bundle_layout import POPULARITY
 from genrec.types import ITEM_ID
 
 QUANTILES = (0.2, 0.5, 0.8, 0.95)  # where a slider's steps are: prices and popularities have long tails

@@ -22,8 +22,8 @@ from genrec.aliases import current, with_current_parameters
 from genrec.components import UnknownKeyError, component_class, is_component, raise_all, slot_below, value_errors
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.registry import TARGET, Slot, slot_of
+from genrec.serving.bundle_layout import CACHE
 from genrec.signatures import Outline, outline_in_source, outline_of
-from genrec.stages.export import CACHE
 from genrec.types import RUNTIME
 
 OPENED = ("decoding", "generator")  # what is built when a bundle opens

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genrec.item_vectors import JOINT
 from genrec.protocols import HasItemTable
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.requests import SimilarRequest
-from genrec.stages.embed import JOINT
 from genrec.types import ITEM_ID, RANK, SCORE
 
 

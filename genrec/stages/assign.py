@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from genrec.artifacts import Artifact
 from genrec.components import instantiate
-from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer, LevelCosts, StreamTokenizer, TokenizerInputs
-from genrec.protocols.tokenizers import Costs
-from genrec.sids import SIDTable, Stream
+from genrec.id_assignment import (
+    CODES_FILE,
+    assignment_inputs,
+    collision_context,
+    encode_streams,
+    open_tokenizer,
+    tokenizer_inputs,
+)
+from genrec.protocols import CollisionPolicy, TokenizerInputs
+from genrec.sids import SIDTable
 from genrec.stages.stage import Stage, StageRun
-from genrec.stages.tokenize import CODES_FILE, FITTED, encoder_if_needed, tokenizer_inputs
 from genrec.tokenizers.prefixes import collisions, prefix_groups
 from genrec.types import ITEM_ID
 
 
 def build(run: StageRun) -> dict[str, Any]:
     """Writes the SID table."""
-    inputs, artifact = tokenizer_inputs(run.inputs), run.inputs["tokenizer"]
-    tokenizer, codes = _tokenizer(artifact), np.load(artifact.path / CODES_FILE, allow_pickle=False)
+    inputs, artifact = tokenizer_inputs(run.parts), run.inputs["tokenizer"]
+    tokenizer = open_tokenizer(artifact.config["tokenizer"], artifact.path)
+    codes = np.load(artifact.path / CODES_FILE, allow_pickle=False)
     policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
     context = collision_context(inputs, tokenizer, artifact.facts["codebooks"], _train_counts(inputs))
     table = policy.resolve(codes, tokenizer.sizes, context)
-    table = table.with_streams(streams_of(tokenizer, inputs))
+    table = table.with_streams(encode_streams(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
 
     moved = float(_elsewhere(table, codes).mean())
@@ -57,16 +62,16 @@ def _collisions(codes: np.ndarray) -> dict[str, Any]:
 def extend(run: StageRun) -> dict[str, Any]:
     """Writes the SID table of the run that is extended, and behind it the IDs of the items that came later."""
     assert run.extends is not None
-    inputs, artifact, before = tokenizer_inputs(run.inputs), run.inputs["tokenizer"], SIDTable.load(run.extends.path)
+    inputs, artifact, before = tokenizer_inputs(run.parts), run.inputs["tokenizer"], SIDTable.load(run.extends.path)
     table, codes = before, np.load(artifact.path / CODES_FILE, allow_pickle=False)
-    tokenizer = _tokenizer(artifact)
+    tokenizer = open_tokenizer(artifact.config["tokenizer"], artifact.path)
     if added := inputs.num_items - before.num_items:
         rows = np.arange(before.num_items, inputs.num_items)
         policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
         counts, codebooks = _train_counts(inputs)[rows], artifact.facts["codebooks"]
         context = collision_context(inputs.of(rows), tokenizer, codebooks, counts)
         table = policy.extend(before, codes[rows], context)
-        table = table.with_streams(streams_of(tokenizer, inputs))
+        table = table.with_streams(encode_streams(tokenizer, inputs))
     table.save(run.folder, inputs.items[ITEM_ID])
     elsewhere = _elsewhere(table, codes)
     displaced = int(elsewhere[before.num_items :].sum())
@@ -84,46 +89,9 @@ def extend(run: StageRun) -> dict[str, Any]:
     }
 
 
-def _tokenizer(artifact: Artifact) -> ItemTokenizer:
-    tokenizer: ItemTokenizer = instantiate(artifact.config["tokenizer"], "tokenizer")
-    tokenizer.restore(artifact.path / FITTED)
-    return tokenizer
-
-
-def streams_of(tokenizer: ItemTokenizer, inputs: TokenizerInputs) -> Mapping[str, Stream]:
-    """Further codes of the items by name, from tokenizers that have some."""
-    return tokenizer.encode_streams(inputs) if isinstance(tokenizer, StreamTokenizer) else {}
-
-
 def _train_counts(inputs: TokenizerInputs) -> np.ndarray:
     assert inputs.train is not None
     return np.bincount(inputs.train.item_idx, minlength=inputs.num_items)
-
-
-def collision_context(
-    inputs: TokenizerInputs, tokenizer: ItemTokenizer, codebooks: str, train_counts: np.ndarray
-) -> CollisionContext:
-    """What a policy may know of the items of ``inputs``.
-
-    Args:
-        inputs: of these items.
-        tokenizer: fitted.
-        codebooks: hash of its fitted state.
-        train_counts: int64 [items].
-    """
-    return CollisionContext(
-        item_ids=inputs.items[ITEM_ID],
-        train_counts=train_counts,
-        costs=_costs_by(tokenizer, inputs) if isinstance(tokenizer, LevelCosts) else None,
-        codebooks=codebooks,
-    )
-
-
-def _costs_by(tokenizer: LevelCosts, inputs: TokenizerInputs) -> Costs:
-    def costs(rows: np.ndarray, prefix: np.ndarray) -> np.ndarray:
-        return tokenizer.level_costs(inputs.of(rows), prefix)
-
-    return costs
 
 
 STAGE = Stage(
@@ -131,7 +99,7 @@ STAGE = Stage(
     kind="sids",
     version=1,
     reads=("collision",),
-    inputs=lambda config: ("dataset", "tokenizer", *encoder_if_needed(config)),
+    inputs=assignment_inputs,
     build=build,
     extend=extend,
 )

@@ -11,16 +11,15 @@ from genrec.baselines.ranking import ranked_tables, scores_of
 from genrec.baselines.search import Choice, ValidationSample, choose, most_tries
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError
+from genrec.item_vectors import JOINT, read_vectors
 from genrec.protocols import Floor, HasObstacle
 from genrec.stages.candidate_lists import CandidateLists
-from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.evaluated_lists import EvaluatedLists
+from genrec.stages.list_settings import RecommendSettings
 from genrec.stages.progress import step_progress
-from genrec.stages.recommend import RecommendSettings
 from genrec.stages.stage import StageRun
 from genrec.types import SPLIT, SPLITS, USER_ID
 
-BASELINES_FILE = "per_user_baselines.parquet"  # of an evaluation
 BEST = "best"  # of the baselines on validation
 TEXT = "text"  # the source of an encoder that reads texts, where it has several
 
@@ -29,7 +28,7 @@ def text_vectors(run: StageRun) -> dict[str, Any]:
     """The runtime argument of baselines that read texts; empty where the run makes no vectors."""
     if "encoder" not in run.inputs:
         return {}
-    vectors = read_vectors(run.inputs["encoder"])
+    vectors = read_vectors(run.parts["encoder"])
     return {"text_vectors": vectors.get(TEXT, vectors[JOINT])}
 
 

@@ -26,20 +26,18 @@ import numpy as np
 
 from genrec.baselines.search import ValidationSample, choose, most_tries
 from genrec.components import completed, component_class, instantiate
-from genrec.dataset import Dataset
+from genrec.dataset import Dataset, users_with_targets
 from genrec.decoding.fusion import Fusion
-from genrec.decoding.users import request_of, users_with_targets
+from genrec.decoding.users import request_of
 from genrec.decoding.weights import fit_experts
 from genrec.devices import resolve_device
 from genrec.errors import ConfigError, DataError
+from genrec.item_vectors import JOINT, read_vectors
+from genrec.model import Model, model_inputs
 from genrec.protocols import FittedStrategy, KeptFloor, NeedsArtifacts
-from genrec.sids import SIDTable
-from genrec.stages import train
-from genrec.stages.embed import JOINT, read_vectors
+from genrec.stages.list_settings import RecommendSettings
 from genrec.stages.progress import step_progress, user_progress
-from genrec.stages.recommend import RecommendSettings
 from genrec.stages.stage import Stage, StageRun
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 K = 10  # of the figures
@@ -75,7 +73,7 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     node = completed(config["decoding"])
     scorers = [component_class(scorer) for name, scorer in (node["scorers"] or {}).items() if name in node["members"]]
     needed = {kind for scorer in scorers if isinstance(scorer, NeedsArtifacts) for kind in scorer.needs}
-    return tuple(dict.fromkeys((*train.inputs(config), "generator", *sorted(needed))))
+    return tuple(dict.fromkeys((*model_inputs(config), "generator", *sorted(needed))))
 
 
 def build(run: StageRun) -> dict[str, Any]:
@@ -83,13 +81,10 @@ def build(run: StageRun) -> dict[str, Any]:
     settings: CalibrateSettings = instantiate(run.config["calibrate"], "calibrate")
     rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
     dataset = Dataset.load(run.inputs["dataset"].path)
-    vectors = {"item_vectors": read_vectors(run.inputs["encoder"])[JOINT]} if "encoder" in run.inputs else {}
+    vectors = {"item_vectors": read_vectors(run.parts["encoder"])[JOINT]} if "encoder" in run.inputs else {}
     strategy: Fusion = instantiate(run.config["decoding"], "decoding", **vectors)
-    device = resolve_device(run.runtime.device)
-    sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
-    trie = PrefixTrie.build(sids) if sids else None
-    generator = train.open_generator(run.inputs["generator"].path, sids, trie, run.inputs.get("encoder")).to(device)
-    trie = trie.to(device) if trie else None
+    model = Model.open(run.parts).to(resolve_device(run.runtime.device))
+    generator, trie = model.generator, model.trie
 
     settings_of: dict[str, Any] = {}
     on = ValidationSample.draw(dataset, exclude_seen=rule.exclude_seen, num_users=settings.num_users, seed=settings.seed)

@@ -14,8 +14,7 @@ from jaxtyping import Bool
 from genrec.config import expanded
 from genrec.data.canonical import text_ids
 from genrec.data.files import read_table
-from genrec.dataset import Dataset
-from genrec.decoding.users import users_with_targets
+from genrec.dataset import Dataset, users_with_targets
 from genrec.errors import DataError, did_you_mean
 from genrec.fingerprints import sha256_file
 from genrec.types import ITEM_ID, ITEM_IDX, SPLIT, SPLITS, USER_ID, USER_IDX, Split

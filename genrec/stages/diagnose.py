@@ -41,22 +41,20 @@ import numpy as np
 import torch
 
 from genrec.components import instantiate
-from genrec.dataset import Dataset
+from genrec.dataset import Dataset, users_with_targets
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.next_item import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
 from genrec.decoding.occlusion import history_weights
-from genrec.decoding.users import users_with_targets
 from genrec.devices import resolve_device
 from genrec.errors import ConfigError, DataError
+from genrec.metrics.labels import item_titles
+from genrec.metrics.numbers import written
 from genrec.metrics.reliability import reliability, wilson_interval
-from genrec.pages.numbers import written
-from genrec.pages.users import item_titles
+from genrec.model import Model, model_inputs
 from genrec.protocols import DecodingStrategy, HasNormalization, device_of
-from genrec.sids import SIDTable
-from genrec.stages import recommend, train
+from genrec.stages.list_settings import RecommendSettings
 from genrec.stages.progress import user_progress
 from genrec.stages.stage import Stage, StageRun
-from genrec.trie import PrefixTrie
 from genrec.types import PAD, Split
 
 DIAGNOSIS_FILE = "diagnosis.json"
@@ -89,17 +87,15 @@ class DiagnoseSettings:
 def build(run: StageRun) -> dict[str, Any]:
     """Writes diagnosis.json."""
     settings: DiagnoseSettings = instantiate(run.config["diagnose"], "diagnose")
-    rule: recommend.RecommendSettings = instantiate(run.config["recommend"], "recommend")
+    rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
     strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")
     dataset = Dataset.load(run.inputs["dataset"].path)
     k = min(rule.k, dataset.num_items)
-    device = resolve_device(run.runtime.device)
-    sids = SIDTable.load(run.inputs["sids"].path) if "sids" in run.inputs else None
-    trie = PrefixTrie.build(sids) if sids else None
-    generator = train.open_generator(run.inputs["generator"].path, sids, trie, run.inputs.get("encoder")).to(device)
+    model = Model.open(run.parts).to(resolve_device(run.runtime.device))
+    generator = model.generator
     if isinstance(strategy, Fusion):
         strategy = strategy.search(generator, max(strategy.num_candidates, k))  # the generator is what is diagnosed
-    trie = trie.to(device) if trie and strategy.kind != "item_scorer" else None
+    trie = model.trie if strategy.kind != "item_scorer" else None
     decoder = Decoder(generator, strategy, trie, k, rule.exclude_seen)
 
     split = sampled_split(dataset, rule)
@@ -151,7 +147,7 @@ def without_infinities(node: Any) -> Any:
     return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
-def sampled_split(dataset: Dataset, rule: recommend.RecommendSettings) -> Split:
+def sampled_split(dataset: Dataset, rule: RecommendSettings) -> Split:
     """Test where it is recommended for: whoever keeps test out of sight by ``recommend.splits`` does not see it here either."""
     for split in ("test", "validation"):
         if split in rule.splits and len(users_with_targets(dataset, split)):
@@ -265,7 +261,7 @@ STAGE = Stage(
     kind="diagnosis",
     version=1,
     reads=("decoding", "recommend", "diagnose"),
-    inputs=lambda config: (*train.inputs(config), "generator"),
+    inputs=lambda config: (*model_inputs(config), "generator"),
     build=build,
     beside="recommendations",
 )

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-from safetensors.numpy import save_file
-from safetensors.torch import load_file
 
-from genrec.artifacts import Artifact
 from genrec.components import instantiate
 from genrec.dataset import Dataset
 from genrec.errors import DataError
-from genrec.protocols import FitNotes, ItemEncoder, NamedEncoder
+from genrec.item_vectors import FITTED, JOINT, encode_items, read_vectors, write_vectors
+from genrec.protocols import FitNotes, ItemEncoder
 from genrec.stages.stage import Stage, StageRun
 from genrec.types import ITEM_ID
-
-JOINT = "item"  # the encoder's own output; an encoder of several sources names those beside it
-FITTED, VECTORS = "fitted", "vectors"
 
 
 def build(run: StageRun) -> dict[str, Any]:
@@ -33,45 +26,33 @@ def build(run: StageRun) -> dict[str, Any]:
         run.say(f"note: {note}")
     (run.folder / FITTED).mkdir()
     encoder.save(run.folder / FITTED)
-    return _write(run, dataset, encoder, encoded(encoder, dataset.items))
+    return _write(run, dataset, encoder, encode_items(encoder, dataset.items))
 
 
 def extend(run: StageRun) -> dict[str, Any]:
     """The fitted encoder as it is; the vectors too, and behind them those of the items that came later."""
     assert run.extends is not None
-    dataset, vectors = Dataset.load(run.inputs["dataset"].path), read_vectors(run.extends)
+    dataset, vectors = Dataset.load(run.inputs["dataset"].path), read_vectors(run.extends.path)
     shutil.copytree(run.extends.path / FITTED, run.folder / FITTED)
     encoder: ItemEncoder = instantiate(run.config["encoder"], "encoder")
     encoder.restore(run.folder / FITTED)
     later = dataset.items[len(vectors[JOINT]) :]
     if later.height:
-        new = encoded(encoder, later)
+        new = encode_items(encoder, later)
         vectors = {name: np.concatenate([rows, new[name]]) for name, rows in vectors.items()}
     return _write(run, dataset, encoder, vectors)
 
 
-def encoded(encoder: ItemEncoder, items: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Source -> float32 [items, dim] by a fitted encoder."""
-    return dict(encoder.encode_named(items)) if isinstance(encoder, NamedEncoder) else {JOINT: encoder.encode(items)}
-
-
 def _write(run: StageRun, dataset: Dataset, encoder: ItemEncoder, vectors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    (run.folder / VECTORS).mkdir()
     for name, rows in vectors.items():
         _check_finite(name, rows, dataset)
-        save_file({VECTORS: np.ascontiguousarray(rows, dtype=np.float32)}, run.folder / VECTORS / f"{name}.safetensors")
+    write_vectors(run.folder, vectors)
     dims = {name: rows.shape[1] for name, rows in vectors.items()}
     present = encoder.present(dataset.items)
     run.say("vectors: " + ", ".join(f"{name} {dim}" for name, dim in dims.items()) + f" for {dataset.num_items:,} items")
     if not present.all():
         run.say(f"{int((~present).sum()):,} items are unknown to every source and got its fallback")
     return {"num_items": dataset.num_items, "dims": dims, "present_rate": float(present.mean())}
-
-
-def read_vectors(artifact: Artifact | Path) -> dict[str, np.ndarray]:
-    """Source -> float32 [items, dim] of an encoder artifact (or its files in a bundle), mapped from disk until looked at."""
-    folder = (artifact if isinstance(artifact, Path) else artifact.path) / VECTORS
-    return {path.stem: load_file(path)[VECTORS].numpy() for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _check_finite(name: str, rows: np.ndarray, dataset: Dataset) -> None:

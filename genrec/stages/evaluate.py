@@ -39,18 +39,19 @@ from genrec.data.demo_world import WORLD_FILE, World
 from genrec.data.targets import target_facts
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError, GenRecError, did_you_mean
+from genrec.id_assignment import assignment_inputs
 from genrec.metrics.accuracy import accuracy
 from genrec.metrics.categories import AUTO
 from genrec.metrics.comparison import intervals_of, lead_over_best
 from genrec.metrics.measure import METRICS, Measured, Ruler, by_key, measure
 from genrec.metrics.sliced import measure_slices
 from genrec.metrics.slices import slices
-from genrec.pages.terminal import print_comparison as print_comparison
 from genrec.protocols import Floor, HitMetric, ListMetric
-from genrec.stages import assign, recommend
-from genrec.stages.baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
+from genrec.stages.baselines import BEST, baseline_lists, chosen_baselines, text_vectors
 from genrec.stages.candidate_lists import read_candidates
 from genrec.stages.evaluated_lists import lists_of_run
+from genrec.stages.list_settings import TABLE_FILE, list_inputs
+from genrec.stages.models import BASELINES_FILE
 from genrec.stages.ruler import headline_k, held_out, item_facts, known_ks
 from genrec.stages.stage import Stage, StageRun
 from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
@@ -137,9 +138,9 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
         return ("dataset",) if without_items else ("dataset", "encoder")  # which has nothing to read there
     if config.get("recommendations") is not None:
         return ("dataset",)
-    made = set(recommend.inputs(config))
+    made = set(list_inputs(config))
     if "sids" in made:
-        made.update(assign.STAGE.inputs(config))
+        made.update(assignment_inputs(config))
     return ("dataset", "recommendations", *(kind for kind in ("encoder", "sids") if kind in made))
 
 
@@ -253,7 +254,7 @@ def build(run: StageRun) -> dict[str, Any]:
     pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
     _write_baselines(floors, run.folder / BASELINES_FILE)
     if lists.source != "run":
-        lists.table.write_parquet(run.folder / recommend.TABLE_FILE)
+        lists.table.write_parquet(run.folder / TABLE_FILE)
     told = ("best_floor", *(["best_member"] if members else []), "users")
     return {"metrics": metrics["model"], **{key: metrics[key] for key in told}}
 

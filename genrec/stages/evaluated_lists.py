@@ -15,8 +15,8 @@ from genrec.errors import DataError
 from genrec.metrics.ties import cut_ties
 from genrec.paths import expanded
 from genrec.stages.candidate_lists import CandidateLists
+from genrec.stages.list_settings import MEMBERS, TABLE_FILE, RecommendSettings
 from genrec.stages.outside_lists import read_lists
-from genrec.stages.recommend import MEMBERS, TABLE_FILE, RecommendSettings
 from genrec.stages.stage import StageRun
 from genrec.types import RANK, SPLIT, SPLITS, USER_ID, Split
 

@@ -35,25 +35,31 @@ from genrec.artifacts import MANIFEST, Artifact
 from genrec.components import TARGET, instantiate, is_component, path_places
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError, did_you_mean
+from genrec.id_assignment import encoder_if_needed
+from genrec.item_vectors import read_vectors
+from genrec.model import CONFIG_FILE, Model, count_trained, learn_reaches
 from genrec.paths import expanded
+from genrec.serving.bundle_layout import (
+    BUNDLE_FILE,
+    CACHE,
+    CARD_FILE,
+    ITEMS_FILE,
+    PARTS,
+    POPULARITY,
+    REVISION,
+    SAMPLE_TIMES_FILE,
+    SAMPLES_FILE,
+    SCHEMA,
+    generator_folder,
+    sid_frame,
+)
 from genrec.sids import SIDTable
-from genrec.stages import recommend
-from genrec.stages.embed import read_vectors
+from genrec.stages.list_settings import RecommendSettings, list_inputs
 from genrec.stages.model_card import SOURCE_SETTINGS, model_card
 from genrec.stages.stage import Stage, StageRun
-from genrec.stages.tokenize import encoder_if_needed
-from genrec.stages.train import CONFIG_FILE, num_trained, open_generator
-from genrec.trie import PrefixTrie
 from genrec.types import ITEM_ID
 
-SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
-REVISION = 2  # of the schema: what was added to it; older bundles are read by the rules of genrec.serving.compatibility
-BUNDLE_FILE, ITEMS_FILE, CARD_FILE, SAMPLES_FILE = "bundle.json", "items.parquet", "README.md", "samples.json"
-SAMPLE_TIMES_FILE = "sample_times.json"
-POPULARITY = "popularity"  # column of the items; a catalogue's own of this name is left as it is
-CACHE = "cache"  # parameter: a folder where an encoder keeps vectors; not from a bundle, nor in one
 SAMPLE_LEN = 50  # items of a sample history at most, and at least 3
-PARTS = ("generator", "sids", "encoder", "tokenizer", "calibration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +105,7 @@ class ExportSettings:
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The generator with what it stands on, and what gives new items their IDs."""
-    needed = recommend.inputs(config)
+    needed = list_inputs(config)
     more = ("tokenizer", *encoder_if_needed(config)) if "sids" in needed else ()
     return tuple(dict.fromkeys((*needed, *more)))
 
@@ -107,7 +113,7 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
 def build(run: StageRun) -> dict[str, Any]:
     """Writes the bundle."""
     settings: ExportSettings = instantiate(run.config["export"], "export")
-    rule: recommend.RecommendSettings = instantiate(run.config["recommend"], "recommend")
+    rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
     dataset = Dataset.load(run.inputs["dataset"].path)
     parts = {kind: run.inputs[kind] for kind in PARTS if kind in run.inputs}
     for kind, artifact in parts.items():
@@ -118,7 +124,7 @@ def build(run: StageRun) -> dict[str, Any]:
     settings.of(with_popularity(dataset)).write_parquet(run.folder / ITEMS_FILE)
     if settings.sample_users:
         _write_samples(
-            dataset, settings.sample_users, run.folder, with_times=getattr(_generator(parts)[0], "needs_times", False)
+            dataset, settings.sample_users, run.folder, with_times=getattr(_model(parts).generator, "needs_times", False)
         )
     if "sids" in parts:
         _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, run.folder / "sids")
@@ -148,21 +154,16 @@ def build(run: StageRun) -> dict[str, Any]:
     return {"schema": SCHEMA, "num_items": dataset.num_items, "parts": list(parts), "bytes": size}
 
 
-def _reaches(run: StageRun, dataset: Dataset, rule: recommend.RecommendSettings) -> dict[str, float]:
+def _reaches(run: StageRun, dataset: Dataset, rule: RecommendSettings) -> dict[str, float]:
     """How near a history must be to an item that comes later, by each source of content."""
     if "encoder" not in run.inputs or rule.new_share <= 0:
         return {}
-    vectors, trained = read_vectors(run.inputs["encoder"]), num_trained(run.inputs["generator"].facts)
-    found = recommend.reaches_of(vectors, trained, dataset, rule.new_reach)
+    vectors, trained = read_vectors(run.parts["encoder"]), count_trained(run.inputs["generator"].facts)
+    found = learn_reaches(vectors, trained, dataset, rule.new_reach)
     for name, reach in found.items():
         nothing = "; what it says of a new item does not tell who takes it, so none gets a place by it" if reach == 0 else ""
         run.say(f"new items, {name}: listed to the histories that are nearer than {reach:.2%} of the catalogue{nothing}")
     return found
-
-
-def generator_folder(bundle: Path) -> Path:
-    """Where a bundle has its generator: laid out for the hub, at the top."""
-    return bundle / "generator" if (bundle / "generator").is_dir() else bundle
 
 
 def with_popularity(dataset: Dataset) -> pl.DataFrame:
@@ -198,11 +199,6 @@ def _write_samples(dataset: Dataset, users: int, folder: Path, *, with_times: bo
         (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:
-    """``item_id`` and a column ``code_<level>`` for each level, in the order of the catalogue."""
-    return pl.DataFrame([item_ids.alias(ITEM_ID), *(pl.Series(f"code_{i}", codes) for i, codes in enumerate(sids.codes.T))])
-
-
 def _write_sids(sids: SIDTable, item_ids: pl.Series, folder: Path) -> None:
     sid_frame(sids, item_ids).write_csv(folder / "sids.csv")
     pl.DataFrame({ITEM_ID: item_ids, "codes": sids.codes.tolist()}).write_ndjson(folder / "sids.jsonl")
@@ -224,14 +220,12 @@ def _write_hub_config(file: Path) -> None:
 def _write_onnx(parts: Mapping[str, Artifact], folder: Path) -> None:
     from genrec.stages.onnx_graphs import write_onnx  # torch.onnx is slow to import
 
-    generator, trie = _generator(parts)
-    write_onnx(generator, trie, folder)
+    model = _model(parts)
+    write_onnx(model.generator, model.trie, folder)
 
 
-def _generator(parts: Mapping[str, Artifact]) -> tuple[Any, PrefixTrie | None]:
-    sids = SIDTable.load(parts["sids"].path) if "sids" in parts else None
-    trie = PrefixTrie.build(sids) if sids else None
-    return open_generator(parts["generator"].path, sids, trie, parts.get("encoder")), trie
+def _model(parts: Mapping[str, Artifact]) -> Model:
+    return Model.open({kind: artifact.path for kind, artifact in parts.items()})
 
 
 def _source(dataset: Artifact) -> dict[str, Any]:

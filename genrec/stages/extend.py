@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError, ConfigError
+from genrec.overrides import flat_settings
 from genrec.paths import expanded
 from genrec.runs import Run
 from genrec.stages.stage import Stage
@@ -39,7 +40,7 @@ def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> A
         ConfigError: naming the first setting that differs.
     """
     artifact = parent.artifact(stage.kind)
-    was, now = dict(_leaves(artifact.config, "")), dict(_leaves(config, ""))
+    was, now = dict(flat_settings(artifact.config)), dict(flat_settings(config))
     for key in () if stage.kind == "dataset" else (*now, *was):
         if key not in stage.reads and was.get(key, "nothing") != now.get(key, "nothing"):
             raise ConfigError(
@@ -49,11 +50,3 @@ def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> A
                 fix="leave it, or fit anew: run without extends",
             )
     return artifact
-
-
-def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _leaves(value, f"{where}.{key}" if where else str(key))
-    else:
-        yield where, node

@@ -15,15 +15,13 @@ from typing import Any
 from genrec.artifacts import Artifact
 from genrec.components import component_class, is_component, parameters
 from genrec.config import Config
-from genrec.dataset import Dataset
-from genrec.decoding.users import users_with_targets
+from genrec.dataset import Dataset, check_unseen_targets, users_with_targets
 from genrec.devices import resolve_device, resolve_precision
 from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
 from genrec.metrics.labels import item_labels
 from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer
 from genrec.stages.rehearsal import rehearse
 from genrec.stages.stage import Stage
-from genrec.training.validation import check_unseen_targets
 
 ONNX_PACKAGES = ("onnx", "onnxscript")
 NEEDS_TARGETS = ("recommendations", "diagnosis", "calibration")

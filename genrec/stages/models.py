@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from omegaconf import OmegaConf
 
 from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.components import TARGET
-from genrec.config import groups
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
+from genrec.option_names import option_name
+from genrec.overrides import flat_settings
 from genrec.paths import expanded
 from genrec.runs import list_runs
-from genrec.stages.baselines import BASELINES_FILE
 from genrec.types import SPLIT, USER_ID, Split
 
 RULES = (
@@ -34,6 +33,7 @@ RULES = (
     "target_weights",
     "candidates",
 )  # of metrics.json: what changes the meaning of a figure
+BASELINES_FILE = "per_user_baselines.parquet"  # of an evaluation
 SEED = "seed"
 COMPARISON = ".compare.html"  # what the page of a sweep is called, after the runs' common name
 _SEED_IN_NAME = re.compile(rf"(^|[,._-])([\w.]+\.)?{SEED}[=_-]?\d+|,experiment=[^,]+")  # what sweeps append
@@ -72,7 +72,7 @@ class Finished:
             if kind == "dataset" or not (store.folder(kind, fingerprint) / MANIFEST).exists():
                 continue
             artifact = Artifact(store.folder(kind, fingerprint))
-            found |= dict(flat_settings(artifact.config, ""))
+            found |= dict(flat_settings(artifact.config))
             waiting.extend(artifact.inputs.items())
         return {key: value for key, value in found.items() if key.rpartition(".")[2] != SEED}
 
@@ -121,7 +121,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Model:
+class ComparedModel:
     """Runs that differ in nothing but seeds.
 
     Args:
@@ -154,7 +154,7 @@ def find_runs(places: Sequence[str], *, root: Path = Path("runs")) -> list[Finis
     return list(found.values())
 
 
-def group(runs: Sequence[Finished], *, split: Split, metric: str) -> list[Model]:
+def group(runs: Sequence[Finished], *, split: Split, metric: str) -> list[ComparedModel]:
     """Puts the seeds of a model together, in the order of their first runs.
 
     Raises:
@@ -174,12 +174,12 @@ def group(runs: Sequence[Finished], *, split: Split, metric: str) -> list[Model]
         members.setdefault(own, []).append(place)
     names = _names([[runs[place] for place in places] for places in members.values()])
     return [
-        Model(name, tuple(runs[place] for place in places), columns[:, places], users)
+        ComparedModel(name, tuple(runs[place] for place in places), columns[:, places], users)
         for name, places in zip(names, members.values(), strict=True)
     ]
 
 
-def differences(models: Sequence[Model]) -> dict[str, list[str]]:
+def differences(models: Sequence[ComparedModel]) -> dict[str, list[str]]:
     """Key of the command line -> its value in each model, where those differ; "-" where it is not used.
 
     Of a component that some models do not have at all, what the others have differs only where it differs among them.
@@ -197,28 +197,6 @@ def differences(models: Sequence[Model]) -> dict[str, list[str]]:
         else:
             found[key] = values
     return {key: values for key, values in found.items() if len(set(values)) > 1}
-
-
-def option_name(group: str, settings: Mapping[str, Any]) -> str:
-    """What the command line calls the component of a group (``generator=tiger``): the option whose file fits its settings best.
-
-    Args:
-        group: of the configuration.
-        settings: key -> value, as ``Finished.settings``.
-
-    Returns:
-        The option; of a class without a file here its name, and "-" where the group is not used.
-    """
-    target = settings.get(f"{group}.{TARGET}")
-    if target is None:
-        return "-"
-    fits: dict[str, int] = {}
-    for option, file in groups().get(group, {}).items():
-        node = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        stated = dict(flat_settings(node, group)) if isinstance(node, dict) else {}
-        if stated.get(f"{group}.{TARGET}") == target:
-            fits[option] = sum(settings.get(key) == value for key, value in stated.items())
-    return max(fits, key=lambda option: fits[option]) if fits else str(target).rpartition(".")[2]
 
 
 def _found(place: str, root: Path) -> list[Finished]:
@@ -272,12 +250,3 @@ def _shared_start(names: Sequence[str]) -> str:
     """``demo_1``, ``demo_2`` -> ``demo``."""
     same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     return "".join(letters[0] for letters in same).rstrip(",._-=0123456789")
-
-
-def flat_settings(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as keys of the command line with their values."""
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from flat_settings(value, f"{where}.{key}" if where else str(key))
-    else:
-        yield where, node

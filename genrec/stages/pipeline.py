@@ -26,6 +26,7 @@ from genrec.config import Config, component_class, instantiate
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.fingerprints import digest
 from genrec.machine import refusals_told
+from genrec.overrides import flat_settings
 from genrec.paths import expanded
 from genrec.references import without_secrets
 from genrec.requirements import fits_class
@@ -158,8 +159,22 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
 
 
 @refusals_told()
-def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = print, force: Force | None = None) -> Run:
+def execute(
+    config: Config,
+    *,
+    until: str = LAST,
+    say: Callable[[str], None] = print,
+    force: Force | None = None,
+    report: Callable[[Run], Path] | None = None,
+) -> Run:
     """Makes everything up to ``until`` that is not up to date, or that ``force`` names.
+
+    Args:
+        config: composed.
+        until: the last stage.
+        say: prints a line.
+        force: stages to make anew.
+        report: writes the report of an evaluated run, and returns its file; None: no report is written.
 
     Raises:
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
@@ -170,7 +185,7 @@ def execute(config: Config, *, until: str = LAST, say: Callable[[str], None] = p
         say(note)
     with run.alone(say):
         steps = plan(config, until=until, force=force)  # once more: files may have changed while we waited
-        _make_all(config, steps, run, say)
+        _make_all(config, steps, run, say, report)
     force.done.update((step.stage.kind, step.fingerprint) for step in steps if step.anew)
     return run
 
@@ -189,7 +204,9 @@ def make_artifact(config: Config, *, until: str, say: Callable[[str], None] = pr
         return [_perform(step, run, run.store, runtime, say) for step in plan(config, until=until)][-1]
 
 
-def _make_all(config: Config, steps: Sequence[Step], run: Run, say: Callable[[str], None]) -> None:
+def _make_all(
+    config: Config, steps: Sequence[Step], run: Run, say: Callable[[str], None], report: Callable[[Run], Path] | None
+) -> None:
     run.start(config.tree, config.overrides, {step.stage.kind: step.fingerprint for step in steps})
     store, start = run.store, time.perf_counter()
     keep_freed_memory()
@@ -200,10 +217,8 @@ def _make_all(config: Config, steps: Sequence[Step], run: Run, say: Callable[[st
             _check_made(config, [step.stage for step in steps], made)
             run.link(step.stage.kind, made.fingerprint)
             tracked.stage(made, step.action != "skip")
-    if "evaluation" in {step.stage.kind for step in steps}:
-        from genrec.pages.report import write_report
-
-        say(f"report: {write_report(run)}")
+    if report is not None and "evaluation" in {step.stage.kind for step in steps}:
+        say(f"report: {report(run)}")
     say(f"{run.path}: done in {time.perf_counter() - start:.1f} s")
 
 
@@ -366,18 +381,10 @@ def _changed_content(key: str) -> str:
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    was, now = dict(_leaves(old, "")), dict(_leaves(new, ""))
+    was, now = dict(flat_settings(old)), dict(flat_settings(new))
     keys = [key for key in (*now, *was) if was.get(key, "absent") != now.get(key, "absent")]
     lines = [f"{key} changed {was.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in dict.fromkeys(keys)]
     return lines if len(lines) <= 3 else [*lines[:3], f"and {len(lines) - 3} more"]
-
-
-def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _leaves(value, f"{where}.{key}" if where else str(key))
-    else:
-        yield where, node
 
 
 # --- where and how ----------------------------------------------------------------------------------------------------------

@@ -16,15 +16,13 @@ from genrec.data.events import Events, catalogue_after
 from genrec.data.filters import Filters, Removed, require_some
 from genrec.data.order import Order
 from genrec.data.targets import target_facts
-from genrec.dataset import Dataset, Sequences
+from genrec.dataset import INTERACTIONS_FILE, PART, Dataset, Sequences
 from genrec.errors import ConfigError
 from genrec.protocols import DataSource, RawData, Splitter
 from genrec.stages.stage import Stage, StageRun
 from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
 
-INTERACTIONS_FILE = "interactions.parquet"
 MOSTLY = 0.9  # a share of events in ties from which on the time is too coarse to give an order
-PART = "part"  # train, validation or test
 
 
 def build(run: StageRun) -> dict[str, Any]:

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from genrec.dataset import Dataset
+from genrec.dataset import INTERACTIONS_FILE, PART, Dataset
 from genrec.errors import ConfigError
+from genrec.item_vectors import JOINT, read_vectors
 from genrec.metrics.beyond import ItemFacts
 from genrec.metrics.categories import category_column
 from genrec.metrics.hits import targets_of
 from genrec.metrics.target_weights import check_event_types, weighted_targets
 from genrec.sids import SIDTable
-from genrec.stages.embed import JOINT, read_vectors
 from genrec.stages.evaluated_lists import EvaluatedLists
-from genrec.stages.prepare import INTERACTIONS_FILE, PART
 from genrec.stages.stage import StageRun
 from genrec.types import SPLITS, Split
 
@@ -63,7 +62,7 @@ def held_out(run: StageRun, dataset: Dataset, weights: Mapping[str, float] | str
 def item_facts(run: StageRun, dataset: Dataset, category: str | None) -> tuple[ItemFacts, dict[str, str]]:
     """What figures beyond accuracy need, and figure -> why it is left out, for those that lack it."""
     column = category_column(dataset.items, category)
-    vectors = read_vectors(run.inputs["encoder"])[JOINT] if "encoder" in run.inputs else None
+    vectors = read_vectors(run.parts["encoder"])[JOINT] if "encoder" in run.inputs else None
     codes = None
     if "sids" in run.inputs:
         sids = SIDTable.load(run.inputs["sids"].path)

@@ -64,6 +64,11 @@ class StageRun:
     runtime: Runtime
     extends: Artifact | None = None
 
+    @property
+    def parts(self) -> dict[str, Path]:
+        """Artifact kind -> its folder."""
+        return {kind: artifact.path for kind, artifact in self.inputs.items()}
+
 
 @dataclass(frozen=True)
 class Stage:

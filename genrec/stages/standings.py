@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,9 +13,9 @@ from genrec.metrics.accuracy import ACCURACY
 from genrec.metrics.bootstrap import bootstrap_intervals
 from genrec.metrics.measure import METRICS
 from genrec.metrics.pairwise import pairwise
+from genrec.metrics.run_comparison import Row, Standings, baseline_label
 from genrec.metrics.seeds import estimate
-from genrec.pages.comparison import Row, Standings, baseline_label, comparison_page
-from genrec.stages.models import Finished, Model, differences, group
+from genrec.stages.models import ComparedModel, Finished, differences, group
 from genrec.types import SHORT_SPLIT, SPLITS, USER_ID, Split
 
 MOST_PAIRED = 8  # models of which every pair is compared: 28
@@ -68,7 +67,7 @@ def standings(
     )
 
 
-def _baseline(models: Sequence[Model], name: str) -> str:
+def _baseline(models: Sequence[ComparedModel], name: str) -> str:
     for model in models:
         if name in (model.name, *(run.name for run in model.runs), *(str(run.folder.parent) for run in model.runs)):
             return model.name
@@ -77,7 +76,7 @@ def _baseline(models: Sequence[Model], name: str) -> str:
 
 
 def _best_baseline(
-    runs: Sequence[Finished], models: Sequence[Model], split: Split, metric: str
+    runs: Sequence[Finished], models: Sequence[ComparedModel], split: Split, metric: str
 ) -> dict[str, Float[np.ndarray, " users"]]:
     """The baseline with the highest mean on validation (or where that was not measured, on ``split``), user by user.
 
@@ -99,7 +98,7 @@ def _best_baseline(
     return {baseline_label(best[1]): scores}
 
 
-def _best_on_validation(models: Sequence[Model], metric: str) -> str | None:
+def _best_on_validation(models: Sequence[ComparedModel], metric: str) -> str | None:
     if len(models) <= MOST_PAIRED:
         return None
     key = f"{SHORT_SPLIT['validation']}/{metric}"
@@ -108,7 +107,7 @@ def _best_on_validation(models: Sequence[Model], metric: str) -> str | None:
     return max(models, key=lambda model: float(np.mean([run.metrics["model"][key] for run in model.runs]))).name
 
 
-def _row(model: Model, key: str, draws: int, seed: int) -> Row:
+def _row(model: ComparedModel, key: str, draws: int, seed: int) -> Row:
     means = [float(mean) for mean in model.scores.mean(axis=0)]
     others = {
         other: [run.metrics["model"][other] for run in model.runs]
@@ -162,13 +161,3 @@ def _other_keys(run: Finished, key: str) -> list[str]:
     keys = [f"{each}/{metric}@{length}" for each, length in wanted for metric in ("recall", "ndcg")]
     keys += [f"{short}/{name}@{k}" for name in run.metrics.get("labels", {}) if name not in METRICS]  # of a user's package
     return [other for other in dict.fromkeys(keys) if other != key and other in run.metrics["model"]]
-
-
-def write_comparison(runs: Sequence[Finished], file: Path) -> None:
-    """Compares runs and writes the page: on test, or on validation when that is all that was measured.
-
-    Raises:
-        ConfigError: when the runs cannot be compared.
-    """
-    split: Split = "test" if all("test" in run.metrics["users"] for run in runs) else "validation"
-    file.write_text(comparison_page(standings(runs, split=split)), encoding="utf-8")

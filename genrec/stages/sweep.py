@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 from genrec.config import Config, compose, parse_overrides
 from genrec.errors import GenRecError
@@ -72,10 +73,44 @@ def config_of(job: Job, until: str) -> Config:
     return compose([*job.overrides, setting("name", f"{config.name}{job.suffix}")]) if job.suffix else config
 
 
-def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], None] = print, force: Sequence[str] = ()) -> int:
-    """Checks all jobs, runs them one after the other, and compares them; returns the exit code.
+@dataclass(frozen=True)
+class Outcome:
+    """What came of several jobs.
 
-    A job that fails costs only itself; it is told about again at the end.
+    Args:
+        runs: those that were made, in order.
+        failures: name and error of each job that failed.
+    """
+
+    runs: Sequence[Run]
+    failures: Sequence[tuple[str, Exception]]
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command line: 0 when all is well, 2 when the user can fix all that failed, else 1."""
+        codes = (2 if isinstance(failure, GenRecError) else 1 for _, failure in self.failures)
+        return max(codes, default=0)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    until: str = LAST,
+    say: Callable[[str], None] = print,
+    force: Sequence[str] = (),
+    report: Callable[[Run], Path] | None = None,
+) -> Outcome:
+    """Checks all jobs, and runs them one after the other; one that fails costs only itself.
+
+    Args:
+        jobs: at least one.
+        until: the last stage.
+        say: prints a line.
+        force: names of stages to make anew.
+        report: see ``execute``.
+
+    Raises:
+        GenRecError: as ``plan`` does of any job, and what is wrong with a single one.
     """
     configs, forced = [], Force(frozenset(force))
     for job in jobs:
@@ -88,7 +123,7 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
         if len(jobs) > 1:
             say(f"job {number}/{len(jobs)}: {config.name}")
         try:
-            runs.append(execute(config, until=until, say=say, force=forced))
+            runs.append(execute(config, until=until, say=say, force=forced, report=report))
         except Exception as error:
             if len(jobs) == 1:
                 raise
@@ -97,31 +132,4 @@ def run_jobs(jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], Non
                 traceback.print_exception(error)
             else:
                 print(error, file=sys.stderr)
-    if until == LAST and runs:
-        from genrec.pages.advice import advice_of
-        from genrec.stages.evaluate import print_comparison
-
-        print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
-        for run in runs:
-            if "generator" in run.kinds and (told := run.artifact("generator").facts.get("diverged")):
-                say(f"{run.name}: {told}")
-        for advice in advice_of(runs[0]) if len(runs) == 1 else ():
-            say(f"try: {advice.reason}\n  {advice.command}")
-        if len(runs) > 1:
-            compare_runs(runs, say)
-    for name, failure in failures:
-        print(f"failed: {name}: {failure}", file=sys.stderr)
-    return max((2 if isinstance(failure, GenRecError) else 1 for _, failure in failures), default=0)
-
-
-def compare_runs(runs: Sequence[Run], say: Callable[[str], None] = print) -> None:
-    """Writes ``<paths.runs>/<what the names begin with>.compare.html``: which differences between the runs are real."""
-    from genrec.stages.models import COMPARISON, find_runs
-    from genrec.stages.standings import write_comparison
-
-    file = runs[0].path.with_name(f"{runs[0].name.partition(',')[0]}{COMPARISON}")
-    try:
-        write_comparison(find_runs([str(run.path) for run in runs]), file)
-        say(f"which differences are real: {file}")
-    except GenRecError as error:  # of another dataset, by another rule: they may be run together, but not compared
-        say(f"no comparison: {error}")
+    return Outcome(runs, failures)

@@ -5,27 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genrec.artifacts import Artifact
-from genrec.components import component_class, instantiate
-from genrec.dataset import Dataset
+from genrec.components import instantiate
+from genrec.id_assignment import CODES_FILE, encoder_if_needed, open_tokenizer, tokenizer_inputs
+from genrec.item_vectors import FITTED, JOINT
 from genrec.metrics.labels import item_labels, numbered
-from genrec.protocols import FitNotes, HasSource, ItemTokenizer, NeedsArtifacts, Reconstructs, TokenizerInputs
-from genrec.stages.embed import JOINT, read_vectors
+from genrec.protocols import FitNotes, HasSource, ItemTokenizer, Reconstructs, TokenizerInputs
 from genrec.stages.stage import Stage, StageRun
 from genrec.tokenizers.health import health, summary, table, warnings
 
-FITTED, CODES_FILE, HEALTH_FILE = "fitted", "codes.npy", "health.json"
+HEALTH_FILE = "health.json"
 
 
 def build(run: StageRun) -> dict[str, Any]:
     """Writes ``fitted/``, ``codes.npy`` int32 [items, levels] (row number == item_idx) and ``health.json``."""
-    inputs = tokenizer_inputs(run.inputs)
+    inputs = tokenizer_inputs(run.parts)
     tokenizer: ItemTokenizer = instantiate(run.config["tokenizer"], "tokenizer")
     tokenizer.fit(inputs)
     for note in tokenizer.notes if isinstance(tokenizer, FitNotes) else ():
@@ -42,10 +40,9 @@ def extend(run: StageRun) -> dict[str, Any]:
         DataError: when there are such items and the tokenizer has no rule for them.
     """
     assert run.extends is not None
-    inputs, codes = tokenizer_inputs(run.inputs), np.load(run.extends.path / CODES_FILE, allow_pickle=False)
+    inputs, codes = tokenizer_inputs(run.parts), np.load(run.extends.path / CODES_FILE, allow_pickle=False)
     shutil.copytree(run.extends.path / FITTED, run.folder / FITTED)
-    tokenizer: ItemTokenizer = instantiate(run.config["tokenizer"], "tokenizer")
-    tokenizer.restore(run.folder / FITTED)
+    tokenizer = open_tokenizer(run.config["tokenizer"], run.folder)
     if inputs.num_items > len(codes):
         later = inputs.of(np.arange(len(codes), inputs.num_items))
         codes = np.concatenate([codes, np.asarray(tokenizer.encode(later), dtype=np.int32)])
@@ -74,19 +71,6 @@ def _write(run: StageRun, tokenizer: ItemTokenizer, inputs: TokenizerInputs, cod
         "codebooks": _folder_hash(run.folder / FITTED),
         **summary(figures),
     }
-
-
-def tokenizer_inputs(inputs: Mapping[str, Artifact]) -> TokenizerInputs:
-    """What a tokenizer may look at, from the artifacts of a stage that needs one."""
-    dataset = Dataset.load(inputs["dataset"].path)
-    embeddings = read_vectors(inputs["encoder"]) if "encoder" in inputs else {}
-    return TokenizerInputs(embeddings=embeddings, items=dataset.items, train=dataset.train)
-
-
-def encoder_if_needed(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """``("encoder",)`` when the chosen tokenizer looks at embeddings."""
-    tokenizer = component_class(config["tokenizer"], "tokenizer")
-    return ("encoder",) if isinstance(tokenizer, NeedsArtifacts) and "embeddings" in tokenizer.needs else ()
 
 
 def _folder_hash(folder: Path) -> str:

@@ -22,13 +22,14 @@ from genrec.components import TARGET, instantiate
 from genrec.config import Config
 from genrec.errors import GenRecError
 from genrec.fingerprints import digest
+from genrec.overrides import flat_settings
 from genrec.runs import Run
 from genrec.training.loggers.tracker import Session, Setting, Tracker
 
 if TYPE_CHECKING:
     import polars as pl
 
-SAMPLED_USERS = 20
+SAMPLED_USERS, SHOWN_ITEMS, SHOWN_HISTORY = 20, 10, 5  # of the table of recommendations
 UNTRACKED = ("name", "paths", "plugins", "logger")  # what a run is called and where it lies, not what it is
 MACHINE = ("device", "threads")  # a run that goes on elsewhere is still the same
 
@@ -74,7 +75,7 @@ class Tracking:
             group=run.name.partition(",")[0] if "," in run.name else None,  # a sweep names its runs <base>,<what is special>
             key=digest([with_first_published(parts), dataset])[:12],
             folder=run.path / "logs",
-            settings=flat_settings(config),
+            settings=tracked_settings(config),
             say=self._say,
         )
         try:
@@ -110,12 +111,13 @@ class Tracking:
         self._say(f"WARNING: the tracker failed and is left alone ({type(error).__name__}: {error})")
 
 
-def flat_settings(config: Config) -> dict[str, Setting]:
+def tracked_settings(config: Config) -> dict[str, Setting]:
     """Group -> chosen option, and every setting under the key that sets it on the command line: ``train.lr``."""
     settings: dict[str, Any] = dict(config.choices)
     for key, node in config.tree.items():
         if key not in UNTRACKED:
-            settings |= {place: value for place, value in _leaves(node, key, ".") if not place.endswith(TARGET)}
+            leaves = ((place, value) for place, value in flat_settings(node, key) if not isinstance(value, Mapping))
+            settings |= {place: value for place, value in leaves if not place.endswith(TARGET)}
     told = ((key, value) for key, value in settings.items() if key not in UNTRACKED)
     return {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in told}
 
@@ -147,7 +149,7 @@ def sample_recommendations(artifact: Artifact, dataset: Artifact) -> pl.DataFram
     import polars as pl
 
     from genrec.dataset import Dataset
-    from genrec.pages.users import SHOWN_HISTORY, SHOWN_ITEMS, item_titles
+    from genrec.metrics.labels import item_titles
     from genrec.types import ITEM_ID, RANK, SPLIT, USER_ID
 
     data = Dataset.load(dataset.path)
@@ -193,14 +195,6 @@ def _tell_artifact(tracker: Tracker, artifact: Artifact, made: bool, step: int, 
 
 def _numbers(node: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Place -> number; a list gives a place to each."""
-    for place, value in _leaves(node, "", "/"):
+    for place, value in flat_settings(node, mark="/"):
         places = ((f"{place}/{i}", entry) for i, entry in enumerate(value)) if isinstance(value, list) else ((place, value),)
         yield from ((key, entry) for key, entry in places if isinstance(entry, int | float) and not isinstance(entry, bool))
-
-
-def _leaves(node: Any, where: str, mark: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _leaves(value, f"{where}{mark}{key}" if where else str(key), mark)
-    else:
-        yield where, node

@@ -9,9 +9,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.dataset import Dataset
-from genrec.decoding.users import recommend_users, users_with_targets, with_ids
-from genrec.errors import DataError
+from genrec.dataset import Dataset, check_unseen_targets, users_with_targets
+from genrec.decoding.users import recommend_users, with_ids
 from genrec.metrics.hits import find_hits, targets_of
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
@@ -87,28 +86,3 @@ class Validator:
         hits = find_hits(with_ids(table, self.dataset), self.targets)
         recall, ndcg = (float(metric.from_hits(hits, TOP).mean()) for metric in (Recall(), NDCG()))
         return {f"val/recall@{TOP}": recall, f"val/ndcg@{TOP}": ndcg}
-
-
-def check_unseen_targets(dataset: Dataset, users: np.ndarray) -> None:
-    """Refuses validation targets that are all in their users' histories, where seen items are not listed.
-
-    Args:
-        dataset: the prepared data.
-        users: int [users]: those whose targets validate; without any, nothing is refused.
-
-    Raises:
-        DataError: when no target is left.
-    """
-    targets, histories = dataset.targets("validation"), dataset.histories("validation")
-    for user in map(int, users):
-        seen = set(histories[user].tolist())
-        if any(int(item) not in seen for item in targets[user]):
-            return
-    if len(users):
-        count = sum(len(targets[user]) for user in map(int, users))
-        raise DataError(
-            "recommend.exclude_seen",
-            expected="a validation target that it leaves possible",
-            got=f"{count:,} of {count:,} in their users' histories",
-            fix="use recommend.exclude_seen=false",
-        )

@@ -25,6 +25,7 @@ import torch
 
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.generators.encdec import EncDec
+from genrec.model import Model
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
 from genrec.serving.recommender import Recommender
@@ -98,7 +99,8 @@ def main() -> None:
         ).eval(),
     )
     catalogue = Catalogue(
-        generator=encdec, strategy=TrieBeam(num_beams=options.beams), table=table, trie=trie, vectors=vectors, exclude_seen=True
+        model=Model(generator=encdec, sids=sids, trie=trie, vectors=vectors, strategy=TrieBeam(num_beams=options.beams)),
+        table=table,
     )
     recommender = Recommender(catalogue)
     random, done = np.random.default_rng(SEED), 0

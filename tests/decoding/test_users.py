@@ -8,8 +8,9 @@ import torch
 from slow_decoding import Entry, SlowDecoding, assert_same
 from small_world import ArbitraryLogits, random_histories, ring, sequences_of, sids_of
 
+from genrec.dataset import users_with_targets
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users, users_with_targets, with_ids
+from genrec.decoding.users import recommend_users, with_ids
 from genrec.trie import PrefixTrie
 
 TABLE = sids_of(60, (4, 5, 6))

@@ -11,7 +11,7 @@ from error_cases import Case, Scene
 from genrec.dataset import Dataset
 from genrec.errors import ConfigError, DataError
 from genrec.stages.diagnose import DiagnoseSettings, sampled_split
-from genrec.stages.recommend import RecommendSettings
+from genrec.stages.list_settings import RecommendSettings
 
 ROOMS = ["stages/diagnose.py", "decoding/likelihood.py", "decoding/next_item.py", "metrics/reliability.py"]
 

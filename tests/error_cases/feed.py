@@ -15,7 +15,7 @@ from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.serving.feed_client import FeedClient
 from genrec.serving.feed_file import read_ids
 from genrec.serving.journal import Journal
-from genrec.stages.recommend import RecommendSettings
+from genrec.stages.list_settings import RecommendSettings
 
 ROOMS = (
     *("serving/new_items.py", "serving/item_table.py", "serving/catalogue.py"),

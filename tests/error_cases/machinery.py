@@ -21,7 +21,17 @@ from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.runs import RECORD, Run, bundle_path
 from genrec.stages.pipeline import plan
 
-ROOMS = ["artifacts.py", "runs.py", "components.py", "config.py", "cli.py", "api.py", "commands", "stages/pipeline.py"]
+ROOMS = [
+    "artifacts.py",
+    "runs.py",
+    "components.py",
+    "config.py",
+    "mistyped.py",
+    "cli.py",
+    "api.py",
+    "commands",
+    "stages/pipeline.py",
+]
 
 
 def not_exported(scene: Scene) -> None:
@@ -170,6 +180,8 @@ CASES = [
     Case("a variable that is not set", ConfigError, "no_such_variable", built_from_nowhere),
     Case("dependency missing", ConfigError, "no_such_dependency", nothing_imports_it),
     Case("no such class", ConfigError, "toy_shop.parts.Nothing", toy("tokenizer._target_=toy_shop.parts.Nothing")),
+    Case("mistyped key", UnknownKeyError, "lrr", lambda scene: compose(["experiment=demo", "train.lrr=4"])),
+    Case("mistyped top-level key", UnknownKeyError, "seeed", lambda scene: compose(["experiment=demo", "seeed=4"])),
     Case("unknown key", UnknownKeyError, "num_level", toy("tokenizer.num_level=4")),
     Case(
         "unknown key when built",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.locks import Lock
+from genrec.model import Model
 from genrec.serving.bundle import _sample_times, open_catalogue
 from genrec.serving.catalogue import Catalogue
 from genrec.serving.item_table import ItemTable
@@ -27,14 +27,16 @@ from genrec.serving.limits import Limits
 from genrec.serving.recommender import Recommender
 from genrec.serving.shards import EMPTY_REQUEST, recommend_shards
 from genrec.stages.export import ExportSettings
-from genrec.stages.recommend import RecommendSettings
+from genrec.stages.list_settings import RecommendSettings
 
 ROOMS = ("serving", "stages/export.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
 
 
 def shop(items: pl.DataFrame = ITEMS) -> Recommender:
-    return Recommender(Catalogue(generator=torch.nn.Identity(), strategy=FullRanking(), table=ItemTable(items, None)))
+    return Recommender(
+        Catalogue(model=Model(generator=torch.nn.Identity(), strategy=FullRanking()), table=ItemTable(items, None))
+    )
 
 
 def asked(histories: Any, k: int = 1, items: pl.DataFrame = ITEMS, **settings: Any) -> Callable[[Scene], Any]:
@@ -124,7 +126,7 @@ ROWS = pl.DataFrame({"user_id": ["u"], "item_id": ["a"]})
 
 
 def without_beams(scene: Scene) -> Any:
-    return Recommender(replace(small_shop.shop(5), strategy=Exhaustive())).beams([])
+    return Recommender(small_shop.with_model(small_shop.shop(5), strategy=Exhaustive())).beams([])
 
 
 def timed(scene: Scene) -> Any:

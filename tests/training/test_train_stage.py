@@ -14,9 +14,9 @@ from small_world import OPTIONS, Option, ring, sids_of
 
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError
+from genrec.model import Model
 from genrec.stages.stage import Runtime, StageRun
-from genrec.stages.train import SEEN_RULE, STAGE, open_generator
-from genrec.trie import PrefixTrie
+from genrec.stages.train import SEEN_RULE, STAGE
 
 HYBRID, SASREC = (next(option for option in OPTIONS if option.id == name) for name in ("encdec-hybrid", "sasrec"))
 WORLD, SIDS = ring(num_items=30, num_users=30, max_len=8), sids_of(30, (4, 5, 6))
@@ -46,8 +46,10 @@ def train(root: Path, name: str, option: Option, **settings: Any) -> Path:
 
 
 def weights(folder: Path, option: Option = HYBRID) -> dict[str, torch.Tensor]:
-    sids = SIDS if "sids" in STAGE.inputs({"generator": option.node()}) else None
-    return dict(open_generator(folder, sids, PrefixTrie.build(sids) if sids else None).state_dict())
+    parts = {"generator": folder, "sids": folder.parent / "sids"}
+    if "sids" not in STAGE.inputs({"generator": option.node()}):
+        del parts["sids"]
+    return dict(Model.open(parts).generator.state_dict())
 
 
 def test_warm_start(tmp_path: Path) -> None:
@@ -75,8 +77,10 @@ def test_starting_from_what_does_not_fit(tmp_path: Path) -> None:
 def test_a_generator_belongs_to_a_layout(tmp_path: Path) -> None:
     folder = train(tmp_path, "first", HYBRID)
     other = sids_of(30, (4, 5, 7))
+    (tmp_path / "other").mkdir()
+    other.save(tmp_path / "other", WORLD.item_ids)
     with pytest.raises(ArtifactError) as caught:
-        open_generator(folder, other, PrefixTrie.build(other))
+        Model.open({"generator": folder, "sids": tmp_path / "other"})
     assert SIDS.layout in str(caught.value)
     assert other.layout in str(caught.value)
 
@@ -89,6 +93,7 @@ def test_an_item_scorer_needs_no_sids(tmp_path: Path) -> None:
 def test_item_vectors_are_the_encoders_and_no_weights(tmp_path: Path) -> None:
     option = next(option for option in OPTIONS if option.id == "hybrid_attention")
     assert set(STAGE.inputs({"generator": option.node()})) == {"dataset", "sids", "encoder"}
-    opened = open_generator(train(tmp_path, "first", option), SIDS, PrefixTrie.build(SIDS), tmp_path / "encoder")
+    train(tmp_path, "first", option)
+    opened = Model.open({"generator": tmp_path / "first", "sids": tmp_path / "sids", "encoder": tmp_path / "encoder"}).generator
     assert torch.equal(opened.item_vectors, torch.from_numpy(VECTORS))
     assert "item_vectors" not in opened.state_dict()

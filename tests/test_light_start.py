@@ -1,0 +1,87 @@
+"""What answers at once: help, a mistyped key and ``genrec init`` import no torch; the answer is that of the full check."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genrec import config
+from genrec.components import component_class, parameters
+from genrec.config import compose
+from genrec.errors import ConfigError
+from genrec.registry import any_slot
+from genrec.signatures import names_in_source
+
+TABLE = "user_id,item_id,timestamp\n" + "".join(f"u{user},i{item},{item}\n" for user in range(4) for item in range(5))
+SLOW = ("torch", "lightning", "sklearn")
+PROGRAM = f"""
+import sys
+from genrec.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+print("loaded:", *[name for name in {SLOW} if name in sys.modules], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--help"], 0, ""),
+        (["run", "experiment=demo", "tokenizer.num_level=4"], 2, "tokenizer.num_level: unknown key; did you mean num_levels?"),
+        (["init", "events.csv"], 0, ""),
+    ],
+    ids=["help", "mistyped", "init"],
+)
+def test_what_answers_at_once_imports_no_torch(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    (tmp_path / "events.csv").write_text(TABLE, encoding="utf-8")
+    command = [sys.executable, "-c", PROGRAM, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert done.stderr.splitlines()[-1].strip() == "loaded:"
+
+
+def test_stages_import_no_lightning() -> None:
+    program = (
+        "import sys; from genrec.stages.pipeline import STAGES, load_stage; [load_stage(name) for name in STAGES];"
+        "sys.exit('lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["tokenizer.num_level=4"],
+        ["train.lrr=0.1", "generator.dimm=8"],
+        ["seeed=4"],
+        ["beams=10", "lr=0.1"],
+        ["train.learning_rate=0.1"],
+        ["recommend.kk=3"],
+        ["tokenizer.num_level=4", "train.lr=fast"],  # a value is wrong, too: only the full check sees it
+        ["train.nothing.like=1"],
+        ["seed=-1", "tokenizer.num_level=4"],
+    ],
+    ids=" ".join,
+)
+def test_the_quick_answer_is_that_of_the_full_check(typed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as quick:
+        compose(["experiment=demo", *typed])
+    monkeypatch.setattr(config, "mistyped_keys", lambda *given: [])
+    with pytest.raises(ConfigError) as full:
+        compose(["experiment=demo", *typed])
+    assert str(quick.value) == str(full.value)
+
+
+def test_parameters_read_from_source_are_those_of_the_class() -> None:
+    known = {target: names_in_source(target) for target in any_slot().targets}
+    assert sum(names is not None for names in known.values()) > len(known) / 2
+    for target, names in known.items():
+        if names is not None:
+            assert names == tuple(parameters(component_class({"_target_": target}))), target
