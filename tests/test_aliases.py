@@ -51,10 +51,11 @@ def forget() -> None:
 
 
 class Moves:
-    """Tables of the test's own."""
+    """Lines of the test's own behind those of genrec."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
+        self._real = dict(aliases.MODULES), dict(aliases.CLASSES), dict(aliases.PARAMETERS)
 
     def say(
         self,
@@ -62,10 +63,11 @@ class Moves:
         classes: Mapping[str, str] | None = None,
         parameters: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """Puts these lines into the place of those of genrec."""
-        self._monkeypatch.setattr(aliases, "MODULES", dict(modules or {}))
-        self._monkeypatch.setattr(aliases, "CLASSES", dict(classes or {}))
-        self._monkeypatch.setattr(aliases, "PARAMETERS", dict(parameters or {}))
+        """Puts these lines behind those of genrec; the last call counts."""
+        for table, real, lines in zip(
+            ("MODULES", "CLASSES", "PARAMETERS"), self._real, (modules, classes, parameters), strict=True
+        ):
+            self._monkeypatch.setattr(aliases, table, {**real, **(lines or {})})
         forget()
 
     def move(self, **modules: str) -> None:
