@@ -31,7 +31,7 @@ class PQ:
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
     traits: ClassVar[Traits] = Traits(inductive=True, ordered=False, reconstructs=True)
 
-    def __init__(self, *, num_levels: int = 3, codebook_size: int = 16, rounds: int = 25) -> None:
+    def __init__(self, *, num_levels: int = 4, codebook_size: int = 16, rounds: int = 25) -> None:
         self.num_levels, self.codebook_size, self.rounds = num_levels, codebook_size, rounds
 
     @property

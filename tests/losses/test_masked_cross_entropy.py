@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genrec.batch import Batch
 from genrec.errors import ConfigError
+from genrec.generators.sasrec import SASRec
 from genrec.losses.masked_cross_entropy import MaskedCrossEntropy
 from genrec.trie import PrefixTrie
 from genrec.types import PAD
@@ -116,7 +117,7 @@ def test_one_view_is_the_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert float(objective.loss(Denoiser(), BATCH).total.detach()) == pytest.approx(slow_loss([[0, 2]], 0.2), abs=1e-5)
 
 
-@pytest.mark.parametrize("generator", [ArbitraryLogits(SIDS), nn.Linear(1, 1)], ids=["in one order only", "none"])
+@pytest.mark.parametrize("generator", [ArbitraryLogits(SIDS), SASRec(num_items=5, dim=4)], ids=["in one order only", "items"])
 def test_refuses_what_cannot_restore_codes(generator: Any) -> None:
     with pytest.raises(ConfigError, match=f"an objective for {type(generator).__name__}"):
         MaskedCrossEntropy(trie=TRIE).check(generator)
