@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
-import scipy.sparse as sparse
 from jaxtyping import Float
 
 from genrec.dataset import Dataset, Sequences
+
+if TYPE_CHECKING:
+    import scipy.sparse as sparse  # opening a bundle imports this file, and needs no scipy
 
 
 @runtime_checkable
