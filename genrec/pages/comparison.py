@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from genrec.metrics.pairwise import POWER, Pair
 from genrec.metrics.run_comparison import Row, Standings, metric_label
