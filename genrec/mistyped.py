@@ -38,7 +38,7 @@ def mistyped_keys(
         parent, _, name = key.rpartition(".")
         target = _target_at(tree, parent)
         names = None if target is None else names_in_source(target)
-        if target is None or names is None or current_parameter(target, name) in names:
+        if target is None or names is None or name == TARGET or current_parameter(target, name) in names:
             return []
         error = UnknownKeyError(key, names)
         errors.append((root, (misplaced_key(key, tree, groups) or error) if is_far(error) else error))

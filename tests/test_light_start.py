@@ -67,6 +67,7 @@ def test_stages_import_no_lightning() -> None:
         ["tokenizer.num_level=4", "train.lr=fast"],  # a value is wrong, too: only the full check sees it
         ["train.nothing.like=1"],
         ["seed=-1", "tokenizer.num_level=4"],
+        ["split._target_=genrec.runs.Run"],
     ],
     ids=" ".join,
 )
