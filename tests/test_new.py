@@ -59,6 +59,11 @@ def test_the_printed_command_runs(here: Path, kind: str) -> None:
     assert main(["run", KINDS[kind].run, "plugins=[new_pkg]", KINDS[kind].use.format(name="first_try"), *SMALL]) == 0
 
 
+def test_a_metric_is_called_by_words(here: Path) -> None:
+    assert main(["new", "metric", "new_pkg.first_try"]) == 0
+    assert 'label: ClassVar[str] = "First try"' in (here / "new_pkg" / "first_try.py").read_text(encoding="utf-8")
+
+
 def test_nothing_is_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "metric", "new_pkg.mine"]) == 0
     written = {path: path.read_text(encoding="utf-8") for path in here.rglob("*") if path.is_file()}

@@ -71,7 +71,9 @@ def main(options: argparse.Namespace) -> int:
     source = (_TEMPLATES / f"{options.kind}.py").read_text(encoding="utf-8")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     files = {
-        module: source.replace("Mine", class_name).replace(f'"""{_NAME}:', f'"""{name}:'),
+        module: source.replace('"Mine"', f'"{_label(name)}"')
+        .replace("Mine", class_name)
+        .replace(f'"""{_NAME}:', f'"""{name}:'),
         Path(package, "conf", group, f"{name}.yaml"): _yaml(source, f"{options.name}.{class_name}", name, kind),
         test: _test(options.name, class_name, kind),
     }
@@ -118,6 +120,10 @@ def _checked(dotted: str, group: str) -> tuple[str, str]:
             fix = "choose another name, or start genrec in the folder that contains the package"
             raise ConfigError("name", expected="a package of your own", got=f"{package}, which is installed", fix=fix)
     return package, name
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _yaml(source: str, target: str, name: str, kind: Kind) -> str:
