@@ -2,10 +2,11 @@
 
 Names outlive the layout of this package: users' yamls, artifacts and bundles name classes (``_target_``), and users' plug-ins
 import modules. Whoever moves a file adds a line to ``MODULES``, whoever moves or renames one class a line to ``CLASSES``, and
-whoever renames a parameter that yamls set a line to ``PARAMETERS``. Then:
+whoever renames a parameter that yamls set a line to ``PARAMETERS``. Whoever adds a parameter adds it to ``ADDED``. Then:
 
 - a class is looked up under its current path, and its parameters by their current names, whichever a configuration has;
-- fingerprints are made of the names published first, so that no artifact is made again because of a move;
+- fingerprints are made of the names published first, and of added parameters only where they change something, so that no
+  artifact is made again because of a move or of an option that it does not use;
 - an import of the former path gives the classes and functions of today, with a DeprecationWarning that says the new path.
 
 A line is ``former name: next name``. Lines may follow each other (a -> b, b -> c). A line of a package holds for the modules
@@ -31,6 +32,9 @@ CLASSES: dict[str, str] = {
     "genrec.stages.recommend.RecommendSettings": "genrec.stages.list_settings.RecommendSettings",
 }
 PARAMETERS: dict[str, dict[str, str]] = {}  # by the path of the class, any that it had
+ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, each with the value that means what was before
+    "genrec.stages.evaluate.Evaluator": {"metrics": None},
+}
 
 TARGET = "_target_"  # the key under which a configuration names a class
 _PACKAGE = f"{__name__.partition('.')[0]}."
@@ -74,8 +78,30 @@ def with_current_parameters(node: Any) -> Any:
 
 
 def with_first_published(node: Any) -> Any:
-    """A copy of a configuration in the names that were published first: what fingerprints are made of."""
-    return _renamed(with_current(node), first_published, lambda path: {now: old for old, now in reversed(_newer(path).items())})
+    """A copy of a configuration as it was published first, which fingerprints are made of: names, and no unused additions."""
+    return _renamed(_without_added(with_current(node)), first_published, _older)
+
+
+def _older(path: Any) -> dict[str, str]:
+    """Current name of a parameter -> the one published first."""
+    return {now: old for old, now in reversed(_newer(path).items())}
+
+
+def _without_added(node: Any) -> Any:
+    """A copy of a configuration in current names without the added parameters that mean what was before."""
+    if isinstance(node, Mapping):
+        path = node.get(TARGET)
+        added: dict[str, Any] = {}
+        for name, values in ADDED.items() if isinstance(path, str) else ():
+            added |= values if current(name) == path else {}
+        return {
+            key: _without_added(value)
+            for key, value in node.items()
+            if key not in added or (value, type(value)) != (added[key], type(added[key]))
+        }
+    if isinstance(node, list | tuple):
+        return [_without_added(value) for value in node]
+    return node
 
 
 def moved_names(node: Any, where: str = "") -> Iterator[str]:

@@ -55,18 +55,18 @@ class Moves:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        self._real = dict(aliases.MODULES), dict(aliases.CLASSES), dict(aliases.PARAMETERS)
+        self._real = dict(aliases.MODULES), dict(aliases.CLASSES), dict(aliases.PARAMETERS), dict(aliases.ADDED)
 
     def say(
         self,
         modules: Mapping[str, str] | None = None,
         classes: Mapping[str, str] | None = None,
         parameters: Mapping[str, Mapping[str, str]] | None = None,
+        added: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Puts these lines behind those of genrec; the last call counts."""
-        for table, real, lines in zip(
-            ("MODULES", "CLASSES", "PARAMETERS"), self._real, (modules, classes, parameters), strict=True
-        ):
+        tables, given = ("MODULES", "CLASSES", "PARAMETERS", "ADDED"), (modules, classes, parameters, added)
+        for table, real, lines in zip(tables, self._real, given, strict=True):
             self._monkeypatch.setattr(aliases, table, {**real, **(lines or {})})
         forget()
 
@@ -347,6 +347,23 @@ def test_a_parameter_that_got_another_name(moves: Moves, tmp_path: Path) -> None
     assert prints[0] != before, "hashed under the first name"
     with pytest.raises(ConfigError, match=r"tokenizer\.num_levels: expected .* 'two'"):
         compose([*words, "tokenizer.depth=two"])
+
+
+def test_an_added_parameter_counts_where_it_changes_something(moves: Moves) -> None:
+    moves.say(
+        {"genrec.a": "genrec.b"}, parameters={"genrec.a.X": {"n": "m"}}, added={"genrec.a.X": {"new": False, "other": None}}
+    )
+    first = {"_target_": "genrec.a.X", "n": 1}
+    assert with_first_published({"x": [{"_target_": "genrec.b.X", "m": 1, "new": False, "other": None}]}) == {"x": [first]}
+    for used in ({"new": True}, {"new": 0}, {"other": []}):
+        assert with_first_published({"_target_": "genrec.b.X", "m": 1, **used}) == first | used
+    assert with_first_published({"_target_": "genrec.b.Y", "new": False}) == {"_target_": "genrec.a.Y", "new": False}
+
+
+def test_an_evaluation_keeps_the_fingerprint_that_it_had(moves: Moves) -> None:
+    tree = compose(SMALL).tree["evaluate"]
+    assert tree.get("metrics") is None
+    assert "metrics" not in with_first_published({**tree, "metrics": None})
 
 
 def test_the_digest_is_of_the_first_path(moves: Moves) -> None:
