@@ -24,9 +24,10 @@ demo: $(STAMP) ## a generated shop through the whole pipeline; about two minutes
 test: $(STAMP) ## the test suite, a process a core (the slow rest: make test ARGS="-m slow -n 0")
 	$(BIN)/python -m pytest -n logical $(ARGS)
 
-check: $(STAMP) ## formatting, lint and types
+check: $(STAMP) ## formatting, lint, layers of imports, and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 bench: $(STAMP) ## training and decoding speed on the demo shop, median of three runs

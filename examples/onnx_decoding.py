@@ -5,7 +5,8 @@
     python examples/onnx_decoding.py runs/shop/bundle item001 item002
 
 The search is genrec's own ``trie_beam``: at each level the codes that exist share the probability, and the best prefixes go on.
-A prefix below which everything was seen takes no beam. ``genrec/stages/onnx_graphs.py`` says what the two graphs take and give.
+A prefix below which everything was seen takes no beam. ``genrec/recommender/onnx_graphs.py`` says what the two graphs take and
+give.
 """
 
 from __future__ import annotations

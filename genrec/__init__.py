@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genrec.aliases import find_former_paths
+from genrec.engine.aliases import find_former_paths
 
 if TYPE_CHECKING:
     from genrec.api import audit, compare, load, run
-    from genrec.serving.requests import BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest
+    from genrec.recommender.requests import BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,9 +28,9 @@ find_former_paths()  # what moved inside this package can still be imported from
 
 def __getattr__(name: str) -> Any:
     if name.endswith("Request") and name in __all__:
-        import genrec.serving.requests
+        import genrec.recommender.requests
 
-        return getattr(genrec.serving.requests, name)
+        return getattr(genrec.recommender.requests, name)
     if name in __all__:
         import genrec.api
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrec.artifacts import MANIFEST, Artifact
+from genrec.engine.artifacts import MANIFEST, Artifact
+from genrec.engine.given_tables import given_tables, table_settings
+from genrec.engine.overrides import setting
+from genrec.engine.runs import RECORD, STORE, Run
 from genrec.errors import ArtifactError, ConfigError
-from genrec.given_tables import given_tables, table_settings
-from genrec.overrides import setting
-from genrec.paths import expanded
-from genrec.runs import RECORD, STORE, Run
+from genrec.references import expanded
 from genrec.types import Split
 
 if TYPE_CHECKING:  # composing and comparing are slow to import
-    from genrec.config import Config
-    from genrec.metrics.run_comparison import Standings
+    from genrec.engine.config import Config
+    from genrec.reports.compared_figures import Standings
 
 
 def run(
@@ -44,8 +44,8 @@ def run(
     Raises:
         GenRecError: what the command line tells in one line.
     """
-    from genrec.pages.report import write_report
-    from genrec.stages.pipeline import Force, execute
+    from genrec.engine.pipeline import Force, execute
+    from genrec.reports.report import write_report
 
     stages = Force(frozenset([force] if isinstance(force, str) else force))
     return execute(_config(given, overrides, settings), until=until, say=_say(quiet), force=stages, report=write_report)
@@ -65,7 +65,7 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
     Raises:
         GenRecError: what the command line tells in one line.
     """
-    from genrec.pages.audit_run import audit_data
+    from genrec.reports.audit_run import audit_data
 
     return audit_data(_config(given, overrides, settings), say=_say(quiet))[1]
 
@@ -87,8 +87,8 @@ def compare(
     Raises:
         GenRecError: when they were not measured on the same data by the same rules.
     """
-    from genrec.stages.models import find_runs
-    from genrec.stages.standings import standings
+    from genrec.reports.evaluated_runs import find_runs
+    from genrec.reports.run_comparison import standings
 
     strangers = [given for given in runs if not isinstance(given, Run | str | Path)]
     if strangers or not runs:
@@ -99,7 +99,7 @@ def compare(
 
 
 def _config(given: Sequence[Any], overrides: Sequence[str] | None, settings: Mapping[str, Any]) -> Config:
-    from genrec.config import compose
+    from genrec.engine.config import compose
 
     if given:
         fix = f"give it a name, such as experiment={given[0]!r:.40} or data={given[0]!r:.40}"
@@ -146,7 +146,7 @@ def load(
         artifact = Artifact(path)
         if artifact.kind != "bundle":
             return artifact.check(hashes=True)
-        from genrec.serving.recommender import open_bundle
+        from genrec.recommender.recommender import open_bundle
 
         return open_bundle(path, plugins=plugins, external=external, warm=warm)
     if (path / RECORD).exists():

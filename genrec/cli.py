@@ -18,10 +18,10 @@ from pathlib import Path
 from types import ModuleType
 
 from genrec import __version__
+from genrec.engine.os_errors import refusals_told
+from genrec.engine.pipeline import STAGES
 from genrec.errors import GenRecError
-from genrec.machine import refusals_told
 from genrec.references import masked
-from genrec.stages.pipeline import STAGES
 
 _PACKAGE = Path(__file__).parent
 

@@ -1,7 +1,4 @@
-"""Variables of the environment stay references, ``${oc.env:NAME}``, wherever a setting is written down; what is built has them.
-
-So a password reaches what needs it and nothing else: no manifest, no log, no tracker, no model card, and no message.
-"""
+"""Text of settings and what it stands for: variables of the environment (written down as they are), and home folders."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -101,3 +99,11 @@ def _value_of(match: re.Match[str], secret: bool) -> str:
         for spelling in (value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value), quote(value, safe="")):
             _read[spelling] = match[0]
     return value
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` as the home folder; a name that only begins with ``~``, of nobody's home, stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)

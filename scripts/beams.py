@@ -18,20 +18,20 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.dataset import Dataset, users_with_targets
+from genrec.core.dataset import Dataset, users_with_targets
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.exhaustive import Exhaustive
+from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users, with_ids
-from genrec.metrics.accuracy import ACCURACY, accuracy
-from genrec.metrics.hits import targets_of
-from genrec.metrics.run_comparison import Kind
-from genrec.model import Model
-from genrec.pages.charts import curve_chart
-from genrec.pages.page import join, render, section
+from genrec.engine.progress import user_progress
+from genrec.engine.runs import Run
+from genrec.evaluation.accuracy import ACCURACY, accuracy
+from genrec.metrics.lib.hits import targets_of
+from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy
-from genrec.runs import Run
-from genrec.stages.progress import user_progress
+from genrec.reports.charts import curve_chart
+from genrec.reports.compared_figures import Kind
+from genrec.reports.page import join, render, section
 from genrec.types import RANK, SCORE, USER_ID, USER_IDX
 
 K, ROUNDING = 10, 1e-5

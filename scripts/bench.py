@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 
 import genrec
-from genrec.runs import Run
+from genrec.engine.runs import Run
 
 REPEATS, FEW_EPOCHS, MORE_EPOCHS = 3, 1, 3
 

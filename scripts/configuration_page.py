@@ -11,8 +11,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from genrec.components import TARGET, component_class, is_component, parameters
-from genrec.config import OVERLAYS, PARTS, conf_folder, groups
+from genrec.engine.components import TARGET, component_class, is_component, parameters
+from genrec.engine.config import OVERLAYS, PARTS, conf_folder, groups
 from genrec.types import RUNTIME
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"

@@ -19,14 +19,14 @@ import numpy as np
 import polars as pl
 
 import genrec
-from genrec.baselines.ranking import ranked_tables, scores_of
-from genrec.baselines.recency import recency_weights
-from genrec.dataset import Dataset, Sequences
-from genrec.item_vectors import read_vectors
-from genrec.metrics.accuracy import ACCURACY, accuracy
-from genrec.metrics.hits import targets_of
-from genrec.runs import Run
-from genrec.stages.list_settings import TABLE_FILE
+from genrec.baselines.lib.ranking import ranked_tables, scores_of
+from genrec.baselines.lib.recency import recency_weights
+from genrec.core.dataset import Dataset, Sequences
+from genrec.engine.runs import Run
+from genrec.evaluation.accuracy import ACCURACY, accuracy
+from genrec.evaluation.list_settings import TABLE_FILE
+from genrec.metrics.lib.hits import targets_of
+from genrec.model.item_vectors import read_vectors
 from genrec.types import ITEM_ID, RANK, SHORT_SPLIT, SPLIT, SPLITS, USER_ID, Split
 
 K_NEW, K_OLD = 50, 10

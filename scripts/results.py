@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genrec.aliases import current, with_current
+from genrec.engine.aliases import current, with_current
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
@@ -83,7 +83,7 @@ def row_of(
     Raises:
         SystemExit: when such an artifact is not accepted.
     """
-    from genrec.runs import Run
+    from genrec.engine.runs import Run
 
     run = Run(folder)
     metrics, artifacts = run.metrics, {kind: run.artifact(kind) for kind in run.kinds}

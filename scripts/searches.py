@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from beams import Judge, same_users
 
-from genrec.components import instantiate
-from genrec.config import compose
-from genrec.runs import Run
+from genrec.engine.components import instantiate
+from genrec.engine.config import compose
+from genrec.engine.runs import Run
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import torch
 
 collect_ignore = ["watched.py"]  # a program, which notes all that its process does
 
-CHECKED = ("trie", "sids", "batch", "decoding", "generators", "losses", "nn")
+CHECKED = ("core", "decoding", "generators", "objectives", "nn")
 jaxtyping.install_import_hook([f"genrec.{room}" for room in CHECKED], "beartype.beartype")
 
 # precision=auto is fp32 here whatever the processor can, so that no figure depends on the machine; bf16 is asked for by name.

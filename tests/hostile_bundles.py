@@ -142,7 +142,7 @@ def moved_out(name: str) -> Change:
 
 def manifest(change: Callable[[dict[str, Any]], Any]) -> Change:
     def apply(bundle: Path, out: Path) -> None:
-        from genrec.artifacts import sealed
+        from genrec.engine.artifacts import sealed
 
         listed_anew(bundle)
         content = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
@@ -172,7 +172,7 @@ def rows_of_nothing(bundle: Path, out: Path) -> None:
 
 
 def codes_of_a_giant(bundle: Path, out: Path) -> None:
-    from genrec.sids import SIDTable
+    from genrec.core.sids import SIDTable
 
     table = SIDTable.load(bundle / "sids")
     giant = SIDTable(table.codes, (10**12, *table.sizes[1:]), table.collision_level, table.codebooks)
@@ -215,7 +215,7 @@ def model_given(change: Callable[[Path], Any]) -> Change:
     """The folder that the caller allows is itself a stranger's."""
 
     def apply(bundle: Path, out: Path) -> None:
-        from genrec.encoders.pretrained import model_identity
+        from genrec.encoders.lib.vector_cache import model_identity
 
         folder = out / "model"
         shutil.copytree(bundle.parent / "model", folder)
@@ -228,7 +228,7 @@ def model_given(change: Callable[[Path], Any]) -> Change:
 
 SASREC = "genrec.generators.sasrec.SASRec"
 TEXT = "genrec.encoders.sentence_transformer.SentenceTransformerEncoder"
-JOURNAL = {"_target_": "genrec.serving.journal.Journal", "folder": "OUT/journal"}
+JOURNAL = {"_target_": "genrec.recommender.journal.Journal", "folder": "OUT/journal"}
 LANGUAGE = {
     "_target_": "genrec.nn.language_model.LanguageModel",
     "source": "someone/some-repo",
@@ -319,8 +319,13 @@ def _targets() -> Iterator[Attack]:
             "genrec.generators.sasrec",
             "genrec.generators.sasrec.SASRec.forward",
         ),
-        *("genrec.artifacts.Store", "genrec.locks.held", "genrec.data.download.fetch", "genrec.data.movielens.MovieLens"),
-        *("genrec.stages.export.ExportSettings", "genrec.training.loggers.csv_files.CSVLog", "genrec.runs.Run"),
+        *(
+            "genrec.engine.artifacts.Store",
+            "genrec.engine.locks.held",
+            "genrec.data.lib.download.fetch",
+            "genrec.data.movielens.MovieLens",
+        ),
+        *("genrec.stages.export.ExportSettings", "genrec.engine.tracking.csv_files.CSVLog", "genrec.engine.runs.Run"),
         *("genrеc.generators.sasrec.SASRec", "ｇenrec.generators.sasrec.SASRec", "genrec.generators.sasrec.SASRec "),
         *("genrec.generators.sasrec.SASRec\n", "genrec/generators/sasrec.SASRec", "genrec.commands.run.main"),
     ):
@@ -342,7 +347,7 @@ def _targets() -> Iterator[Attack]:
         "a journal below the encoder", node("encoder", _target_="genrec.encoders.concat.Concat", sources={"a": JOURNAL})
     )
     yield Attack("a journal below fusion", node("decoding", _target_="genrec.decoding.fusion.Fusion", scorers={"a": JOURNAL}))
-    objective = {"_target_": "genrec.losses.sid_cross_entropy.SIDCrossEntropy"}
+    objective = {"_target_": "genrec.objectives.sid_cross_entropy.SIDCrossEntropy"}
     scorers = {"supervised": objective}
     yield Attack("an objective below fusion", node("decoding", _target_="genrec.decoding.fusion.Fusion", scorers=scorers))
     yield Attack("a node where a number belongs", setting("decoding", num_beams=JOURNAL), says="Journal")

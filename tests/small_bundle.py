@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import genrec
-from genrec.artifacts import sealed
-from genrec.fingerprints import sha256_file
+from genrec.engine.artifacts import sealed
+from genrec.engine.fingerprints import sha256_file
 
 TINY = [
     *("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.artifacts import Artifact, Store
-from genrec.baselines.ranking import ranked_tables, scores_of
+from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.transitions import Transitions
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
+from genrec.engine.artifacts import Artifact, Store
+from genrec.engine.stage import Runtime, StageRun
 from genrec.stages.evaluate import STAGE
-from genrec.stages.stage import Runtime, StageRun
 
 FLOORS = {
     "popularity": {"_target_": "genrec.baselines.popularity.Popularity"},
@@ -96,7 +96,7 @@ def evaluated(
             kind, "m1", lambda folder, work, write=write: write(folder) or {}, stage="x", config={}, inputs={}
         )
     node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200, **settings}
-    recommend: dict[str, Any] = {"_target_": "genrec.stages.list_settings.RecommendSettings", "exclude_seen": exclude_seen}
+    recommend: dict[str, Any] = {"_target_": "genrec.evaluation.list_settings.RecommendSettings", "exclude_seen": exclude_seen}
     recommend["candidates"] = candidates and str(candidates)
     config = {"evaluate": node | {"floors": FLOORS if floors is None else floors}, "recommend": recommend}
     config |= {"recommendations": str(file) if file else None}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.artifacts import Store
-from genrec.fingerprints import digest
-from genrec.runs import STORE, Run
+from genrec.engine.artifacts import Store
+from genrec.engine.fingerprints import digest
+from genrec.engine.runs import STORE, Run
 
 USERS = 300
 

@@ -10,14 +10,14 @@ import polars as pl
 import torch
 from small_world import ArbitraryLogits, sids_of
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.generators.hstu import HSTU
-from genrec.model import Model
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.item_table import ItemTable
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
+from genrec.model.trained import Model
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.item_table import ItemTable
 
 
 def shop(num_items: int, seed: int = 0, sizes: tuple[int, ...] = (6, 7, 8)) -> Catalogue:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrec.components import instantiate
-from genrec.config import compose, groups
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
+from genrec.engine.components import instantiate
+from genrec.engine.config import compose, groups
 from genrec.protocols import Generator, HasItemHead, Objective
-from genrec.sids import SIDTable
 from genrec.testing.worlds import ArbitraryLogits as ArbitraryLogits
 from genrec.testing.worlds import ArbitraryState as ArbitraryState
 from genrec.testing.worlds import all_targets as all_targets
@@ -29,7 +30,6 @@ from genrec.testing.worlds import sequences_of as sequences_of
 from genrec.testing.worlds import sids_of as sids_of
 from genrec.testing.worlds import stream_of as stream_of
 from genrec.testing.worlds import vectors_of as vectors_of
-from genrec.trie import PrefixTrie
 
 # Every key that a generator may have and that decides its cost; a new generator is tested the moment its yaml exists.
 SMALL = {

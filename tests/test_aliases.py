@@ -20,16 +20,16 @@ from hostile_bundles import edited, unpacked
 from small_bundle import listed_anew
 
 import genrec
-from genrec import aliases, registry
-from genrec.aliases import current, first_published, moved_names, with_current, with_first_published
 from genrec.commands.run import print_plan
-from genrec.components import component_class, component_errors, instantiate
-from genrec.config import Config, compose, conf_folder
+from genrec.engine import aliases, registry
+from genrec.engine.aliases import current, first_published, moved_names, with_current, with_first_published
+from genrec.engine.components import component_class, component_errors, instantiate
+from genrec.engine.config import Config, compose, conf_folder
+from genrec.engine.pipeline import execute, plan
+from genrec.engine.runs import Run
+from genrec.engine.tracking.run_tracking import Tracking
 from genrec.errors import ArtifactError, ConfigError
-from genrec.runs import Run
 from genrec.stages.export import portable
-from genrec.stages.pipeline import execute, plan
-from genrec.stages.track import Tracking
 
 TESTS, PACKAGE = Path(__file__).parent, Path(genrec.__file__).parent
 PUBLISHED = (TESTS / "published_paths.txt").read_text(encoding="utf-8").split()  # classes and modules of commit 578ea0b
@@ -183,7 +183,7 @@ def test_every_published_path_leads_to_what_is_there() -> None:
         file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
         if not file.is_file() or (name and name not in _classes(file)):
             gone.append(f"{path} -> {current(path)}")
-    assert gone == [], "a line in genrec/aliases.py is missing or wrong"
+    assert gone == [], "a line in genrec/engine/aliases.py is missing or wrong"
 
 
 def _classes(file: Path) -> set[str]:
@@ -255,7 +255,7 @@ def test_messages_hold_what_was_given_and_suggest_current_paths(moves: Moves) ->
 
 @pytest.mark.parametrize("slot", ["generator", "tokenizer", "decoding", "encoder", "data", "logger", "train", "nowhere"])
 def test_an_alias_opens_no_slot(moves: Moves, slot: str) -> None:
-    moves.say({"genrec.attic": "genrec.serving"}, {"genrec.generators.encdec.Harmless": "genrec.serving.journal.Journal"})
+    moves.say({"genrec.attic": "genrec.serving"}, {"genrec.generators.encdec.Harmless": "genrec.recommender.journal.Journal"})
     for path in ("genrec.attic.journal.Journal", "genrec.generators.encdec.Harmless"):
         with pytest.raises(ConfigError, match=f"got {path}"):
             component_class({"_target_": path}, slot)
@@ -270,7 +270,7 @@ def test_a_users_own_plug_in_keeps_its_paths(moves: Moves, tmp_path: Path, monke
         "from genrec.attic.rq_kmeans import RQKMeans\nclass Mine(RQKMeans):\n    pass\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("genrec.components._allowed", {"genrec"})
+    monkeypatch.setattr("genrec.engine.components._allowed", {"genrec"})
     moves.say({"genrec.attic": "genrec.tokenizers"})
     with pytest.warns(DeprecationWarning, match=r"genrec\.attic\.rq_kmeans is genrec\.tokenizers\.rq_kmeans now"):
         config = compose([*SMALL, "plugins=[attic_shop]", "tokenizer._target_=attic_shop.ids.Mine"])
@@ -288,7 +288,7 @@ def key_of(config: Config, run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
     """Under which key a tracker keeps a run."""
     sessions: list[Any] = []
     monkeypatch.setattr(
-        "genrec.stages.track.instantiate",
+        "genrec.engine.tracking.run_tracking.instantiate",
         lambda node, where: types.SimpleNamespace(open=lambda session: sessions.append(session)),
     )
     tracked = Tracking(run.store, lambda line: None)
@@ -454,18 +454,18 @@ def test_a_module_is_imported_under_its_former_path(moves: Moves) -> None:
 
 
 def test_a_package_and_one_module_of_it_that_went_elsewhere(moves: Moves) -> None:
-    moves.say({"genrec.attic": "genrec.tokenizers", "genrec.attic.paths": "genrec.paths"})
+    moves.say({"genrec.attic": "genrec.tokenizers", "genrec.attic.paths": "genrec.references"})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from genrec.attic import paths, residual
         from genrec.attic.collision.keep import Keep
-    assert paths.expanded is importlib.import_module("genrec.paths").expanded
-    assert residual.Residual is importlib.import_module("genrec.tokenizers.residual").Residual
+    assert paths.expanded is importlib.import_module("genrec.references").expanded
+    assert residual.Residual is importlib.import_module("genrec.tokenizers.lib.residual").Residual
     assert Keep is component_class({"_target_": "genrec.tokenizers.collision.keep.Keep"}, "collision")
     told = {str(warning.message) for warning in caught}
     assert told == {
-        "genrec.attic.paths is genrec.paths now: import that",
-        "genrec.attic.residual is genrec.tokenizers.residual now: import that",
+        "genrec.attic.paths is genrec.references now: import that",
+        "genrec.attic.residual is genrec.tokenizers.lib.residual now: import that",
         "genrec.attic.collision.keep is genrec.tokenizers.collision.keep now: import that",
     }
     assert {Path(warning.filename) for warning in caught} == {Path(__file__)}
@@ -475,18 +475,21 @@ def test_a_package_and_one_module_of_it_that_went_elsewhere(moves: Moves) -> Non
 
 def test_a_class_that_left_its_module_and_got_another_name(moves: Moves, monkeypatch: pytest.MonkeyPatch) -> None:
     moves.say(
-        classes={"genrec.deadlines.Fault": "genrec.errors.ConfigError", "genrec.attic.room.Part": "genrec.errors.DataError"}
+        classes={
+            "genrec.core.deadlines.Fault": "genrec.errors.ConfigError",
+            "genrec.attic.room.Part": "genrec.errors.DataError",
+        }
     )
-    monkeypatch.delitem(sys.modules, "genrec.deadlines", raising=False)  # imported anew: an import finds the line
-    monkeypatch.delattr(genrec, "deadlines", raising=False)
-    with pytest.warns(DeprecationWarning, match=r"genrec\.deadlines\.Fault is genrec\.errors\.ConfigError now") as caught:
-        from genrec.deadlines import Fault
+    monkeypatch.delitem(sys.modules, "genrec.core.deadlines", raising=False)  # imported anew: an import finds the line
+    monkeypatch.delattr(genrec.core, "deadlines", raising=False)
+    with pytest.warns(DeprecationWarning, match=r"genrec\.core\.deadlines\.Fault is genrec\.errors\.ConfigError now") as caught:
+        from genrec.core.deadlines import Fault
     assert Fault is ConfigError
     assert Path(caught[0].filename) == Path(__file__)
-    module = sys.modules["genrec.deadlines"]
+    module = sys.modules["genrec.core.deadlines"]
     assert module.__doc__
     assert module.__spec__ is not None
-    assert module.__spec__.loader.get_source("genrec.deadlines")  # type: ignore[union-attr]
+    assert module.__spec__.loader.get_source("genrec.core.deadlines")  # type: ignore[union-attr]
     with pytest.raises(AttributeError, match="Nothing"):
         module.Nothing
     with pytest.warns(DeprecationWarning, match=r"genrec\.attic\.room\.Part is genrec\.errors\.DataError now"):
@@ -495,7 +498,8 @@ def test_a_class_that_left_its_module_and_got_another_name(moves: Moves, monkeyp
 
 
 def test_importing_genrec_imports_nothing_heavy() -> None:
-    heavy = ("torch", "numpy", "polars", "yaml", "hydra", "genrec.components")
-    code = f"import sys, genrec.aliases as a; print([n for n in {heavy} if n in sys.modules], a.FormerPaths in sys.meta_path)"
+    heavy = ("torch", "numpy", "polars", "yaml", "hydra", "genrec.engine.components")
+    code = "import sys, genrec.engine.aliases as a; "
+    code += f"print([n for n in {heavy} if n in sys.modules], a.FormerPaths in sys.meta_path)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[] True\n"

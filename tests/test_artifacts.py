@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from genrec.artifacts import MANIFEST, SCHEMA, Artifact, Store
+from genrec.engine.artifacts import MANIFEST, SCHEMA, Artifact, Store
+from genrec.engine.fingerprints import ContentHashes, digest
 from genrec.errors import ArtifactError
-from genrec.fingerprints import ContentHashes, digest
 
 
 def make(store: Store, fingerprint: str = "f1", kind: str = "thing", content: str = "hello", **more: Any) -> Artifact:
@@ -193,7 +193,7 @@ def test_content_hashes_are_remembered_until_the_file_changes(tmp_path: Path, mo
     file, cache = tmp_path / "a.csv", tmp_path / "hashes.json"
     file.write_text("1", encoding="utf-8")
     sha = ContentHashes(cache).of(file)
-    monkeypatch.setattr("genrec.fingerprints.sha256_file", lambda path: "read again")
+    monkeypatch.setattr("genrec.engine.fingerprints.sha256_file", lambda path: "read again")
     assert ContentHashes(cache).of(file) == sha
     os.utime(file, ns=(1, 1))
     assert ContentHashes(cache).of(file) == "read again"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from genrec.deadlines import AbandonedError, stop_if_abandoned
+from genrec.core.deadlines import AbandonedError, stop_if_abandoned
 from genrec.serving.batching import Batcher, ClosedError, FullError, TooMuchError
 
 

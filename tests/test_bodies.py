@@ -13,12 +13,12 @@ import pytest
 from small_shop import shop
 from starlette.testclient import TestClient
 
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
 from genrec.serving.app import create_app
 from genrec.serving.bodies import DEEPEST, read_body
-from genrec.serving.journal import Journal
+from genrec.serving.http_errors import RefusedError, shown
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.problems import RefusedError, shown
 from genrec.serving.service import Service
 
 TOKEN = {"Authorization": "Bearer s3cret"}

@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from small_bundle import exported, listed_anew, rewritten
 
 import genrec
-from genrec.artifacts import sealed
 from genrec.cli import main
+from genrec.engine.artifacts import sealed
+from genrec.engine.runs import Run, bundle_path
 from genrec.errors import ArtifactError, ConfigError
-from genrec.runs import Run, bundle_path
 
 LATE = [{"item_id": "late", "title": "a late one"}]
 

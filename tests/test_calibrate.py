@@ -15,16 +15,16 @@ from safetensors.torch import save_file
 from small_world import OPTIONS, ring, scrambled, sids_of
 
 import genrec
-from genrec.artifacts import Artifact
 from genrec.baselines.transitions import Transitions
-from genrec.components import instantiate
-from genrec.config import compose
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
+from genrec.engine.artifacts import Artifact
+from genrec.engine.components import instantiate
+from genrec.engine.config import compose
+from genrec.engine.pipeline import needed_stages, plan
+from genrec.engine.runs import Run
+from genrec.engine.stage import Runtime, StageRun
 from genrec.errors import ConfigError
-from genrec.runs import Run
 from genrec.stages.calibrate import STAGE
-from genrec.stages.pipeline import needed_stages, plan
-from genrec.stages.stage import Runtime, StageRun
 
 WORLD, SIDS = ring(num_items=30, num_users=40), sids_of(30, (4, 5, 6))
 TINY = [

@@ -13,17 +13,17 @@ import torch
 from small_evaluation import FLOORS, evaluated, metrics_of, recommended, walks
 from small_world import OPTIONS, ring, sids_of
 
+from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.popularity import Popularity
-from genrec.baselines.ranking import ranked_tables, scores_of
 from genrec.baselines.transitions import Transitions
-from genrec.dataset import Dataset, users_with_targets
+from genrec.core.dataset import Dataset, users_with_targets
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
+from genrec.decoding.lib.batch_decoding import recommend_users
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users
 from genrec.errors import ConfigError, DataError
-from genrec.stages.candidate_lists import read_candidates
-from genrec.stages.models import _check_alike
-from genrec.trie import PrefixTrie
+from genrec.evaluation.candidate_lists import read_candidates
+from genrec.reports.evaluated_runs import _check_alike
 from genrec.types import SPLITS
 
 SIZE = 8  # candidates of a user: the target and seven others

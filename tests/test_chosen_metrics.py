@@ -15,13 +15,13 @@ from rich.console import Console
 
 import genrec
 import genrec.metrics
-from genrec import components
-from genrec.config import compose
-from genrec.metrics.measure import METRICS
-from genrec.pages.comparison import comparison_page
-from genrec.pages.terminal import print_comparison
-from genrec.stages.models import find_runs
-from genrec.stages.standings import standings
+from genrec.engine import components
+from genrec.engine.config import compose
+from genrec.evaluation.measure import METRICS
+from genrec.reports.comparison import comparison_page
+from genrec.reports.evaluated_runs import find_runs
+from genrec.reports.run_comparison import standings
+from genrec.reports.terminal import print_comparison
 
 WORLD = ("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "evaluate=baselines")
 SOURCE = """

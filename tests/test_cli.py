@@ -15,9 +15,9 @@ import pytest
 import toy_pipeline
 
 import genrec
-from genrec.artifacts import Store
 from genrec.cli import main
-from genrec.runs import Run
+from genrec.engine.artifacts import Store
+from genrec.engine.runs import Run
 
 # Subprocesses find the package that is tested, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(genrec.__file__).parents[1])}

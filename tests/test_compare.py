@@ -16,14 +16,13 @@ from small_runs import finished, scores
 import genrec
 from genrec.cli import main
 from genrec.commands.run import compare_runs, write_comparison
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.runs import Run
 from genrec.errors import ConfigError
-from genrec.metrics.paired import compare
-from genrec.metrics.pairwise import holm
-from genrec.pages.comparison import conclusion
-from genrec.runs import Run
-from genrec.stages.models import differences, find_runs, group
-from genrec.stages.standings import standings
+from genrec.reports.comparison import conclusion
+from genrec.reports.evaluated_runs import differences, find_runs, group
+from genrec.reports.run_comparison import standings
+from genrec.statistics.paired import compare, holm
 
 
 @pytest.fixture

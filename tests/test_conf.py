@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import genrec
-from genrec.components import TARGET, parameters
-from genrec.config import OVERLAYS, PARTS, compose, conf_folder, groups
+from genrec.engine.components import TARGET, parameters
+from genrec.engine.config import OVERLAYS, PARTS, compose, conf_folder, groups
 from genrec.types import RUNTIME
 
 OPTIONS = [(group, option, file) for group, options in groups().items() for option, file in options.items()]
@@ -23,7 +23,7 @@ PLUGINS = {
     "encoders": [{"fit", "encode", "present", "restore"}],
     "tokenizers": [{"fit", "encode", "restore"}, {"resolve"}],
     "generators": [{"target_logits"}],
-    "losses": [{"loss"}],
+    "objectives": [{"loss"}],
     "decoding": [{"decode"}],
     "baselines": [{"fit", "score"}],
     "metrics": [{"from_hits"}, {"from_lists"}],
@@ -87,7 +87,7 @@ def test_every_option_of_the_defaults_exists() -> None:
     assert all(value in groups()[key] for key, value in listed.items() if value is not None)
 
 
-AROUND = ("genrec.decoding.quota", "genrec.decoding.newcomers")
+AROUND = ("genrec.decoding.quota", "genrec.decoding.new_item_quota")
 
 
 def test_every_plugin_has_a_yaml() -> None:

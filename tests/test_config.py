@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import toy_pipeline
 
-from genrec.components import ConfigErrors, completed, external_files, instantiate, raise_all, value_errors
-from genrec.config import compose
+from genrec.engine.components import ConfigErrors, completed, external_files, instantiate, raise_all, value_errors
+from genrec.engine.config import compose
 from genrec.errors import ConfigError
 
 

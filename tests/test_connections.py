@@ -15,11 +15,11 @@ import pytest
 from small_shop import shop
 
 from genrec.errors import ConfigError
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
 from genrec.serving.app import create_app
 from genrec.serving.connections import server_of
-from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
 from genrec.serving.service import Service
 
 TIMEOUT = 1.0

@@ -13,16 +13,16 @@ from safetensors.torch import save_file
 from small_world import OPTIONS, Option, ring, scrambled, sids_of, stream_of, vectors_of
 from test_pages import parsed
 
-from genrec.artifacts import Artifact
-from genrec.config import compose
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.core.sids import SIDTable
+from genrec.engine.artifacts import Artifact
+from genrec.engine.config import compose
+from genrec.engine.pipeline import needed_stages
+from genrec.engine.stage import Runtime, StageRun
 from genrec.errors import DataError
-from genrec.pages.charts import reliability_chart
-from genrec.pages.diagnosis import diagnosis_sections
-from genrec.sids import SIDTable
+from genrec.reports.charts import reliability_chart
+from genrec.reports.diagnosis import diagnosis_sections
 from genrec.stages.diagnose import STAGE
-from genrec.stages.pipeline import needed_stages
-from genrec.stages.stage import Runtime, StageRun
 
 BY_ID = {option.id: option for option in OPTIONS}
 WORLD, SIDS = ring(num_items=30, num_users=40), sids_of(30, (4, 5, 6))

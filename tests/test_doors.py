@@ -18,10 +18,10 @@ from test_service import served
 import genrec
 from genrec.commands.recommend import settings_of
 from genrec.errors import ConfigError, DataError
+from genrec.recommender.recommender import Recommender
+from genrec.recommender.requests import BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest, field_docs
 from genrec.serving import schemas
 from genrec.serving.answers import group_of, singles
-from genrec.serving.recommender import Recommender
-from genrec.serving.requests import BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest, field_docs
 from genrec.stages.recommend import RecommendSettings
 
 DOORS: dict[type, tuple[str, type[Any], str]] = {  # request -> method of Recommender, body, path

@@ -8,14 +8,14 @@ from rich.console import Console
 from safetensors.numpy import save_file
 from small_evaluation import evaluated, metrics_of, recommended, walks
 
-from genrec.config import compose
-from genrec.data.demo_world import WORLD_FILE
-from genrec.dataset import Dataset
-from genrec.pages.terminal import print_comparison
-from genrec.pages.verdict import verdict
-from genrec.sids import SIDTable
+from genrec.core.dataset import Dataset
+from genrec.core.sids import SIDTable
+from genrec.data.lib.demo_world import WORLD_FILE
+from genrec.engine.config import compose
+from genrec.engine.stage import Runtime, StageRun
+from genrec.reports.terminal import print_comparison
+from genrec.reports.verdict import verdict
 from genrec.stages import evaluate, prepare
-from genrec.stages.stage import Runtime, StageRun
 
 
 @pytest.fixture(scope="module")

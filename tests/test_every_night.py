@@ -11,9 +11,9 @@ from test_extend import ALL, OLD, SETTINGS, tables
 from test_feed_command import served
 
 from genrec.cli import main
-from genrec.serving.bundle import open_catalogue
-from genrec.serving.journal import Journal
-from genrec.serving.live import Live
+from genrec.recommender.bundle import open_catalogue
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
 
 PAGE = Path(__file__).parents[1] / "docs" / "every_night.md"
 

@@ -13,12 +13,12 @@ import toy_pipeline
 import yaml
 
 from genrec.api import run as genrec_run
-from genrec.config import Config, compose, groups
+from genrec.engine.config import Config, compose, groups
+from genrec.engine.experiments import RENAMED, REPLACED, _announce, with_replacements
+from genrec.engine.pipeline import plan
+from genrec.engine.runs import RECORD, Run
+from genrec.engine.sweep import config_of, expand
 from genrec.errors import ConfigError, GenRecError
-from genrec.experiments import RENAMED, REPLACED, _announce, with_replacements
-from genrec.runs import RECORD, Run
-from genrec.stages.pipeline import plan
-from genrec.stages.sweep import config_of, expand
 
 STUDY = Path(__file__).parents[1] / "docs" / "sweeps" / "family.yaml"
 SWAPPED = ("generator", "tokenizer", "collision", "decoding")

@@ -16,14 +16,14 @@ from html_pages import parsed
 from small_evaluation import walks
 from small_world import sids_of
 
-from genrec.artifacts import Store
 from genrec.cli import _dispatch
-from genrec.dataset import Dataset
-from genrec.pages.explorer import explorer_page
-from genrec.pages.explorer_data import Explored, catalog_of, payload, read_run, short_titles, tree
-from genrec.pages.page import embedded
-from genrec.runs import STORE, Run
-from genrec.sids import SIDTable
+from genrec.core.dataset import Dataset
+from genrec.core.sids import SIDTable
+from genrec.engine.artifacts import Store
+from genrec.engine.runs import STORE, Run
+from genrec.reports.explorer import explorer_page
+from genrec.reports.explorer_data import Explored, catalog_of, payload, read_run, short_titles, tree
+from genrec.reports.page import embedded
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><script>document.title='taken'</script><!--<img src=x onerror=alert(1)> & \u2028 \"'"

@@ -14,12 +14,12 @@ import yaml
 from small_bundle import GENERATORS, TINY, rewritten
 
 import genrec
-from genrec import components
-from genrec.components import instantiate
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.engine import components
+from genrec.engine.components import instantiate
 from genrec.errors import ArtifactError, ConfigError
 from genrec.protocols import TokenizerInputs
-from genrec.serving.recommender import Recommender
+from genrec.recommender.recommender import Recommender
 from genrec.stages.export import ExportSettings
 
 

@@ -12,11 +12,11 @@ import pytest
 from safetensors.torch import load_file
 
 import genrec
+from genrec.core.sids import SIDTable
+from genrec.engine.pipeline import plan
+from genrec.engine.runs import Run, inherited
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.pages.explorer_data import read_run
-from genrec.runs import Run, inherited
-from genrec.sids import SIDTable
-from genrec.stages.pipeline import plan
+from genrec.reports.explorer_data import read_run
 
 OLD, ALL = 60, 80
 WORDS = ["red", "blue", "soap", "cream", "brush", "nail", "hair", "skin", "oil", "gel"]
@@ -180,7 +180,7 @@ def test_the_explorer_walks_in_all_codes_of_the_tokenizer(old: Run) -> None:
 
 
 def test_it_is_planned_skipped_and_remade_like_any_run(old: Run) -> None:
-    from genrec.config import compose
+    from genrec.engine.config import compose
 
     first = extended(old, "again", range(ALL))
     config = compose([f"extends={old.path}", "name=again", *tables(old.path.parents[1] / "again", range(ALL))])

@@ -20,16 +20,16 @@ from small_bundle import exported
 from small_shop import shop
 
 from genrec.cli import main
+from genrec.recommender.bundle import open_catalogue
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.feed import Feed
+from genrec.recommender.feed_file import read_feed
+from genrec.recommender.item_table import ItemTable
+from genrec.recommender.journal import Journal
+from genrec.recommender.new_items import item_rows
+from genrec.recommender.persistent import Live
 from genrec.serving.app import create_app
-from genrec.serving.bundle import open_catalogue
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.feed import Feed
-from genrec.serving.feed_file import read_feed
-from genrec.serving.item_table import ItemTable
-from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.new_items import item_rows
 from genrec.serving.service import Service
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from genrec.config import compose, groups
+from genrec.engine.config import compose, groups
+from genrec.engine.pipeline import execute, needed_stages, plan
+from genrec.engine.rehearsal import rehearse
 from genrec.errors import GenRecError
-from genrec.stages.pipeline import execute, needed_stages, plan
-from genrec.stages.rehearsal import rehearse
 
 SMALL = ("data.num_users=40", "data.num_items=240", "data.events_per_user=8", "threads=1", "train.epochs=1")
 

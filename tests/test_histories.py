@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 from small_shop import shop, shop_by_times
 
 from genrec.errors import ConfigError, DataError
-from genrec.serving.histories import read_histories, read_table
-from genrec.serving.recommender import Recommender
+from genrec.recommender.histories import read_histories, read_table
+from genrec.recommender.recommender import Recommender
 
 IDS = pl.Series("item_id", [f"i{row}" for row in range(9)])
 IDX = {item_id: row for row, item_id in enumerate(IDS)}

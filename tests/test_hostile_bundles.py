@@ -17,12 +17,12 @@ import pytest
 from hostile_bundles import TEXT, Attack, attacks, unpacked
 
 import genrec
-from genrec import registry
-from genrec.components import component_class
-from genrec.config import compose
+from genrec.engine import registry
+from genrec.engine.components import component_class
+from genrec.engine.config import compose
+from genrec.engine.requirements import members_in_words, missing_members
+from genrec.engine.signatures import outline_in_source, outline_of
 from genrec.errors import ArtifactError, ConfigError
-from genrec.requirements import members_in_words, missing_members
-from genrec.signatures import outline_in_source, outline_of
 from genrec.stages.export import portable
 
 ATTACKS = {attack.name: attack for attack in attacks()}
@@ -142,10 +142,14 @@ def test_an_export_names_no_place_of_its_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        *("data._target_=genrec.__main__.x", "generator._target_=genrec.commands.run.main", "split._target_=genrec.runs.Run"),
-        *("decoding._target_=genrec.serving.journal.Journal", "train._target_=genrec.data.order.Order"),
-        *("evaluate.floors.mine._target_=genrec.serving.journal.Journal", "logger._target_=genrec.baselines.random.Random"),
-        *("encoder.sources.mine._target_=genrec.losses.dpo.DPO", "tokenizer._target_=genrec.tokenizers.rq_kmeans.np"),
+        *(
+            "data._target_=genrec.__main__.x",
+            "generator._target_=genrec.commands.run.main",
+            "split._target_=genrec.engine.runs.Run",
+        ),
+        *("decoding._target_=genrec.recommender.journal.Journal", "train._target_=genrec.data.order.Order"),
+        *("evaluate.floors.mine._target_=genrec.recommender.journal.Journal", "logger._target_=genrec.baselines.random.Random"),
+        *("encoder.sources.mine._target_=genrec.objectives.dpo.DPO", "tokenizer._target_=genrec.tokenizers.rq_kmeans.np"),
     ],
 )
 def test_settings_are_held_against_their_slots(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +165,7 @@ def test_settings_are_held_against_their_slots(setting: str, monkeypatch: pytest
     assert len(lines) == 1
     assert target in lines[0]
     assert "genrec.data.order" in imported, "the defaults are imported"
-    assert not {"genrec.__main__", "genrec.commands.run", "genrec.serving.journal"} & set(imported)
+    assert not {"genrec.__main__", "genrec.commands.run", "genrec.recommender.journal"} & set(imported)
 
 
 # --- the registry ---------------------------------------------------------------------------------------------------------

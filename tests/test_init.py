@@ -17,7 +17,7 @@ import pytest
 
 from genrec.cli import main
 from genrec.commands.init import usable_name
-from genrec.config import compose
+from genrec.engine.config import compose
 
 Answer = tuple[int, str]
 

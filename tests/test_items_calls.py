@@ -15,11 +15,11 @@ from small_shop import shop
 from test_service import TOKEN, changed, removing, served
 
 from genrec.errors import DataError
-from genrec.serving.changes import Changes
-from genrec.serving.journal import JOURNAL_FILE, Journal
+from genrec.recommender.changes import Changes
+from genrec.recommender.journal import JOURNAL_FILE, Journal
+from genrec.recommender.persistent import Live
+from genrec.recommender.recommender import Recommender
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.recommender import Recommender
 
 ODD_IDS = ["x" * 1000, " ", "a&item_id=b", "ü☃/?#%", "0", "null", "line\nbreak", "'; DROP TABLE items; --", "😀"]
 

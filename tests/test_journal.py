@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genrec.errors import ArtifactError
-from genrec.serving.journal import JOURNAL_FILE, Entry, Journal
+from genrec.recommender.journal import JOURNAL_FILE, Entry, Journal
 
 ITEMS = [{"item_id": "a", "title": "Ä"}, {"item_id": "b", "price": 1.5, "tags": ["x"]}]
 
@@ -43,7 +43,7 @@ def test_the_newest_state_of_every_item(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from genrec.serving.journal import Journal
+from genrec.recommender.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 for number in range(100_000):
     journal.add([{"item_id": f"i{number}"}])

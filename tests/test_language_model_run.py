@@ -12,8 +12,8 @@ from small_world import language_model
 from test_extend import ALL, OLD, tables
 
 import genrec
-from genrec.dataset import Dataset
-from genrec.runs import Run
+from genrec.core.dataset import Dataset
+from genrec.engine.runs import Run
 
 SETTINGS = [
     *("data=tables", "split.short_users=train", "tokenizer.codebook_size=8", "tokenizer.num_levels=2"),

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from genrec import config
-from genrec.components import component_class, parameters
-from genrec.config import compose
+from genrec.engine import config
+from genrec.engine.components import component_class, parameters
+from genrec.engine.config import compose
+from genrec.engine.registry import any_slot
+from genrec.engine.signatures import names_in_source
 from genrec.errors import ConfigError
-from genrec.registry import any_slot
-from genrec.signatures import names_in_source
 
 TABLE = "user_id,item_id,timestamp\n" + "".join(f"u{user},i{item},{item}\n" for user in range(4) for item in range(5))
 SLOW = ("torch", "lightning", "sklearn")
@@ -49,7 +49,7 @@ def test_what_answers_at_once_imports_no_torch(tmp_path: Path, words: list[str],
 
 def test_stages_import_no_lightning() -> None:
     program = (
-        "import sys; from genrec.stages.pipeline import STAGES, load_stage; [load_stage(name) for name in STAGES];"
+        "import sys; from genrec.engine.pipeline import STAGES, load_stage; [load_stage(name) for name in STAGES];"
         "sys.exit('lightning' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -67,7 +67,7 @@ def test_stages_import_no_lightning() -> None:
         ["tokenizer.num_level=4", "train.lr=fast"],  # a value is wrong, too: only the full check sees it
         ["train.nothing.like=1"],
         ["seed=-1", "tokenizer.num_level=4"],
-        ["split._target_=genrec.runs.Run"],
+        ["split._target_=genrec.engine.runs.Run"],
     ],
     ids=" ".join,
 )

@@ -13,10 +13,10 @@ import pytest
 from small_shop import shop
 
 from genrec.errors import DataError
-from genrec.serving.changes import Changes
-from genrec.serving.journal import Journal
-from genrec.serving.live import Live
-from genrec.serving.recommender import Recommender
+from genrec.recommender.changes import Changes
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
+from genrec.recommender.recommender import Recommender
 
 
 def listed(recommender: Recommender, **settings: str) -> list[str]:

@@ -16,14 +16,14 @@ from test_service import served
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.diverse_trie_beam import DiverseTrieBeam
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.newcomers import Newcomers
+from genrec.decoding.lib.batch_decoding import widened
+from genrec.decoding.new_item_quota import Newcomers
 from genrec.decoding.parallel_graph import ParallelGraph
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.wide import widened
-from genrec.serving.catalogue import Catalogue
+from genrec.recommender.batch_lists import EMPTY_REQUEST, recommend_shards
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.recommender import Recommender
 from genrec.serving.limits import Limits
-from genrec.serving.recommender import Recommender
-from genrec.serving.shards import EMPTY_REQUEST, recommend_shards
 
 ITEMS = 700
 HISTORIES = [["i1", "i2"], [], ["i3"] * 4]

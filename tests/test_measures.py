@@ -15,9 +15,9 @@ from test_service import SMALL, TOKEN, served, service_of
 
 import genrec
 from genrec.errors import ArtifactError
-from genrec.serving import live as live_module
+from genrec.recommender import persistent as live_module
 from genrec.serving.limits import Limits
-from genrec.serving.measures import REASONS
+from genrec.serving.prometheus import REASONS
 
 SOURCE = {"fingerprint": "abc", "created": "2026-01-01T00:00:00+00:00", "genrec": "0.1"}
 
@@ -127,7 +127,7 @@ def test_after_a_warm_up_nothing_of_the_bundle_is_needed(tmp_path: Path) -> None
 
 
 def test_a_service_without_a_tokenizer_starts_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    from genrec.serving.warm_up import warmed
+    from genrec.recommender.warm_up import warmed
 
     closed = replace(shop(20), intake=None)
     with caplog.at_level(logging.WARNING, logger="genrec.serving"):

@@ -11,8 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import genrec
-from genrec.components import TARGET
-from genrec.config import groups
+from genrec.engine.components import TARGET
+from genrec.engine.config import groups
 
 ROOT = Path(genrec.__file__).parent.parent
 PAGES = ROOT / "docs" / "methods"

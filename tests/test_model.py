@@ -12,13 +12,13 @@ import torch
 from safetensors.numpy import save_file
 from small_world import OPTIONS, ring, sids_of
 
-from genrec.dataset import Dataset
-from genrec.decoding.newcomers import Newcomers
+from genrec.core.dataset import Dataset
+from genrec.core.sids import SIDTable
+from genrec.decoding.new_item_quota import Newcomers
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ArtifactError
-from genrec.item_vectors import read_vectors, write_vectors
-from genrec.model import Model, ReservedSlots, count_trained, open_strategy
-from genrec.sids import SIDTable
+from genrec.model.item_vectors import read_vectors, write_vectors
+from genrec.model.trained import Model, ReservedSlots, count_trained, open_strategy
 
 OPTION = next(option for option in OPTIONS if option.id == "encdec-hybrid")
 WORLD: Dataset = ring(num_items=30, num_users=30, max_len=8)

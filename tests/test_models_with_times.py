@@ -10,10 +10,10 @@ from small_shop import shop, shop_by_times, with_model
 from small_world import ArbitraryLogits
 from test_service import served
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.errors import ConfigError
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.recommender import Recommender
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.recommender import Recommender
 
 HISTORY, TIMES = ["i3", "gone", "i1"], [5.0, 7.0, 900.5]
 KNOWN, KNOWN_TIMES = ["i3", "i1"], [5.0, 900.5]

@@ -13,9 +13,9 @@ import torch
 from small_world import SMALL, language_model
 from test_conf import OPTIONS, raw
 
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute, plan
 from genrec.errors import GenRecError
-from genrec.stages.pipeline import execute, plan
 
 # The stage that a group's options are for, and so how far they are run.
 UNTIL = {

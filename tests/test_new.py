@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from genrec import components
 from genrec.cli import main
 from genrec.commands.new import KINDS, command_line
-from genrec.overrides import typed
+from genrec.engine import components
+from genrec.engine.overrides import typed
 
 QUICK = ("tokenizer", "metric")  # the others' suites take longer
 SMALL = ("data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "train.epochs=1", "tokenizer.codebook_size=8")

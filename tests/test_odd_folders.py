@@ -12,8 +12,8 @@ import pytest
 from small_bundle import GENERATORS, TINY
 
 import genrec
-from genrec.data.files import read_table
-from genrec.serving.history_file import HistoryColumns, scan_histories
+from genrec.data.lib.files import read_table
+from genrec.recommender.history_file import HistoryColumns, scan_histories
 
 GLOBBING = {"read_parquet", "scan_parquet", "read_csv", "scan_csv"}  # take ``glob``; those below always take paths as patterns
 PATTERNS = {"read_parquet_schema", "read_ipc", "scan_ipc", "read_ndjson", "scan_ndjson", "scan_lines", "read_lines"}

@@ -19,12 +19,12 @@ from small_bundle import GENERATORS, TINY
 from small_world import SMALL, random_histories, sequences_of, sids_of
 
 import genrec
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.batch_decoding import recommend_users
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users
 from genrec.generators.encdec import EncDec
-from genrec.sids import SIDTable
-from genrec.stages.onnx_graphs import write_onnx
-from genrec.trie import PrefixTrie
+from genrec.recommender.onnx_graphs import write_onnx
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "onnx_decoding.py"

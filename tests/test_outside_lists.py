@@ -8,8 +8,8 @@ import pytest
 from small_evaluation import evaluated, metrics_of, recommended, walks
 
 import genrec
-from genrec.config import compose
-from genrec.stages.pipeline import needed_stages, plan
+from genrec.engine.config import compose
+from genrec.engine.pipeline import needed_stages, plan
 
 
 @pytest.fixture(scope="module")

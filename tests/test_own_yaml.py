@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import toy_pipeline
 
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.option_files import option_files
+from genrec.engine.overrides import setting
+from genrec.engine.pipeline import plan
+from genrec.engine.sweep import expand
 from genrec.errors import ConfigError
-from genrec.option_files import option_files
-from genrec.overrides import setting
-from genrec.stages.pipeline import plan
-from genrec.stages.sweep import expand
 
 TOKENIZER = "_target_: toy_shop.parts.Tokenizer\nnum_levels: 7\n"
 FILES = [

@@ -5,11 +5,11 @@ import pytest
 from html_pages import parsed
 from small_evaluation import evaluated, recommended, walks
 
-from genrec.artifacts import Store
-from genrec.pages.charts import Bars, bar_chart, curve_chart, grouped_bars
-from genrec.pages.exposure import popularity_bands
-from genrec.pages.page import Markup, join, render, tag
-from genrec.pages.report import report
+from genrec.engine.artifacts import Store
+from genrec.reports.charts import Bars, bar_chart, curve_chart, grouped_bars
+from genrec.reports.lists_sections import popularity_bands
+from genrec.reports.page import Markup, join, render, tag
+from genrec.reports.report import report
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,18 @@ from html_pages import parsed
 from rich.console import Console
 from small_evaluation import evaluated, recommended, walks
 
-from genrec.metrics.run_comparison import Row, Standings
-from genrec.pages.beyond import beyond_section
-from genrec.pages.charts import Bars, Dots, bar_chart, curve_chart, dot_chart, grouped_bars, reliability_chart
-from genrec.pages.codebooks import codebooks_section
-from genrec.pages.comparison import comparison_page, conclusion
-from genrec.pages.curves import curves_section
-from genrec.pages.diagnosis import diagnosis_sections
-from genrec.pages.report import _charts, _figures, _tiles
-from genrec.pages.slices import slices_section
-from genrec.pages.terminal import print_comparison
-from genrec.pages.verdict import verdict
-from genrec.training.finite import divergence
+from genrec.reports.charts import Bars, Dots, bar_chart, curve_chart, dot_chart, grouped_bars, reliability_chart
+from genrec.reports.codebooks import codebooks_section
+from genrec.reports.compared_figures import Row, Standings
+from genrec.reports.comparison import comparison_page, conclusion
+from genrec.reports.diagnosis import diagnosis_sections
+from genrec.reports.lists_sections import beyond_section
+from genrec.reports.report import _charts, _figures, _tiles
+from genrec.reports.slices import slices_section
+from genrec.reports.terminal import print_comparison
+from genrec.reports.training_sections import curves_section
+from genrec.reports.verdict import verdict
+from genrec.training.nan_checks import divergence
 
 ODD = [0.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, -1.0, 1e5]
 Path_ = tuple[Any, ...]

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 
 ROOT = Path(__file__).resolve().parent.parent
 NUM_USERS, NUM_ITEMS = 40, 60

@@ -10,11 +10,11 @@ import pytest
 import toy_pipeline
 
 from genrec.commands.run import run_and_compare
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute, plan
+from genrec.engine.runs import Run
+from genrec.engine.sweep import expand
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.runs import Run
-from genrec.stages.pipeline import execute, plan
-from genrec.stages.sweep import expand
 
 UNTIL = "train"
 
@@ -200,7 +200,7 @@ def test_names_of_jobs() -> None:
 def test_a_failing_job_costs_only_itself(
     built: toy_pipeline.Built, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genrec.stages import sweep
+    from genrec.engine import sweep
 
     def fragile(config, **more):  # type: ignore[no-untyped-def]
         if config.tree["seed"] == 0:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import genrec
-from genrec import components
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.engine import components
 from genrec.errors import ConfigError
 
 SOURCE = '''

@@ -16,9 +16,9 @@ import pytest
 import small_shop
 
 import genrec
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
 from genrec.errors import GenRecError
-from genrec.serving.recommender import Recommender
+from genrec.recommender.recommender import Recommender
 
 Call = Callable[[Recommender, list[str]], Any]
 

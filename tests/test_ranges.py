@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from test_conf import OPTIONS, components_in, raw
 
-from genrec.components import component_class, component_errors, parameters
+from genrec.engine.components import component_class, component_errors, parameters
+from genrec.engine.ranges import Range, range_of
+from genrec.engine.registry import any_slot, slot_of
+from genrec.engine.signatures import members_of
 from genrec.errors import GenRecError
-from genrec.ranges import Range, range_of
-from genrec.registry import any_slot, slot_of
-from genrec.signatures import members_of
 from genrec.types import RUNTIME
 
 HUGE = 10**16
@@ -71,7 +71,7 @@ NUMBERS = [(component, key) for component in COMPONENTS for key, _ in numbers_of
 def test_the_table_speaks_of_every_number() -> None:
     assert len(NUMBERS) > 250
     silent = [f"{component.__name__}.{key}" for component, key in NUMBERS if range_of(component.__name__, key) is None]
-    assert silent == [], "give it a line in genrec/ranges.py"
+    assert silent == [], "give it a line in genrec/engine/ranges.py"
 
 
 def test_every_number_of_a_yaml_is_inside() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from genrec.engine.os_errors import MachineError
 from genrec.errors import ArtifactError
-from genrec.machine import MachineError
-from genrec.serving.readable import readable
+from genrec.recommender.readable_errors import readable
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from small_shop import shop
 
 from genrec.errors import ConfigError, DataError
-from genrec.serving.item_table import ItemTable
-from genrec.serving.recommender import Recommender
+from genrec.recommender.item_table import ItemTable
+from genrec.recommender.recommender import Recommender
 
 HISTORY = ["i3", "i1", "i4", "i1", "i5"]
 

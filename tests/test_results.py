@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from genrec.config import compose
-from genrec.stages.pipeline import execute
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "results.py"

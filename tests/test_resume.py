@@ -19,10 +19,10 @@ import pytest
 import toy_pipeline
 
 import genrec
-from genrec.config import compose
-from genrec.fingerprints import sha256_file
-from genrec.runs import Run
-from genrec.stages.pipeline import execute
+from genrec.engine.config import compose
+from genrec.engine.fingerprints import sha256_file
+from genrec.engine.pipeline import execute
+from genrec.engine.runs import Run
 
 DEMO = [
     "experiment=demo",

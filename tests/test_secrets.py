@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import genrec
-from genrec import components, references
+from genrec import references
 from genrec.cli import main
-from genrec.components import instantiate
-from genrec.config import compose
+from genrec.engine import components
+from genrec.engine.components import instantiate
+from genrec.engine.config import compose
 from genrec.errors import ConfigError, DataError
 
 SECRET = "hunter2-SECRET/ä"

@@ -21,12 +21,12 @@ import pytest
 from small_shop import shop
 
 import genrec
-from genrec.serving import live as live_module
+from genrec.recommender import persistent as live_module
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
 from genrec.serving.app import create_app
 from genrec.serving.connections import server_of
-from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
 from genrec.serving.service import Service
 
 TINY = [

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from small_shop import shop, shop_by_times
 from starlette.testclient import TestClient
 
-from genrec.serving import live as live_module
+from genrec.recommender import persistent as live_module
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
+from genrec.recommender.recommender import Recommender
 from genrec.serving.app import create_app
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.recommender import Recommender
 from genrec.serving.service import Service
 
 TOKEN = {"Authorization": "Bearer s3cret"}

@@ -19,10 +19,10 @@ from polars.testing import assert_frame_equal
 from small_shop import shop
 
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.serving.history_file import HistoryColumns
-from genrec.serving.recommender import Recommender
-from genrec.serving.requests import RecommendRequest
-from genrec.serving.shards import EMPTY_REQUEST, recommend_shards
+from genrec.recommender.batch_lists import EMPTY_REQUEST, recommend_shards
+from genrec.recommender.history_file import HistoryColumns
+from genrec.recommender.recommender import Recommender
+from genrec.recommender.requests import RecommendRequest
 
 REQUEST = RecommendRequest(histories=[[]], k=5, filter="even == true", steer={"even == true": 0.5})
 ROWS = 60  # of a shard
@@ -63,7 +63,7 @@ def parts(out: Path) -> dict[str, bytes]:
 def test_lists_are_those_of_the_recommender(
     tmp_path: Path, histories: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, as_folder: bool
 ) -> None:
-    monkeypatch.setattr("genrec.serving.shards._CHUNK", chunk)
+    monkeypatch.setattr("genrec.recommender.batch_lists._CHUNK", chunk)
     if as_folder:
         (folder := tmp_path / "many").mkdir()
         for number, rows in enumerate(table().iter_slices(70)):
@@ -90,7 +90,7 @@ import sys, time
 from pathlib import Path
 from small_shop import shop
 from test_shards import REQUEST, ROWS
-from genrec.serving.shards import recommend_shards
+from genrec.recommender.batch_lists import recommend_shards
 def say(line):
     print(line, flush=True)
     time.sleep(0.05)
@@ -124,7 +124,7 @@ def test_a_kill_loses_at_most_one_shard(tmp_path: Path, histories: Path, kill_af
 
 def test_killed_while_rows_are_gathered(tmp_path: Path, histories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr("genrec.serving.shards._CHUNK", 37)
+    monkeypatch.setattr("genrec.recommender.batch_lists._CHUNK", 37)
 
     def interrupt(*arguments: Any, **more: Any) -> None:
         raise KeyboardInterrupt

@@ -12,8 +12,8 @@ import yaml
 
 import genrec
 from genrec.cli import _dispatch
-from genrec.config import compose
-from genrec.stages.pipeline import plan, run_of
+from genrec.engine.config import compose
+from genrec.engine.pipeline import plan, run_of
 
 SWEEPS = Path(__file__).parents[1] / "docs" / "sweeps"
 

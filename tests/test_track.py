@@ -14,14 +14,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.artifacts import Artifact
-from genrec.components import instantiate
-from genrec.config import compose
-from genrec.runs import Run
-from genrec.stages.pipeline import execute
-from genrec.stages.track import tracked_settings
-from genrec.training.loggers.csv_files import CSVTracker
-from genrec.training.loggers.tracker import Session, Tracker
+from genrec.engine.artifacts import Artifact
+from genrec.engine.components import instantiate
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute
+from genrec.engine.runs import Run
+from genrec.engine.tracking.csv_files import CSVTracker
+from genrec.engine.tracking.run_tracking import tracked_settings
+from genrec.engine.tracking.tracker import Session, Tracker
 
 WORLD = ("experiment=demo", "data.num_users=120", "data.num_items=80", "data.events_per_user=6.0", "threads=1")
 MODEL = ("tokenizer.codebook_size=8", "generator.dim=16", "evaluate.draws=20")
@@ -321,7 +321,7 @@ def test_wandb_out_of_reach_goes_on_offline(tmp_path: Path, server: SimpleNamesp
 
 
 def test_only_small_files_travel(tmp_path: Path) -> None:
-    from genrec.training.loggers.wandb import described
+    from genrec.engine.tracking.wandb import described
 
     told = described(artifact(tmp_path / "g", "generator"), upload_bytes=1000)
     entries = told.manifest.entries

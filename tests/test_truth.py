@@ -17,18 +17,18 @@ import pytest
 import toy_pipeline
 
 import genrec
-from genrec.artifacts import Store, sealed
 from genrec.cli import main
 from genrec.commands.run import run_and_compare
-from genrec.components import component_class
-from genrec.config import compose
+from genrec.engine.artifacts import Store, sealed
+from genrec.engine.components import component_class
+from genrec.engine.config import compose
+from genrec.engine.fingerprints import ContentHashes
+from genrec.engine.locks import Lock
+from genrec.engine.outside_content import modules_of, plugin_sources
+from genrec.engine.pipeline import Force, execute, plan
+from genrec.engine.runs import LOCK, Run
+from genrec.engine.sweep import Job
 from genrec.errors import ConfigError, DataError
-from genrec.fingerprints import ContentHashes
-from genrec.locks import Lock
-from genrec.runs import LOCK, Run
-from genrec.sources import modules_of, plugin_sources
-from genrec.stages.pipeline import Force, execute, plan
-from genrec.stages.sweep import Job
 from genrec.stages.train import STAGE as TRAIN
 from genrec.stages.train import weights_file
 
@@ -71,7 +71,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("genrec.components._allowed", {"genrec", "mine"})
+    monkeypatch.setattr("genrec.engine.components._allowed", {"genrec", "mine"})
     yield package
     forget("mine")
 
@@ -291,7 +291,7 @@ def test_a_file_that_changes_while_a_stage_reads_it(
 def swap(monkeypatch: pytest.MonkeyPatch, name: str, build: Callable[[Any], dict[str, Any]]) -> None:
     from dataclasses import replace
 
-    from genrec.stages import pipeline
+    from genrec.engine import pipeline
 
     table = {other: pipeline.load_stage(other) for other in pipeline.STAGES}
     table[name] = replace(table[name], build=build)

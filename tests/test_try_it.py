@@ -30,21 +30,21 @@ from starlette.testclient import TestClient
 from test_models_with_times import shop_of_ids_by_times
 
 from genrec.decoding.fusion import Fusion
-from genrec.decoding.newcomers import Newcomers
-from genrec.decoding.predicate import allowed_items
+from genrec.decoding.new_item_quota import Newcomers
 from genrec.errors import ArtifactError
+from genrec.recommender.bundle import _sample_times as bundle_sample_times
+from genrec.recommender.bundle import _samples as bundle_samples
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.filter_language import allowed_items
+from genrec.recommender.item_search import search_items, told_items
+from genrec.recommender.item_table import ItemTable
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
+from genrec.recommender.recommender import Recommender
 from genrec.serving.app import create_app
-from genrec.serving.bundle import _sample_times as bundle_sample_times
-from genrec.serving.bundle import _samples as bundle_samples
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.item_search import search_items, told_items
-from genrec.serving.item_table import ItemTable
-from genrec.serving.journal import Journal
-from genrec.serving.knobs import choices, image_column, ranges
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
 from genrec.serving.page import page_data
-from genrec.serving.recommender import Recommender
+from genrec.serving.page_controls import choices, image_column, ranges
 from genrec.serving.service import Service
 from genrec.stages.export import sample_histories, sample_times, with_popularity
 

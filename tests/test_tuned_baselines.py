@@ -7,13 +7,13 @@ import json
 import polars as pl
 import pytest
 
+from genrec.baselines.lib.setting_search import ValidationSample, choose
 from genrec.baselines.pair_counts import PairCounts
-from genrec.baselines.search import ValidationSample, choose
 from genrec.baselines.transitions import Transitions
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute
 from genrec.errors import ConfigError
-from genrec.pages.report import write_report
-from genrec.stages.pipeline import execute
+from genrec.reports.report import write_report
 from tests.small_evaluation import evaluated, metrics_of, recommended, walks
 
 TARGET = "genrec.baselines.{}"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from genrec.components import instantiate
-from genrec.stages.stage import Stage, StageRun
+from genrec.engine.components import instantiate
+from genrec.engine.stage import Stage, StageRun
 
 PARTS = """
 from __future__ import annotations
@@ -181,7 +181,7 @@ def quoted(path: Path) -> str:
 @contextmanager
 def importable(root: Path) -> Iterator[None]:
     """Puts the package on the path, and takes it away with all its traces."""
-    from genrec import components
+    from genrec.engine import components
 
     allowed = set(components._allowed)
     sys.path.insert(0, str(root))
@@ -206,12 +206,12 @@ def stages(built: Built) -> dict[str, Stage]:
     """prepare, embed, tokenize, train: each writes one text file made of its inputs and settings."""
 
     def needs_vectors(config: Any) -> tuple[str, ...]:
-        from genrec.config import component_class
+        from genrec.engine.config import component_class
 
         return ("dataset", "encoder") if "embeddings" in component_class(config["tokenizer"]).needs else ("dataset",)  # type: ignore[attr-defined]
 
     def needs_ids(config: Any) -> tuple[str, ...]:
-        from genrec.config import component_class
+        from genrec.engine.config import component_class
 
         return ("dataset", *sorted({"sids": "tokenizer"}[need] for need in component_class(config["generator"]).needs))  # type: ignore[attr-defined]
 
@@ -248,7 +248,7 @@ def install(monkeypatch: pytest.MonkeyPatch, root: Path) -> Built:
     """Makes genrec run the toy stages on the toy configuration."""
     conf, built = write(root), Built()
     table = stages(built)
-    monkeypatch.setattr("genrec.stages.pipeline.STAGES", tuple(table))
-    monkeypatch.setattr("genrec.stages.pipeline.load_stage", table.__getitem__)
-    monkeypatch.setattr("genrec.config.conf_folder", lambda: conf)
+    monkeypatch.setattr("genrec.engine.pipeline.STAGES", tuple(table))
+    monkeypatch.setattr("genrec.engine.pipeline.load_stage", table.__getitem__)
+    monkeypatch.setattr("genrec.engine.config.conf_folder", lambda: conf)
     return built

@@ -36,12 +36,12 @@ from hostile_bundles import Attack, attacks, unpacked  # noqa: E402
 from small_bundle import listed_anew  # noqa: E402
 
 import genrec  # noqa: E402
-from genrec.aliases import current  # noqa: E402
+from genrec.engine.aliases import current  # noqa: E402
 from genrec.errors import GenRecError  # noqa: E402
 
 LENT = {
     "__init__.py": """
-from genrec.serving.journal import Journal
+from genrec.recommender.journal import Journal
 
 class Mailer:
     def __init__(self, *, to=None):
@@ -121,8 +121,9 @@ def watching(*allowed: Path) -> Iterator[list[str]]:
 
 def without_guards() -> None:
     """Takes the checks away, to see that the hook sees what they prevent."""
-    from genrec import components
-    from genrec.serving import bundle, nodes
+    from genrec.engine import components
+    from genrec.recommender import bundle
+    from genrec.recommender import bundle_components as nodes
 
     def any_class(node: Any, *more: Any, **and_more: Any) -> type:
         module, _, name = current(node["_target_"]).rpartition(".")
@@ -176,8 +177,8 @@ def attacked(attack: Attack, good: Path) -> dict[str, Any]:
 
 def every_class(path: Path) -> dict[str, Any]:
     """Every public class of genrec in every slot that opens, with something saved and without: which were not refused."""
-    from genrec.registry import slot_of
-    from genrec.serving.nodes import LATER, OPENED, checked_nodes
+    from genrec.engine.registry import slot_of
+    from genrec.recommender.bundle_components import LATER, OPENED, checked_nodes
 
     config = json.loads((path / "bundle.json").read_text(encoding="utf-8"))["config"]
     names = {

@@ -16,10 +16,10 @@ from pathlib import Path
 import yaml
 
 from genrec.commands.run import print_plan
+from genrec.engine.overrides import setting
+from genrec.engine.pipeline import plan
+from genrec.engine.sweep import Job, config_of, run_jobs
 from genrec.errors import GenRecError
-from genrec.overrides import setting
-from genrec.stages.pipeline import plan
-from genrec.stages.sweep import Job, config_of, run_jobs
 
 LANGUAGE_MODEL = "generator.model=FOLDER"
 

@@ -1,1 +1,5 @@
-"""What a dataset can and cannot show, found out without training anything: floors, shortcuts, leaks, order, duplicates."""
+"""Audits: what a dataset can and cannot show, found without training anything.
+
+A check is a file here that returns figures, and a reader that turns figures into findings.
+Thresholds are judgement; all of them are in ``findings.py``.
+"""

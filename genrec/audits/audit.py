@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from genrec.audits.baseline_scores import floors_of, measure_floors
 from genrec.audits.content import item_vectors, near_duplicates
 from genrec.audits.copies import copies
 from genrec.audits.direction import ascending, both_ways, id_prior
-from genrec.audits.floors import floors_of, measure_floors
 from genrec.audits.numbering import numbering
 from genrec.audits.shortcuts import branching, history_depth, smoothness
 from genrec.audits.sizes import size_facts
 from genrec.audits.steps import steps_of
 from genrec.audits.times import event_times, future, tie_orders, time_facts
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
 from genrec.errors import DataError
 
 Found = TypeVar("Found")

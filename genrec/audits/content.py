@@ -11,10 +11,10 @@ from jaxtyping import Float
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.audits.steps import Steps
-from genrec.dataset import Dataset
-from genrec.encoders.text import item_texts
+from genrec.core.dataset import Dataset
+from genrec.encoders.lib.item_text import item_texts
+from genrec.encoders.lib.words import words
 from genrec.encoders.tfidf_svd import TfidfSVD
-from genrec.encoders.words import words
 from genrec.types import ITEM_ID
 
 TITLE = "title"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from genrec.data.targets import target_facts
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.data.lib.targets import target_facts
 
 SHORTEST = 3  # events; shorter histories coincide by chance
 

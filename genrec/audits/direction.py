@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int64
 
 from genrec.audits.ranks import paired_gain, per_user, summary, target_hits
 from genrec.audits.steps import id_ranks
-from genrec.baselines.ranking import Score, scores_of
+from genrec.baselines.lib.ranking import Score, scores_of
 from genrec.baselines.transitions import Transitions
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 from genrec.protocols import Floor
 
 GAPS = (1, 2, 3, 4, 5)

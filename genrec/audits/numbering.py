@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from scipy.stats import rankdata
 
 from genrec.audits.steps import Steps, id_ranks
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
 
 REACH = 10
 

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int64
 
-from genrec.baselines.ranking import SCORES_AT_ONCE, Score
-from genrec.dataset import Dataset, Sequences
-from genrec.metrics.bootstrap import bootstrap_intervals
-from genrec.metrics.hits import Hits
+from genrec.baselines.lib.ranking import SCORES_AT_ONCE, Score
+from genrec.core.dataset import Dataset, Sequences
+from genrec.metrics.lib.hits import Hits
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
 from genrec.protocols import HitMetric
+from genrec.statistics.bootstrap import bootstrap_intervals
 from genrec.types import SHORT_SPLIT, Split
 
 METRICS: dict[str, HitMetric] = {"recall": Recall(), "ndcg": NDCG()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genrec.audits import thresholds
+from genrec.audits import findings as thresholds
 from genrec.audits.content import NEAR
-from genrec.audits.finding import Finding, graded
+from genrec.audits.findings import Finding, graded
 
 
 def targets(figures: Mapping[str, Any]) -> Finding:

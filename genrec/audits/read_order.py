@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from genrec.audits import thresholds
-from genrec.audits.finding import Finding, Grade, graded
+from genrec.audits import findings as thresholds
+from genrec.audits.findings import Finding, Grade, graded
 
 IDS = "Item ids along the histories"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genrec.audits import thresholds
-from genrec.audits.finding import Finding, graded
+from genrec.audits import findings as thresholds
+from genrec.audits.findings import Finding, graded
 
 FLOOR_NAMES = {
     "random": "lists drawn by lot",

@@ -9,10 +9,10 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from genrec.artifacts import Artifact
 from genrec.audits.audit import measure
 from genrec.audits.verdict import findings, verdict
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.engine.artifacts import Artifact
 
 
 def audit_dataset(artifact: Artifact, *, name: str, threads: int | None, say: Callable[[str], None]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from genrec.audits.ranks import paired_gain, per_user, summary, target_hits
 from genrec.audits.steps import Steps
 from genrec.baselines.graph import hops_from, transition_graph
-from genrec.baselines.ranking import scores_of
-from genrec.dataset import Dataset
+from genrec.baselines.lib.ranking import scores_of
+from genrec.core.dataset import Dataset
 from genrec.protocols import Floor
 
 HOPS = 3

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from genrec.data.targets import target_facts
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.data.lib.targets import target_facts
 
 
 def size_facts(dataset: Dataset) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64
 
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
 from genrec.types import Split
 
 

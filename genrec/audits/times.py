@@ -12,10 +12,10 @@ from jaxtyping import Float, Int64
 
 from genrec.audits.ranks import per_user, summary, target_hits
 from genrec.audits.steps import id_ranks
+from genrec.baselines.lib.ranking import scores_of
 from genrec.baselines.popularity import Popularity
-from genrec.baselines.ranking import scores_of
 from genrec.baselines.transitions import Transitions
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 from genrec.protocols import Floor
 from genrec.types import TIMESTAMP
 

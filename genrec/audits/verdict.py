@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrec.audits import read_copies, read_order, read_scores
-from genrec.audits.finding import Finding
+from genrec.audits.findings import Finding
 
 READINGS = (
     read_scores.floor,

@@ -1,1 +1,5 @@
-"""Floors: what a model has to beat. No training loops, fitted on the training part only, ranked by the model's own rules."""
+"""Baselines: recommenders without a training loop, which every model is compared with.
+
+A baseline is one file here, named in ``conf/evaluate``; what baselines share is in ``lib``. None imports another.
+They are fitted on the training part only, and their open settings are chosen on validation.
+"""

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sparse
 from jaxtyping import Float, Int8, Int64
 
-from genrec.baselines.popularity import tie_breaker
-from genrec.dataset import Dataset, Sequences
+from genrec.baselines.lib.ranking import tie_breaker
+from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 
 ROWS_AT_ONCE = 128  # sources whose rings are found at once: small enough for the cache

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sparse
 
-from genrec.baselines.item_to_item import ItemToItem
-from genrec.dataset import Dataset
+from genrec.baselines.lib.item_to_item import ItemToItem
+from genrec.core.dataset import Dataset
 from genrec.errors import ConfigError
 
 ROWS_AT_ONCE = 1024  # rows of the similarity matrix computed before they are cut to the nearest neighbours

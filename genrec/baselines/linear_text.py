@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float, Int64
 
-from genrec.baselines.popularity import tie_breaker
-from genrec.baselines.recency import recency_weights
-from genrec.baselines.settings import OpenSettings
-from genrec.dataset import Dataset, Sequences
+from genrec.baselines.lib.ranking import tie_breaker
+from genrec.baselines.lib.recency import recency_weights
+from genrec.baselines.lib.setting_search import OpenSettings
+from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 
 EVENTS_AT_ONCE = 100_000  # whose contexts are in memory together: 50 MB with vectors of 128 numbers

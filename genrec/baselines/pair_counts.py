@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sparse
 
-from genrec.baselines.item_to_item import ItemToItem
-from genrec.baselines.pairs import Pairs
-from genrec.baselines.recency import weighted_histories
-from genrec.dataset import Dataset, Sequences
+from genrec.baselines.lib.item_to_item import ItemToItem
+from genrec.baselines.lib.pair_statistics import Pairs
+from genrec.baselines.lib.recency import weighted_histories
+from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 
 

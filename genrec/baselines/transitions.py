@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import scipy.sparse as sparse
 
-from genrec.baselines.item_to_item import ItemToItem
-from genrec.baselines.pairs import Pairs
-from genrec.dataset import Dataset
+from genrec.baselines.lib.item_to_item import ItemToItem
+from genrec.baselines.lib.pair_statistics import Pairs
+from genrec.core.dataset import Dataset
 from genrec.errors import ConfigError
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse as sparse
 from jaxtyping import Float
 
-from genrec.baselines.item_to_item import ItemToItem
-from genrec.dataset import Dataset
+from genrec.baselines.lib.item_to_item import ItemToItem
+from genrec.core.dataset import Dataset
 from genrec.errors import ConfigError
 
 ROWS_AT_ONCE = 512  # rows of the cosine matrix computed before they are cut to the nearest neighbours

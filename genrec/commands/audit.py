@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from genrec.config import compose
-from genrec.runs import AUDIT
-from genrec.stages.pipeline import require_data
+from genrec.engine.config import compose
+from genrec.engine.pipeline import require_data
+from genrec.engine.runs import AUDIT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints the findings and writes audit.json and audit.html; returns the exit code."""
-    from genrec.pages.audit_run import audit_data  # polars and the rest, not before arguments are checked
+    from genrec.reports.audit_run import audit_data  # polars and the rest, not before arguments are checked
 
     config = compose(options.overrides)
     require_data(config, "audit")

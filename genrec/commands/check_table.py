@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from genrec.errors import DataError
 
 if TYPE_CHECKING:
-    from genrec.metrics.possible import Figure
+    from genrec.statistics.possible_figures import Figure
 
 METRICS = {  # as papers and libraries spell them
     "recall": "recall", "r": "recall", "ndcg": "ndcg", "n": "ndcg", "mrr": "mrr", "map": "map",
@@ -69,7 +69,7 @@ def epilog() -> str:
 
 def main(options: argparse.Namespace) -> int:
     """Prints what cannot be true; returns the exit code."""
-    from genrec.metrics.possible import impossible
+    from genrec.statistics.possible_figures import impossible
 
     headings, lines = read(options.table)
     percent = _in_percent(headings, lines, options.table)
@@ -166,7 +166,7 @@ def _figure(line: Line, column: str, percent: bool, file: Path) -> Figure | None
     Raises:
         DataError: when it holds something else.
     """
-    from genrec.metrics.possible import Figure
+    from genrec.statistics.possible_figures import Figure
 
     cell = line.cells.get(column, "")
     if cell.lower() in _NOTHING:

@@ -50,11 +50,11 @@ def epilog() -> str:
 def main(options: argparse.Namespace) -> int:
     """Prints the tables; returns the exit code."""
     from genrec.errors import ConfigError
-    from genrec.pages.comparison import comparison_page
-    from genrec.pages.comparison_table import written
-    from genrec.pages.standings import print_standings
-    from genrec.stages.models import find_runs
-    from genrec.stages.standings import standings
+    from genrec.reports.comparison import comparison_page
+    from genrec.reports.comparison_table import written
+    from genrec.reports.comparison_terminal import print_standings
+    from genrec.reports.evaluated_runs import find_runs
+    from genrec.reports.run_comparison import standings
 
     for name, value, least in (("--draws", options.draws, 1), ("--seed", options.seed, 0)):
         if value < least:

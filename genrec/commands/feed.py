@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genrec.engine.runs import bundle_path
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.paths import expanded
-from genrec.runs import bundle_path
+from genrec.recommender.external import add_external, external_of
+from genrec.references import expanded
 from genrec.serving.admin_token import TOKEN_VARIABLE, read_token
-from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
-    from genrec.serving.catalogue import Catalogue
-    from genrec.serving.changes import Changes
-    from genrec.serving.feed_file import FeedFile
-    from genrec.serving.journal import Journal
+    from genrec.recommender.catalogue import Catalogue
+    from genrec.recommender.changes import Changes
+    from genrec.recommender.feed_file import FeedFile
+    from genrec.recommender.journal import Journal
 
 _SHOWN = 5  # unknown ids named in a line
 
@@ -58,9 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Feeds; returns the exit code."""
-    from genrec.serving.bundle import open_catalogue
+    from genrec.recommender.bundle import open_catalogue
+    from genrec.recommender.feed_file import FeedFile, read_ids
     from genrec.serving.feed_client import FeedClient
-    from genrec.serving.feed_file import FeedFile, read_ids
 
     _check(options)
     bundle = bundle_path(expanded(options.bundle))
@@ -115,9 +115,9 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
     """
     import polars as pl
 
-    from genrec.serving.bundle_layout import ITEMS_FILE
-    from genrec.serving.feed_file import read_feed
-    from genrec.serving.readable import readable
+    from genrec.recommender.bundle_layout import ITEMS_FILE
+    from genrec.recommender.feed_file import read_feed
+    from genrec.recommender.readable_errors import readable
 
     with readable(bundle):
         schema = pl.scan_parquet(bundle / ITEMS_FILE, glob=False).collect_schema()
@@ -141,7 +141,7 @@ def _journal(folder: Path) -> Journal:
     Raises:
         ArtifactError: when it runs.
     """
-    from genrec.serving.journal import Journal
+    from genrec.recommender.journal import Journal
 
     try:
         return Journal(folder)
@@ -160,8 +160,8 @@ def _fed(
     restored: tuple[str, ...],
     options: argparse.Namespace,
 ) -> Changes:
-    from genrec.serving.feed import Feed
-    from genrec.serving.live import Live
+    from genrec.recommender.feed import Feed
+    from genrec.recommender.persistent import Live
 
     feed = Feed(
         items=items.given(catalogue.table.frame.schema) if options.items else None,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from genrec.artifacts import MANIFEST, Artifact, Store
+from genrec.engine.artifacts import MANIFEST, Artifact, Store
+from genrec.engine.runs import STORE, audited_datasets, list_runs
 from genrec.errors import ArtifactError
-from genrec.paths import expanded
-from genrec.runs import STORE, audited_datasets, list_runs
+from genrec.references import expanded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.components import TARGET
-from genrec.data.canonical import canonical
-from genrec.data.column_roles import NAMES, Roles
-from genrec.data.doctor import Findings, examine
-from genrec.data.draft import Draft, draft_of_shape, draft_of_table, source_of
-from genrec.data.files import require_columns
 from genrec.data.filters import Filters
 from genrec.data.leave_one_out import LeaveOneOut
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.columns import NAMES, Roles
+from genrec.data.lib.doctor import Findings, examine
+from genrec.data.lib.draft import Draft, draft_of_shape, draft_of_table, source_of
+from genrec.data.lib.files import require_columns
+from genrec.data.lib.shapes import shape_of
+from genrec.data.lib.shown import shown_names
 from genrec.data.order import Order
-from genrec.data.shapes import shape_of
-from genrec.data.shown import shown_names
-from genrec.encoders.text import text_columns
+from genrec.encoders.lib.item_text import text_columns
+from genrec.engine.components import TARGET
+from genrec.engine.overrides import parse_overrides, setting, text_value, typed
 from genrec.errors import ConfigError, GenRecError
-from genrec.overrides import parse_overrides, setting, text_value, typed
-from genrec.paths import expanded
+from genrec.references import expanded
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 _TEXT_KEYS = ("encoder.sources.text.columns", "encoder.columns")  # of the encoders with a text part, and of those that are text

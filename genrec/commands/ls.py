@@ -6,10 +6,10 @@ import argparse
 import json
 from typing import Any
 
-from genrec.artifacts import Artifact
+from genrec.engine.artifacts import Artifact
+from genrec.engine.runs import Run, list_runs
 from genrec.errors import ArtifactError
-from genrec.paths import expanded
-from genrec.runs import Run, list_runs
+from genrec.references import expanded
 
 LISTED = " *"  # behind figures of some of the users
 _FIGURES = ("test/recall@10", "test/ndcg@10")

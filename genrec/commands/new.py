@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from genrec.config import groups
+from genrec.engine.config import groups
+from genrec.engine.overrides import typed
 from genrec.errors import ConfigError, did_you_mean
-from genrec.overrides import typed
 from genrec.types import RUNTIME
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"

@@ -11,15 +11,15 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from genrec.artifacts import Artifact
+from genrec.engine.artifacts import Artifact
+from genrec.engine.fingerprints import digest
+from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
-from genrec.fingerprints import digest
-from genrec.paths import expanded
-from genrec.runs import bundle_path
-from genrec.serving.external import add_external, external_of
+from genrec.recommender.external import add_external, external_of
+from genrec.references import expanded
 
 if TYPE_CHECKING:
-    from genrec.serving.requests import RecommendRequest
+    from genrec.recommender.requests import RecommendRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def epilog() -> str:
     """The settings and their defaults."""
-    from genrec.serving.requests import RecommendRequest, field_docs
-    from genrec.serving.shards import recommend_shards
+    from genrec.recommender.batch_lists import recommend_shards
+    from genrec.recommender.requests import RecommendRequest, field_docs
 
     docs = field_docs(RecommendRequest) | field_docs(recommend_shards)
     lines = [fill(f"{name}: {docs[name]}", 120, initial_indent="  ", subsequent_indent="      ") for name in _defaults()]
@@ -57,9 +57,9 @@ def epilog() -> str:
 
 def main(options: argparse.Namespace) -> int:
     """Writes the lists; returns the exit code."""
-    from genrec.serving.bundle import open_catalogue
-    from genrec.serving.history_file import HistoryColumns
-    from genrec.serving.shards import recommend_shards
+    from genrec.recommender.batch_lists import recommend_shards
+    from genrec.recommender.bundle import open_catalogue
+    from genrec.recommender.history_file import HistoryColumns
 
     columns = HistoryColumns(
         user=options.user,
@@ -96,9 +96,9 @@ def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
     Raises:
         ConfigError: for unknown ones, and values that they cannot have.
     """
-    from genrec.serving.arguments import whole_number
-    from genrec.serving.requests import OLD_NAMES
-    from genrec.serving.shards import EMPTY_REQUEST
+    from genrec.recommender.arguments import whole_number
+    from genrec.recommender.batch_lists import EMPTY_REQUEST
+    from genrec.recommender.requests import OLD_NAMES
 
     defaults = _defaults()
     given: dict[str, Any] = {}
@@ -116,7 +116,7 @@ def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
 
 def _defaults() -> dict[str, Any]:
     """The settings of batch lists: all of a request but its histories, and how the work is cut."""
-    from genrec.serving.shards import EMPTY_REQUEST, SHARD_ROWS
+    from genrec.recommender.batch_lists import EMPTY_REQUEST, SHARD_ROWS
 
     return EMPTY_REQUEST.settings | {"shard_rows": SHARD_ROWS}
 

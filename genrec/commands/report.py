@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from genrec.runs import Run, find_folder
+from genrec.engine.runs import Run, find_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Writes the page; returns the exit code."""
-    from genrec.pages.report import write_report  # polars and the rest, not before arguments are checked
+    from genrec.reports.report import write_report  # polars and the rest, not before arguments are checked
 
     print(write_report(Run(find_folder(options.run)), options.out))
     return 0

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrec.config import Config, groups
+from genrec.engine.config import Config, groups
+from genrec.engine.overrides import setting
+from genrec.engine.pipeline import LAST, Force, Step, plan, run_of, unused_overrides
+from genrec.engine.registry import NAMED
+from genrec.engine.runs import Run
+from genrec.engine.sweep import Job, config_of, expand, run_jobs
 from genrec.errors import GenRecError
-from genrec.overrides import setting
-from genrec.registry import NAMED
-from genrec.runs import Run
-from genrec.stages.pipeline import LAST, Force, Step, plan, run_of, unused_overrides
-from genrec.stages.sweep import Job, config_of, expand, run_jobs
 from genrec.types import Split
 
 if TYPE_CHECKING:  # comparing is slow to import
-    from genrec.stages.models import Finished
+    from genrec.reports.evaluated_runs import Finished
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,14 +63,14 @@ def run_and_compare(
 
 
 def _report(run: Run) -> Path:
-    from genrec.pages.report import write_report  # polars and the rest, not before a run is done
+    from genrec.reports.report import write_report  # polars and the rest, not before a run is done
 
     return write_report(run)
 
 
 def _print_results(runs: Sequence[Run], say: Callable[[str], None]) -> None:
-    from genrec.pages.advice import advice_of
-    from genrec.pages.terminal import print_comparison
+    from genrec.reports.advice import advice_of
+    from genrec.reports.terminal import print_comparison
 
     print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
     for run in runs:
@@ -84,7 +84,7 @@ def _print_results(runs: Sequence[Run], say: Callable[[str], None]) -> None:
 
 def compare_runs(runs: Sequence[Run], say: Callable[[str], None] = print) -> None:
     """Writes ``<paths.runs>/<what the names begin with>.compare.html``: which differences between the runs are real."""
-    from genrec.stages.models import COMPARISON, find_runs
+    from genrec.reports.evaluated_runs import COMPARISON, find_runs
 
     file = runs[0].path.with_name(f"{runs[0].name.partition(',')[0]}{COMPARISON}")
     try:
@@ -100,8 +100,8 @@ def write_comparison(runs: Sequence[Finished], file: Path) -> None:
     Raises:
         ConfigError: when the runs cannot be compared.
     """
-    from genrec.pages.comparison import comparison_page
-    from genrec.stages.standings import standings
+    from genrec.reports.comparison import comparison_page
+    from genrec.reports.run_comparison import standings
 
     split: Split = "test" if all("test" in run.metrics["users"] for run in runs) else "validation"
     file.write_text(comparison_page(standings(runs, split=split)), encoding="utf-8")

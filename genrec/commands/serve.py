@@ -10,11 +10,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
-from genrec.paths import expanded
-from genrec.runs import bundle_path
+from genrec.recommender.external import add_external, external_of
+from genrec.references import expanded
 from genrec.serving.admin_token import TOKEN_VARIABLE, read_token
-from genrec.serving.external import add_external, external_of
 
 if TYPE_CHECKING:
     from genrec.serving.limits import Limits
@@ -57,13 +57,13 @@ def main(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         expected, fix = "the packages fastapi and uvicorn", 'install them: pip install "genrec[serve]"'
         raise ConfigError("serve", expected=expected, got=f"no {error.name}", fix=fix) from error
-    from genrec.serving.bundle import open_catalogue
-    from genrec.serving.journal import Journal
-    from genrec.serving.live import Live
-    from genrec.serving.logs import log_to_stderr
-    from genrec.serving.memory import resident
+    from genrec.engine.logs import log_to_stderr
+    from genrec.recommender.bundle import open_catalogue
+    from genrec.recommender.journal import Journal
+    from genrec.recommender.memory import resident
+    from genrec.recommender.persistent import Live
+    from genrec.recommender.warm_up import warmed
     from genrec.serving.service import Service
-    from genrec.serving.warm_up import warmed
 
     limits, token, external = limits_of(options.limits), read_token(options.token_file), external_of(options.external)
     for place, path in external.items():

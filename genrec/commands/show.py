@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from genrec.artifacts import MANIFEST, Artifact, Store
-from genrec.overrides import typed
-from genrec.runs import Run, find_folder
+from genrec.engine.artifacts import MANIFEST, Artifact, Store
+from genrec.engine.overrides import typed
+from genrec.engine.runs import Run, find_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,1 +1,5 @@
-"""See the module docstrings of this room."""
+"""Data sources, filters, orders and splits: the plug-ins that read events and items.
+
+A source is one file here and one yaml in ``conf/data``; what sources share is in ``lib``. No plug-in imports another.
+``lib.canonical`` is the only place that judges rows.
+"""

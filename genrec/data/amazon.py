@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import polars as pl
 
-from genrec.data.documents import python_literal
-from genrec.data.download import public_file, verified
-from genrec.data.files import read_table, records
+from genrec.data.lib.download import public_file, verified
+from genrec.data.lib.files import read_table, records
+from genrec.data.lib.json_files import python_literal
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, RATING, TIMESTAMP, USER_ID

@@ -8,14 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from genrec.data.canonical import ROW
-from genrec.data.events import Events
-from genrec.data.filters import Removed
-from genrec.data.parts import PARTS, WORDS
+from genrec.data.lib.canonical import ROW
+from genrec.data.lib.events import Events, Removed
+from genrec.data.lib.part_column import parts_by_column
+from genrec.data.lib.parts import PARTS
 from genrec.errors import DataError
 from genrec.types import SPLIT, TIMESTAMP, USER_ID, USER_IDX
-
-_PART_OF = {word: PARTS.index(part) for part, words in WORDS.items() for word in words}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,33 +50,8 @@ class ByColumn:
         return ~without if self.short_users == "drop" else np.ones(len(without), bool)
 
     def parts(self, table: pl.DataFrame, file: str) -> pl.Series:
-        """int8 [events]: 0 train, 1 validation, 2 test.
-
-        Args:
-            table: events with a column ``split``.
-            file: what messages call it.
-
-        Raises:
-            DataError: when there is no such column, or a value of it is no name of a part.
-        """
-        if SPLIT not in table.columns:
-            raise DataError(
-                file,
-                expected="a column that names the part of every event, for split=column",
-                got="none",
-                fix="name it with data.split=COLUMN, or give the parts as files: data.validation=FILE data.test=FILE",
-            )
-        names = table[SPLIT].cast(pl.String).str.strip_chars().str.to_lowercase()
-        parts = names.replace_strict(_PART_OF, default=None, return_dtype=pl.Int8)
-        if parts.null_count():
-            row = int(parts.is_null().arg_max() or 0)
-            raise DataError(
-                f"{file}, row {(table[ROW][row] if ROW in table.columns else row) + 1}, column {SPLIT}",
-                expected="train, validation (val, valid, dev) or test",
-                got=f"{table[SPLIT][row]!r} ({parts.null_count():,} such rows)",
-                fix="write one of these words in every row",
-            )
-        return parts
+        """int8 [events]: 0 train, 1 validation, 2 test (see ``parts_by_column``)."""
+        return parts_by_column(table, file)
 
     def ordered(self, events: Events, file: str) -> tuple[Events, list[Removed]]:
         """Events by user, then part, then as they stood; without late ones under ``drop``.

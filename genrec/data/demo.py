@@ -17,8 +17,8 @@ from itertools import permutations, product
 import numpy as np
 import polars as pl
 
-from genrec.data.demo_catalog import DEPARTMENTS, SHELVES, TASTES, catalog
-from genrec.data.demo_world import PATHS_FILE, STATES, WORLD_FILE, Chain, save_chain
+from genrec.data.lib.demo_catalog import DEPARTMENTS, SHELVES, TASTES, catalog
+from genrec.data.lib.demo_world import PATHS_FILE, STATES, WORLD_FILE, Chain, save_chain
 from genrec.errors import ConfigError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, PAD, TIMESTAMP, USER_ID

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from genrec.data.canonical import ROW
-from genrec.data.events import Events
-from genrec.data.id_likeness import likeness
+from genrec.data.lib.canonical import ROW
+from genrec.data.lib.events import Events, Removed
+from genrec.data.lib.ids import likeness
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, RATING, USER_ID
-
-
-@dataclass(frozen=True)
-class Removed:
-    """What one filter took out (users and items: those that are gone altogether).
-
-    Args:
-        by: the filter and its setting.
-        interactions: number of events.
-        users: number of users.
-        items: number of items.
-    """
-
-    by: str
-    interactions: int
-    users: int
-    items: int
-
-    def __str__(self) -> str:
-        if not (self.interactions or self.users or self.items):
-            return f"{self.by}: removed nothing"
-        return f"{self.by}: removed {self.interactions:,} interactions, {self.users:,} users, {self.items:,} items"
-
-    def facts(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def require_some(where: str, left: int, before: int, fix: str) -> None:

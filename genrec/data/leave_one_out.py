@@ -8,10 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from genrec.data.lib.events import MIN_EVENTS
 from genrec.errors import DataError
 from genrec.types import USER_ID
-
-MIN_EVENTS = 3  # one to train on, one to validate, one to test
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec.data.files import existing, read_table
-from genrec.data.text_format import TextFormat
+from genrec.data.lib.files import existing, read_table
+from genrec.data.lib.text_format import TextFormat
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, POSITION, USER_ID

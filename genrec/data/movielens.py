@@ -10,8 +10,8 @@ from typing import Literal
 
 import polars as pl
 
-from genrec.data.download import public_file, verified
-from genrec.data.files import existing, read_table, text_lines
+from genrec.data.lib.download import public_file, verified
+from genrec.data.lib.files import existing, read_table, text_lines
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, RATING, TIMESTAMP, USER_ID

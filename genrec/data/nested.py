@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec.data.files import MISSING, read_table
-from genrec.data.shown import shown_names
-from genrec.data.tables import read_items
-from genrec.data.usual_names import column_of, usual
+from genrec.data.lib.files import MISSING, read_items, read_table
+from genrec.data.lib.shapes import nested_columns
+from genrec.data.lib.shown import shown_names
+from genrec.data.lib.usual_names import column_of, usual
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, TIMESTAMP, USER_ID
@@ -80,8 +80,3 @@ class NestedEvents:
             return RawData(interactions=pl.DataFrame(columns), items=None, files=files, notes=notes)
         items = read_items(self.items, self.items_key)
         return RawData(interactions=pl.DataFrame(columns), items=items, files=files | {"items": str(self.items)}, notes=notes)
-
-
-def nested_columns(table: pl.DataFrame) -> list[str]:
-    """The columns that hold lists of objects."""
-    return [name for name, dtype in table.schema.items() if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)]

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from genrec.data.canonical import EXACT_TIME, ROW
-from genrec.data.events import Events
+from genrec.data.lib.canonical import EXACT_TIME, ROW
+from genrec.data.lib.events import Events
 from genrec.errors import DataError
 from genrec.types import ITEM_ID, ITEM_IDX, POSITION, TIMESTAMP, USER_IDX
 

@@ -9,13 +9,12 @@ from typing import Literal
 
 import polars as pl
 
-from genrec.data.by_column import ByColumn
-from genrec.data.canonical import text_ids
-from genrec.data.files import MISSING, read_table
-from genrec.data.listed import lists_in
-from genrec.data.parts import PARTS, in_parts
-from genrec.data.tables import read_items
-from genrec.data.usual_names import HISTORY, TARGET, column_of, usual
+from genrec.data.lib.canonical import text_ids
+from genrec.data.lib.files import MISSING, read_items, read_table
+from genrec.data.lib.listed import lists_in
+from genrec.data.lib.part_column import parts_by_column
+from genrec.data.lib.parts import PARTS, in_parts
+from genrec.data.lib.usual_names import HISTORY, TARGET, column_of, usual
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, POSITION, SPLIT, USER_ID
@@ -146,4 +145,4 @@ class _Merged:
 
 
 def _parts(table: pl.DataFrame, file: str) -> list[int]:
-    return ByColumn().parts(table, file).to_list() if SPLIT in table.columns else [0] * table.height
+    return parts_by_column(table, file).to_list() if SPLIT in table.columns else [0] * table.height

@@ -9,14 +9,14 @@ from typing import Literal
 
 import polars as pl
 
-from genrec.data.column_types import with_point
-from genrec.data.files import MISSING, read_table
-from genrec.data.ids import Ids
-from genrec.data.listed import holds_histories
-from genrec.data.parts import in_parts
-from genrec.data.shown import shown
-from genrec.data.text_format import TextFormat
-from genrec.data.times import check_date_format
+from genrec.data.lib.columns import with_point
+from genrec.data.lib.files import MISSING, read_items, read_table
+from genrec.data.lib.ids import Ids
+from genrec.data.lib.listed import holds_histories
+from genrec.data.lib.parts import in_parts
+from genrec.data.lib.shown import shown
+from genrec.data.lib.text_format import TextFormat
+from genrec.data.lib.times import check_date_format
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
@@ -177,30 +177,3 @@ class Tables:
         key = self.items_key or self.item_id
         items = read_items(self.items, key, form=self.items_form, missing=self.missing, notes=notes)
         return replace(raw, items=items, files={**raw.files, "items": str(self.items)})
-
-
-def read_items(
-    path: Path,
-    key: str,
-    *,
-    form: TextFormat | None = None,
-    missing: Sequence[str] = MISSING,
-    notes: list[tuple[str, int]] | None = None,
-) -> pl.DataFrame:
-    """A table of items, its column ``key`` renamed to ``item_id`` and put first.
-
-    Args:
-        path: the file.
-        key: the column of the items' ids.
-        form: how text is written; None: found out.
-        missing: text that stands for a missing value.
-        notes: gains what is worth a line of output about the reading.
-
-    Raises:
-        DataError: when the file cannot be read, lacks ``key``, or has another column of that name.
-    """
-    items = read_table(path, required=[key], text=[key], form=form, missing=missing, notes=notes)
-    if key != ITEM_ID and ITEM_ID in items.columns:
-        got = f"both {key!r} and {ITEM_ID!r}"
-        raise DataError(path, expected="one column of item ids", got=got, fix=f"drop or rename the column {ITEM_ID!r}")
-    return items.rename({key: ITEM_ID}).select(ITEM_ID, pl.exclude(ITEM_ID))

@@ -1,1 +1,5 @@
-"""From a generator's probabilities to catalogue items. Every strategy returns ``Decoded``, and only items that exist."""
+"""Decoding strategies: from a generator's probabilities to catalogue items; only items that exist, each once.
+
+A strategy is one file here and one yaml in ``conf/decoding``; the search they share is in ``lib``. None imports another.
+``exhaustive`` is the exact oracle beside every search.
+"""

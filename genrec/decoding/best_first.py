@@ -12,10 +12,10 @@ from typing import ClassVar, Literal
 
 import torch
 
-from genrec.decoding.search import Best, search
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.search import Best, search
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
-from genrec.trie import PrefixTrie
 
 _WIDEN = 4
 _AT_ONCE = 1 << 13  # beams of all users together, so that wide searches take few users at a time

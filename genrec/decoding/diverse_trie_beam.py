@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.decoding.search import search
-from genrec.decoding.steering import Steering
-from genrec.decoding.trie_beam import enough_beams
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.search import enough_beams, search
+from genrec.decoding.lib.search_constraints import Steering, at_most
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 
@@ -108,15 +107,3 @@ def at_most_items(
             break
         left = left & fits
     return keys.masked_fill(~torch.zeros_like(left).scatter(1, order, left), float("-inf"))
-
-
-def at_most(limit: int, keys: Float[Tensor, "batch n"], groups: Int64[Tensor, "batch n"]) -> Float[Tensor, "batch n"]:
-    """The keys, -inf for all but the ``limit`` largest of each group."""
-    best_first = keys.argsort(dim=1, descending=True, stable=True)
-    by_group = groups.gather(1, best_first).argsort(dim=1, stable=True)
-    order = best_first.gather(1, by_group)  # group by group, best first
-    sorted_groups, place = groups.gather(1, order), torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
-    opens = torch.ones_like(sorted_groups, dtype=torch.bool)
-    opens[:, 1:] = sorted_groups[:, 1:] != sorted_groups[:, :-1]
-    rank = place - torch.where(opens, place, 0).cummax(dim=1).values
-    return keys.masked_fill(torch.zeros_like(opens).scatter(1, order, rank >= limit), float("-inf"))

@@ -5,60 +5,12 @@ See docs/methods/trie_search.md.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
-
-from genrec.decoding.candidates import restricted
-from genrec.protocols import Decoded, DecodingRequest, ItemScorer
-from genrec.trie import PrefixTrie
-from genrec.types import PAD
-
-_MOST_TIED = 1000
+from genrec.decoding.lib.plain_strategies import ScoreRanking
 
 
-class FullRanking:
+class FullRanking(ScoreRanking):
     """The ``k`` best of all items; equal scores are tie groups.
 
     The group that crosses rank k is listed whole, so that a metric can count it by expected rank, up to ``_MOST_TIED`` items
     beyond k: a scorer that gives everything the same score does not make a list of the catalogue.
     """
-
-    kind: ClassVar[Literal["item_scorer"]] = "item_scorer"
-
-    def check(self, k: int) -> None:
-        """Any number of items can be ranked."""
-
-    @torch.inference_mode()
-    def decode(self, generator: ItemScorer, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded:
-        """Ranks all items for every history and returns the first ``request.k``, and what is tied with the last of them."""
-        every = restricted(generator.score(request.batch).float(), request)
-        k = min(request.k, every.shape[1])
-        best, items = every.topk(k, dim=1)
-        last = best[:, -1:]
-        tied = ((every == last) & (last > float("-inf"))).sum(1) - (best == last).sum(1)  # of the last score, beyond k
-        more = min(int(tied.clamp(min=0).max()), _MOST_TIED)
-        if more:
-            best, items = every.topk(k + more, dim=1)
-            beyond = torch.arange(k + more, device=best.device) >= k
-            best = best.masked_fill(beyond & (best != last), float("-inf"))
-        live = best > float("-inf")
-        start, size = _groups(best)
-        return Decoded(
-            items=torch.where(live, items, PAD),
-            scores=best,
-            tie_start=torch.where(live, start, PAD),
-            tie_size=torch.where(live, size, PAD),
-        )
-
-
-def _groups(scores: Float[Tensor, "batch k"]) -> tuple[Int64[Tensor, "batch k"], Int64[Tensor, "batch k"]]:
-    """Of descending scores: the rank at which each one's group of equals starts, from 1, and the group's size."""
-    place = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
-    opens = torch.ones_like(scores, dtype=torch.bool)
-    opens[:, 1:] = scores[:, 1:] != scores[:, :-1]
-    start = torch.where(opens, place, 0).cummax(dim=1).values
-    size = torch.zeros_like(place).scatter_add(1, start, torch.ones_like(place)).gather(1, start)
-    return start + 1, size

@@ -18,13 +18,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.batch import Batch
-from genrec.dataset import Dataset
-from genrec.decoding.candidates import best_items, bias_of, ranked, restricted, union
-from genrec.decoding.full_ranking import FullRanking
-from genrec.decoding.likelihood import item_log_probs
-from genrec.decoding.smoothed import Smoothed, precise
-from genrec.decoding.trie_beam import TrieBeam
+from genrec.core.batch import Batch
+from genrec.core.dataset import Dataset
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.candidates import best_items, bias_of, ranked, restricted, union
+from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.decoding.lib.plain_strategies import BeamSearch, ScoreRanking
+from genrec.decoding.lib.smoothed_baseline import Smoothed, precise
 from genrec.errors import ConfigError, did_you_mean
 from genrec.protocols import (
     AutoregressiveGenerator,
@@ -37,7 +37,6 @@ from genrec.protocols import (
     ItemScorer,
     KeptFloor,
 )
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 GENERATOR, HEAD = "generator", "head"  # members that the generator itself is
@@ -167,7 +166,7 @@ class Fusion:
 
     def search(self, generator: Generator, k: int) -> DecodingStrategy:
         """What finds the generator's own ``k`` candidates."""
-        return TrieBeam(num_beams=k) if isinstance(generator, AutoregressiveGenerator) else FullRanking()
+        return BeamSearch(num_beams=k) if isinstance(generator, AutoregressiveGenerator) else ScoreRanking()
 
     @torch.inference_mode()
     def candidates(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Candidates:

@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.decoding.diverse_trie_beam import at_most
-from genrec.decoding.leaves import items_of_leaves, leaf_keys, log_group_size
-from genrec.decoding.steering import Steering
-from genrec.decoding.trie_beam import enough_beams
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.search import enough_beams
+from genrec.decoding.lib.search_constraints import Steering, at_most
+from genrec.decoding.lib.tie_groups import items_of_leaves, leaf_keys, log_group_size
 from genrec.errors import ConfigError
-from genrec.nn.probabilities import child_log_probs
+from genrec.nn.trie_likelihood import child_log_probs
 from genrec.protocols import Decoded, DecodingRequest, MaskedGenerator
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 _ENTRIES = 1 << 24  # of the beams' lists of IDs, at a time

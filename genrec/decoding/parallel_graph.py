@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.decoding.candidates import best_items, union
-from genrec.decoding.leaves import items_of_leaves, leaf_keys, log_group_size
-from genrec.decoding.steering import Steering
-from genrec.decoding.trie_beam import enough_beams
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.candidates import best_items, union
+from genrec.decoding.lib.search import enough_beams
+from genrec.decoding.lib.search_constraints import Steering
+from genrec.decoding.lib.tie_groups import items_of_leaves, leaf_keys, log_group_size
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest, ParallelGenerator
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 _LAST = 10  # items of the history whose neighbourhoods are searched first

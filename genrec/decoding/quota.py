@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from genrec.deadlines import stop_if_abandoned
-from genrec.decoding.candidates import ranked
+from genrec.core.deadlines import stop_if_abandoned
+from genrec.decoding.lib.candidates import ranked
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, HasMoreItems
 from genrec.types import PAD, Decodes

@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.batch import Batch
-from genrec.decoding.leaves import log_group_size
-from genrec.decoding.search import search
+from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.search import search
+from genrec.decoding.lib.tie_groups import log_group_size
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
-from genrec.trie import PrefixTrie
 
 
 class TrieSampling:

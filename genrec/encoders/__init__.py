@@ -1,1 +1,5 @@
-"""See the module docstrings of this room."""
+"""Item encoders: content and training sequences to one vector per item.
+
+An encoder is one file here and one yaml in ``conf/encoder``; what encoders share is in ``lib``. None imports another.
+It is fitted on the catalogue and the training part only.
+"""

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
-from genrec.dataset import Sequences
-from genrec.encoders.spectral import truncated_svd
+from genrec.core.dataset import Sequences
+from genrec.encoders.lib.svd import truncated_svd
 from genrec.types import ITEM_ID
 
 

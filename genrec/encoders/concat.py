@@ -17,7 +17,7 @@ import polars as pl
 from jaxtyping import Bool, Float
 from safetensors.numpy import load_file, save_file
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import FitNotes, HasConfidence, ItemEncoder
 

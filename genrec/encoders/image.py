@@ -19,12 +19,11 @@ from rich.console import Console
 from rich.progress import track
 from safetensors.numpy import load_file, save_file
 
-from genrec.dataset import Sequences
-from genrec.encoders.pretrained import is_model_of, model_identity
-from genrec.encoders.vector_cache import VectorCache
+from genrec.core.dataset import Sequences
+from genrec.encoders.lib.vector_cache import VectorCache, is_model_of, model_identity
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.nn.pretrained import check_folder
-from genrec.paths import expanded
+from genrec.references import expanded
 from genrec.types import ITEM_ID
 
 STATE_FILE, MEAN_FILE = "image.json", "mean.safetensors"

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.types import ITEM_ID
 

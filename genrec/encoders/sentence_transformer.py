@@ -16,13 +16,12 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.progress import track
 
-from genrec.dataset import Sequences
-from genrec.encoders.pretrained import is_model_of, model_identity
-from genrec.encoders.text import AUTO, Columns, column_note, item_texts, usable_columns
-from genrec.encoders.vector_cache import VectorCache
+from genrec.core.dataset import Sequences
+from genrec.encoders.lib.item_text import AUTO, Columns, column_note, item_texts, usable_columns
+from genrec.encoders.lib.vector_cache import VectorCache, is_model_of, model_identity
 from genrec.errors import ConfigError, DataError
 from genrec.nn.pretrained import check_folder
-from genrec.paths import expanded
+from genrec.references import expanded
 
 STATE_FILE = "sentence_transformer.json"
 _SHARD = 8192  # texts per file of the cache: a killed run loses no more than that

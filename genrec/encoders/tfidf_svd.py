@@ -15,10 +15,10 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from genrec.dataset import Sequences
-from genrec.encoders.spectral import truncated_svd
-from genrec.encoders.text import AUTO, Columns, column_note, item_texts, usable_columns
-from genrec.encoders.words import rarity_note, script_note, words
+from genrec.core.dataset import Sequences
+from genrec.encoders.lib.item_text import AUTO, Columns, column_note, item_texts, usable_columns
+from genrec.encoders.lib.svd import truncated_svd
+from genrec.encoders.lib.words import rarity_note, script_note, words
 from genrec.errors import DataError
 
 

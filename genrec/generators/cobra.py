@@ -25,15 +25,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.item_embedding import ItemEmbedding
 from genrec.nn.trie_walk import TrieWalk, placed
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD, Normalization
 
 

@@ -18,13 +18,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from genrec.batch import Batch
-from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import HistoryBlock
-from genrec.nn.code_cache import CodeCache
-from genrec.nn.dropout import Dropout
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.nn.attention import CodeCache, DistanceBias
+from genrec.nn.blocks import Dropout, HistoryBlock
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable
 from genrec.types import Normalization
 
 

@@ -20,10 +20,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.errors import ConfigError
 from genrec.nn.attention import DistanceBias, TimeGapBias
-from genrec.nn.dropout import Dropout
+from genrec.nn.blocks import Dropout
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
 

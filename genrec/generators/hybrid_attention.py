@@ -20,13 +20,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
 from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import HistoryBlock
-from genrec.nn.dropout import Dropout
+from genrec.nn.blocks import Dropout, HistoryBlock
 from genrec.nn.parallel_codes import ParallelCodes
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
 
 

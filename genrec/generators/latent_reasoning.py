@@ -21,12 +21,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.errors import ConfigError
-from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import HistoryBlock
-from genrec.nn.code_cache import CodeCache
-from genrec.nn.dropout import Dropout
+from genrec.nn.attention import CodeCache, DistanceBias
+from genrec.nn.blocks import Dropout, HistoryBlock
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
 

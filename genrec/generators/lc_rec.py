@@ -26,11 +26,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError, did_you_mean
 from genrec.nn.language_model import Cache, LanguageModel
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
 
 HISTORY, TEXT, INDEX = "{history}", "{text}", "{index}"

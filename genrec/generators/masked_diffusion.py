@@ -23,11 +23,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
 from genrec.nn.blocks import CodeBlock
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
 
 

@@ -20,13 +20,13 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError
-from genrec.generators.encdec import EncDec
+from genrec.nn.blocks import Experts
 from genrec.nn.code_decoder import DecoderState
-from genrec.nn.experts import Experts
+from genrec.nn.encoder_decoder import EncoderDecoder
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
 
 
@@ -76,7 +76,7 @@ class MoE(nn.Module):
             raise ConfigError("generator.session_len", expected="1 or more", got=session_len, fix="raise it")
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
         self.session_len = session_len
-        self.encdec = EncDec(
+        self.encdec = EncoderDecoder(
             sids=sids,
             dim=dim,
             num_heads=num_heads,

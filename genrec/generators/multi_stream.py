@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable, Stream
 from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable, Stream
 from genrec.types import PAD, Normalization
 
 

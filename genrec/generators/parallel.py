@@ -19,12 +19,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.parallel_codes import ParallelCodes
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable
 from genrec.types import PAD, Normalization
 
 

@@ -13,10 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import HistoryBlock
-from genrec.nn.dropout import Dropout
+from genrec.nn.blocks import Dropout, HistoryBlock
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
 

@@ -29,7 +29,7 @@ def diversity(lists: Lists, vectors: Float[np.ndarray, "items dim"]) -> Float[np
     Examples:
         Two items of one direction and one at a right angle to both: one pair in three is alike.
 
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> lists = Lists(np.array([[0, 1, 2]]), Sequences(np.zeros(0, np.int32), np.zeros(2, np.int64)))
         >>> diversity(lists, np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])).round(4).tolist()
         [0.6667]
@@ -61,7 +61,7 @@ def prefix_diversity(lists: Lists, codes: Int[np.ndarray, "items levels"]) -> Fl
     Examples:
         The first two share one level of two, the third nothing:
 
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> lists = Lists(np.array([[0, 1, 2]]), Sequences(np.zeros(0, np.int32), np.zeros(2, np.int64)))
         >>> prefix_diversity(lists, np.array([[5, 1], [5, 2], [6, 1]])).round(4).tolist()
         [0.8333]

@@ -24,7 +24,7 @@ def coverage(lists: Lists, num_items: int) -> float:
     Examples:
         Two users, four items of which two are shown:
 
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> nobody = Sequences(np.zeros(0, np.int32), np.zeros(3, np.int64))
         >>> coverage(Lists(np.array([[0, 1], [0, -1]]), nobody), 4)
         0.5
@@ -49,7 +49,7 @@ def gini(lists: Lists, num_items: int) -> float:
     Examples:
         One of two items takes three places of four; then all of them:
 
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> nobody = Sequences(np.zeros(0, np.int32), np.zeros(3, np.int64))
         >>> gini(Lists(np.array([[0, 1], [0, -1], [0, -1]]), nobody), 2), gini(Lists(np.array([[0], [0]]), nobody), 2)
         (0.25, 0.5)

@@ -31,7 +31,7 @@ def miscalibration(lists: Lists, shares: sparse.csr_array) -> Float[np.ndarray, 
     Examples:
         A history of one category; a list of it, and one half of another:
 
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> histories, shares = Sequences(np.array([0, 0]), np.array([0, 1, 2])), sparse.csr_array(np.eye(2))
         >>> miscalibration(Lists(np.array([[0, -1], [0, 1]]), histories), shares).round(4).tolist()
         [0.0, 0.6832]

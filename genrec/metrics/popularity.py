@@ -25,7 +25,7 @@ def novelty(lists: Lists, train_counts: Int64[np.ndarray, " items"]) -> Float[np
     Examples:
         An item with half of the events (1 bit), and one with a quarter (2 bits):
 
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> lists = Lists(np.array([[0, 1]]), Sequences(np.zeros(0, np.int32), np.zeros(2, np.int64)))
         >>> novelty(lists, np.array([4, 2, 1, 1])).tolist()
         [1.5]
@@ -51,7 +51,7 @@ def popularity_lift(lists: Lists, train_counts: Int64[np.ndarray, " items"]) -> 
     Examples:
         A history of an item with 2 events, a list of one with 3:
 
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> popularity_lift(Lists(np.array([[1]]), Sequences(np.array([0]), np.array([0, 1]))), np.array([2, 3]))
         0.5
     """

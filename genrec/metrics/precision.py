@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from genrec.metrics.tables import mean_over_users
+from genrec.metrics.lib.tables import mean_over_users
 from genrec.protocols.metrics import Hits
 
 

@@ -24,7 +24,7 @@ def repeat_rate(lists: Lists, num_items: int) -> Float[np.ndarray, " users"]:
         num_items: size of the catalogue.
 
     Examples:
-        >>> from genrec.dataset import Sequences
+        >>> from genrec.core.dataset import Sequences
         >>> repeat_rate(Lists(np.array([[0, 1]]), Sequences(np.array([1, 2]), np.array([0, 2]))), 3).tolist()
         [0.5]
     """

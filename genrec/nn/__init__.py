@@ -1,1 +1,5 @@
-"""Building blocks shared by generators: attention with relative positions, transformer blocks, item embeddings."""
+"""Torch modules that generators share, and what reads the logits of a generator along the trie.
+
+A generator takes its layers from here and never from another generator.
+New layers are welcome; golden trajectories (tests/golden) hold the numbers of those that exist.
+"""

@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from genrec.nn.attention import DistanceBias
+from genrec.core.sids import SIDTable
+from genrec.nn.attention import CodeCache, DistanceBias
 from genrec.nn.blocks import CodeBlock
-from genrec.nn.code_cache import CodeCache
-from genrec.sids import SIDTable
 
 
 @dataclass(frozen=True)

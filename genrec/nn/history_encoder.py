@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genrec.nn.attention import DistanceBias
-from genrec.nn.blocks import HistoryBlock
-from genrec.nn.dropout import Dropout
+from genrec.nn.blocks import Dropout, HistoryBlock
 
 
 class HistoryEncoder(nn.Module):

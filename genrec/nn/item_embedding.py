@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from genrec.sids import SIDTable
+from genrec.core.sids import SIDTable
 
 
 class ItemEmbedding(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genrec.errors import ConfigError
 from genrec.nn.pretrained import check_folder, check_saved
-from genrec.paths import expanded
+from genrec.references import expanded
 
 Cache = tuple[tuple[Tensor, Tensor], ...]  # per layer, keys and values [batch, heads, tokens, d]
 

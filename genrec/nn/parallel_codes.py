@@ -9,8 +9,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrec.batch import Batch
-from genrec.sids import SIDTable
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from genrec.engine.plain_json import read_json
 from genrec.errors import ConfigError
-from genrec.plain_json import read_json
 
 # Of sentence-transformers: those that take no class from their settings.
 MODULES = ("Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "StaticEmbedding", "WeightedLayerPooling", "Dropout")

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.trie import PrefixTrie
+from genrec.core.trie import PrefixTrie
 from genrec.types import PAD
 
 NO_ITEM = -1e4  # the logit of a code that no item has: its probability is zero in any precision, and differences stay numbers

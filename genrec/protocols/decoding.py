@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.errors import ConfigError
 from genrec.types import PAD, Decodes
 

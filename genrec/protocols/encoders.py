@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 
 
 @runtime_checkable

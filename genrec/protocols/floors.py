@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 import numpy as np
 from jaxtyping import Float
 
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 
 if TYPE_CHECKING:
     import scipy.sparse as sparse  # opening a bundle imports this file, and needs no scipy

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from genrec.batch import Batch
-from genrec.sids import SIDTable
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
 from genrec.types import Normalization
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Int64
 from torch import Tensor
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.protocols.generators import Generator
 
 

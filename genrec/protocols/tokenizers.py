@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from genrec.dataset import Sequences
-from genrec.sids import SIDTable, Stream
+from genrec.core.dataset import Sequences
+from genrec.core.sids import SIDTable, Stream
 
 
 @dataclass(frozen=True)

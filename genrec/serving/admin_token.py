@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from genrec.errors import ConfigError
-from genrec.paths import expanded
+from genrec.references import expanded
 
 TOKEN_VARIABLE = "GENREC_ADMIN_TOKEN"
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
-from genrec.serving.beams import beams
-from genrec.serving.catalogue import HISTORY, Catalogue
-from genrec.serving.explanation import explain
+from genrec.recommender.beam_trace import beams
+from genrec.recommender.catalogue import HISTORY, Catalogue
+from genrec.recommender.explanation import explain
+from genrec.recommender.item_search import similar_items
+from genrec.recommender.requests import AnyRequest, BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest
 from genrec.serving.limits import Limits
-from genrec.serving.requests import AnyRequest, BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest
-from genrec.serving.similar import similar_items
 from genrec.types import ITEM_ID, RANK, SCORE
 
 Answer = dict[str, Any]  # as it is sent

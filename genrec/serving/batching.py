@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any
 
-from genrec.deadlines import AbandonedError, while_wanted
+from genrec.core.deadlines import AbandonedError, while_wanted
 
 
 class FullError(Exception):
@@ -51,7 +51,7 @@ class Batcher:
 
     The first request of a batch waits at most ``max_wait`` for others; a full batch does not wait, nor does what arrived while
     the model was busy. What was accepted is answered, also while closing; what its asker has given up, or what took longer than
-    ``timeout`` since it came, is not begun, and ends between two steps where it has begun (see ``genrec.deadlines``).
+    ``timeout`` since it came, is not begun, and ends between two steps where it has begun (see ``genrec.core.deadlines``).
 
     Args:
         run: (group, entries) -> an answer for each entry, in order.

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from genrec.serving.http_errors import RefusedError
 from genrec.serving.limits import Limits
-from genrec.serving.problems import RefusedError
 
 SHORT = 20_000  # bytes that are read within a millisecond or two
 DEEPEST = 20  # lists and objects inside one another

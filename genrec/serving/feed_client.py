@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genrec.errors import ConfigError, DataError
-from genrec.serving.changes import Changes
+from genrec.recommender.changes import Changes
 from genrec.types import ITEM_ID
 
 _ITEMS, _BYTES = 500, 500_000  # of a call, within the limits of a service as it is started
@@ -40,7 +40,7 @@ class FeedClient:
         returning: bool = False,
         reassign: bool = False,
     ) -> Changes:
-        """Sends what came tonight; see ``genrec.serving.feed.Feed``.
+        """Sends what came tonight; see ``genrec.recommender.feed.Feed``.
 
         Raises:
             ConfigError: when the service cannot be reached, or wants another token.

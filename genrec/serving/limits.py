@@ -12,7 +12,7 @@ _AT_ONCE, _TWICE = 50, 150  # items that a search finds at the price of one, and
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much is too much. A filter has limits of its own, too (see ``genrec.decoding.predicate``).
+    """How much is too much. A filter has limits of its own, too (see ``genrec.recommender.filter_language``).
 
     Args:
         body: bytes of a request.

@@ -8,11 +8,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from genrec.pages.try_it import policy_of, try_it_page
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.item_table import ItemTable
-from genrec.serving.knobs import choices, image_column, ranges
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.item_table import ItemTable
+from genrec.reports.try_it import policy_of, try_it_page
 from genrec.serving.limits import Limits
+from genrec.serving.page_controls import choices, image_column, ranges
 
 
 class PageOf:

@@ -7,8 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from genrec.serving.problems import UNKNOWN_KEY, shown
-from genrec.serving.requests import (
+from genrec.recommender.requests import (
     AnyRequest,
     BeamRequest,
     ExplainRequest,
@@ -16,6 +15,7 @@ from genrec.serving.requests import (
     SimilarRequest,
     field_docs,
 )
+from genrec.serving.http_errors import UNKNOWN_KEY, shown
 
 _RECOMMEND, _SIMILAR, _EXPLAIN, _BEAMS = map(field_docs, (RecommendRequest, SimilarRequest, ExplainRequest, BeamRequest))
 History = Annotated[list[str], Field(fail_fast=True)]  # lengths are held against the limits before (see ``bodies``)

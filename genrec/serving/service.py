@@ -8,17 +8,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genrec.deadlines import AbandonedError
-from genrec.machine import is_out_of_memory
+from genrec.core.deadlines import AbandonedError
+from genrec.engine.logs import LOGGER
+from genrec.engine.os_errors import is_out_of_memory
+from genrec.recommender.memory import memory_of, resident
+from genrec.recommender.persistent import Live
+from genrec.recommender.requests import AnyRequest, RecommendRequest
 from genrec.serving.answers import Answer, answers, group_of, singles
 from genrec.serving.batching import Batcher, ClosedError, FullError, Promise, TooMuchError
+from genrec.serving.http_errors import RefusedError
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.logs import LOGGER
-from genrec.serving.measures import Measures, age_of
-from genrec.serving.memory import memory_of, resident
-from genrec.serving.problems import RefusedError
-from genrec.serving.requests import AnyRequest, RecommendRequest
+from genrec.serving.prometheus import Measures, age_of
 from genrec.types import ITEM_ID
 
 _SMOOTHING = 0.1  # weight of the newest batch in the mean time of an entry

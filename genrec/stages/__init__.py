@@ -1,1 +1,5 @@
-"""See the module docstrings of this room."""
+"""The ten stages: prepare, embed, tokenize, assign, train, calibrate, recommend, evaluate, diagnose, export; one file per verb.
+
+A stage is a function from artifacts to one artifact. No stage imports another: what they share is in the rooms below.
+Raise a stage's version whenever the same settings and inputs would give another result.
+"""

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from genrec.components import instantiate
-from genrec.id_assignment import (
+from genrec.core.sids import SIDTable
+from genrec.diagnosis.id_health import collisions, prefix_groups
+from genrec.engine.components import instantiate
+from genrec.engine.stage import Stage, StageRun
+from genrec.model.id_assignment import (
     CODES_FILE,
     assignment_inputs,
     collision_context,
@@ -16,9 +19,6 @@ from genrec.id_assignment import (
     tokenizer_inputs,
 )
 from genrec.protocols import CollisionPolicy, TokenizerInputs
-from genrec.sids import SIDTable
-from genrec.stages.stage import Stage, StageRun
-from genrec.tokenizers.prefixes import collisions, prefix_groups
 from genrec.types import ITEM_ID
 
 

@@ -24,20 +24,20 @@ from typing import Any
 
 import numpy as np
 
-from genrec.baselines.search import ValidationSample, choose, most_tries
-from genrec.components import completed, component_class, instantiate
-from genrec.dataset import Dataset, users_with_targets
+from genrec.baselines.lib.setting_search import ValidationSample, choose, most_tries
+from genrec.core.dataset import Dataset, users_with_targets
 from genrec.decoding.fusion import Fusion
-from genrec.decoding.users import request_of
-from genrec.decoding.weights import fit_experts
-from genrec.devices import resolve_device
+from genrec.decoding.lib.batch_decoding import request_of
+from genrec.engine.components import completed, component_class, instantiate
+from genrec.engine.device import resolve_device
+from genrec.engine.progress import step_progress, user_progress
+from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError, DataError
-from genrec.item_vectors import JOINT, read_vectors
-from genrec.model import Model, model_inputs
+from genrec.evaluation.list_settings import RecommendSettings
+from genrec.model.item_vectors import JOINT, read_vectors
+from genrec.model.trained import Model, model_inputs
 from genrec.protocols import FittedStrategy, KeptFloor, NeedsArtifacts
-from genrec.stages.list_settings import RecommendSettings
-from genrec.stages.progress import step_progress, user_progress
-from genrec.stages.stage import Stage, StageRun
+from genrec.statistics.ensemble_weights import fit_experts
 from genrec.types import PAD
 
 K = 10  # of the figures

@@ -40,21 +40,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrec.components import instantiate
-from genrec.dataset import Dataset, users_with_targets
+from genrec.core.dataset import Dataset, users_with_targets
+from genrec.core.item_labels import item_titles
 from genrec.decoding.fusion import Fusion
-from genrec.decoding.next_item import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
-from genrec.decoding.occlusion import history_weights
-from genrec.devices import resolve_device
+from genrec.diagnosis.attribution import history_weights
+from genrec.diagnosis.beam_diagnostics import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
+from genrec.engine.components import instantiate
+from genrec.engine.device import resolve_device
+from genrec.engine.progress import user_progress
+from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError, DataError
-from genrec.metrics.labels import item_titles
-from genrec.metrics.numbers import written
-from genrec.metrics.reliability import reliability, wilson_interval
-from genrec.model import Model, model_inputs
+from genrec.evaluation.list_settings import RecommendSettings
+from genrec.model.trained import Model, model_inputs
 from genrec.protocols import DecodingStrategy, HasNormalization, device_of
-from genrec.stages.list_settings import RecommendSettings
-from genrec.stages.progress import user_progress
-from genrec.stages.stage import Stage, StageRun
+from genrec.statistics.numbers import written
+from genrec.statistics.reliability import reliability, wilson_interval
 from genrec.types import PAD, Split
 
 DIAGNOSIS_FILE = "diagnosis.json"

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from genrec.components import instantiate
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.engine.components import instantiate
+from genrec.engine.stage import Stage, StageRun
 from genrec.errors import DataError
-from genrec.item_vectors import FITTED, JOINT, encode_items, read_vectors, write_vectors
+from genrec.model.item_vectors import FITTED, JOINT, encode_items, read_vectors, write_vectors
 from genrec.protocols import FitNotes, ItemEncoder
-from genrec.stages.stage import Stage, StageRun
 from genrec.types import ITEM_ID
 
 

@@ -32,28 +32,25 @@ from typing import Any, Literal
 
 import polars as pl
 
+from genrec.baselines.lib.ranking import Score, ranked_tables, scores_of
 from genrec.baselines.popularity import Popularity
-from genrec.baselines.ranking import Score, ranked_tables, scores_of
-from genrec.components import instantiate
-from genrec.data.demo_world import WORLD_FILE, World
-from genrec.data.targets import target_facts
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.core.item_labels import AUTO
+from genrec.data.lib.demo_world import WORLD_FILE, World
+from genrec.data.lib.targets import target_facts
+from genrec.engine.components import instantiate
+from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.id_assignment import assignment_inputs
-from genrec.metrics.accuracy import accuracy
-from genrec.metrics.categories import AUTO
-from genrec.metrics.comparison import intervals_of, lead_over_best
-from genrec.metrics.measure import METRICS, Measured, Ruler, by_key, measure
-from genrec.metrics.sliced import measure_slices
-from genrec.metrics.slices import slices
+from genrec.evaluation.accuracy import accuracy
+from genrec.evaluation.candidate_lists import read_candidates
+from genrec.evaluation.evaluated_lists import lists_of_run
+from genrec.evaluation.evaluation_spec import headline_k, held_out, item_facts, known_ks
+from genrec.evaluation.fitted_baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
+from genrec.evaluation.list_settings import TABLE_FILE, list_inputs
+from genrec.evaluation.measure import METRICS, Measured, Ruler, by_key, intervals_of, lead_over_best, measure
+from genrec.evaluation.slices import measure_slices, slices
+from genrec.model.id_assignment import assignment_inputs
 from genrec.protocols import Floor, HitMetric, ListMetric
-from genrec.stages.baselines import BEST, baseline_lists, chosen_baselines, text_vectors
-from genrec.stages.candidate_lists import read_candidates
-from genrec.stages.evaluated_lists import lists_of_run
-from genrec.stages.list_settings import TABLE_FILE, list_inputs
-from genrec.stages.models import BASELINES_FILE
-from genrec.stages.ruler import headline_k, held_out, item_facts, known_ks
-from genrec.stages.stage import Stage, StageRun
 from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
 
 Lists = Callable[[Split], pl.DataFrame]

@@ -30,16 +30,18 @@ import numpy as np
 import polars as pl
 
 from genrec import __version__
-from genrec.aliases import current, with_current
-from genrec.artifacts import MANIFEST, Artifact
-from genrec.components import TARGET, instantiate, is_component, path_places
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.core.sids import SIDTable
+from genrec.engine.aliases import current, with_current
+from genrec.engine.artifacts import MANIFEST, Artifact
+from genrec.engine.components import TARGET, instantiate, is_component, path_places
+from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError, did_you_mean
-from genrec.id_assignment import encoder_if_needed
-from genrec.item_vectors import read_vectors
-from genrec.model import CONFIG_FILE, Model, count_trained, learn_reaches
-from genrec.paths import expanded
-from genrec.serving.bundle_layout import (
+from genrec.evaluation.list_settings import RecommendSettings, list_inputs
+from genrec.model.id_assignment import encoder_if_needed
+from genrec.model.item_vectors import read_vectors
+from genrec.model.trained import CONFIG_FILE, Model, count_trained, learn_reaches
+from genrec.recommender.bundle_layout import (
     BUNDLE_FILE,
     CACHE,
     CARD_FILE,
@@ -53,10 +55,8 @@ from genrec.serving.bundle_layout import (
     generator_folder,
     sid_frame,
 )
-from genrec.sids import SIDTable
-from genrec.stages.list_settings import RecommendSettings, list_inputs
-from genrec.stages.model_card import SOURCE_SETTINGS, model_card
-from genrec.stages.stage import Stage, StageRun
+from genrec.recommender.model_card import SOURCE_SETTINGS, model_card
+from genrec.references import expanded
 from genrec.types import ITEM_ID
 
 SAMPLE_LEN = 50  # items of a sample history at most, and at least 3
@@ -218,7 +218,7 @@ def _write_hub_config(file: Path) -> None:
 
 
 def _write_onnx(parts: Mapping[str, Artifact], folder: Path) -> None:
-    from genrec.stages.onnx_graphs import write_onnx  # torch.onnx is slow to import
+    from genrec.recommender.onnx_graphs import write_onnx  # torch.onnx is slow to import
 
     model = _model(parts)
     write_onnx(model.generator, model.trie, folder)

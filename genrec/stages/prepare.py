@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.components import instantiate
+from genrec.core.dataset import INTERACTIONS_FILE, PART, Dataset, Sequences
 from genrec.data.by_column import ByColumn
-from genrec.data.canonical import canonical
-from genrec.data.events import Events, catalogue_after
-from genrec.data.filters import Filters, Removed, require_some
+from genrec.data.filters import Filters, require_some
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.events import Events, Removed, catalogue_after
+from genrec.data.lib.targets import target_facts
 from genrec.data.order import Order
-from genrec.data.targets import target_facts
-from genrec.dataset import INTERACTIONS_FILE, PART, Dataset, Sequences
+from genrec.engine.components import instantiate
+from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError
 from genrec.protocols import DataSource, RawData, Splitter
-from genrec.stages.stage import Stage, StageRun
 from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
 
 MOSTLY = 0.9  # a share of events in ties from which on the time is too coarse to give an order

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.components import instantiate
-from genrec.dataset import Dataset, users_with_targets
-from genrec.decoding.newcomers import Newcomers
-from genrec.decoding.users import Lists, recommend_users, with_ids
-from genrec.devices import resolve_device
-from genrec.model import Model, learn_reaches, open_strategy
+from genrec.core.dataset import Dataset, users_with_targets
+from genrec.decoding.lib.batch_decoding import Lists, recommend_users, with_ids
+from genrec.decoding.new_item_quota import Newcomers
+from genrec.engine.components import instantiate
+from genrec.engine.device import resolve_device
+from genrec.engine.progress import user_progress
+from genrec.engine.stage import Stage, StageRun
+from genrec.evaluation.candidate_lists import read_candidates
+from genrec.evaluation.list_settings import MEMBERS, TABLE_FILE, RecommendSettings, list_inputs
+from genrec.model.trained import Model, learn_reaches, open_strategy
 from genrec.protocols import Decoded, HasBeams
-from genrec.stages.candidate_lists import read_candidates
-from genrec.stages.list_settings import MEMBERS, TABLE_FILE, RecommendSettings, list_inputs
-from genrec.stages.progress import user_progress
-from genrec.stages.stage import Stage, StageRun
 from genrec.types import ITEM_ID, SPLIT, USER_ID
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from genrec.components import instantiate
-from genrec.id_assignment import CODES_FILE, encoder_if_needed, open_tokenizer, tokenizer_inputs
-from genrec.item_vectors import FITTED, JOINT
-from genrec.metrics.labels import item_labels, numbered
+from genrec.core.item_labels import item_labels, numbered
+from genrec.diagnosis.id_health import health, summary, table, warnings
+from genrec.engine.components import instantiate
+from genrec.engine.stage import Stage, StageRun
+from genrec.model.id_assignment import CODES_FILE, encoder_if_needed, open_tokenizer, tokenizer_inputs
+from genrec.model.item_vectors import FITTED, JOINT
 from genrec.protocols import FitNotes, HasSource, ItemTokenizer, Reconstructs, TokenizerInputs
-from genrec.stages.stage import Stage, StageRun
-from genrec.tokenizers.health import health, summary, table, warnings
 
 HEALTH_FILE = "health.json"
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from genrec.artifacts import MANIFEST, Artifact
-from genrec.components import component_class, instantiate
-from genrec.dataset import Dataset
-from genrec.devices import resolve_device
+from genrec.core.dataset import Dataset
+from genrec.engine.artifacts import MANIFEST, Artifact
+from genrec.engine.components import component_class, instantiate
+from genrec.engine.device import resolve_device
+from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ArtifactError, ConfigError
-from genrec.model import WEIGHTS_FILE, Model, count_trained, load_weights, model_inputs, save_with_later_items
+from genrec.model.trained import WEIGHTS_FILE, Model, count_trained, load_weights, model_inputs, save_with_later_items
 from genrec.protocols import FineTuningObjective, HasNormalization
-from genrec.stages.stage import Stage, StageRun
 
 HISTORY_FILE = "history.json"
 SEEN_RULE = "recommend.exclude_seen"  # the rounds are compared by the rule that the run's lists are made by

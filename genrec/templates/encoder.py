@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 
 
 class Mine:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
 

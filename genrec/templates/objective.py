@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Sampler
-from genrec.trie import PrefixTrie
 
 
 class Mine:

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.residual import checked_vectors
+from genrec.tokenizers.lib.residual import checked_vectors
 
 
 class Mine:

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
+from genrec.engine.requirements import missing_members
+from genrec.engine.signatures import parameters
 from genrec.protocols import Floor, KeptFloor
-from genrec.requirements import missing_members
-from genrec.signatures import parameters
 from genrec.testing.makers import Maker
 from genrec.testing.worlds import ring, vectors_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from genrec.engine.requirements import missing_members
 from genrec.protocols import CollisionContext, CollisionPolicy
-from genrec.requirements import missing_members
 from genrec.testing.catalogues import make_context
 from genrec.testing.makers import Contract, Maker
 

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
+from genrec.engine.requirements import missing_members
 from genrec.protocols import ItemEncoder
-from genrec.requirements import missing_members
 from genrec.testing.makers import Contract, Maker
 from genrec.testing.texts import make_items, make_train, new_items
 

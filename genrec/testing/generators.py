@@ -14,19 +14,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.full_ranking import FullRanking
+from genrec.decoding.lib.batch_decoding import recommend_users
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users
-from genrec.losses.item_cross_entropy import ItemCrossEntropy
-from genrec.losses.sid_cross_entropy import SIDCrossEntropy
+from genrec.engine.signatures import parameters
+from genrec.objectives.item_cross_entropy import ItemCrossEntropy
+from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, ItemScorer, Objective
-from genrec.sids import SIDTable
-from genrec.signatures import parameters
 from genrec.testing.worlds import all_targets, batch_of, random_histories, ring, runtime_of, scrambled, sids_of
 from genrec.training.fit import fit
 from genrec.training.settings import TrainSettings
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 NUM_ITEMS = 40

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.metrics.hits import find_hits
-from genrec.metrics.lists import first_items
+from genrec.engine.requirements import missing_members
+from genrec.metrics.lib.hits import find_hits
+from genrec.metrics.lib.lists import first_items
 from genrec.protocols.metrics import HitMetric, ListMetric, MetricInputs
-from genrec.requirements import missing_members
 from genrec.testing.makers import Contract, Maker
 from genrec.testing.worlds import ring, vectors_of
 

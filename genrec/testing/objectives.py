@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
+from genrec.engine.requirements import missing_members
+from genrec.engine.signatures import parameters
 from genrec.generators.encdec import EncDec
 from genrec.protocols import AutoregressiveGenerator, FineTuningObjective, LossTerms, Objective, Sampler
-from genrec.requirements import missing_members
-from genrec.signatures import parameters
 from genrec.testing.worlds import all_targets, random_histories, scrambled, sids_of
 from genrec.training.rollouts import Rollouts
-from genrec.trie import PrefixTrie
 
 NUM_ITEMS = 40
 SIDS = sids_of(NUM_ITEMS, (4, 5, 6))

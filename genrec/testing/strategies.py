@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from genrec.core.trie import PrefixTrie
+from genrec.engine.requirements import missing_members
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
-from genrec.requirements import missing_members
 from genrec.testing.makers import Contract, Maker
 from genrec.testing.worlds import ArbitraryLogits, batch_of, sids_of
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 NUM_ITEMS = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 
 WORDS = [
     "red",

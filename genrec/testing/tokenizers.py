@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genrec.engine.requirements import missing_members
 from genrec.errors import DataError
 from genrec.protocols import ItemTokenizer, LevelCosts, Reconstructs, TokenizerInputs
-from genrec.requirements import missing_members
 from genrec.testing.catalogues import clustered, make_inputs, some
 from genrec.testing.makers import Contract, Maker
 from genrec.tokenizers.random_codes import RandomCodes

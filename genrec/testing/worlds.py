@@ -11,11 +11,11 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from genrec.batch import Batch
-from genrec.dataset import Dataset, Sequences
+from genrec.core.batch import Batch
+from genrec.core.dataset import Dataset, Sequences
+from genrec.core.sids import SIDTable, Stream
+from genrec.core.trie import PrefixTrie
 from genrec.protocols import TargetLogits
-from genrec.sids import SIDTable, Stream
-from genrec.trie import PrefixTrie
 from genrec.types import PAD, Normalization
 
 

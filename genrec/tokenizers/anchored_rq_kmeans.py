@@ -15,19 +15,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from genrec.core.sids import TABLE_FILE
 from genrec.errors import DataError
 from genrec.protocols import TokenizerInputs
-from genrec.sids import TABLE_FILE
-from genrec.tokenizers.kmeans import group_means
-from genrec.tokenizers.residual import Residual, nearest
-from genrec.tokenizers.rq_kmeans import RQKMeans
+from genrec.tokenizers.lib.kmeans import group_means
+from genrec.tokenizers.lib.residual import Residual, nearest
+from genrec.tokenizers.lib.residual_kmeans import ResidualKMeans
 from genrec.types import ITEM_ID
 
 _ROWS = 1 << 16
 _OUTSIDE = 4.0  # of the longest vector: farther from every item than any other item is
 
 
-class AnchoredRQKMeans(RQKMeans):
+class AnchoredRQKMeans(ResidualKMeans):
     """``RQKMeans`` that starts from old codes. Items are matched by ``item_id``; new ones have no say in the start.
 
     Args:

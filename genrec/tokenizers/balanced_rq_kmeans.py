@@ -11,20 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Int
 from torch import Tensor
 
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.issued import IssuedTable
-from genrec.tokenizers.kmeans import group_means, plus_plus
-from genrec.tokenizers.residual import Residual, squared_distances
-from genrec.tokenizers.rq_kmeans import RQKMeans
+from genrec.tokenizers.lib.balanced_codes import balanced_assignment
+from genrec.tokenizers.lib.kmeans import group_means, plus_plus
+from genrec.tokenizers.lib.lookup_codes import IssuedTable
+from genrec.tokenizers.lib.residual import Residual, squared_distances
+from genrec.tokenizers.lib.residual_kmeans import ResidualKMeans
 from genrec.types import ITEM_ID
 
 _SETTLED = 1e-3  # share of the items that may still change when the rounds stop
 
 
-class BalancedRQKMeans(RQKMeans):
+class BalancedRQKMeans(ResidualKMeans):
     """Residual k-means with clusters whose sizes differ by at most one.
 
     Fitted items keep the codes that the balance gave them, looked up by ``item_id``: the nearest code would undo it. Only
@@ -88,17 +89,3 @@ class BalancedRQKMeans(RQKMeans):
                 break
         self._levels.append(codes)
         return codebook, codes
-
-
-def balanced_assignment(distance: Float[Tensor, "rows size"], order: Int64[Tensor, " size"]) -> Int64[Tensor, " rows"]:
-    """Each cluster, in the given order, takes its share of the nearest rows that are still free; O(rows size)."""
-    num_rows, size = distance.shape
-    codes, free = torch.empty(num_rows, dtype=torch.long), torch.arange(num_rows)
-    by_code = distance.T.contiguous()
-    for place, code in enumerate(order.tolist()):
-        share = num_rows // size + (place < num_rows % size)
-        taken = torch.zeros(len(free), dtype=torch.bool)
-        taken[by_code[code, free].topk(share, largest=False).indices] = True
-        codes[free[taken]] = code
-        free = free[~taken]
-    return codes

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from genrec.errors import ConfigError, did_you_mean
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.issued import IssuedCodes, digits, number_within
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.lookup_codes import IssuedCodes, digits, number_within
+from genrec.tokenizers.lib.residual import at_least
+from genrec.tokenizers.lib.tree_paths import category_paths
 
 
 class CategoryTree(IssuedCodes):
@@ -52,15 +52,6 @@ class CategoryTree(IssuedCodes):
         number = np.empty(len(paths), dtype=np.int64)
         number[shuffled] = number_within(group.ravel()[shuffled])
         return digits(number, self.leaf_size)
-
-
-def category_paths(items: pl.DataFrame, column: str, depth: int) -> Int[np.ndarray, "items depth"]:
-    """``path_codes`` of a column that may not be there, without the levels at which no item has a label."""
-    if column not in items.columns:
-        fix = did_you_mean(column, items.columns)
-        raise ConfigError("tokenizer.column", expected="a column of the items", got=column, fix=fix)
-    codes = path_codes(items[column], depth)
-    return codes[:, codes.any(axis=0)]
 
 
 def path_codes(column: pl.Series, depth: int) -> Int[np.ndarray, "items depth"]:

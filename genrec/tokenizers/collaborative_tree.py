@@ -15,12 +15,11 @@ from jaxtyping import Float, Int
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
-from genrec.dataset import Sequences
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.issued import IssuedCodes, number_within
-from genrec.tokenizers.kmeans import kmeans
-from genrec.tokenizers.residual import nearest
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.kmeans import kmeans
+from genrec.tokenizers.lib.lookup_codes import IssuedCodes, number_within
+from genrec.tokenizers.lib.residual import at_least, nearest
+from genrec.tokenizers.lib.tree_paths import pair_counts, tree_paths
 
 _DENSE = 400  # below, a dense eigendecomposition is instant
 
@@ -47,31 +46,6 @@ class CollaborativeTree(IssuedCodes):
         paths = tree_paths(pair_counts(inputs.train, inputs.num_items), self.branching, self.leaf_size, self.seed)
         _, leaf = np.unique(paths, axis=0, return_inverse=True)
         self.issue(inputs, np.column_stack([paths, number_within(leaf.ravel())]))
-
-
-def pair_counts(train: Sequences, num_items: int) -> sparse.csr_array:
-    """Symmetric [items, items]: how many users took both; the diagonal is zero."""
-    taken = sparse.csr_array((np.ones(len(train.item_idx)), (train.user_idx, train.item_idx)), shape=(len(train), num_items))
-    taken.data[:] = 1.0  # once a user
-    pairs = (taken.T @ taken).tocsr()
-    others = (pairs - sparse.diags_array(pairs.diagonal())).tocsr()
-    others.eliminate_zeros()
-    return others
-
-
-def tree_paths(pairs: sparse.csr_array, branching: int, leaf_size: int, seed: int) -> Int[np.ndarray, "items depth"]:
-    """Splits every cluster of more than ``leaf_size`` items; the codes of the splits, zeros below a leaf."""
-    generator = torch.Generator().manual_seed(seed)
-    levels: list[np.ndarray] = []
-    waiting = [np.arange(pairs.shape[0])]
-    while waiting := [rows for rows in waiting if len(rows) > leaf_size]:
-        level, parts = np.zeros(pairs.shape[0], dtype=np.int64), []
-        for rows in waiting:
-            level[rows] = split(pairs[rows][:, rows], branching, generator)
-            parts += [rows[level[rows] == code] for code in range(branching)]
-        levels.append(level)
-        waiting = parts
-    return np.stack(levels, axis=1) if levels else np.zeros((pairs.shape[0], 0), dtype=np.int64)
 
 
 def split(pairs: sparse.csr_array, branching: int, generator: torch.Generator) -> Int[np.ndarray, " items"]:

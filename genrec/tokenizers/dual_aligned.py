@@ -23,11 +23,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.autoencoder import Autoencoder
-from genrec.tokenizers.collaborative_tree import pair_counts
-from genrec.tokenizers.contrast import contrast, scores
-from genrec.tokenizers.draw import Draw
-from genrec.tokenizers.rqvae import rotated
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated
+from genrec.tokenizers.lib.pair_sampling import Draw, contrast, scores
+from genrec.tokenizers.lib.tree_paths import pair_counts
 
 
 class DualAligned(Autoencoder):

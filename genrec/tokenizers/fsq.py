@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from genrec.protocols import Traits
-from genrec.tokenizers.autoencoder import Autoencoder, straight_through
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.autoencoder import Autoencoder, straight_through
+from genrec.tokenizers.lib.residual import at_least
 
 
 class FSQ(Autoencoder):

@@ -24,12 +24,10 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag, leaky_relu, logsigmoid
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.autoencoder import Autoencoder, standardization
-from genrec.tokenizers.residual import checked_vectors
-from genrec.tokenizers.rqvae import rotated
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated, standardization
+from genrec.tokenizers.lib.residual import at_least, checked_vectors
 from genrec.types import ITEM_ID
 
 GRAPH_FILE, ITEMS_FILE = "graph.safetensors", "items.parquet"

@@ -17,9 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.kmeans import group_means, kmeans
-from genrec.tokenizers.residual import checked_vectors, nearest
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.kmeans import group_means, kmeans
+from genrec.tokenizers.lib.residual import at_least, checked_vectors, nearest
 
 TREE_FILE = "tree.safetensors"
 

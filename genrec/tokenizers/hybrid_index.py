@@ -11,10 +11,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.category_tree import category_paths
-from genrec.tokenizers.collaborative_tree import pair_counts, tree_paths
-from genrec.tokenizers.issued import IssuedCodes
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.lookup_codes import IssuedCodes
+from genrec.tokenizers.lib.residual import at_least
+from genrec.tokenizers.lib.tree_paths import category_paths, pair_counts, tree_paths
 
 
 class HybridIndex(IssuedCodes):

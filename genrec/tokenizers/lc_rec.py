@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from genrec.tokenizers.autoencoder import Autoencoder, straight_through
-from genrec.tokenizers.residual import squared_distances
-from genrec.tokenizers.sinkhorn import even_codes
+from genrec.tokenizers.lib.autoencoder import Autoencoder, straight_through
+from genrec.tokenizers.lib.balanced_codes import even_codes
+from genrec.tokenizers.lib.residual import squared_distances
 
 
 class LCRec(Autoencoder):

@@ -17,12 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.autoencoder import Autoencoder, standardization, straight_through
-from genrec.tokenizers.balanced_rq_kmeans import balanced_assignment
-from genrec.tokenizers.kmeans import kmeans
-from genrec.tokenizers.residual import checked_vectors, squared_distances
-from genrec.tokenizers.settings import at_least
-from genrec.tokenizers.sinkhorn import even_codes
+from genrec.tokenizers.lib.autoencoder import Autoencoder, standardization, straight_through
+from genrec.tokenizers.lib.balanced_codes import balanced_assignment, even_codes
+from genrec.tokenizers.lib.kmeans import kmeans
+from genrec.tokenizers.lib.residual import at_least, checked_vectors, squared_distances
 
 _GROUPS = 10  # of codes, per level
 

@@ -17,8 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.residual import checked_vectors
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.residual import at_least, checked_vectors
 
 PLANES_FILE = "planes.safetensors"
 _ROUNDING = 1e-5  # of the vectors' scale: no hyperplane passes between values that differ by less

@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from genrec.core.sids import Stream
 from genrec.errors import ConfigError
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.sids import Stream
-from genrec.tokenizers.residual import checked_vectors
-from genrec.tokenizers.rq_kmeans import RQKMeans
+from genrec.tokenizers.lib.residual import checked_vectors
+from genrec.tokenizers.lib.residual_kmeans import ResidualKMeans
 from genrec.types import PAD
 
 
@@ -58,7 +58,7 @@ class MultiStream:
             raise ConfigError("tokenizer.streams", expected=f"sources beside {source}", got=list(streams), fix=fix)
         self.source, self.streams = source, tuple(streams)
         self._quantizers = {
-            name: RQKMeans(num_levels=num_levels, codebook_size=codebook_size, source=name, seed=seed)
+            name: ResidualKMeans(num_levels=num_levels, codebook_size=codebook_size, source=name, seed=seed)
             for name in (source, *streams)
         }
 
@@ -67,7 +67,7 @@ class MultiStream:
         return self._decoded.sizes
 
     @property
-    def _decoded(self) -> RQKMeans:
+    def _decoded(self) -> ResidualKMeans:
         return self._quantizers[self.source]
 
     def fit(self, inputs: TokenizerInputs) -> None:

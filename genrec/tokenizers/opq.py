@@ -19,9 +19,8 @@ from torch import Tensor
 
 from genrec.errors import ConfigError
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.kmeans import kmeans, lloyd
-from genrec.tokenizers.residual import checked_vectors, nearest
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.kmeans import kmeans, lloyd
+from genrec.tokenizers.lib.residual import at_least, checked_vectors, nearest
 
 OPQ_FILE = "opq.safetensors"
 _MOVES = 3  # Lloyd iterations between two rotations

@@ -22,15 +22,13 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, normalize
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.errors import DataError
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.autoencoder import row_batches, standardization
-from genrec.tokenizers.contrast import contrast, scores
-from genrec.tokenizers.draw import Draw
-from genrec.tokenizers.residual import checked_vectors
-from genrec.tokenizers.rq_kmeans import RQKMeans
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.autoencoder import row_batches, standardization
+from genrec.tokenizers.lib.pair_sampling import Draw, contrast, scores
+from genrec.tokenizers.lib.residual import at_least, checked_vectors
+from genrec.tokenizers.lib.residual_kmeans import ResidualKMeans
 
 ADAPTER_FILE = "adapter.safetensors"
 _FUSED = "fused"
@@ -76,7 +74,7 @@ class ProgressiveFusion:
     ) -> None:
         at_least(1, batch_size=batch_size)
         at_least(0, steps=steps)
-        self._quantizer = RQKMeans(num_levels=num_levels, codebook_size=codebook_size, source=_FUSED, seed=seed)
+        self._quantizer = ResidualKMeans(num_levels=num_levels, codebook_size=codebook_size, source=_FUSED, seed=seed)
         self.sizes, self.source, self.collaborative = self._quantizer.sizes, source, collaborative
         self.steps, self.batch_size, self.lr, self.weight_decay = steps, batch_size, lr, weight_decay
         self.alignment_weight, self.seed = alignment_weight, seed

@@ -17,7 +17,7 @@ import polars as pl
 
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.issued import IssuedCodes
+from genrec.tokenizers.lib.lookup_codes import IssuedCodes
 from genrec.types import ITEM_ID
 
 CODES = "codes"

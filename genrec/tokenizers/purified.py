@@ -24,10 +24,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.autoencoder import MODEL_FILE, Autoencoder, mlp
-from genrec.tokenizers.category_tree import category_paths
-from genrec.tokenizers.residual import checked_vectors
-from genrec.tokenizers.rqvae import rotated
+from genrec.tokenizers.lib.autoencoder import MODEL_FILE, Autoencoder, mlp, rotated
+from genrec.tokenizers.lib.residual import checked_vectors
+from genrec.tokenizers.lib.tree_paths import category_paths
 
 _SPREAD = 0.3  # standard deviation that the items' mean gates should have at least
 _SPREAD_WEIGHT = 3.5  # beside the gate's own error

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.residual import at_least
 from genrec.types import ITEM_ID
 
 SEED_FILE = "seed.json"

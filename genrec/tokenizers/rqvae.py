@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from genrec.tokenizers.autoencoder import Autoencoder, straight_through
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated, straight_through
 
 _LEAST = 1e-6  # length below which a vector has no direction
 _MOST = 2.0  # factor by which the rotation trick may stretch a gradient
@@ -92,18 +91,3 @@ class RQVAE(Autoencoder):
             mixed = mixed + weights @ codebook
             residual = residual - codebook[codes].detach()
         return mixed
-
-
-def rotated(latent: Float[Tensor, "rows dim"], quantized: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
-    """``quantized`` forward; backward, the gradient is turned and stretched as ``latent`` was to become it.
-
-    Opposite or zero vectors have no rotation: there the gradient passes nearly as it is.
-    """
-    before, after = latent.detach(), quantized.detach()
-    long, short = before.norm(dim=1, keepdim=True).clamp(min=_LEAST), after.norm(dim=1, keepdim=True)
-    start, end = before / long, after / short.clamp(min=_LEAST)
-    middle = start + end
-    middle = middle / middle.norm(dim=1, keepdim=True).clamp(min=_LEAST)
-    turned = latent - 2 * middle * (latent * middle).sum(1, keepdim=True) + 2 * end * (latent * start).sum(1, keepdim=True)
-    turned = turned * (short / long).clamp(max=_MOST)
-    return turned + (quantized - turned).detach()

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.issued import IssuedCodes, digits
-from genrec.tokenizers.settings import at_least
+from genrec.tokenizers.lib.lookup_codes import IssuedCodes, digits
+from genrec.tokenizers.lib.residual import at_least
 
 
 class Sequential(IssuedCodes):

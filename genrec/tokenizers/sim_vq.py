@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from genrec.tokenizers.autoencoder import Autoencoder
-from genrec.tokenizers.rqvae import rotated
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated
 
 _YOUNG = 0.3  # of the steps
 

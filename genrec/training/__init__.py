@@ -1,1 +1,5 @@
-"""Training: the only floor that knows Lightning."""
+"""Training: the only room that imports Lightning.
+
+``fit`` is the way in: plan of batches, module, validation, checkpoints to resume from exactly.
+The order of batches is a function of (seed, epoch) alone; keep it so, resume depends on it.
+"""

@@ -12,12 +12,13 @@ from typing import Any
 import lightning
 import torch
 
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.devices import resolve_precision
+from genrec.engine.device import resolve_precision
 from genrec.errors import ConfigError
 from genrec.protocols import (
     AutoregressiveGenerator,
@@ -27,15 +28,14 @@ from genrec.protocols import (
     Objective,
     ParallelGenerator,
 )
-from genrec.training.finite import divergence
-from genrec.training.keeper import METRIC, RoundKeeper, whole_checkpoint
+from genrec.training.checkpointing import METRIC, RoundKeeper, whole_checkpoint
 from genrec.training.module import TrainingModule
+from genrec.training.nan_checks import divergence
 from genrec.training.plan import BatchPlan
 from genrec.training.progress import StepProgress
 from genrec.training.rollouts import Rollouts
 from genrec.training.settings import TrainSettings
 from genrec.training.validation import Validator
-from genrec.trie import PrefixTrie
 
 
 @dataclass(frozen=True)

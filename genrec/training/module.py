@@ -10,11 +10,11 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from genrec.batch import Batch
-from genrec.machine import is_out_of_memory
+from genrec.core.batch import Batch
+from genrec.engine.os_errors import is_out_of_memory
 from genrec.protocols import LossTerms, Objective
-from genrec.training.finite import check_loss
-from genrec.training.halves import in_halves
+from genrec.training.nan_checks import check_loss
+from genrec.training.oom_split import in_halves
 from genrec.training.plan import BatchPlan, TrainingBatch
 from genrec.training.rollouts import Rollouts
 from genrec.training.settings import TrainSettings

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from genrec.batch import Batch, padded_rows
-from genrec.dataset import Sequences
+from genrec.core.batch import Batch, padded_rows
+from genrec.core.dataset import Sequences
 from genrec.types import PAD
 
 

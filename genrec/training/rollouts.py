@@ -5,12 +5,12 @@ from __future__ import annotations
 from jaxtyping import Int64
 from torch import Tensor
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.decoding.trie_sampling import TrieSampling
-from genrec.nn.dropout import without_dropout
+from genrec.nn.blocks import without_dropout
 from genrec.protocols import AutoregressiveGenerator, DecodingRequest, DecodingStrategy
-from genrec.trie import PrefixTrie
 
 
 class Rollouts:

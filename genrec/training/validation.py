@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.dataset import Dataset, check_unseen_targets, users_with_targets
-from genrec.decoding.users import recommend_users, with_ids
-from genrec.metrics.hits import find_hits, targets_of
+from genrec.core.dataset import Dataset, check_unseen_targets, users_with_targets
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
+from genrec.metrics.lib.hits import find_hits, targets_of
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
-from genrec.nn.dropout import without_dropout
+from genrec.nn.blocks import without_dropout
 from genrec.protocols import DecodingStrategy
-from genrec.trie import PrefixTrie
 from genrec.types import SCORE, USER_ID
 
 SAMPLE_SEED = 0  # the same users whatever the run's seed, so that runs can be compared

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from genrec.audits.audit import measure
-from genrec.audits.finding import Finding
+from genrec.audits.findings import Finding
 from genrec.audits.verdict import findings
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 
 USERS, ITEMS = 700, 150
 Rows = list[np.ndarray]

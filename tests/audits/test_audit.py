@@ -22,7 +22,7 @@ from planted import (
 )
 
 from genrec.audits.audit import measure
-from genrec.audits.finding import GRADES
+from genrec.audits.findings import GRADES
 from genrec.audits.verdict import verdict
 from genrec.errors import DataError
 

@@ -16,11 +16,11 @@ from genrec.audits.ranks import target_hits
 from genrec.audits.shortcuts import branching, smoothness
 from genrec.audits.steps import id_ranks, steps_of
 from genrec.audits.times import event_times, future, reordered
+from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.random import Random
-from genrec.baselines.ranking import ranked_tables, scores_of
-from genrec.dataset import Dataset
-from genrec.metrics.hits import find_hits, targets_of
+from genrec.core.dataset import Dataset
+from genrec.metrics.lib.hits import find_hits, targets_of
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
 

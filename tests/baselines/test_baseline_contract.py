@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from genrec.components import TARGET, component_class, instantiate
-from genrec.config import conf_folder
+from genrec.engine.components import TARGET, component_class, instantiate
+from genrec.engine.config import conf_folder
 from genrec.testing import BaselineContract
 from genrec.testing.baselines import runtime_of
 from genrec.testing.makers import Maker

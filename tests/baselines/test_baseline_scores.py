@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from genrec.baselines.item_knn import ItemKNN
-from genrec.baselines.popularity import TIE_BREAK, Popularity
+from genrec.baselines.lib.ranking import TIE_BREAK
+from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 
 

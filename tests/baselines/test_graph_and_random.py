@@ -8,7 +8,7 @@ from test_baseline_scores import random_dataset
 
 from genrec.baselines.graph import TGH_1, TGH_2, GraphHeuristic, hops_from, transition_graph
 from genrec.baselines.random import Random
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 
 
 def successors(dataset):

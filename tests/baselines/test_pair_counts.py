@@ -8,7 +8,7 @@ import pytest
 from genrec.baselines.item_knn import ItemKNN
 from genrec.baselines.pair_counts import PairCounts
 from genrec.baselines.transitions import Transitions
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
 from tests.baselines.test_baseline_scores import random_dataset, tie_break
 
 SETTINGS = [
@@ -86,7 +86,7 @@ def test_other_settings_without_counting_anew_equal_a_new_baseline(start, change
 def test_far_distances_are_left_out_where_the_pairs_would_not_fit(monkeypatch):
     dataset = random_dataset()
     one = int(np.maximum(dataset.train.lengths - 1, 0).sum())
-    monkeypatch.setattr("genrec.baselines.pairs.MOST_PAIRS", one)
+    monkeypatch.setattr("genrec.baselines.lib.pair_statistics.MOST_PAIRS", one)
     wide, narrow = PairCounts(window=20), PairCounts(window=1)
     wide.fit(dataset), narrow.fit(dataset)
     assert (wide.matrix != narrow.matrix).nnz == 0

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.baselines import ranking
+from genrec.baselines.lib import ranking
+from genrec.baselines.lib.ranking import ranked_tables, scores_of, top_k
 from genrec.baselines.popularity import Popularity
-from genrec.baselines.ranking import ranked_tables, scores_of, top_k
-from genrec.dataset import Dataset, Sequences
-from genrec.metrics.hits import targets_of
+from genrec.core.dataset import Dataset, Sequences
+from genrec.metrics.lib.hits import targets_of
 
 
 def naive_top_k(scores: np.ndarray, k: int) -> list[tuple[int, int, int, int, int]]:

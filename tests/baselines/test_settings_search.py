@@ -9,14 +9,13 @@ import polars as pl
 import pytest
 
 from genrec.baselines.item_knn import ItemKNN
+from genrec.baselines.lib.ranking import ranked_tables, scores_of
+from genrec.baselines.lib.setting_search import OpenSettings, ValidationSample, choose, most_tries
 from genrec.baselines.pair_counts import PairCounts
 from genrec.baselines.popularity import Popularity
-from genrec.baselines.ranking import ranked_tables, scores_of
-from genrec.baselines.search import ValidationSample, choose, most_tries
-from genrec.baselines.settings import OpenSettings
 from genrec.baselines.transitions import Transitions
-from genrec.metrics.accuracy import accuracy
-from genrec.metrics.hits import targets_of
+from genrec.evaluation.accuracy import accuracy
+from genrec.metrics.lib.hits import targets_of
 from tests.baselines.test_baseline_scores import random_dataset
 from tests.small_evaluation import walks
 

@@ -35,16 +35,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.generators.encdec import EncDec
 from genrec.generators.tiger import Tiger
-from genrec.pages.charts import curve_chart
-from genrec.pages.page import render, section
 from genrec.protocols import DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
+from genrec.reports.charts import curve_chart
+from genrec.reports.page import render, section
 
 HISTORY, K, SEED = 9, 10, 0  # items of a history (the median of Beauty is 6, the mean 8.9), items wanted
 ROOT = Path(__file__).resolve().parents[2]

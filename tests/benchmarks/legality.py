@@ -29,12 +29,12 @@ from typing import Any
 
 import polars as pl
 
-from genrec.serving.bundle import open_catalogue
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.journal import Journal
+from genrec.recommender.bundle import open_catalogue
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
+from genrec.recommender.requests import RecommendRequest
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.requests import RecommendRequest
 from genrec.serving.service import Service
 from genrec.types import ITEM_ID
 

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from genrec.metrics.paired import DIGITS, compare, randomization_p
-from genrec.metrics.pairwise import pairwise
+from genrec.statistics.paired import DIGITS, compare, pairwise, randomization_p
 
 GAINS = np.append(1 / np.log2(np.arange(2, 12)), 0.0)  # NDCG@10 of a target at ranks 1 to 10, and beyond
 HIT_RATE = 0.08

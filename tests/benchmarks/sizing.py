@@ -23,14 +23,14 @@ import numpy as np
 import polars as pl
 import torch
 
+from genrec.core.sids import CONTENT, SIDTable, Stream
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.generators.encdec import EncDec
-from genrec.model import Model
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.item_table import ItemTable
-from genrec.serving.recommender import Recommender
-from genrec.sids import CONTENT, SIDTable, Stream
-from genrec.trie import PrefixTrie
+from genrec.model.trained import Model
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.item_table import ItemTable
+from genrec.recommender.recommender import Recommender
 
 PAGE, SEED, HISTORY = os.sysconf("SC_PAGE_SIZE"), 0, 9
 

@@ -39,14 +39,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.generators.encdec import EncDec
-from genrec.losses.sid_cross_entropy import SIDCrossEntropy
-from genrec.sids import SIDTable
+from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.training.module import TrainingModule
 from genrec.training.plan import BatchPlan
 from genrec.training.settings import TrainSettings
-from genrec.trie import PrefixTrie
 
 SEED, LEVELS, CODES, EXAMPLES = 0, 4, 256, 256
 EQUAL: dict[str, Any] = {"dim": 128, "num_heads": 4, "num_history_layers": 3, "num_decoder_layers": 2, "feedforward_mult": 4}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import batch_of, sequences_of
 
-from genrec.batch import Batch, padded_rows
+from genrec.core.batch import Batch, padded_rows
 from genrec.types import PAD
 
 ROWS = st.lists(st.lists(st.integers(0, 99), max_size=8), min_size=1, max_size=8)

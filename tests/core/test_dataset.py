@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import ring, sequences_of
 
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
 from genrec.errors import ArtifactError
 
 

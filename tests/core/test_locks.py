@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from genrec.artifacts import Artifact, Store
-from genrec.links import point, remove, target_of
-from genrec.locks import Lock, held, holder
-from genrec.runs import STORE, Run
+from genrec.engine.artifacts import Artifact, Store
+from genrec.engine.links import point, remove, target_of
+from genrec.engine.locks import Lock, held, holder
+from genrec.engine.runs import STORE, Run
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from genrec.locks import Lock
+from genrec.engine.locks import Lock
 lock = Lock(Path(sys.argv[1]))
 print(lock.take(), flush=True)
 time.sleep(60)

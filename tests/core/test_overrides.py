@@ -14,10 +14,10 @@ import toy_pipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.config import Config, compose
+from genrec.engine.config import Config, compose
+from genrec.engine.overrides import parse_overrides, setting, text_value, typed
+from genrec.engine.runs import check_name, run_name
 from genrec.errors import ConfigError
-from genrec.overrides import parse_overrides, setting, text_value, typed
-from genrec.runs import check_name, run_name
 
 NAMES = [
     "plain.csv",

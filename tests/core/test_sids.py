@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import sids_of, stream_of
 
+from genrec.core.sids import LAYOUT_FILE, TABLE_FILE, SIDTable, Stream
 from genrec.errors import ArtifactError, DataError
-from genrec.sids import LAYOUT_FILE, TABLE_FILE, SIDTable, Stream
 
 
 def test_tokens_are_one_vocabulary() -> None:

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import sids_of
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ArtifactError, ConfigError
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.engine.stage import Runtime, StageRun
 from genrec.stages.prepare import STAGE
-from genrec.stages.stage import Runtime, StageRun
 
 FILTERS = "genrec.data.filters.Filters"
 ORDER = "genrec.data.order.Order"

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from genrec.data.canonical import canonical
-from genrec.data.files import read_table
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.files import read_table
+from genrec.data.lib.text_format import TextFormat
 from genrec.data.tables import Tables
-from genrec.data.text_format import TextFormat
 from genrec.errors import DataError
 
 ROWS = [(f"u{i // 6}", f"i{i % 7}", str(1_600_000_000 + i)) for i in range(60)]
@@ -157,7 +157,7 @@ FILES = {
 @pytest.mark.parametrize(("name", "content", "given"), FILES.values(), ids=FILES)
 def test_one_table_however_it_is_written(name, content, given, chunk, tmp_path, monkeypatch):
     if chunk:
-        monkeypatch.setattr("genrec.data.text_lines.CHUNK_BYTES", chunk)
+        monkeypatch.setattr("genrec.data.lib.text_lines.CHUNK_BYTES", chunk)
     (tmp_path / name).write_bytes(content)
     raw = canonical(Tables(interactions=tmp_path / name, **given).load())
     assert raw.interactions.select("user_id", "item_id").rows() == IDS

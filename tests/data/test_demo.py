@@ -14,10 +14,10 @@ import pytest
 from genrec.baselines.item_knn import ItemKNN
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions
+from genrec.core.dataset import Dataset, Sequences
 from genrec.data import demo
 from genrec.data.demo import LAUNCH, DemoShop
-from genrec.data.demo_world import WORLD_FILE, Chain, World
-from genrec.dataset import Dataset, Sequences
+from genrec.data.lib.demo_world import WORLD_FILE, Chain, World
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.types import Split
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from genrec.data import huggingface
-from genrec.data.canonical import canonical
 from genrec.data.huggingface import HuggingFace
+from genrec.data.lib.canonical import canonical
 from genrec.errors import DataError
 
 TRAIN = pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": ["b", "a", "c", "a"], "timestamp": [2, 1, 1, 2], "text": ["x"] * 4})

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from genrec.data.canonical import canonical
-from genrec.data.ids import text_ids
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.ids import text_ids
 from genrec.data.tables import Tables
 from genrec.errors import DataError
 

@@ -27,11 +27,11 @@ from file_kinds import (
 )
 
 from genrec.cli import main
-from genrec.config import compose
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.engine.config import compose
+from genrec.engine.stage import Runtime, StageRun
 from genrec.errors import GenRecError
 from genrec.stages.prepare import STAGE
-from genrec.stages.stage import Runtime, StageRun
 
 DAYS = events(step=timedelta(days=1))
 ASIN = events("A{}X", "B00{}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrec.data.canonical import canonical
+from genrec.data.lib.canonical import canonical
 from genrec.data.mind import Mind
 
 BEHAVIORS = [

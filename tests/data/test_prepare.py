@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.data.targets import target_facts
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
+from genrec.data.lib.targets import target_facts
 
 TEMPORAL = "genrec.data.temporal.Temporal"
 ALL = "genrec.data.all_training.AllTraining"

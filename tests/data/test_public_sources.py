@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from genrec.data import download
 from genrec.data.amazon import EDITIONS, Amazon, _price
-from genrec.data.canonical import canonical
+from genrec.data.lib import download
+from genrec.data.lib.canonical import canonical
 from genrec.data.movielens import MovieLens
 from genrec.errors import DataError
 

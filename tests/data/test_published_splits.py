@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from genrec.data.canonical import canonical
-from genrec.data.files import read_table
-from genrec.data.listed import bracketed, lists_in
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.files import read_table
+from genrec.data.lib.listed import bracketed, lists_in
 from genrec.data.samples import Samples
 from genrec.errors import ConfigError, DataError
 

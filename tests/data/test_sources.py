@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from genrec.data.canonical import canonical
-from genrec.data.files import read_table, text_lines
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.files import read_table, text_lines
 from genrec.data.sequences import SequenceFile
 from genrec.data.tables import Tables
 from genrec.errors import DataError
@@ -87,7 +87,7 @@ def test_times_become_seconds(times, tmp_path):
 def test_large_text_is_read_in_pieces_of_whole_lines(tmp_path, monkeypatch):
     rows = [{"user_id": f"u{i}", "item_id": "é" * (i % 7)} for i in range(200)]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    monkeypatch.setattr("genrec.data.text_lines.CHUNK_BYTES", 50)
+    monkeypatch.setattr("genrec.data.lib.text_lines.CHUNK_BYTES", 50)
     assert read_table(tmp_path / "x.jsonl", columns=["user_id", "item_id"]).to_dicts() == rows
     pieces = list(text_lines(tmp_path / "x.jsonl"))
     assert len(pieces) > 50

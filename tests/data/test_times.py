@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from genrec.data.canonical import canonical
-from genrec.data.times import read_times
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.times import read_times
 from genrec.errors import DataError
 from genrec.protocols import RawData
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from small_world import batch_of
 
+from genrec.core.sids import SIDTable
 from genrec.protocols import Decoded
-from genrec.sids import SIDTable
 from genrec.types import PAD
 
 Prefix = tuple[int, ...]

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from small_world import Option, scrambled
 
-from genrec.components import instantiate
-from genrec.config import conf_folder
+from genrec.engine.components import instantiate
+from genrec.engine.config import conf_folder
 from genrec.protocols import FittedStrategy
 from genrec.testing import DecodingContract
 from genrec.testing.makers import Maker

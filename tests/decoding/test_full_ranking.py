@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_world import batch_of
 from torch import Tensor, nn
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
 from genrec.decoding.full_ranking import FullRanking
 from genrec.protocols import DecodingRequest, TargetLogits
 from genrec.types import PAD

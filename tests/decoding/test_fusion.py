@@ -18,13 +18,13 @@ from torch import Tensor
 from genrec.baselines.item_knn import ItemKNN
 from genrec.baselines.transitions import Transitions
 from genrec.baselines.vector_neighbours import VectorNeighbours
-from genrec.dataset import Sequences
-from genrec.decoding.candidates import ranked, union
+from genrec.core.dataset import Sequences
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.fusion import GENERATOR, HEAD, Fusion
-from genrec.decoding.weights import TRIED, fit_experts, fit_weights
+from genrec.decoding.lib.candidates import ranked, union
 from genrec.protocols import Decoded, DecodingRequest
-from genrec.trie import PrefixTrie
+from genrec.statistics.ensemble_weights import TRIED, fit_experts, fit_weights
 from genrec.types import PAD
 
 NUM_ITEMS = 40

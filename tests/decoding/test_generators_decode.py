@@ -9,15 +9,15 @@ import torch
 from slow_decoding import Entry, assert_same, entries
 from small_world import OPTIONS, Option, batch_of, random_histories, scrambled, sids_of
 
-from genrec.config import compose
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive, leaf_log_probs
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.parallel_graph import ParallelGraph
 from genrec.decoding.trie_beam import TrieBeam
+from genrec.engine.config import compose
+from genrec.engine.pipeline import check_decoding
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, DecodingRequest, ParallelGenerator
-from genrec.stages.pipeline import check_decoding
-from genrec.trie import PrefixTrie
 
 SIDS = sids_of(200, (6, 7, 9))
 AUTOREGRESSIVE = [option for option in OPTIONS if isinstance(option.build(SIDS), AutoregressiveGenerator)]

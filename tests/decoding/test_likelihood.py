@@ -9,14 +9,14 @@ import pytest
 import torch
 from small_world import OPTIONS, ArbitraryLogits, Option, batch_of, random_histories, scrambled, sequences_of, sids_of
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.likelihood import item_log_probs
-from genrec.decoding.occlusion import history_weights
-from genrec.nn.paths import path_choices
+from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.diagnosis.attribution import history_weights
+from genrec.nn.trie_likelihood import path_choices
 from genrec.protocols import DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 EXACT = [option for option in OPTIONS if option.name != "masked_diffusion"]  # which has no order, so no likelihood

@@ -14,13 +14,13 @@ from small_world import ArbitraryLogits, batch_of, random_histories, scrambled, 
 from test_steering import Made, row_of, steered
 from torch import Tensor
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.masked_item import MaskedItem
 from genrec.generators.parallel import Parallel
 from genrec.protocols import DecodingRequest, MaskedGenerator
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 Partial = tuple[int, ...]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from slow_decoding import entries
 from small_world import ArbitraryLogits, batch_of, sids_of
 
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.newcomers import Newcomers, content_of
+from genrec.decoding.new_item_quota import Newcomers, content_of
 from genrec.protocols import DecodingRequest
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 ITEMS, TRAINED = 20, 14

@@ -13,13 +13,13 @@ import torch
 from slow_decoding import SlowDecoding
 from small_world import OPTIONS, ArbitraryLogits, batch_of, random_histories, scrambled, sequences_of, sids_of
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.next_item import Decoder, Observed, beam_losses, level_accuracy, observe
 from genrec.decoding.trie_beam import TrieBeam
+from genrec.diagnosis.beam_diagnostics import Decoder, Observed, beam_losses, level_accuracy, observe
 from genrec.protocols import DecodingRequest, DecodingStrategy
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 
 ENCDEC = next(option for option in OPTIONS if option.id == "encdec")
 NUM_ITEMS = 60

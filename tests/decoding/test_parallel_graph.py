@@ -13,13 +13,13 @@ from slow_decoding import assert_same, entries
 from small_world import batch_of, random_histories, scrambled, sids_of
 from test_steering import Made, row_of, steered
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding import parallel_graph
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.parallel_graph import CodeGraph, ParallelGraph
 from genrec.generators.parallel import Parallel
 from genrec.protocols import DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 SIDS = sids_of(150, (6, 7, 8))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.deadlines import AbandonedError, while_wanted
-from genrec.decoding.predicate import MAX_DEPTH, MAX_LENGTH, allowed_items, read_filter
+from genrec.core.deadlines import AbandonedError, while_wanted
 from genrec.errors import ConfigError
+from genrec.recommender.filter_language import MAX_DEPTH, MAX_LENGTH, allowed_items, read_filter
 
 ROWS: list[dict[str, Any]] = [
     {"item_id": "a", "brand": "OPI", "price": 9.5, "stock": 3, "new": True, "tags": ["red", "gel"], "my col": "x"},

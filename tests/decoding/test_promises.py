@@ -14,14 +14,14 @@ from slow_decoding import entries
 from small_world import ArbitraryLogits, batch_of, sids_of
 from test_search import Made, excluded_items, requests
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.diverse_trie_beam import DiverseTrieBeam, at_most_items
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.decoding.trie_sampling import TrieSampling
 from genrec.protocols import DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 
 STRATEGIES: dict[str, Any] = {
     "trie_beam": lambda beams: TrieBeam(num_beams=beams),

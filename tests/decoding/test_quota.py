@@ -11,7 +11,9 @@ import torch
 from slow_decoding import entries
 from small_world import ArbitraryLogits, batch_of, random_histories
 
-from genrec.deadlines import AbandonedError, while_wanted
+from genrec.core.deadlines import AbandonedError, while_wanted
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.diverse_trie_beam import DiverseTrieBeam
 from genrec.decoding.exhaustive import Exhaustive
@@ -19,8 +21,6 @@ from genrec.decoding.quota import Quota
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.dataset import Sequences
-from genrec.decoding.reach import LIFT, WIDEST, learned_reach, tastes, thresholds
+from genrec.core.dataset import Sequences
+from genrec.decoding.lib.new_item_reach import LIFT, WIDEST, learned_reach, tastes, thresholds
 
 GROUPS, SIZE, DIM = 40, 25, 16
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from slow_decoding import SlowDecoding, assert_same, entries
 from small_world import ArbitraryLogits, batch_of, random_histories, sids_of
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive, leaf_log_probs
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 EMPTY_TO_LONG = [0, 1, 4, 9]

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from slow_decoding import Entry, SlowDecoding, assert_same, entries
 from small_world import ArbitraryLogits, batch_of, random_histories, sids_of
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.best_first import BestFirst
-from genrec.decoding.diverse_trie_beam import DiverseTrieBeam, at_most
+from genrec.decoding.diverse_trie_beam import DiverseTrieBeam
 from genrec.decoding.exhaustive import Exhaustive
+from genrec.decoding.lib.search_constraints import at_most
 from genrec.decoding.quota import Quota
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 Made = tuple[np.ndarray, tuple[int, ...], DecodingRequest]

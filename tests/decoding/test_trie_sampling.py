@@ -11,13 +11,13 @@ import torch
 from slow_decoding import entries
 from small_world import ArbitraryLogits, batch_of, random_histories, sids_of
 
-from genrec.batch import Batch
+from genrec.core.batch import Batch
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.trie_sampling import TrieSampling
 from genrec.errors import ConfigError
 from genrec.protocols import DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 
 TABLE = SIDTable(np.array([[0, 0], [0, 1], [1, 0], [1, 1], [1, 2], [2, 0]]), (3, 3))
 TRIE = PrefixTrie.build(TABLE)

@@ -8,10 +8,10 @@ import torch
 from slow_decoding import Entry, SlowDecoding, assert_same
 from small_world import ArbitraryLogits, random_histories, ring, sequences_of, sids_of
 
-from genrec.dataset import users_with_targets
+from genrec.core.dataset import users_with_targets
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.decoding.users import recommend_users, with_ids
-from genrec.trie import PrefixTrie
 
 TABLE = sids_of(60, (4, 5, 6))
 COLUMNS = ["user_idx", "item_idx", "rank", "score", "tie_start", "tie_size"]

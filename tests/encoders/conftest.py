@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.testing.texts import WORDS, make_items, make_train
 
 

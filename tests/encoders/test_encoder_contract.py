@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from genrec.components import instantiate
-from genrec.config import conf_folder
+from genrec.engine.components import instantiate
+from genrec.engine.config import conf_folder
 from genrec.testing import EncoderContract
 from genrec.testing.makers import Maker
 

@@ -8,16 +8,16 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 from genrec.encoders.collaborative import Collaborative, cooccurrence, shifted_ppmi
 from genrec.encoders.concat import Concat, half_whitening, ridge, unit_rows
 from genrec.encoders.image import ImageEncoder
+from genrec.encoders.lib.item_text import item_texts
+from genrec.encoders.lib.svd import truncated_svd
+from genrec.encoders.lib.vector_cache import VectorCache
 from genrec.encoders.precomputed import Precomputed
 from genrec.encoders.sentence_transformer import SentenceTransformerEncoder
-from genrec.encoders.spectral import truncated_svd
-from genrec.encoders.text import item_texts
 from genrec.encoders.tfidf_svd import TfidfSVD
-from genrec.encoders.vector_cache import VectorCache
 from genrec.errors import ConfigError, DataError
 
 EMPTY = Sequences(np.zeros(0, np.int32), np.zeros(1, np.int64))

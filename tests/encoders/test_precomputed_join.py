@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.encoders.precomputed import Precomputed
 from genrec.errors import DataError
 

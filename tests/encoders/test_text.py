@@ -8,14 +8,14 @@ import pytest
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from genrec.components import instantiate
-from genrec.config import compose
-from genrec.data.demo_catalog import catalog
-from genrec.dataset import Sequences
-from genrec.encoders.spectral import truncated_svd
-from genrec.encoders.text import item_texts, text_columns
+from genrec.core.dataset import Sequences
+from genrec.data.lib.demo_catalog import catalog
+from genrec.encoders.lib.item_text import item_texts, text_columns
+from genrec.encoders.lib.svd import truncated_svd
+from genrec.encoders.lib.words import words
 from genrec.encoders.tfidf_svd import TfidfSVD
-from genrec.encoders.words import words
+from genrec.engine.components import instantiate
+from genrec.engine.config import compose
 from genrec.errors import ConfigError, DataError
 
 EMPTY = Sequences(np.zeros(0, np.int32), np.zeros(1, np.int64))

@@ -8,12 +8,12 @@ import numpy as np
 from small_world import ring
 
 from error_cases import Case, Scene
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
 from genrec.errors import ConfigError, DataError
+from genrec.evaluation.list_settings import RecommendSettings
 from genrec.stages.diagnose import DiagnoseSettings, sampled_split
-from genrec.stages.list_settings import RecommendSettings
 
-ROOMS = ["stages/diagnose.py", "decoding/likelihood.py", "decoding/next_item.py", "metrics/reliability.py"]
+ROOMS = ["stages/diagnose.py", "decoding/lib/likelihood.py", "diagnosis/beam_diagnostics.py", "statistics/reliability.py"]
 
 
 def nothing_held_out(scene: Scene) -> Any:

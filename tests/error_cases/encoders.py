@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from error_cases import Case, Scene
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.encoders.image import ImageEncoder
 from genrec.errors import ConfigError, DataError
 

@@ -11,19 +11,19 @@ from error_cases import Case, Scene
 from genrec.baselines.item_knn import ItemKNN
 from genrec.baselines.transitions import Transitions
 from genrec.errors import ConfigError, DataError
-from genrec.metrics.hits import find_hits
-from genrec.metrics.target_weights import check_event_types, weighted_targets
+from genrec.evaluation.external_recommendations import read_lists
+from genrec.evaluation.target_weights import check_event_types, weighted_targets
+from genrec.metrics.lib.hits import find_hits
 from genrec.stages.evaluate import Evaluator
-from genrec.stages.outside_lists import read_lists
 
 ROOMS = [
     "metrics",
     "baselines",
-    "pages",
+    "reports",
     "stages/evaluate.py",
-    "stages/ruler.py",
-    "stages/evaluated_lists.py",
-    "stages/outside_lists.py",
+    "evaluation/evaluation_spec.py",
+    "evaluation/evaluated_lists.py",
+    "evaluation/external_recommendations.py",
 ]
 
 TARGETS = pl.DataFrame({"user_id": ["ann"], "item_id": ["a"]})

@@ -11,9 +11,9 @@ from test_explorer import explored
 from error_cases import Case, Scene
 from genrec.cli import _dispatch
 from genrec.errors import ArtifactError, ConfigError
-from genrec.pages.explorer_data import catalog_of
+from genrec.reports.explorer_data import catalog_of
 
-ROOMS = ["commands/explore.py", "pages/explorer_data.py"]
+ROOMS = ["commands/explore.py", "reports/explorer_data.py"]
 
 
 def strangers(scene: Scene) -> Any:

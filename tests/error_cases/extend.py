@@ -8,17 +8,17 @@ import numpy as np
 import polars as pl
 
 from error_cases import Case, Scene
-from genrec.artifacts import Store
-from genrec.data.events import catalogue_after
+from genrec.data.lib.events import catalogue_after
+from genrec.engine.artifacts import Store
+from genrec.engine.extend import extended_artifact, parent_of
+from genrec.engine.runs import STORE, Run
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.protocols import CollisionContext
-from genrec.runs import STORE, Run
 from genrec.stages.assign import STAGE
-from genrec.stages.extend import extended_artifact, parent_of
 from genrec.tokenizers.collision.item_token import ItemToken
-from genrec.tokenizers.collision.places import find_places
+from genrec.tokenizers.lib.free_codes import find_places
 
-ROOMS = ["stages/extend.py", "data/events.py", "tokenizers/collision/places.py", "tokenizers/collision/item_token.py"]
+ROOMS = ["engine/extend.py", "data/lib/events.py", "tokenizers/lib/free_codes.py", "tokenizers/collision/item_token.py"]
 
 
 def itself(scene: Scene) -> Any:

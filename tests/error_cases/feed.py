@@ -12,14 +12,14 @@ from error_cases import Case, Scene
 from error_cases.serving import added, shop
 from genrec.cli import _dispatch
 from genrec.errors import ArtifactError, ConfigError, DataError
+from genrec.evaluation.list_settings import RecommendSettings
+from genrec.recommender.feed_file import read_ids
+from genrec.recommender.journal import Journal
 from genrec.serving.feed_client import FeedClient
-from genrec.serving.feed_file import read_ids
-from genrec.serving.journal import Journal
-from genrec.stages.list_settings import RecommendSettings
 
 ROOMS = (
-    *("serving/new_items.py", "serving/item_table.py", "serving/catalogue.py"),
-    *("serving/feed_file.py", "serving/feed_client.py", "commands/feed.py"),
+    *("recommender/new_items.py", "recommender/item_table.py", "recommender/catalogue.py"),
+    *("recommender/feed_file.py", "serving/feed_client.py", "commands/feed.py"),
 )
 
 

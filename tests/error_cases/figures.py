@@ -15,7 +15,7 @@ from genrec.baselines.pair_counts import PairCounts
 from genrec.errors import ConfigError
 from genrec.stages.evaluate import Evaluator
 
-ROOMS = ["baselines", "stages/baselines.py", "stages/evaluate.py"]
+ROOMS = ["baselines", "evaluation/fitted_baselines.py", "stages/evaluate.py"]
 
 
 def in_the_models_place(model: str, floors: dict[str, Any] = FLOORS) -> Any:

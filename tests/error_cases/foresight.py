@@ -9,12 +9,12 @@ from typing import Any
 from small_world import ring
 
 from error_cases import Case, Scene
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.early_checks import check_dataset
+from genrec.engine.pipeline import execute, needed_stages, plan
 from genrec.errors import ConfigError, DataError
-from genrec.stages.foresight import check_dataset
-from genrec.stages.pipeline import execute, needed_stages, plan
 
-ROOMS = ["stages/foresight.py"]
+ROOMS = ["engine/early_checks.py"]
 RING = ring(num_items=60, num_users=9)
 ALL = {"train_ends": RING.events.offsets[1:], "validation_ends": RING.events.offsets[1:]}
 DATA = ["data=tables", "data.interactions=events.csv", "threads=1", "filters=none"]
@@ -38,7 +38,7 @@ def prepared(scene: Scene, **changes: Any) -> Any:
 
 
 def without_onnx(scene: Scene) -> Any:
-    scene.monkeypatch.setattr("genrec.stages.foresight.find_spec", lambda name: None)
+    scene.monkeypatch.setattr("genrec.engine.early_checks.find_spec", lambda name: None)
     return planned(scene, "export.runtime=onnx", "export")
 
 

@@ -13,33 +13,33 @@ from small_evaluation import recommended, walks
 
 from error_cases import Case, Scene
 from genrec.data.by_column import ByColumn
-from genrec.data.events import Events
-from genrec.data.files import read_table
 from genrec.data.huggingface import HuggingFace
+from genrec.data.lib.events import Events
+from genrec.data.lib.files import read_table
 from genrec.data.mind import Mind
 from genrec.data.nested import NestedEvents
 from genrec.data.samples import Samples
 from genrec.data.sequences import SequenceFile
 from genrec.data.tables import Tables
 from genrec.errors import DataError
+from genrec.evaluation.candidate_lists import read_candidates
 from genrec.protocols import RawData
-from genrec.stages.candidate_lists import read_candidates
 from genrec.types import Split
 
 ROOMS = [
     "data/by_column.py",
-    "data/containers.py",
-    "data/documents.py",
-    "data/foreign.py",
+    "data/lib/containers.py",
+    "data/lib/json_files.py",
+    "data/lib/foreign_formats.py",
     "data/huggingface.py",
-    "data/listed.py",
+    "data/lib/listed.py",
     "data/mind.py",
     "data/nested.py",
-    "data/parts.py",
+    "data/lib/parts.py",
     "data/samples.py",
     "data/sequences.py",
-    "data/usual_names.py",
-    "stages/candidate_lists.py",
+    "data/lib/usual_names.py",
+    "evaluation/candidate_lists.py",
 ]
 
 

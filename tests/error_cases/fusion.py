@@ -11,12 +11,12 @@ from error_cases import Case, Scene
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions
 from genrec.baselines.vector_neighbours import VectorNeighbours
-from genrec.config import compose
 from genrec.decoding.fusion import Fusion
+from genrec.engine.config import compose
 from genrec.errors import ConfigError, DataError
 from genrec.stages.calibrate import CalibrateSettings, inputs, sample, targets_among
 
-ROOMS = ["decoding/fusion.py", "decoding/smoothed.py", "decoding/weights.py", "stages/calibrate.py"]
+ROOMS = ["decoding/fusion.py", "decoding/lib/smoothed_baseline.py", "statistics/ensemble_weights.py", "stages/calibrate.py"]
 SCORERS = {"transitions": Transitions()}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from small_world import OPTIONS, language_model, sids_of
 
 from error_cases import Case, Scene
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.generators.lc_rec import HISTORY, INDEX, TEXT, LCRec
-from genrec.losses.aligned_cross_entropy import AlignedCrossEntropy
-from genrec.trie import PrefixTrie
+from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
 
-ROOMS = ["generators/lc_rec.py", "nn/language_model.py", "losses/aligned_cross_entropy.py"]
+ROOMS = ["generators/lc_rec.py", "nn/language_model.py", "objectives/aligned_cross_entropy.py"]
 SIDS = sids_of(20, (4, 5))
 TRIE = PrefixTrie.build(SIDS)
 

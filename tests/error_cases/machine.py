@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from error_cases import Case, Scene
-from genrec.machine import MachineError, refusals_told
+from genrec.engine.os_errors import MachineError, refusals_told
 
-ROOMS = ["machine.py"]
+ROOMS = ["engine/os_errors.py"]
 
 
 def raised(error: Exception) -> Callable[[Scene], Any]:

@@ -13,24 +13,24 @@ import toy_pipeline
 
 import genrec
 from error_cases import Case, Scene
-from genrec.artifacts import MANIFEST, Artifact, Store
 from genrec.cli import _dispatch
-from genrec.components import UnknownKeyError, component_class, instantiate
-from genrec.config import compose
+from genrec.engine.artifacts import MANIFEST, Artifact, Store
+from genrec.engine.components import UnknownKeyError, component_class, instantiate
+from genrec.engine.config import compose
+from genrec.engine.pipeline import plan
+from genrec.engine.runs import RECORD, Run, bundle_path
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.runs import RECORD, Run, bundle_path
-from genrec.stages.pipeline import plan
 
 ROOMS = [
-    "artifacts.py",
-    "runs.py",
-    "components.py",
-    "config.py",
-    "mistyped.py",
+    "engine/artifacts.py",
+    "engine/runs.py",
+    "engine/components.py",
+    "engine/config.py",
+    "engine/mistyped_keys.py",
     "cli.py",
     "api.py",
     "commands",
-    "stages/pipeline.py",
+    "engine/pipeline.py",
 ]
 
 
@@ -99,7 +99,7 @@ def nothing_imports_it(scene: Scene) -> Any:
     (scene.path / "lonely" / "__init__.py").write_text("", encoding="utf-8")
     (scene.path / "lonely" / "part.py").write_text("import no_such_dependency", encoding="utf-8")
     scene.monkeypatch.syspath_prepend(scene.path)
-    scene.monkeypatch.setattr("genrec.components._allowed", {"genrec", "lonely"})
+    scene.monkeypatch.setattr("genrec.engine.components._allowed", {"genrec", "lonely"})
     return component_class({"_target_": "lonely.part.Part"}, "data")
 
 

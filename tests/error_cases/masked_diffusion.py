@@ -5,11 +5,11 @@ from __future__ import annotations
 from small_world import ArbitraryLogits, sids_of
 
 from error_cases import Case
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
-from genrec.losses.masked_cross_entropy import MaskedCrossEntropy
-from genrec.trie import PrefixTrie
+from genrec.objectives.masked_cross_entropy import MaskedCrossEntropy
 
-ROOMS = ["generators/masked_diffusion.py", "generators/hybrid_attention.py", "losses/masked_cross_entropy.py"]
+ROOMS = ["generators/masked_diffusion.py", "generators/hybrid_attention.py", "objectives/masked_cross_entropy.py"]
 SIDS = sids_of(20, (4, 5))
 TRIE = PrefixTrie.build(SIDS)
 

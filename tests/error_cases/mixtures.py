@@ -8,12 +8,12 @@ import numpy as np
 from small_world import OPTIONS, sids_of
 
 from error_cases import Case
+from genrec.core.sids import SIDTable, Stream
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError, DataError
 from genrec.generators.cobra import Cobra
 from genrec.generators.multi_stream import MultiStream
-from genrec.sids import SIDTable, Stream
 from genrec.tokenizers.multi_stream import MultiStream as MultiStreamTokenizer
-from genrec.trie import PrefixTrie
 
 ROOMS = [
     "generators/cobra.py",

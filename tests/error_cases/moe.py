@@ -7,11 +7,11 @@ from typing import Any
 from small_world import OPTIONS, sids_of
 
 from error_cases import Case
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
-from genrec.losses.session_cross_entropy import SessionCrossEntropy
-from genrec.trie import PrefixTrie
+from genrec.objectives.session_cross_entropy import SessionCrossEntropy
 
-ROOMS = ["generators/moe.py", "losses/session_cross_entropy.py"]
+ROOMS = ["generators/moe.py", "objectives/session_cross_entropy.py"]
 SIDS = sids_of(20, (4, 5))
 
 

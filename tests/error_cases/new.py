@@ -7,11 +7,11 @@ from typing import Any
 
 from error_cases import Case, Scene
 from genrec.cli import _dispatch
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.pipeline import check_decoding
 from genrec.errors import ConfigError
-from genrec.stages.pipeline import check_decoding
 
-ROOMS = ["commands/new.py", "named_parts.py"]
+ROOMS = ["commands/new.py", "engine/named_parts.py"]
 CLASSES = """
 from typing import ClassVar
 

@@ -8,15 +8,15 @@ import numpy as np
 from small_world import OPTIONS, ArbitraryLogits, ring, sids_of
 
 from error_cases import Case, Scene
-from genrec.artifacts import Artifact
-from genrec.components import instantiate
-from genrec.config import compose
+from genrec.core.trie import PrefixTrie
+from genrec.engine.artifacts import Artifact
+from genrec.engine.components import instantiate
+from genrec.engine.config import compose
+from genrec.engine.stage import Runtime, StageRun
 from genrec.errors import ConfigError
-from genrec.stages.stage import Runtime, StageRun
 from genrec.stages.train import STAGE
-from genrec.trie import PrefixTrie
 
-ROOMS = ["losses"]
+ROOMS = ["objectives"]
 SIDS = sids_of(20, (4, 6))
 COUNTS = np.ones(20, dtype=np.int64)
 HEAD = dict(compose([]).tree["objective"]) | {"item_weight": 0.5}

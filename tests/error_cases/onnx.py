@@ -10,12 +10,12 @@ import torch
 from small_world import sids_of
 
 from error_cases import Case, Scene
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.generators.encdec import EncDec
-from genrec.stages.onnx_graphs import write_onnx
-from genrec.trie import PrefixTrie
+from genrec.recommender.onnx_graphs import write_onnx
 
-ROOMS = ("stages/onnx_graphs.py",)
+ROOMS = ("recommender/onnx_graphs.py",)
 
 
 def written(scene: Scene) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 from small_world import OPTIONS, ArbitraryLogits, batch_of, sids_of
 
 from error_cases import Case
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.parallel_graph import ParallelGraph
 from genrec.errors import ConfigError
 from genrec.protocols import DecodingRequest
-from genrec.trie import PrefixTrie
 
 ROOMS = ["generators/parallel.py", "decoding/parallel_graph.py", "decoding/masked_item.py"]
 SIDS = sids_of(20, (4, 5))

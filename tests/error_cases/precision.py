@@ -9,11 +9,11 @@ from small_world import ring
 
 from error_cases import Case, Scene
 from genrec.decoding.full_ranking import FullRanking
-from genrec.devices import check_device_name, resolve_device, resolve_precision
+from genrec.engine.device import check_device_name, resolve_device, resolve_precision
 from genrec.errors import ConfigError, DataError
 from genrec.training.validation import Validator
 
-ROOMS = ["devices.py", "training/validation.py"]
+ROOMS = ["engine/device.py", "training/validation.py"]
 
 
 def second_of_one(scene: Scene) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from error_cases import Case
-from genrec.components import component_errors
-from genrec.config import compose
+from genrec.engine.components import component_errors
+from genrec.engine.config import compose
 from genrec.errors import ConfigError
 
-ROOMS = ["ranges.py"]
+ROOMS = ["engine/ranges.py"]
 
 
 def pair(**settings: Any) -> Any:

@@ -10,28 +10,28 @@ import polars as pl
 
 from error_cases import Case, Scene
 from genrec.commands import init
-from genrec.data.canonical import canonical
-from genrec.data.delimited import _Reading
-from genrec.data.files import read_table
 from genrec.data.filters import Filters
+from genrec.data.lib.canonical import canonical
+from genrec.data.lib.delimited import _Reading
+from genrec.data.lib.files import read_table
+from genrec.data.lib.text_format import TextFormat
+from genrec.data.lib.text_lines import text_lines
 from genrec.data.order import Order
 from genrec.data.tables import Tables
-from genrec.data.text_format import TextFormat
-from genrec.data.text_lines import text_lines
+from genrec.engine.option_files import OptionFiles, apply_settings
 from genrec.errors import ConfigError, DataError
-from genrec.option_files import OptionFiles, apply_settings
 from genrec.protocols import RawData
 
 ROOMS = [
     "commands/init.py",
-    "data/canonical.py",
-    "data/delimited.py",
-    "data/draft.py",
+    "data/lib/canonical.py",
+    "data/lib/delimited.py",
+    "data/lib/draft.py",
     "data/filters.py",
-    "data/ids.py",
-    "data/text_format.py",
-    "data/text_lines.py",
-    "data/times.py",
+    "data/lib/ids.py",
+    "data/lib/text_format.py",
+    "data/lib/text_lines.py",
+    "data/lib/times.py",
 ]
 Trigger = Callable[[Scene], Any]
 ROWS = "user_id,item_id,timestamp\n" + "".join(f"u{i // 4},i{i % 5},{i}\n" for i in range(12))
@@ -64,7 +64,7 @@ def filtered(items: Any = None, order: str = "auto", policies: Any = None, **col
         raw = RawData(interactions=pl.DataFrame(rows), items=None if items is None else pl.DataFrame(items))
         raw = canonical(raw, allow_missing=filters.missing == "drop")
         raw, _ = filters.before_order(raw, Order(by=order).key(raw.interactions))  # type: ignore[arg-type]
-        from genrec.data.events import Events
+        from genrec.data.lib.events import Events
 
         return filters.apply(Order().sort(Events.of(raw)))
 

@@ -8,10 +8,10 @@ from small_world import OPTIONS, sids_of
 
 from error_cases import Case
 from genrec.errors import ConfigError
-from genrec.losses.ensemble_reasoning import EnsembleReasoning
-from genrec.losses.progressive_reasoning import ProgressiveReasoning
+from genrec.objectives.ensemble_reasoning import EnsembleReasoning
+from genrec.objectives.progressive_reasoning import ProgressiveReasoning
 
-ROOMS = ["generators/latent_reasoning.py", "losses/ensemble_reasoning.py", "losses/progressive_reasoning.py"]
+ROOMS = ["generators/latent_reasoning.py", "objectives/ensemble_reasoning.py", "objectives/progressive_reasoning.py"]
 
 
 def generator(name: str = "latent_reasoning", **changes: Any) -> Any:

@@ -9,13 +9,13 @@ import polars as pl
 import small_shop
 
 from error_cases import Case, Scene
-from genrec.decoding.predicate import allowed_items
 from genrec.errors import ConfigError, DataError
-from genrec.serving.filters import Filters
-from genrec.serving.recommender import Recommender
-from genrec.serving.requests import BeamRequest, RecommendRequest
+from genrec.recommender.filter_language import allowed_items
+from genrec.recommender.filters import Filters
+from genrec.recommender.recommender import Recommender
+from genrec.recommender.requests import BeamRequest, RecommendRequest
 
-ROOMS = ("serving/filters.py", "serving/arguments.py", "decoding/predicate.py")
+ROOMS = ("recommender/filters.py", "recommender/arguments.py", "recommender/filter_language.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "price": ["9,99", None], "tags": [["x"], None], "new": [True, False]})
 
 

@@ -17,20 +17,20 @@ from small_shop import shop as random_shop
 from error_cases import Case, Scene
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
+from genrec.engine.locks import Lock
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.locks import Lock
-from genrec.model import Model
-from genrec.serving.bundle import _sample_times, open_catalogue
-from genrec.serving.catalogue import Catalogue
-from genrec.serving.item_table import ItemTable
-from genrec.serving.journal import Journal
+from genrec.evaluation.list_settings import RecommendSettings
+from genrec.model.trained import Model
+from genrec.recommender.batch_lists import EMPTY_REQUEST, recommend_shards
+from genrec.recommender.bundle import _sample_times, open_catalogue
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.item_table import ItemTable
+from genrec.recommender.journal import Journal
+from genrec.recommender.recommender import Recommender
 from genrec.serving.limits import Limits
-from genrec.serving.recommender import Recommender
-from genrec.serving.shards import EMPTY_REQUEST, recommend_shards
 from genrec.stages.export import ExportSettings
-from genrec.stages.list_settings import RecommendSettings
 
-ROOMS = ("serving", "stages/export.py")
+ROOMS = ("serving", "recommender", "stages/export.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
 
 

@@ -10,12 +10,12 @@ from small_bundle import listed_anew
 
 import genrec
 from error_cases import Case, Scene
-from genrec.components import UnknownKeyError, instantiate
+from genrec.engine.components import UnknownKeyError, instantiate
 from genrec.errors import ArtifactError, ConfigError
 from genrec.nn.pretrained import check_folder
-from genrec.serving.external import external_of
+from genrec.recommender.external import external_of
 
-ROOMS = ("registry.py", "references.py", "nn/pretrained.py")
+ROOMS = ("engine/registry.py", "references.py", "nn/pretrained.py")
 ATTACKS = {attack.name: attack for attack in attacks()}
 
 

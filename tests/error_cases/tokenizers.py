@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from error_cases import Case, Scene
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
+from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import TokenizerInputs
-from genrec.sids import SIDTable
 from genrec.tokenizers.anchored_rq_kmeans import AnchoredRQKMeans
 from genrec.tokenizers.category_tree import CategoryTree
 from genrec.tokenizers.letter import Letter
@@ -25,14 +25,14 @@ from genrec.tokenizers.rqvae import RQVAE
 from genrec.tokenizers.sequential import Sequential
 
 ROOMS = [
-    "tokenizers/settings.py",
-    "tokenizers/issued.py",
+    "tokenizers/lib/residual.py",
+    "tokenizers/lib/lookup_codes.py",
     "tokenizers/opq.py",
     "tokenizers/category_tree.py",
     "tokenizers/published.py",
     "tokenizers/anchored_rq_kmeans.py",
-    "tokenizers/residual.py",
-    "tokenizers/autoencoder.py",
+    "tokenizers/lib/residual.py",
+    "tokenizers/lib/autoencoder.py",
 ]
 
 

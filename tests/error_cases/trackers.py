@@ -6,11 +6,11 @@ import sys
 from typing import Any
 
 from error_cases import Case, Scene
-from genrec.config import compose
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute
 from genrec.errors import ConfigError
-from genrec.stages.pipeline import execute
 
-ROOMS = ["training/loggers", "stages/track.py"]
+ROOMS = ["engine/tracking", "engine/tracking/run_tracking.py"]
 
 
 def without_tensorboard(scene: Scene) -> Any:

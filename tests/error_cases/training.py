@@ -11,13 +11,13 @@ import polars as pl
 import torch
 
 from error_cases import Case, Scene
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.errors import ArtifactError, ConfigError
-from genrec.training.finite import check_loss, check_scores, check_weights
-from genrec.training.keeper import BEST_FILE, LAST_FILE, RoundKeeper, whole_checkpoint
+from genrec.training.checkpointing import BEST_FILE, LAST_FILE, RoundKeeper, whole_checkpoint
+from genrec.training.nan_checks import check_loss, check_scores, check_weights
 from genrec.training.plan import BatchPlan
 
-ROOMS = ["training/finite.py", "training/keeper.py"]
+ROOMS = ["training/nan_checks.py", "training/checkpointing.py"]
 PLAN = BatchPlan(Sequences(np.arange(9, dtype=np.int32), np.array([0, 4, 9])), max_history_len=5, batch_states=4, epochs=3)
 
 

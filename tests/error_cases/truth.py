@@ -12,18 +12,18 @@ import polars as pl
 import genrec
 from error_cases import Case, Scene
 from error_cases.machinery import toy
-from genrec.artifacts import Store
 from genrec.cli import _dispatch
-from genrec.config import compose
+from genrec.engine.artifacts import Store
+from genrec.engine.config import compose
+from genrec.engine.outside_content import refuse_changes
+from genrec.engine.overrides import setting
+from genrec.engine.pipeline import Force
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.metrics.ties import with_ties
-from genrec.overrides import setting
+from genrec.metrics.lib.ties import with_ties
 from genrec.protocols import TokenizerInputs
-from genrec.stages.outside_content import refuse_changes
-from genrec.stages.pipeline import Force
 from genrec.tokenizers.published import Published
 
-ROOMS = ["overrides.py", "option_files.py", "given_tables.py", "stages/outside_content.py"]
+ROOMS = ["engine/overrides.py", "engine/option_files.py", "engine/given_tables.py", "engine/outside_content.py"]
 
 
 def a_table_for_an_option(scene: Scene) -> Any:

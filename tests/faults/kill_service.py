@@ -26,10 +26,10 @@ import torch  # every import that takes time: once, before the forks
 import uvicorn
 from small_shop import shop
 
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
 from genrec.serving.app import create_app
-from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
 from genrec.serving.service import Service
 
 TOKEN = {"Authorization": "Bearer s3cret", "Content-Type": "application/json"}

@@ -25,15 +25,22 @@ import torch  # every import that takes time: once, before the forks
 from test_resume import contents, finished
 
 import genrec
-from genrec.runs import Run
-from genrec.stages.pipeline import STAGES, load_stage
+from genrec.engine.pipeline import STAGES, load_stage
+from genrec.engine.runs import Run
 
 SHOP = [
     *("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),
     *("train.epochs=2", "train.num_validations=2", "device=cpu", "name=shop", "threads=1"),
     *("generator.dim=16", "generator.num_heads=2", "generator.num_history_layers=1", "generator.num_decoder_layers=1"),
 ]
-IMPORTED = ("genrec.training.fit", "genrec.pages.report", "genrec.api", "genrec.config", "sklearn.cluster", "genrec.data.demo")
+IMPORTED = (
+    "genrec.training.fit",
+    "genrec.reports.report",
+    "genrec.api",
+    "genrec.engine.config",
+    "sklearn.cluster",
+    "genrec.data.demo",
+)
 
 
 def started(runs: Path) -> tuple[int, int]:

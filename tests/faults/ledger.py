@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from genrec.engine.os_errors import refusal_of
 from genrec.errors import GenRecError
-from genrec.machine import refusal_of
 
 FAULTS, LOST, ACCEPTED, UNCLEAR = (
     "faults",

@@ -17,15 +17,15 @@ from ledger import Ledger
 from small_shop import shop
 from test_resume import contents
 
-from genrec import artifacts, runs
-from genrec.config import compose
-from genrec.fingerprints import ContentHashes
-from genrec.serving.journal import Journal
+from genrec.engine import artifacts, runs
+from genrec.engine.config import compose
+from genrec.engine.fingerprints import ContentHashes
+from genrec.engine.pipeline import execute
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
+from genrec.recommender.requests import RecommendRequest
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.requests import RecommendRequest
 from genrec.serving.service import Service
-from genrec.stages.pipeline import execute
 
 YEAR = 365.25 * 24 * 3600
 

@@ -15,12 +15,12 @@ from damage import damages, flipped
 from ledger import Ledger
 
 import genrec
-from genrec.artifacts import MANIFEST, SEAL, UNSEALED, Artifact, Store
 from genrec.cli import main
-from genrec.config import compose
+from genrec.engine.artifacts import MANIFEST, SEAL, UNSEALED, Artifact, Store
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute
+from genrec.engine.runs import STORE, Run
 from genrec.errors import ArtifactError
-from genrec.runs import STORE, Run
-from genrec.stages.pipeline import execute
 
 REAL = [
     *("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "tokenizer.codebook_size=8"),

@@ -12,7 +12,7 @@ from damage import flipped
 from ledger import Ledger
 
 from genrec.errors import ArtifactError
-from genrec.serving.journal import JOURNAL_FILE, LOCK_FILE, Journal
+from genrec.recommender.journal import JOURNAL_FILE, LOCK_FILE, Journal
 
 LOG = f"{JOURNAL_FILE}-wal"
 ITEMS = [{"item_id": f"i{number}", "title": f"{number} " * 40} for number in range(60)]

@@ -19,9 +19,9 @@ from ledger import Ledger
 from test_resume import PATH_METHODS, contents
 
 from genrec.cli import main
-from genrec.config import compose
-from genrec.runs import Run
-from genrec.serving.journal import JOURNAL_FILE, Journal
+from genrec.engine.config import compose
+from genrec.engine.runs import Run
+from genrec.recommender.journal import JOURNAL_FILE, Journal
 
 REFUSALS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES)
 WRITING = (("open", "replace", "rename", "fsync", "pwrite", "ftruncate"), ("rmtree", "copytree"), PATH_METHODS[:-1])
@@ -64,7 +64,7 @@ def test_a_disk_that_refuses_once_at_any_moment_of_a_run(
     def words(name: str) -> list[str]:
         """Of the command; what they compose to is worked out here once, since hydra takes longer than the run."""
         config = replace(settings, tree={**settings.tree, "paths": {"runs": str(tmp_path / name)}})
-        monkeypatch.setattr("genrec.stages.sweep.compose", lambda overrides: config)
+        monkeypatch.setattr("genrec.engine.sweep.compose", lambda overrides: config)
         return ["train"]
 
     settings = compose()

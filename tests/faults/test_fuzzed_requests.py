@@ -17,11 +17,11 @@ from ledger import Ledger
 from small_shop import shop
 
 from genrec.errors import ConfigError
-from genrec.serving import live as live_module
+from genrec.recommender import persistent as live_module
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
 from genrec.serving.app import create_app
-from genrec.serving.journal import Journal
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
 from genrec.serving.service import Service
 
 LIMITS = Limits(histories=3, history_len=5, k=20, items=2, preferences=2, queue=20, max_wait=1e-9, timeout=600)

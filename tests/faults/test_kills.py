@@ -16,10 +16,10 @@ import toy_pipeline
 from ledger import Ledger
 from test_resume import Moments, contents, finished
 
-from genrec.config import compose
-from genrec.runs import Run
-from genrec.serving.journal import Journal
-from genrec.stages.pipeline import execute
+from genrec.engine.config import compose
+from genrec.engine.pipeline import execute
+from genrec.engine.runs import Run
+from genrec.recommender.journal import Journal
 
 ADDED, REMOVED = "added", "removed"
 

@@ -14,14 +14,14 @@ from ledger import Ledger
 from small_shop import shop
 
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.machine import refusals_told
+from genrec.engine.os_errors import refusals_told
 from genrec.protocols import Decoded, DecodingRequest
-from genrec.serving.journal import Journal
+from genrec.recommender.journal import Journal
+from genrec.recommender.persistent import Live
+from genrec.recommender.recommender import Recommender
+from genrec.recommender.requests import RecommendRequest
+from genrec.serving.http_errors import RefusedError, answer_of
 from genrec.serving.limits import Limits
-from genrec.serving.live import Live
-from genrec.serving.problems import RefusedError, answer_of
-from genrec.serving.recommender import Recommender
-from genrec.serving.requests import RecommendRequest
 from genrec.serving.service import Service
 
 HISTORIES = [[f"i{(user * 7 + place) % 30}" for place in range(user % 5)] for user in range(50)]

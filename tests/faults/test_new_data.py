@@ -10,7 +10,7 @@ from ledger import Ledger
 from small_shop import shop
 
 from genrec.cli import main
-from genrec.serving.recommender import Recommender
+from genrec.recommender.recommender import Recommender
 
 EVENTS = pl.DataFrame({"user_id": list("aaabbb"), "item_id": list("xyzxyz"), "position": [0, 1, 2] * 2})
 ITEMS = pl.DataFrame({"item_id": list("xyz"), "title": ["A", "B", "C"], "price": [1.0, 2.0, 3.0]})

@@ -18,17 +18,17 @@ from damage import flipped
 from ledger import Ledger
 from small_world import OPTIONS, ring, sids_of
 
-from genrec.batch import Batch
-from genrec.losses.sid_cross_entropy import SIDCrossEntropy
-from genrec.machine import refusals_told
+from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
+from genrec.engine.os_errors import refusals_told
+from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import LossTerms
-from genrec.training import keeper as keeper_module
+from genrec.training import checkpointing as keeper_module
+from genrec.training.checkpointing import BEST_FILE, LAST_FILE, RoundKeeper
 from genrec.training.fit import Fitted, fit
-from genrec.training.halves import in_halves
-from genrec.training.keeper import BEST_FILE, LAST_FILE, RoundKeeper
+from genrec.training.oom_split import in_halves
 from genrec.training.plan import BatchPlan
 from genrec.training.settings import TrainSettings
-from genrec.trie import PrefixTrie
 
 PLAIN = next(option for option in OPTIONS if option.id == "encdec")
 WORLD, SIDS = ring(num_items=30, num_users=40, max_len=9), sids_of(30, (4, 5, 6))

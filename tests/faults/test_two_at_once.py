@@ -14,11 +14,11 @@ import pytest
 import toy_pipeline
 from ledger import Ledger
 
-from genrec.artifacts import Artifact
-from genrec.config import Config, compose
-from genrec.runs import Run
-from genrec.serving.journal import Journal
-from genrec.stages.pipeline import execute
+from genrec.engine.artifacts import Artifact
+from genrec.engine.config import Config, compose
+from genrec.engine.pipeline import execute
+from genrec.engine.runs import Run
+from genrec.recommender.journal import Journal
 
 
 @pytest.fixture

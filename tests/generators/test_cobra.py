@@ -9,11 +9,11 @@ import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, scrambled
 from torch.nn import functional as F
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.generators.cobra import Cobra
 from genrec.protocols import DecodingRequest
-from genrec.sids import SIDTable
-from genrec.trie import PrefixTrie
 
 NUM_ITEMS = 40
 VECTORS = np.random.default_rng(3).normal(size=(NUM_ITEMS, 12)).astype(np.float32)

@@ -7,11 +7,11 @@ import polars as pl
 import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, scrambled, sids_of
 
-from genrec.decoding.likelihood import item_log_probs
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.likelihood import item_log_probs
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.protocols import CollisionContext, DecodingRequest
 from genrec.tokenizers.collision.item_token import ItemToken
-from genrec.trie import PrefixTrie
 
 HYBRID = next(option for option in OPTIONS if option.id == "encdec-hybrid")
 SIDS = sids_of(40, (4, 5, 6))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_world import OPTIONS, Option
 
+from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
 from genrec.protocols import Generator, Objective
-from genrec.sids import SIDTable
 from genrec.testing import GeneratorContract
-from genrec.trie import PrefixTrie
 
 
 class OptionMaker:

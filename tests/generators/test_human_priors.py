@@ -8,9 +8,9 @@ import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, scrambled, sids_of
 from torch import Tensor
 
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import leaf_log_probs
 from genrec.generators.human_priors import HumanPriors, groups_of
-from genrec.trie import PrefixTrie
 
 OPTION = next(option for option in OPTIONS if option.id == "human_priors")
 SIDS = sids_of(40, (4, 5, 6))

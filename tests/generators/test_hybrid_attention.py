@@ -7,10 +7,10 @@ import torch
 from small_world import OPTIONS, batch_of, scrambled
 from torch import Tensor
 
-from genrec.components import instantiate
+from genrec.core.sids import SIDTable
+from genrec.engine.components import instantiate
 from genrec.generators.hybrid_attention import HybridAttention
 from genrec.protocols import MaskedGenerator, ParallelGenerator
-from genrec.sids import SIDTable
 
 HYBRID = next(option for option in OPTIONS if option.id == "hybrid_attention")
 # Items 0 and 1 differ in their last code alone, items 2 and 3 in their vectors alone.

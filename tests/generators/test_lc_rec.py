@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from small_world import OPTIONS, all_targets, batch_of, catalog_of, language_model, random_histories, scrambled, sids_of
 from torch.nn import functional as F
 
-from genrec.components import instantiate
+from genrec.core.trie import PrefixTrie
+from genrec.engine.components import instantiate
 from genrec.errors import ConfigError
-from genrec.losses.aligned_cross_entropy import AlignedCrossEntropy
+from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
 from genrec.protocols import AlignedGenerator
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 SIDS = sids_of(40, (4, 5, 6))

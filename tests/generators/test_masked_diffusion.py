@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, ring, scrambled, sids_of
 
-from genrec.components import instantiate
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.batch_decoding import recommend_users
 from genrec.decoding.masked_item import MaskedItem
-from genrec.decoding.users import recommend_users
+from genrec.engine.components import instantiate
 from genrec.protocols import AutoregressiveGenerator, DenoisingGenerator, MaskedGenerator
 from genrec.training.fit import fit
 from genrec.training.settings import TrainSettings
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 MASKED = next(option for option in OPTIONS if option.id == "masked_diffusion")

@@ -8,13 +8,13 @@ import pytest
 import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, ring, scrambled, sids_of
 
-from genrec.losses.session_cross_entropy import SessionCrossEntropy
-from genrec.losses.sid_cross_entropy import SIDCrossEntropy
-from genrec.nn.experts import Experts
+from genrec.core.trie import PrefixTrie
+from genrec.nn.blocks import Experts
+from genrec.objectives.session_cross_entropy import SessionCrossEntropy
+from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import TargetLogits
 from genrec.training.fit import fit
 from genrec.training.settings import TrainSettings
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 MOE = next(option for option in OPTIONS if option.id == "moe")

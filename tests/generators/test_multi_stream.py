@@ -6,9 +6,9 @@ import torch
 from small_world import OPTIONS, batch_of, random_histories, scrambled, sids_of, stream_of
 from torch import Tensor
 
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import leaf_log_probs
 from genrec.generators.multi_stream import MultiStream
-from genrec.trie import PrefixTrie
 from genrec.types import PAD
 
 OPTION = next(option for option in OPTIONS if option.id == "multi_stream")

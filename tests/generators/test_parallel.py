@@ -6,9 +6,9 @@ import torch
 from small_world import OPTIONS, batch_of, random_histories, scrambled, sids_of
 from torch.nn import functional as F
 
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.protocols import DecodingRequest, MaskedGenerator, ParallelGenerator
-from genrec.trie import PrefixTrie
 
 PARALLEL = next(option for option in OPTIONS if option.id == "parallel")
 SIDS = sids_of(40, (4, 5, 6))

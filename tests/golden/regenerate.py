@@ -20,9 +20,9 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from small_world import OPTIONS, Option, ring, sids_of  # noqa: E402
 
+from genrec.core.trie import PrefixTrie  # noqa: E402
 from genrec.training.fit import fit  # noqa: E402
 from genrec.training.settings import TrainSettings  # noqa: E402
-from genrec.trie import PrefixTrie  # noqa: E402
 
 NUM_STEPS = 20
 

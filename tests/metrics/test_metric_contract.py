@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from genrec.components import instantiate
-from genrec.config import conf_folder
-from genrec.metrics.measure import METRICS
-from genrec.named_parts import DEFAULTS
+from genrec.engine.components import instantiate
+from genrec.engine.config import conf_folder
+from genrec.engine.named_parts import DEFAULTS
+from genrec.evaluation.measure import METRICS
 from genrec.testing import MetricContract
 from genrec.testing.makers import Maker
 

@@ -7,10 +7,9 @@ import pytest
 from benchmarks.null_comparisons import WORLDS, World, false_positives
 from scipy import stats
 
-from genrec.metrics import paired
-from genrec.metrics.paired import compare, randomization_p
-from genrec.metrics.pairwise import holm, pairwise
-from genrec.metrics.seeds import Estimate, estimate
+from genrec.statistics import paired
+from genrec.statistics.paired import compare, holm, pairwise, randomization_p
+from genrec.statistics.seeds import Estimate, estimate
 
 
 @pytest.fixture

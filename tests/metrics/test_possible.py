@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.metrics.possible import Figure, impossible
+from genrec.statistics.possible_figures import Figure, impossible
 
 
 def figures(ranks, ks):

@@ -11,14 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.dataset import Dataset, Sequences
+from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import DataError
-from genrec.metrics.accuracy import ACCURACY, accuracy
-from genrec.metrics.hits import find_hits, targets_of
+from genrec.evaluation.accuracy import ACCURACY, accuracy
+from genrec.metrics.lib.hits import find_hits, targets_of
+from genrec.metrics.lib.ties import cut_ties, with_ties
 from genrec.metrics.mrr import MRR
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
-from genrec.metrics.ties import cut_ties, with_ties
 
 
 def naive(metric: str, ranking: tuple[int, ...], targets: dict[int, float], k: int) -> float:

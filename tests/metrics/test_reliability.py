@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genrec.metrics.reliability import reliability, wilson_interval
+from genrec.statistics.reliability import reliability, wilson_interval
 
 
 def forecasts(num=200_000, seed=0):

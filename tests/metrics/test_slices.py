@@ -2,11 +2,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.dataset import Dataset, Sequences
-from genrec.metrics.accuracy import accuracy
-from genrec.metrics.sliced import measure_slices
-from genrec.metrics.slices import DAY, Slice, popularity_bands, slices
-from genrec.metrics.target_weights import weighted_targets
+from genrec.core.dataset import Dataset, Sequences
+from genrec.evaluation.accuracy import accuracy
+from genrec.evaluation.slices import DAY, Slice, measure_slices, popularity_bands, slices
+from genrec.evaluation.target_weights import weighted_targets
 
 HISTORIES = [["a"] * 6 + ["b"], ["a", "a", "b", "c"], ["b", "d", "a"], []]
 TARGETS = [["c"], ["x", "a"], ["b"], ["a"]]
@@ -60,7 +59,7 @@ def test_thirds_of_the_events():
 
 
 def test_small_labels_are_put_together(shop, pairs, monkeypatch):
-    monkeypatch.setattr("genrec.metrics.slices.LARGEST", 1)
+    monkeypatch.setattr("genrec.evaluation.slices.LARGEST", 1)
     *_, brand = slices(shop, "test", pairs, category=None, columns=["brand"])
     assert {name: inside.sum() for name, inside in brand} == {"one": 3, "other": 2}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genrec.nn.experts import Experts
+from genrec.nn.blocks import Experts
 
 
 def experts(*, num_experts: int = 6, num_active: int = 2, balance_rate: float = 0.01) -> Experts:

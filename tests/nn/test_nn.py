@@ -5,10 +5,8 @@ import pytest
 import torch
 from small_world import sids_of
 
-from genrec.nn.attention import Attention, DistanceBias, FeedForward
-from genrec.nn.blocks import CodeBlock, HistoryBlock
-from genrec.nn.code_cache import CodeCache
-from genrec.nn.dropout import Dropout
+from genrec.nn.attention import Attention, CodeCache, DistanceBias, FeedForward
+from genrec.nn.blocks import CodeBlock, Dropout, HistoryBlock
 from genrec.nn.item_embedding import ItemEmbedding
 
 

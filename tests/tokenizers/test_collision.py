@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_codes import make_context
 
-from genrec.components import instantiate
-from genrec.config import conf_folder
+from genrec.engine.components import instantiate
+from genrec.engine.config import conf_folder
 from genrec.errors import DataError
 from genrec.protocols import CollisionContext
 from genrec.testing import CollisionContract

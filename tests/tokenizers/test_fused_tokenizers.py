@@ -12,12 +12,11 @@ import torch
 from scipy import sparse
 from small_codes import clustered, make_inputs
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.contrast import TEMPERATURE, contrast
-from genrec.tokenizers.draw import Draw
 from genrec.tokenizers.dual_aligned import DualAligned
 from genrec.tokenizers.graph_rqvae import GraphRQVAE, Neighbours
+from genrec.tokenizers.lib.pair_sampling import TEMPERATURE, Draw, contrast
 from genrec.tokenizers.progressive_fusion import ProgressiveFusion, next_items
 from genrec.tokenizers.purified import Purified
 from genrec.tokenizers.rqvae import RQVAE

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_world import random_histories, sequences_of
 
-from genrec.tokenizers import health as module
-from genrec.tokenizers.health import health, summary, table, warnings
+from genrec.diagnosis import id_health as module
+from genrec.diagnosis.id_health import health, summary, table, warnings
 
 
 def test_figures_by_hand() -> None:

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from genrec.config import conf_folder
-from genrec.dataset import Dataset, Sequences
-from genrec.sids import SIDTable
+from genrec.core.dataset import Dataset, Sequences
+from genrec.core.sids import SIDTable
+from genrec.engine.config import conf_folder
+from genrec.engine.stage import Runtime, Stage, StageRun
 from genrec.stages import assign, embed, tokenize
-from genrec.stages.stage import Runtime, Stage, StageRun
 
 
 def preset(group: str, name: str, **changes: Any) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from safetensors.torch import load_file, save_file
 from sklearn.cluster import KMeans
 from small_codes import clustered, make_inputs
 
-from genrec.tokenizers import residual, rq_kmeans
+from genrec.tokenizers import rq_kmeans
 from genrec.tokenizers.hierarchical_kmeans import HierarchicalKMeans
-from genrec.tokenizers.kmeans import group_means, kmeans, lloyd
-from genrec.tokenizers.residual import decode, nearest, residual_after
+from genrec.tokenizers.lib import residual
+from genrec.tokenizers.lib.kmeans import group_means, kmeans, lloyd
+from genrec.tokenizers.lib.residual import decode, nearest, residual_after
 from genrec.tokenizers.rq_kmeans import RQKMeans
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from small_codes import clustered, make_inputs
 
-from genrec.tokenizers.autoencoder import Autoencoder
 from genrec.tokenizers.fsq import FSQ
 from genrec.tokenizers.lc_rec import LCRec
 from genrec.tokenizers.letter import Letter
-from genrec.tokenizers.rqvae import RQVAE, rotated
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated
+from genrec.tokenizers.lib.balanced_codes import even_codes
+from genrec.tokenizers.rqvae import RQVAE
 from genrec.tokenizers.sim_vq import SimVQ
-from genrec.tokenizers.sinkhorn import even_codes
 
 FEW: dict[str, Any] = {"hidden": [32], "steps": 60, "batch_size": 128}
 SMALL: dict[str, Any] = {**FEW, "num_levels": 2, "codebook_size": 16, "latent_dim": 12}

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from small_world import random_histories, sequences_of
 
-from genrec.tokenizers.neighbourhood import Kept, nearest, neighbourhood_preservation
-from genrec.tokenizers.prefixes import prefix_groups
-from genrec.tokenizers.purity import collaborative_purity, semantic_purity
+from genrec.diagnosis.id_health import prefix_groups
+from genrec.diagnosis.id_neighbours import Kept, collaborative_purity, nearest, neighbourhood_preservation, semantic_purity
 
 RANDOM = np.random.default_rng(0)
 

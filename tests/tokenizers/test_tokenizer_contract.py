@@ -9,9 +9,9 @@ import pytest
 import yaml
 from small_codes import clustered, make_inputs
 
-from genrec.components import component_class, instantiate, parameters
-from genrec.config import conf_folder
-from genrec.sids import SIDTable
+from genrec.core.sids import SIDTable
+from genrec.engine.components import component_class, instantiate, parameters
+from genrec.engine.config import conf_folder
 from genrec.testing import TokenizerContract
 from genrec.testing.makers import Maker
 from genrec.tokenizers.rq_kmeans import RQKMeans

@@ -13,14 +13,14 @@ import pytest
 import torch
 from small_world import OPTIONS, ring, sids_of
 
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
-from genrec.losses.sid_cross_entropy import SIDCrossEntropy
+from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
+from genrec.training.checkpointing import RoundKeeper
 from genrec.training.fit import Fitted, fit
-from genrec.training.keeper import RoundKeeper
 from genrec.training.settings import TrainSettings
 from genrec.training.validation import Validator
-from genrec.trie import PrefixTrie
 
 HYBRID = next(option for option in OPTIONS if option.id == "encdec-hybrid")
 WORLD, SIDS = ring(num_items=30, num_users=40, max_len=9), sids_of(30, (4, 5, 6))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import sequences_of
 
-from genrec.dataset import Sequences
+from genrec.core.dataset import Sequences
 from genrec.training.plan import BatchPlan, TrainingBatch
 from genrec.types import PAD
 

@@ -12,16 +12,16 @@ import pytest
 import torch
 from small_world import OPTIONS, ring, sequences_of, sids_of
 
-from genrec.config import compose
-from genrec.dataset import Dataset
+from genrec.core.dataset import Dataset
+from genrec.core.trie import PrefixTrie
 from genrec.decoding.full_ranking import FullRanking
+from genrec.engine.config import compose
+from genrec.engine.pipeline import plan
 from genrec.errors import DataError
-from genrec.stages.pipeline import plan
+from genrec.training.checkpointing import METRIC, RoundKeeper
 from genrec.training.fit import Fitted, fit
-from genrec.training.keeper import METRIC, RoundKeeper
 from genrec.training.settings import TrainSettings
 from genrec.training.validation import Validator
-from genrec.trie import PrefixTrie
 
 NUM_ITEMS = 30
 OPTION = next(option for option in OPTIONS if option.id == "sasrec")

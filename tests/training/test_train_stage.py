@@ -12,10 +12,10 @@ import torch
 from safetensors.numpy import save_file
 from small_world import OPTIONS, Option, ring, sids_of
 
-from genrec.artifacts import Artifact
+from genrec.engine.artifacts import Artifact
+from genrec.engine.stage import Runtime, StageRun
 from genrec.errors import ArtifactError
-from genrec.model import Model
-from genrec.stages.stage import Runtime, StageRun
+from genrec.model.trained import Model
 from genrec.stages.train import SEEN_RULE, STAGE
 
 HYBRID, SASREC = (next(option for option in OPTIONS if option.id == name) for name in ("encdec-hybrid", "sasrec"))

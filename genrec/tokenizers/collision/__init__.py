@@ -1,1 +1,5 @@
-"""See the module docstrings of this room."""
+"""Collision policies: what becomes of items that share all codes.
+
+A policy is one file here and one yaml in ``conf/collision``; all of them start from ``tokenizers.lib.free_codes``.
+Each states what it does for items that come later.
+"""

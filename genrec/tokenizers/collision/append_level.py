@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from genrec.core.sids import SIDTable
 from genrec.errors import DataError
 from genrec.protocols import CollisionContext
-from genrec.sids import SIDTable
-from genrec.tokenizers.collision.groups import canonical_order, group_of_rows
-from genrec.tokenizers.collision.places import find_places
+from genrec.tokenizers.lib.free_codes import canonical_order, find_places, group_of_rows
 
 
 class AppendLevel:

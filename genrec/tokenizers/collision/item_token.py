@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from genrec.core.sids import CONTENT, SIDTable, Stream
 from genrec.errors import ConfigError
 from genrec.protocols import CollisionContext
-from genrec.sids import CONTENT, SIDTable, Stream
-from genrec.tokenizers.collision.groups import canonical_order
-from genrec.tokenizers.collision.places import find_places
+from genrec.tokenizers.lib.free_codes import canonical_order, find_places
 
 
 class ItemToken:

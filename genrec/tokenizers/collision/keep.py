@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from genrec.core.sids import SIDTable
 from genrec.protocols import CollisionContext
-from genrec.sids import SIDTable
 
 
 class Keep:

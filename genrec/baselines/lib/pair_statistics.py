@@ -1,0 +1,58 @@
+"""How often one item came after another in the training part, at every distance: what counting baselines are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from jaxtyping import Float, Int64
+
+from genrec.core.dataset import Sequences
+
+MOST_PAIRS = 100_000_000  # counted at most, 1.6 GB: of more events the far distances are left out
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Ordered pairs of items with their distances.
+
+    Args:
+        keys: int64 [pairs], ascending: row * items + column of each pair that occurs at any distance.
+        places: for the distances 1, 2, ...: which of ``keys`` occur there.
+        counts: likewise: how often.
+        num_items: of the catalogue.
+    """
+
+    keys: Int64[np.ndarray, " pairs"]
+    places: tuple[Int64[np.ndarray, " some"], ...]
+    counts: tuple[Float[np.ndarray, " some"], ...]
+    num_items: int
+
+    @classmethod
+    def count(cls, train: Sequences, num_items: int, window: int) -> Pairs:
+        """Counts the pairs of each user's events that are at most ``window`` events apart."""
+        user, item = train.user_idx, train.item_idx.astype(np.int64)
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        total = 0
+        for gap in range(1, window + 1):
+            same = user[:-gap] == user[gap:]
+            keys = item[:-gap][same] * num_items + item[gap:][same]
+            total += len(keys)
+            if not len(keys) or (found and total > MOST_PAIRS):
+                break
+            found.append(np.unique(keys, return_counts=True))
+        every = np.unique(np.concatenate([keys for keys, _ in found])) if found else np.empty(0, np.int64)
+        places = tuple(np.searchsorted(every, keys) for keys, _ in found)
+        return cls(every, places, tuple(counts.astype(np.float64) for _, counts in found), num_items)
+
+    def weighted(self, window: int, weight_of: Callable[[int], float]) -> sparse.csr_array:
+        """float64 [items, items]: the counts of each distance up to ``window``, times its weight."""
+        values = np.zeros(len(self.keys))
+        for gap, (places, counts) in enumerate(zip(self.places[:window], self.counts[:window], strict=True), start=1):
+            values[places] += weight_of(gap) * counts
+        used = np.flatnonzero(values)
+        row, column = np.divmod(self.keys[used], self.num_items)
+        starts = np.searchsorted(row, np.arange(self.num_items + 1))
+        return sparse.csr_array((values[used], column, starts), shape=(self.num_items, self.num_items))

@@ -1,0 +1,79 @@
+"""Training, validation and test events that come in files of their own, and what parts are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from genrec.engine.overrides import setting, typed
+from genrec.errors import DataError
+from genrec.types import SPLIT
+
+PARTS = ("train", "validation", "test")
+WORDS = {
+    "train": ("train", "training", "tr"),
+    "validation": ("validation", "valid", "val", "dev", "eval"),
+    "test": ("test", "testing", "te"),
+}
+_KEYS = dict(zip(PARTS, ("data.interactions", "data.validation", "data.test"), strict=True))
+
+
+def in_parts(
+    train: Path, validation: Path | None, test: Path | None, read: Callable[[Path], pl.DataFrame]
+) -> tuple[pl.DataFrame, str]:
+    """One table of the files, with a column ``split`` where there is more than the first; and what messages call them.
+
+    Raises:
+        DataError: when a file cannot be read, or names parts itself beside the files.
+    """
+    files = [(part, file) for part, file in zip(PARTS, (train, validation, test), strict=True) if file is not None]
+    tables = [read(file) for _, file in files]
+    if len(files) == 1:
+        return tables[0], str(train)
+    for (_, file), table in zip(files, tables, strict=True):
+        if SPLIT in table.columns:
+            fix = "give one file, or rename the column"
+            raise DataError(
+                file, expected="no column of parts, because the files are parts", got=f"a column {SPLIT!r}", fix=fix
+            )
+    tables = [table.with_columns(pl.lit(part).alias(SPLIT)) for (part, _), table in zip(files, tables, strict=True)]
+    return pl.concat(tables, how="diagonal_relaxed"), " + ".join(str(file) for _, file in files)
+
+
+def names_parts(column: pl.Series) -> bool:
+    """Whether the values of a column are the names of parts, ``train`` and another one."""
+    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return False
+    values = column.drop_nulls().unique().cast(pl.String)
+    return len(values) <= 10 and _are_parts([_part_of([value.strip().lower()]) for value in values])
+
+
+def refuse_parts(folder: Path, files: Sequence[Path]) -> None:
+    """Refuses files of one folder whose names are those of the parts of a split, since one table of them would mix the parts.
+
+    Raises:
+        DataError: with the settings that read them.
+    """
+    parts = [_part_of(re.findall(r"[a-z]+", file.name.lower())) for file in files]
+    if not _are_parts(parts):
+        return
+    fix = "give each part with a setting of its own: data.interactions, data.validation, data.test, and split=column"
+    if len(set(parts)) == len(parts):
+        of_part = dict(zip(parts, files, strict=True))
+        keys = [setting(_KEYS[part], str(of_part[part])) for part in PARTS if part in of_part]
+        fix = f"set {typed([*keys, 'split=column'])}"
+    got = f"the parts of a split: {', '.join(file.name for file in files[:5])}"
+    raise DataError(folder, expected="the files of one table", got=got, fix=fix)
+
+
+def _part_of(words: Sequence[str]) -> str | None:
+    """The part that one of the words names; None where none does, or several."""
+    found = [part for part in PARTS if set(words) & set(WORDS[part])]
+    return found[0] if len(found) == 1 else None
+
+
+def _are_parts(parts: Sequence[str | None]) -> bool:
+    return None not in parts and PARTS[0] in parts and len(set(parts)) > 1

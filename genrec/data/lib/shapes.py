@@ -1,0 +1,119 @@
+"""What a file of interactions is: rows of events, or one of the shapes that another data option reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genrec.data.lib.columns import by_name
+from genrec.data.lib.files import read_table
+from genrec.data.lib.json_files import histories_of, read_document
+from genrec.data.lib.listed import are_ids, holds_histories, is_bracketed, separator_of
+from genrec.data.lib.text_lines import kind_of, text_chunks
+from genrec.data.lib.usual_names import HISTORY, TARGET, usual
+from genrec.errors import DataError
+from genrec.types import ITEM_ID, SPLIT, USER_ID
+
+_HEAD = 200  # rows or lines that are looked at
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape that is not rows of events.
+
+    Args:
+        option: the data option that reads it.
+        target: its class.
+        settings: what has to be set.
+        why: what the file looks like.
+    """
+
+    option: str
+    target: str
+    settings: dict[str, Any]
+    why: str
+
+
+def shape_of(path: Path) -> Shape | None:
+    """The shape of a file, or None for rows of events (or what cannot be read; its reader says why)."""
+    try:
+        if path.is_file() and (histories := histories_of(read_document(path))) is not None:
+            return Shape("sequences", _SEQUENCES, {}, f"one json object of {len(histories):,} users with lists of items")
+        if path.is_file() and kind_of(path) in (".txt", ".dat", ".data", ".csv", ".tsv", ".tab", ".seq") and _ragged(path):
+            return Shape("sequences", _SEQUENCES, {}, "one user a line, followed by the items")
+        return _shape_of_table(read_table(path))
+    except DataError:
+        return None
+
+
+_SEQUENCES = "genrec.data.sequences.SequenceFile"
+_SAMPLES = "genrec.data.samples.Samples"
+_NESTED = "genrec.data.nested.NestedEvents"
+
+
+def _shape_of_table(table: pl.DataFrame) -> Shape | None:
+    if nested := nested_columns(table):
+        return Shape("nested", _NESTED, {"events": nested[0]}, f"sessions, with their events in the column {nested[0]!r}")
+    lists = [name for name in table.columns if holds_lists(table[name])]
+    items = by_name(table.columns, ITEM_ID)
+    users = by_name(table.columns, USER_ID, items)
+    if not lists and items and users and holds_histories(table[items[0]], table[users[0]]):
+        lists = [items[0]]
+    if not lists:
+        return None
+    user = usual([name for name in table.columns if name not in lists], USER_ID)
+    history = usual(lists, HISTORY)
+    others = [name for name in table.columns if name not in lists and name != user]
+    target = usual(others, TARGET)
+    if history is not None and target is not None and (user is None or table[user].dtype != pl.Float64):
+        settings = {"history": history, "target": target} | ({"user_id": user} if user else {})
+        settings |= {"split": SPLIT} if SPLIT in table.columns else {}
+        return Shape(
+            "samples", _SAMPLES, settings, f"samples: rows of a history ({history!r}) and the item that came next ({target!r})"
+        )
+    if user is not None and target is None:
+        column = usual(lists, HISTORY) or lists[0]
+        settings = {"user_id": user, "item_id": column}
+        return Shape("sequences", _SEQUENCES, settings, f"users with lists of items in the column {column!r}")
+    return None
+
+
+def holds_lists(column: pl.Series) -> bool:
+    """Whether the fields of a column are lists of ids."""
+    if isinstance(column.dtype, pl.List):
+        return not isinstance(column.dtype.inner, pl.Struct | pl.List)
+    if column.dtype != pl.String:
+        return False
+    sample = column.drop_nulls().head(_HEAD).to_list()
+    if is_bracketed(sample):
+        return True
+    named = usual([column.name], HISTORY) is not None
+    sign = separator_of(sample) if named and sample else None
+    return sign is not None and are_ids([part for text in sample for part in text.split(sign if sign != " " else None)])
+
+
+def _ragged(path: Path) -> bool:
+    """Whether lines are a user and a varying number of items, blanks (or only commas) between them, without a header."""
+    for _, text in text_chunks(path, block_bytes=1 << 20):
+        lines = [line for line in text.split("\n") if line.strip()][:_HEAD]
+        fields = [line.split() for line in lines]
+        if all(len(words) == 1 for words in fields):
+            fields = [line.split(",") for line in lines]
+        widths = {len(words) for words in fields}
+        users = [words[0] for words in fields]
+        return (
+            len(lines) > 1
+            and len(widths) > 1
+            and min(widths) > 1
+            and len(set(users)) == len(users)
+            and are_ids([word for words in fields for word in words])
+        )
+    return False
+
+
+def nested_columns(table: pl.DataFrame) -> list[str]:
+    """The columns that hold lists of objects."""
+    return [name for name, dtype in table.schema.items() if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)]

@@ -1,0 +1,94 @@
+"""Which pretrained model it is: vectors of different models must not meet.
+
+Vectors of texts on disk, found by the text's hash; safe to share and to kill.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from genrec.references import expanded
+
+
+def model_identity(model: str, revision: str | None) -> str:
+    """Content hash of a local folder, else a hash of hub id and revision: names the model's folder in the cache."""
+    digest, folder = hashlib.sha256(), expanded(model)
+    if folder.is_dir():
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(str(path.relative_to(folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    else:
+        digest.update(json.dumps([model, revision]).encode())
+    return digest.hexdigest()[:16]
+
+
+def is_model_of(state: Mapping[str, Any], model: str, revision: str | None) -> bool:
+    """Whether this model made the vectors that an encoder was saved with.
+
+    Of a hub model that is given as a folder by now, the contents of the folder cannot tell: it is taken for the one.
+
+    Args:
+        state: ``model``, ``revision`` and ``identity`` as they were.
+        model: a folder or hub id.
+        revision: of a hub model.
+    """
+    came_from_hub = state["identity"] == _of_hub(str(state["model"]), state.get("revision"))
+    return model_identity(model, revision) == state["identity"] or (came_from_hub and expanded(model).is_dir())
+
+
+def _of_hub(model: str, revision: str | None) -> str:
+    return hashlib.sha256(json.dumps([model, revision]).encode()).hexdigest()[:16]
+
+
+class VectorCache:
+    """A folder of parquet files with columns ``text_hash`` and ``vector``; each ``add`` writes a new one, whole or not at all.
+
+    Args:
+        folder: of ONE model: vectors of different models must not meet. None: keep them in memory.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._row_of: dict[str, int] = {}
+        self._vectors: list[np.ndarray] = []
+        for path in sorted(folder.glob("*.parquet")) if folder else ():
+            shard = pl.read_parquet(path, glob=False)
+            self._remember(shard["text_hash"].to_list(), shard["vector"].to_numpy())
+
+    def __contains__(self, text: str) -> bool:
+        return _hash(text) in self._row_of
+
+    def add(self, texts: Sequence[str], vectors: Float[np.ndarray, "texts dim"]) -> None:
+        hashes = [_hash(text) for text in texts]
+        frame = pl.DataFrame({"text_hash": hashes, "vector": pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))})
+        if self._folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            name = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+            temporary = self._folder / f"{name}.{os.getpid()}.tmp"
+            frame.write_parquet(temporary)
+            temporary.replace(self._folder / f"{name}.parquet")
+        self._remember(hashes, vectors)
+
+    def vectors(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
+        """The vectors of texts that are all here."""
+        rows = [self._row_of[_hash(text)] for text in texts]
+        return np.concatenate(self._vectors)[rows]
+
+    def _remember(self, hashes: Sequence[str], vectors: np.ndarray) -> None:
+        start = sum(map(len, self._vectors))
+        self._row_of.update({text_hash: start + row for row, text_hash in enumerate(hashes)})
+        self._vectors.append(np.asarray(vectors, dtype=np.float32))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,176 @@
+"""What can be known before the first stage runs, and what is known once the dataset is there: told then, and not after hours.
+
+``genrec run --plan`` tells the same. What a value may be by itself is told when the configuration is composed: see
+``genrec.engine.ranges``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from genrec.core.dataset import Dataset, check_unseen_targets, users_with_targets
+from genrec.core.item_labels import item_labels
+from genrec.engine.artifacts import Artifact
+from genrec.engine.components import component_class, is_component, parameters
+from genrec.engine.config import Config
+from genrec.engine.device import resolve_device, resolve_precision
+from genrec.engine.rehearsal import rehearse
+from genrec.engine.stage import Stage
+from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
+from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer
+
+ONNX_PACKAGES = ("onnx", "onnxscript")
+NEEDS_TARGETS = ("recommendations", "diagnosis", "calibration")
+# Settings that name columns of the items; ``auto`` and null name none.
+COLUMNS = {
+    "evaluate": ("category", "slice_columns"),
+    "export": ("columns",),
+    "generator": ("text_column",),
+    "tokenizer": ("column",),
+    "encoder": ("column",),
+}
+WIDTHS = ("num_beams", "num_candidates")  # of a search, which must find as many as are listed
+NO_COLUMNS = {"auto", None}
+POPULARITY = "popularity"  # the prior that needs no labels
+
+
+def check_before(config: Config, stages: Sequence[Stage]) -> None:
+    """Holds the configuration against itself and against the machine.
+
+    Raises:
+        ConfigError: for the first thing that cannot work.
+    """
+    tree, made = config.tree, {stage.kind for stage in stages}
+    device = resolve_device(tree["device"])
+    if "generator" in made:
+        resolve_precision(tree["train"].get("precision", tree["precision"]), device)
+        _check_models(tree)
+        if "objective" in tree:
+            rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
+    if "evaluation" in made and tree["recommendations"] is None:
+        _check_ks(config, tree["recommend"]["k"], "recommend.k")
+    if "bundle" in made and tree["export"].get("runtime") == "onnx":
+        _check_onnx(tree)
+    if (
+        made.intersection(NEEDS_TARGETS)
+        and "split" in tree
+        and isinstance(split := component_class(tree["split"], "split"), HoldsOut)
+        and not split.holds_out
+    ):
+        raise _no_targets(tree, "nothing held out")
+
+
+def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -> None:
+    """Holds the configuration against the prepared data.
+
+    Raises:
+        ConfigError: for a column that the items do not have, and for times where there are none.
+        DataError: when there is nothing to train on, or nothing to predict.
+    """
+    tree, made = config.tree, {stage.kind for stage in stages}
+    if not (artifact.path / "items.parquet").exists():  # of stages that are not ours
+        return
+    dataset = Dataset.load(artifact.path)
+    if "evaluation" in made and tree["recommendations"] is None:
+        _check_ks(config, min(tree["recommend"]["k"], dataset.num_items), "the number of items")
+    if "generator" in made and not int((dataset.train_ends - dataset.events.offsets[:-1]).sum()):
+        fix = "choose another split or more data"
+        raise DataError("split", expected="at least one training event", got=0, fix=fix)
+    if "generator" in made and tree["recommend"].get("exclude_seen"):
+        check_unseen_targets(dataset, users_with_targets(dataset, "validation"))
+    splits = tuple(tree["recommend"].get("splits", ())) if made.intersection(NEEDS_TARGETS) else ()
+    if splits and not any(len(dataset.targets(split).item_idx) for split in splits):
+        raise _no_targets(tree, f"no {' or '.join(splits)} targets among {dataset.num_users:,} users")
+    reads = {group for stage in stages for group in stage.reads}
+    for error in _column_errors(tree, reads, dataset):
+        raise error
+    prior = tree["generator"].get("prior", POPULARITY) if "generator" in reads else POPULARITY
+    if prior != POPULARITY and prior not in (labels := item_labels(dataset.items)):
+        expected = f"one of {', '.join((POPULARITY, *labels))}"
+        raise ConfigError("generator.prior", expected=expected, got=prior, fix="choose what the catalogue has")
+    if "generator" in reads and tree["generator"].get("time_gaps") and dataset.timestamps is None:
+        fix = "give data.timestamp=COLUMN, or generator.time_gaps=false"
+        raise ConfigError("generator.time_gaps", expected="events with times", got="true, and the data has none", fix=fix)
+
+
+def _check_models(tree: Mapping[str, Any]) -> None:
+    """A folder of a model that is not there; what may be the name of one on the hub is looked for by the stage."""
+    for where, node in _components(tree):
+        value = node.get("model")
+        kinds = parameters(component_class(node, where)).get("model")
+        if not isinstance(value, str) or kinds is None or "Path" not in str(kinds.annotation):
+            continue
+        names_a_folder = value.startswith(("/", ".", "~")) or value.count("/") > 1 or "\\" in value
+        if names_a_folder and not Path(value).expanduser().exists():
+            fix = f"give {where}.model=FOLDER, or a name on the hub"
+            raise ConfigError(f"{where}.model", expected="a folder with a model", got=f"nothing at {value}", fix=fix)
+
+
+def _components(tree: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, value in tree.items():
+        place = f"{where}.{key}" if where else str(key)
+        if is_component(value):
+            yield place, value
+        if isinstance(value, Mapping):
+            yield from _components(value, place)
+
+
+def _check_ks(config: Config, longest: int, name: str) -> None:
+    """Refuses a k beyond the lists where it was asked for by name, or no other is left: the defaults fit shorter lists too."""
+    ks = config.tree["evaluate"].get("ks") or ()
+    beyond = [wanted for wanted in ks if wanted > longest]
+    by_name = any(override.partition("=")[0].lstrip("+") == "evaluate.ks" for override in config.overrides)
+    if beyond and (by_name or len(beyond) == len(ks)):
+        shorter = str([wanted for wanted in ks if wanted <= longest] or [longest]).replace(" ", "")
+        wide = [key for key in WIDTHS if config.tree["decoding"].get(key, math.inf) < max(beyond)]
+        beams = "".join(f" decoding.{key}={max(beyond)}" for key in wide)
+        longer = f"recommend.k={max(beyond)}{beams}, or " if name == "recommend.k" else ""
+        fix = f"give {longer}evaluate.ks={shorter}"
+        raise ConfigError("evaluate.ks", expected=f"at most {name}={longest}", got=beyond[0], fix=fix)
+
+
+def _check_onnx(tree: Mapping[str, Any]) -> None:
+    generator = component_class(tree["generator"], "generator")
+    if not (isinstance(generator, HasRuntimes) and "onnx" in generator.runtimes):
+        expected = "a generator that has ONNX graphs, such as encdec"
+        raise ConfigError("export.runtime", expected=expected, got=generator.__name__, fix="leave export.runtime out")
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    if missing:
+        fix = 'install it: pip install "genrec[onnx]"'
+        raise ConfigError("export.runtime", expected=f"the package {missing[0]}", got="no such package", fix=fix)
+
+
+def _no_targets(tree: Mapping[str, Any], got: str) -> DataError:
+    split = component_class(tree["split"], "split").__name__
+    fix = "use split=leave_one_out; without targets, `genrec train` and `genrec export` work, `genrec run` does not"
+    return DataError("split", expected="something to predict", got=f"{got} ({split})", fix=fix)
+
+
+def _column_errors(tree: Mapping[str, Any], reads: set[str], dataset: Dataset) -> Iterator[GenRecError]:
+    there = dataset.items.columns
+    for group, keys in COLUMNS.items():
+        if group not in reads:
+            continue
+        nodes = {"": tree[group]} | dict(_components(tree[group]))
+        for place, node in nodes.items():
+            accepted = parameters(component_class(node, f"{group}.{place}" if place else group))
+            for key in keys:
+                if key not in accepted or (place == "" and not _names_items(node, key)):
+                    continue
+                default = accepted[key].default
+                value = node.get(key, default)
+                for column in value if isinstance(value, list | tuple) else (value,):
+                    if column not in NO_COLUMNS and isinstance(column, str) and column not in there:
+                        where = f"{group}.{place}.{key}" if place else f"{group}.{key}"
+                        fix = did_you_mean(column, there)
+                        yield ConfigError(where, expected="a column of the items", got=column, fix=fix)
+
+
+def _names_items(node: Mapping[str, Any], key: str) -> bool:
+    """Whether the setting is in use: a collaborative tree reads no categories, vectors of a file no items."""
+    target = str(node["_target_"]).rpartition(".")[2]
+    return not (target == "Precomputed" or (key == "column" and node.get("tree", "category") != "category"))

@@ -1,0 +1,79 @@
+"""Settings under a name or in a place of their own: ``lr=0.1`` and ``train.learning_rate=0.1`` mean ``train.lr``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genrec.engine.aliases import current
+from genrec.engine.components import TARGET, UnknownKeyError, component_class, is_component, parameters
+from genrec.engine.signatures import names_in_source
+from genrec.errors import ConfigError, GenRecError
+
+# What other libraries call a setting of ours.
+SYNONYMS = {
+    "learning_rate": "lr",
+    "num_epochs": "epochs",
+    "max_epochs": "epochs",
+    "n_epochs": "epochs",
+    "hidden_size": "dim",
+    "hidden_dim": "dim",
+    "d_model": "dim",
+    "embedding_dim": "dim",
+    "embedding_size": "dim",
+    "heads": "num_heads",
+    "n_heads": "num_heads",
+    "n_layers": "num_layers",
+    "layers": "num_layers",
+    "dropout_prob": "dropout",
+    "dropout_rate": "dropout",
+    "beam_size": "num_beams",
+    "beams": "num_beams",
+    "topk": "k",
+    "top_k": "k",
+    "max_seq_length": "max_history_len",
+    "max_seq_len": "max_history_len",
+    "max_len": "max_history_len",
+    "wd": "weight_decay",
+    "l2": "weight_decay",
+    "random_seed": "seed",
+    "gpu": "device",
+    "num_codes": "codebook_size",
+    "n_levels": "num_levels",
+}
+
+ROOT = ("device", "name", "precision", "seed", "threads")
+
+
+def is_far(error: GenRecError) -> bool:
+    """Whether an unknown key is like none of its own component, so that another place may be meant."""
+    return isinstance(error, UnknownKeyError) and not error.fix.startswith("did you mean")
+
+
+def misplaced_key(where: str, tree: Mapping[str, Any], groups: Sequence[str]) -> ConfigError | None:
+    """The error of a key that the components of a tree know in another place or under another name; None: none does.
+
+    Args:
+        where: the unknown key as it was given.
+        tree: the whole configuration.
+        groups: its groups, in the order in which they are looked through.
+    """
+    group, key = where.partition(".")[0], where.rpartition(".")[2]
+    meant = SYNONYMS.get(key, key)
+    if "." in where and meant == key:  # an unknown key of a group: another group's would be a guess too far
+        return None
+    rooms = [group] if "." in where else ["", *groups]
+    places = [f"{room}.{meant}".lstrip(".") for room in rooms if _takes(tree, room, meant)]
+    if not places:
+        return None
+    return ConfigError(where, expected="a known key", got=repr(key), fix=f"did you mean {' or '.join(places[:3])}?")
+
+
+def _takes(tree: Mapping[str, Any], group: str, key: str) -> bool:
+    if not group:
+        return key in ROOT
+    node = tree.get(group)
+    if not isinstance(node, Mapping) or not is_component(node):
+        return False
+    names = names_in_source(current(str(node[TARGET])))  # importing a class takes a second where torch comes with it
+    return key in (parameters(component_class(node, group)) if names is None else names)

@@ -1,0 +1,214 @@
+"""A run: a named folder of links into the store, the configuration that made it, and what it wants."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from genrec.engine.aliases import with_current
+from genrec.engine.artifacts import MANIFEST, Artifact, Store
+from genrec.engine.experiments import with_replacements
+from genrec.engine.links import point, remove, target_of
+from genrec.engine.locks import held
+from genrec.engine.overrides import text_value, typed
+from genrec.errors import ArtifactError, ConfigError, did_you_mean
+from genrec.references import expanded
+
+STORE = ".store"  # inside paths.runs
+RECORD, LOCK, AUDIT = "run.json", ".lock", "audit"  # an audit of the data may lie beside a run: audit.json and audit.html
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,199}")
+
+
+def check_name(name: str) -> str:
+    """Returns the name of a run when it can be a folder's name on any system.
+
+    Raises:
+        ConfigError: otherwise.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "name",
+            expected="letters, digits and any of . _ = , + @ -, starting with a letter or digit, at most 200",
+            got=repr(name),
+            fix="choose another name; a run is a folder directly under paths.runs",
+        )
+    return name
+
+
+def run_name(text: str) -> str:
+    """The text itself where it can be the name of a run, else one made of it: ``Müllers Läden (1)`` gives ``Mullers_Laden_1``.
+
+    >>> run_name("2024.q1"), run_name("Müllers Läden (1)"), run_name("数据")
+    ('2024.q1', 'Mullers_Laden_1', 'run_5440f7')
+    """
+    if _NAME.fullmatch(text):
+        return text
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^A-Za-z0-9.=,+@-]+", "_", letters).strip("_.,=+@-")[:100]
+    return plain or f"run_{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:6]}"
+
+
+def bundle_path(path: Path) -> Path:
+    """The bundle that a path means: that of a run's folder, otherwise the path itself.
+
+    Raises:
+        ArtifactError: when nothing is there, or the run has none: with the command that makes it.
+    """
+    if not path.exists():
+        fix = "`genrec ls` lists the runs; `genrec export` makes a bundle"
+        raise ArtifactError(path, expected="a bundle, or a run that has one", got="nothing there", fix=fix)
+    if (path / MANIFEST).exists() or not (path / RECORD).exists():
+        return path
+    bundle = path / "bundle"
+    if not (bundle / MANIFEST).exists():
+        command = typed(["genrec", "export", *Run(path).record.get("overrides", [])])
+        got = "a run without a bundle"
+        raise ArtifactError(path, expected="a bundle, or a run that has one", got=got, fix=f"make it: {command}")
+    return bundle
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Args:
+        path: ``<paths.runs>/<name>``.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def store(self) -> Store:
+        return Store(self.path.parent / STORE)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """``config`` (resolved), ``overrides``, ``wanted`` (kind -> fingerprint), ``started``; empty before the first start."""
+        try:
+            return dict(json.loads((self.path / RECORD).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration of the last start."""
+        return dict(with_current(self.record.get("config", {})))
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Kind -> fingerprint of what its links point to, whether that exists or not."""
+        found = {link.name: name for link in sorted(self.path.glob("[!.]*")) if (name := target_of(link)) is not None}
+        order = list(self.record.get("wanted", {}))  # the pipeline's
+        return dict(sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of artifacts this run has."""
+        return tuple(kind for kind in self.links if (self.path / kind / MANIFEST).exists())
+
+    def artifact(self, kind: str) -> Artifact:
+        """One of its artifacts, checked byte by byte, and that the run's other artifacts are what it was made from.
+
+        Raises:
+            ArtifactError: when it is missing, damaged, or made from something else.
+        """
+        if kind not in self.kinds:
+            known = did_you_mean(kind, self.kinds)
+            raise ArtifactError(self.path / kind, expected="an artifact", got="nothing", fix=f"`genrec run` makes it; {known}")
+        artifact = Artifact(self.path / kind).check(hashes=True)
+        artifact.expect_inputs(self.links)
+        return artifact
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """``evaluation/metrics.json``: ``model``, ``floors``, ``intervals``, ..."""
+        return dict(json.loads((self.artifact("evaluation").path / "metrics.json").read_text(encoding="utf-8")))
+
+    @contextmanager
+    def alone(self, say: Callable[[str], None] = print) -> Iterator[None]:
+        """One process at a time works on a run: two with different settings would leave links to the artifacts of both."""
+        with held(self.path / LOCK, doing=f"working on {self.path}", say=say):
+            yield
+
+    def start(self, config: Mapping[str, Any], overrides: Sequence[str], wanted: Mapping[str, str]) -> None:
+        """Writes the record; links to what this configuration no longer wants go away (the store keeps the artifacts)."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        record = {
+            "name": self.name,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "overrides": list(overrides),
+            "wanted": {**self.record.get("wanted", {}), **wanted},
+            "config": dict(config),
+        }
+        draft = self.path / f"{RECORD}.{os.getpid()}"
+        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
+        os.replace(draft, self.path / RECORD)
+        for kind, fingerprint in self.links.items():
+            if kind in wanted and fingerprint != wanted[kind]:
+                remove(self.path / kind)
+
+    def link(self, kind: str, fingerprint: str) -> None:
+        """Points ``<run>/<kind>`` at the store, replacing an older link in one step."""
+        link = self.path / kind
+        if link.exists() and target_of(link) is None:
+            raise ArtifactError(link, expected="a link into the store", got="a file or folder", fix="move it away")
+        point(link, Path("..") / STORE / kind / fingerprint)
+
+
+def inherited(overrides: Sequence[str]) -> list[str]:
+    """The overrides, behind those of the run that they extend (``extends=runs/x``): its settings hold where none is given.
+
+    Its name is not inherited, nor what it set in a group of which another option is chosen.
+    """
+    given = [override.partition("=")[0] for override in overrides]
+    parent = next((text_value(override)[1] for override in overrides if override.startswith("extends=")), "null")
+    if parent == "null":
+        return list(overrides)
+    before = inherited(with_replacements(Run(expanded(parent)).record.get("overrides", [])))
+    keys = [(override, override.partition("=")[0]) for override in before]
+    kept = [override for override, key in keys if not {key, key.partition(".")[0]} & {*given, "name"}]
+    return [*kept, *overrides]
+
+
+def audited_datasets(root: Path) -> Iterator[tuple[str, str]]:
+    """(kind, fingerprint) of the datasets that audits under a runs folder are about."""
+    for file in sorted(root.glob(f"*/{AUDIT}.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            yield "dataset", str(json.loads(file.read_text(encoding="utf-8"))["dataset"]["fingerprint"])
+
+
+def list_runs(root: Path) -> Iterator[Run]:
+    """The runs under a runs folder, by name."""
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        run = Run(folder)
+        if folder.is_dir() and not folder.name.startswith(".") and (run.record or run.kinds):
+            yield run
+
+
+def find_folder(text: str) -> Path:
+    """Returns the folder of a run or an artifact: as given, or under ``runs/``.
+
+    Raises:
+        ArtifactError: when there is neither.
+    """
+    path = expanded(text)
+    candidates = [path] if path.is_absolute() else [path, Path("runs") / path]
+    for candidate in candidates:
+        if (candidate / MANIFEST).exists() or Run(candidate).record or Run(candidate).kinds:
+            return candidate
+    root = path.parent if len(path.parts) > 1 else Path("runs")
+    fix = did_you_mean(path.name, [run.name for run in list_runs(root)])
+    raise ArtifactError(text, expected="a run or an artifact", got="neither", fix=f"`genrec ls` lists the runs; {fix}")

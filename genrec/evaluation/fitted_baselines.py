@@ -1,0 +1,110 @@
+"""Baselines of an evaluation: their open settings chosen on validation, fitted on the training part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from genrec.baselines.lib.ranking import ranked_tables, scores_of
+from genrec.baselines.lib.setting_search import Choice, ValidationSample, choose, most_tries
+from genrec.core.dataset import Dataset
+from genrec.engine.progress import step_progress
+from genrec.engine.stage import StageRun
+from genrec.errors import ConfigError
+from genrec.evaluation.candidate_lists import CandidateLists
+from genrec.evaluation.evaluated_lists import EvaluatedLists
+from genrec.evaluation.list_settings import RecommendSettings
+from genrec.model.item_vectors import JOINT, read_vectors
+from genrec.protocols import Floor, HasObstacle
+from genrec.types import SPLIT, SPLITS, USER_ID
+
+BEST = "best"  # of the baselines on validation
+TEXT = "text"  # the source of an encoder that reads texts, where it has several
+
+
+def text_vectors(run: StageRun) -> dict[str, Any]:
+    """The runtime argument of baselines that read texts; empty where the run makes no vectors."""
+    if "encoder" not in run.inputs:
+        return {}
+    vectors = read_vectors(run.parts["encoder"])
+    return {"text_vectors": vectors.get(TEXT, vectors[JOINT])}
+
+
+def chosen_baselines(
+    run: StageRun, floors: Mapping[str, Floor], dataset: Dataset, *, exclude_seen: bool, num_users: int, seed: int
+) -> tuple[dict[str, Choice[Floor]], dict[str, str]]:
+    """Each baseline, fitted, with the settings that ranked a sample of the validation targets best.
+
+    Args:
+        run: says what was chosen.
+        floors: name -> baseline.
+        dataset: to fit on.
+        exclude_seen: the table's rule for seen items, also while choosing.
+        num_users: in the sample, at most; 0: open settings stay at the first value of their grid.
+        seed: of the sample.
+
+    Returns:
+        The baselines by name, and name -> why, of those that cannot be fitted here.
+    """
+    sample = ValidationSample.draw(dataset, exclude_seen=exclude_seen, num_users=num_users, seed=seed)
+    choices, left_out = {}, {}
+    for name, floor in floors.items():
+        if why := floor.obstacle(dataset) if isinstance(floor, HasObstacle) else None:
+            left_out[name] = why
+            run.say(f"{name}: left out, {why}")
+            continue
+        with step_progress(f"settings of {name}", most_tries(floor), run.runtime.progress) as advance:
+            choices[name] = choice = choose(floor, dataset, sample, advance=advance)
+        if choice.settings:
+            run.say(f"{name}: {choice.line}, {choice.seconds:.1f} s")
+    return choices, left_out
+
+
+def baseline_lists(
+    choices: Mapping[str, Choice[Floor]],
+    name: str,
+    dataset: Dataset,
+    settings: RecommendSettings,
+    candidates: CandidateLists | None = None,
+) -> EvaluatedLists:
+    """The lists of one baseline, to be measured as a model's are.
+
+    Args:
+        choices: fitted baselines.
+        name: which; "best": the one with the best NDCG@10 on validation.
+        dataset: whose users.
+        settings: length, splits and the seen-item rule of the lists.
+        candidates: what each list may hold; None: all items.
+
+    Raises:
+        ConfigError: when that baseline could not be fitted.
+    """
+    if name != BEST and name not in choices:
+        fix = f"choose another: {', '.join(choices)}" if choices else "add one to evaluate.floors"
+        raise ConfigError("evaluate.model", expected="a baseline that can be fitted here", got=name, fix=fix)
+    if name == BEST:
+        if not choices:
+            raise ConfigError("evaluate.floors", expected="a baseline", got="none", fix="leave evaluate.floors out")
+        sample = ValidationSample.draw(dataset, exclude_seen=settings.exclude_seen, num_users=dataset.num_users, seed=0)
+        name = max(choices, key=lambda each: sample.ndcg(choices[each].baseline))
+    score = scores_of(choices[name].baseline)
+    tables = [
+        table
+        for split in SPLITS
+        if split in settings.splits
+        for table in ranked_tables(
+            score,
+            dataset,
+            split,
+            k=settings.k,
+            exclude_seen=settings.exclude_seen,
+            allowed=candidates.mask(split) if candidates else None,
+        )
+    ]
+    table = pl.concat(tables) if tables else pl.DataFrame(schema={SPLIT: pl.String, USER_ID: pl.String})  # nothing held out
+    return EvaluatedLists(table, settings.k, settings.exclude_seen, "baseline", baseline=name)
+
+
+BASELINES_FILE = "per_user_baselines.parquet"  # of an evaluation

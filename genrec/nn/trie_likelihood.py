@@ -1,0 +1,146 @@
+"""The generator given the TRUE prefixes of items: what it thinks of each code on their paths through the trie.
+
+From logits to log-probabilities of the children of trie nodes: the one place where normalization is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
+from genrec.protocols import AutoregressiveGenerator
+from genrec.types import Normalization
+
+
+@dataclass(frozen=True)
+class PathChoice:
+    """What a generator thinks of the children of one node, for each candidate the node on its own path.
+
+    Args:
+        of_nodes: log-probabilities of the children of the distinct nodes, -inf where a family is padded.
+        place: which of these nodes is the candidate's.
+        slot: which child is on the candidate's path.
+        decided: is the node above a single ID, so that its only child has probability one?
+        num_children: of the node.
+    """
+
+    of_nodes: Float[Tensor, "batch nodes width"]
+    place: Int64[Tensor, "batch candidates"]
+    slot: Int64[Tensor, "batch candidates"]
+    decided: Bool[Tensor, "batch candidates"]
+    num_children: Int64[Tensor, "batch candidates"]
+
+    @property
+    def taken(self) -> Float[Tensor, "batch candidates"]:
+        """Log-probability of the child that is on the path."""
+        at = self.place * self.of_nodes.shape[-1] + self.slot
+        return self.of_nodes.flatten(1).gather(1, at).masked_fill(self.decided, 0.0)
+
+    @property
+    def log_probs(self) -> Float[Tensor, "batch candidates width"]:
+        """Of all children of each candidate's node, -inf where the family is padded."""
+        width = self.of_nodes.shape[-1]
+        log_probs = self.of_nodes.gather(1, self.place.unsqueeze(-1).expand(-1, -1, width))
+        only = torch.full((width,), float("-inf"), device=log_probs.device)
+        only[0] = 0.0
+        return torch.where(self.decided.unsqueeze(-1), only, log_probs)
+
+
+def path_choices(
+    generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch, items: Int64[Tensor, "batch candidates"]
+) -> Iterator[PathChoice]:
+    """Follows the ID of each candidate from the root, one choice a level; gradients flow where they are wanted.
+
+    Candidates of a user that share a prefix share its step, and what a generator that normalizes over the trie has decided
+    costs none.
+
+    Args:
+        generator: in eval mode, or dropout differs from level to level.
+        trie: of the whole catalogue.
+        batch: the histories.
+        items: item_idx, no ``PAD``.
+    """
+    paths = trie.paths(items)
+    state, before = generator.prefill(batch), torch.zeros_like(items)
+    for level in range(trie.num_levels):
+        nodes, taken = paths[..., level], paths[..., level + 1]
+        decided = torch.zeros_like(nodes, dtype=torch.bool)
+        if generator.normalization == "trie":
+            decided = trie.num_ids_below(nodes) == 1
+        shared = _Shared.among(nodes, decided, at_most=1 if level == 0 else nodes.shape[1])
+        of_nodes = torch.zeros(len(batch), 1, 1, device=items.device)
+        if shared.number:
+            distinct, codes = shared.first(nodes), None
+            if level:
+                state, codes = generator.reorder(state, shared.first(before)), trie.codes(distinct)
+            logits, state = generator.step(state, codes)
+            _, child_codes, real = trie.children(distinct, level)
+            of_nodes = child_log_probs(logits.float(), child_codes, real, generator.normalization)
+        before = shared.place.clamp(max=max(shared.number - 1, 0))
+        yield PathChoice(of_nodes, before, taken - trie.first_child[nodes], decided, trie.num_children(nodes))
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The distinct ones among the nodes of each user's candidates.
+
+    Args:
+        place: of each candidate's node among them; of decided ones behind all that are not.
+        number: of the user with the most.
+    """
+
+    place: Int64[Tensor, "batch candidates"]
+    number: int
+
+    @classmethod
+    def among(
+        cls, nodes: Int64[Tensor, "batch candidates"], decided: Bool[Tensor, "batch candidates"], at_most: int
+    ) -> _Shared:
+        ordered, order = nodes.masked_fill(decided, torch.iinfo(nodes.dtype).max).sort(dim=1)
+        rank = F.pad((ordered.diff(dim=1) != 0).long().cumsum(dim=1), (1, 0))
+        place = torch.empty_like(rank).scatter(1, order, rank)
+        if nodes.is_cuda:  # counting would make the host wait
+            return cls(place, at_most)
+        return cls(place, int(place.masked_fill(decided, -1).max()) + 1)
+
+    def first(self, values: Int64[Tensor, "batch candidates"]) -> Int64[Tensor, "batch nodes"]:
+        """Each node's value, given its candidates'; a user with fewer nodes has any value in the places behind them."""
+        nodes = values[:, :1].repeat(1, self.number + 1)
+        return nodes.scatter(1, self.place.clamp(max=self.number), values)[:, : self.number]
+
+
+def id_log_probs(
+    generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch, items: Int64[Tensor, "batch candidates"]
+) -> Float[Tensor, "batch candidates"]:
+    """Log-probability of each candidate's whole ID: the sum over its path, shared by all items that have that ID.
+
+    Args:
+        generator: as in ``path_choices``.
+        trie: of the whole catalogue.
+        batch: the histories.
+        items: item_idx, no ``PAD``.
+    """
+    return torch.stack([choice.taken for choice in path_choices(generator, trie, batch, items)]).sum(0)
+
+
+def child_log_probs(
+    logits: Float[Tensor, "*nodes size"],
+    child_codes: Int64[Tensor, "*nodes width"],
+    real: Bool[Tensor, "*nodes width"],
+    normalization: Normalization,
+) -> Float[Tensor, "*nodes width"]:
+    """Log-probability of each child of each node; -inf where the family is padded.
+
+    With "trie" the children that EXIST share the whole mass, whatever is filtered afterwards: a filter must not raise the
+    scores of what it leaves. With "codebook" codes without items keep their mass, as in training.
+    """
+    chosen = logits.gather(-1, child_codes).masked_fill(~real, float("-inf"))
+    total = chosen if normalization == "trie" else logits
+    return chosen - torch.logsumexp(total, dim=-1, keepdim=True)

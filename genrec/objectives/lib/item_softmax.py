@@ -1,0 +1,107 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from genrec.errors import ConfigError
+from genrec.objectives.lib.log_normalizer import mean_log_normalizer
+from genrec.protocols import Generator, ItemScorer
+
+
+def item_cross_entropy(
+    queries: Float[Tensor, "targets dim"],
+    table: Float[Tensor, "items dim"],
+    items: Int64[Tensor, " targets"],
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of ``items`` under softmax(queries @ table.T), in bounded memory."""
+    wanted = (queries * table[items]).sum(1).float()
+    if label_smoothing:
+        wanted = torch.lerp(wanted, (queries @ table.mean(0)).float(), label_smoothing)
+    return mean_log_normalizer(queries, table) - wanted.mean()
+
+
+def check_scores_items(generator: Generator, objective: object) -> None:
+    """Raises ConfigError for a generator that does not score the whole catalogue."""
+    if not isinstance(generator, ItemScorer):
+        raise ConfigError(
+            "objective",
+            expected=f"an objective for {type(generator).__name__}, which does not score all items",
+            got=option_of(objective),
+            fix="use objective=sid_cross_entropy",
+        )
+
+
+def option_of(objective: object) -> str:
+    """What the configuration calls an objective: its file."""
+    return type(objective).__module__.rpartition(".")[2]
+
+
+class Proposal:
+    """A mixture of the even distribution over items and that of training events.
+
+    Args:
+        train_counts: int64 [items] training events.
+        popular_share: mass of the latter, in [0, 1): what was never seen must be drawn too.
+        where: the key that errors name.
+
+    Raises:
+        ConfigError: for a share outside its range.
+    """
+
+    def __init__(self, train_counts: np.ndarray, popular_share: float, where: str) -> None:
+        if not 0 <= popular_share < 1:
+            raise ConfigError(where, expected="a share in [0, 1)", got=popular_share, fix="leave some mass to unseen items")
+        counts = torch.from_numpy(np.asarray(train_counts)).double()
+        probs = (1 - popular_share) / len(counts) + popular_share * counts / counts.sum().clamp(min=1)
+        probs = probs / probs.sum()
+        self._log_probs, self._upper = probs.log().float(), probs.cumsum(0)
+
+    def draw(self, number: int) -> tuple[Int64[Tensor, " sample"], Float[Tensor, " sample"]]:
+        """Items, with replacement, and the log of how often each is expected in so large a sample; on the CPU."""
+        items = torch.searchsorted(self._upper, torch.rand(number, dtype=torch.float64), right=True)
+        items = items.clamp(max=len(self._upper) - 1)  # the last bound may round to less than one
+        return items, self._log_probs[items] + math.log(number)
+
+
+def sampled_softmax(
+    queries: Float[Tensor, "targets dim"],
+    table: Float[Tensor, "items dim"],
+    items: Int64[Tensor, " targets"],
+    num_negatives: int,
+    proposal: Proposal,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of ``items`` against a sample of the catalogue."""
+    sample, log_expected = (drawn.to(items.device) for drawn in proposal.draw(num_negatives))
+    return corrected_cross_entropy(queries, table, items, sample, log_expected.unsqueeze(0), sample == items.unsqueeze(1))
+
+
+def corrected_cross_entropy(
+    queries: Float[Tensor, "targets dim"],
+    table: Float[Tensor, "items dim"],
+    items: Int64[Tensor, " targets"],
+    negatives: Int64[Tensor, " sample"],
+    log_expected: Float[Tensor, "#targets sample"],
+    masked: Bool[Tensor, "targets sample"],
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of ``items`` against negatives that were drawn with known frequencies.
+
+    Args:
+        queries: of the targets.
+        table: vectors of all items.
+        items: item_idx of the targets.
+        negatives: item_idx, shared by the targets; repetitions count.
+        log_expected: log of how often each negative is expected among those of a target.
+        masked: which negatives are none for which target.
+    """
+    positive = (queries * table[items]).sum(-1, keepdim=True).float()
+    negative = (queries @ table[negatives].T).float() - log_expected
+    logits = torch.cat([positive, negative.masked_fill(masked, float("-inf"))], dim=1)
+    return F.cross_entropy(logits, torch.zeros_like(items))

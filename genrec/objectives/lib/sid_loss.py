@@ -1,0 +1,155 @@
+"""Cross-entropy on semantic IDs as objectives use it: the whole of ``sid_cross_entropy``, which its variants extend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
+from genrec.errors import ConfigError
+from genrec.objectives.lib.head_distillation import ChildrenShares
+from genrec.objectives.lib.item_softmax import Proposal, item_cross_entropy, sampled_softmax
+from genrec.objectives.lib.log_normalizer import mean_log_normalizer
+from genrec.objectives.lib.policy import check_writes_codes
+from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, LossTerms, Sampler, TargetLogits
+from genrec.types import Normalization
+
+
+class SIDLoss:
+    """The loss on codes and on items; ``SIDCrossEntropy`` says what the parameters mean."""
+
+    def __init__(
+        self,
+        *,
+        trie: PrefixTrie,
+        train_counts: np.ndarray | None = None,
+        codebook_share: float = 0.1,
+        label_smoothing: float = 0.0,
+        item_weight: float = 0.0,
+        item_negatives: int | None = None,
+        item_popular_share: float = 0.0,
+        item_teaches: float = 0.0,
+    ) -> None:
+        if not 0 <= item_teaches <= 1:
+            raise ConfigError("objective.item_teaches", expected="a share in [0, 1]", got=item_teaches, fix="choose one")
+        if item_teaches and not item_weight:
+            got = f"{item_teaches} with item_weight: {item_weight}"
+            raise ConfigError("objective.item_teaches", expected="0 without an item head", got=got, fix="set item_weight")
+        if item_teaches and item_negatives is not None:
+            raise ConfigError(
+                "objective.item_negatives",
+                expected=f"null with item_teaches: {item_teaches}, which needs the probabilities of all items",
+                got=item_negatives,
+                fix="set item_negatives: null",
+            )
+        if not 0 <= codebook_share <= 1:
+            raise ConfigError("objective.codebook_share", expected="a share in [0, 1]", got=codebook_share, fix="choose one")
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError("objective.label_smoothing", expected="a share in [0, 1)", got=label_smoothing, fix="lower it")
+        self.trie, self.codebook_share, self.label_smoothing = trie, codebook_share, label_smoothing
+        self.item_weight, self.item_negatives, self.item_teaches = item_weight, item_negatives, item_teaches
+        self.proposal: Proposal | None = None
+        if item_negatives is not None:
+            assert train_counts is not None  # the train stage supplies them
+            self.proposal = Proposal(train_counts, item_popular_share, "objective.item_popular_share")
+        elif item_popular_share:
+            got = f"{item_popular_share} with item_negatives: null"
+            raise ConfigError("objective.item_popular_share", expected="0 without a sample", got=got, fix="set item_negatives")
+
+    def check(self, generator: Generator) -> None:
+        """Raises ConfigError when the objective and the generator do not fit."""
+        check_writes_codes(generator, self)
+        has_head = isinstance(generator, HasItemHead) and generator.has_item_head
+        if bool(self.item_weight) != has_head:
+            raise ConfigError(
+                "objective.item_weight",
+                expected="above 0 with generator.item_head, 0 without",
+                got=f"{self.item_weight} with item_head: {has_head}",
+                fix="change one of the two",
+            )
+
+    def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
+        """Mean loss per target and level."""
+        logits = generator.target_logits(batch)
+        if not self.item_weight:
+            total, parts = self.code_loss(logits, generator.normalization)
+        else:
+            item, taught = self._item_loss(logits, cast(HasItemHead, generator).item_table())  # ``check`` has looked
+            total, parts = self.code_loss(logits, generator.normalization, taught)
+            total = total + self.item_weight * item
+            parts["item"] = item.detach()
+        for name, own in logits.auxiliary.items():
+            total = total + own
+            parts[name] = own.detach()
+        return LossTerms(total, parts)
+
+    def code_loss(
+        self, logits: TargetLogits, normalization: Normalization, taught: Sequence[Float[Tensor, "targets _"]] | None = None
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """The loss on the codes of some items, and its part of each level; ``taught`` is what an item head makes of them."""
+        path = self._paths(logits.items)
+        shares: Sequence[Tensor | None] = taught or [None] * len(logits.levels)
+        levels = torch.stack(
+            [
+                self._level_loss(of_level.float(), path[:, level : level + 2], level, normalization, shares[level])
+                for level, of_level in enumerate(logits.levels)
+            ]
+        )
+        return self.over_levels(levels), {f"level_{level}": loss for level, loss in enumerate(levels.detach())}
+
+    def _item_loss(
+        self, logits: TargetLogits, table: Float[Tensor, "items dim"]
+    ) -> tuple[Float[Tensor, ""], list[Float[Tensor, "targets _"]] | None]:
+        """The item head's cross-entropy, and what the head teaches: one pass over its softmax gives both."""
+        queries, items = logits.item_queries, logits.items
+        assert queries is not None  # check() refused the pair
+        if self.item_negatives is not None and self.proposal is not None:
+            return sampled_softmax(queries, table, items, self.item_negatives, self.proposal), None
+        if not self.item_teaches:
+            return item_cross_entropy(queries, table, items), None
+        shares = ChildrenShares(self.trie, self._paths(items))
+        wanted = (queries * table[items]).sum(1).float()
+        return mean_log_normalizer(queries, table[self.trie.items], shares) - wanted.mean(), shares.levels()
+
+    def _paths(self, items: Int64[Tensor, " targets"]) -> Int64[Tensor, "targets levels_and_1"]:
+        if self.trie.device != items.device:
+            self.trie = self.trie.to(items.device)
+        return self.trie.paths(items)
+
+    def over_levels(self, losses: Float[Tensor, " levels"]) -> Float[Tensor, ""]:
+        """The loss on codes, given each level's mean over the targets."""
+        return losses.mean()
+
+    def _level_loss(
+        self,
+        logits: Float[Tensor, "targets size"],
+        step: Int64[Tensor, "targets 2"],
+        level: int,
+        normalization: str,
+        taught: Float[Tensor, "targets width"] | None,
+    ) -> Float[Tensor, ""]:
+        """Of the step from one node to the next; ``taught`` is what the head makes of the children."""
+        share = 1.0 if normalization == "codebook" else self.codebook_share
+        nodes, taken = step.unbind(1)
+        code = self.trie.codes(taken)
+        if share == 1 and not self.label_smoothing and taught is None:
+            return F.cross_entropy(logits, code)
+        _, child_codes, real = self.trie.children(nodes, level)
+        family = logits.gather(1, child_codes)  # what is read of a wide level, it is asked for once: each time costs it a pass
+        own = family.gather(1, (taken - self.trie.first_child[nodes]).unsqueeze(1)).squeeze(1)
+        normalizer = (1 - share) * torch.logsumexp(family.masked_fill(~real, float("-inf")), dim=1)
+        if share:
+            normalizer = normalizer + share * (F.cross_entropy(logits, code, reduction="none") + own)
+        wanted, family = own, family.masked_fill(~real, 0.0)
+        if taught is not None:
+            wanted = torch.lerp(wanted, (taught * family).sum(1), self.item_teaches)
+        if self.label_smoothing:
+            wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
+        return (normalizer - wanted).mean()

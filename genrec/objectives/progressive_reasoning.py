@@ -1,0 +1,89 @@
+"""Progressive reasoning learning, PRL: each thought sharper than the last (ReaRec; see docs/methods/rearec.md)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from genrec.core.batch import Batch
+from genrec.errors import ConfigError
+from genrec.objectives.lib.item_softmax import item_cross_entropy
+from genrec.protocols import Generator, LossTerms, ReasoningScorer, Sampler
+from genrec.types import PAD
+
+
+class ProgressiveReasoning:
+    """L = CE(s_K) + step_weight * mean over k < K of CE(s_k / annealing^(K - k)) + contrast_weight * InfoNCE.
+
+    Early steps may be vague: their softmax is flattened, the more the earlier. The contrast asks that a chain survives noise on
+    the states it feeds back: a clean and a noisy chain of the same target belong together, other targets of the batch do not.
+
+    Departures from the paper: noise from the first batch on, not after two epochs; the contrast compares directions (cosines).
+
+    Args:
+        step_weight: of the earlier states.
+        annealing: factor of the temperature per step before the last, at least 1.
+        contrast_weight: of the InfoNCE term.
+        contrast_temperature: what its cosines are divided by, above 0.
+        noise: standard deviation of the noise.
+
+    Raises:
+        ConfigError: for an annealing below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        step_weight: float = 1.0,
+        annealing: float = 5.0,
+        contrast_weight: float = 1.0,
+        contrast_temperature: float = 0.07,
+        noise: float = 0.01,
+    ) -> None:
+        if annealing < 1:
+            raise ConfigError("objective.annealing", expected="at least 1", got=annealing, fix="raise it")
+        self.step_weight, self.annealing = step_weight, annealing
+        self.contrast_weight, self.contrast_temperature, self.noise = contrast_weight, contrast_temperature, noise
+
+    def check(self, generator: Generator) -> None:
+        """Raises ConfigError when the objective and the generator do not fit."""
+        readout = generator.readout if isinstance(generator, ReasoningScorer) else type(generator).__name__
+        if readout != "last":
+            raise ConfigError(
+                "objective",
+                expected="a generator whose last thought answers",
+                got=f"progressive_reasoning with {readout}",
+                fix="use generator=latent_reasoning generator.readout=last",
+            )
+
+    def loss(self, generator: ReasoningScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
+        """Mean loss per target."""
+        assert batch.targets is not None
+        items, table = batch.targets[batch.targets != PAD], generator.item_table()
+        clean, *noisy = generator.chains(batch, (0.0, self.noise) if self.contrast_weight else (0.0,))
+        last = item_cross_entropy(clean[:, -1], table, items)
+        early = [item_cross_entropy(states / self.annealing**left, table, items) for left, states in _before_last(clean)]
+        steps = torch.stack(early).mean()
+        total, parts = last + self.step_weight * steps, {"item": last.detach(), "steps": steps.detach()}
+        if noisy:
+            contrast = _info_nce(clean[:, 1:], noisy[0][:, 1:], self.contrast_temperature)
+            total, parts = total + self.contrast_weight * contrast, parts | {"contrast": contrast.detach()}
+        return LossTerms(total, parts)
+
+
+def _before_last(chain: Float[Tensor, "targets states dim"]) -> list[tuple[int, Tensor]]:
+    """How many steps are left at each state but the last, and the state."""
+    *early, _ = chain.unbind(1)
+    return [(len(early) - k, states) for k, states in enumerate(early)]
+
+
+def _info_nce(
+    clean: Float[Tensor, "targets steps dim"], noisy: Float[Tensor, "targets steps dim"], temperature: float
+) -> Float[Tensor, ""]:
+    """Mean over steps of the cross-entropy of finding each clean chain's noisy twin among those of all targets."""
+    ours, theirs = (F.normalize(chain, dim=-1).transpose(0, 1) for chain in (clean, noisy))
+    logits = (ours @ theirs.transpose(1, 2)).flatten(0, 1).float() / temperature
+    twins = torch.arange(clean.shape[0], device=clean.device).repeat(clean.shape[1])
+    return F.cross_entropy(logits, twins)

@@ -1,0 +1,232 @@
+"""Recommendations for more users than fit into memory: shard by shard, each written whole or not at all.
+
+    plan.json                  what is made here: of which bundle and histories, by which settings, in how many shards
+    .rows/00000/00007.parquet  the rows of a shard's users, by chunk of the input; gone once the shard is done
+    part-00000.parquet         user_id, rank, item_id, score; a file of this name is whole
+    manifest.json              written last: users, files and their hashes
+
+A user's rows may stand anywhere in the input. They are brought together first, by a hash of the user; that reads and writes the
+input once, a chunk at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genrec import __version__
+from genrec.engine.artifacts import MANIFEST, sync
+from genrec.engine.fingerprints import ContentHashes, sha256_file
+from genrec.engine.locks import Lock, holder
+from genrec.errors import ArtifactError, ConfigError
+from genrec.recommender.arguments import whole_number
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.history_file import HistoryColumns, scan_histories
+from genrec.recommender.requests import OLD_NAMES, RecommendRequest
+from genrec.types import USER_ID
+
+PLAN, ROWS, LOCK, HASHES = "plan.json", ".rows", ".lock", ".hashes.json"
+_CHUNK = 2_000_000  # rows of the input read at once
+_SHARD = "shard of its user"
+_COLUMNS = HistoryColumns()
+EMPTY_REQUEST = RecommendRequest(histories=[[]])
+SHARD_ROWS = 500_000
+_TOLD = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
+
+
+def recommend_shards(
+    catalogue: Catalogue,
+    histories: Path,
+    out: Path,
+    request: RecommendRequest = EMPTY_REQUEST,
+    *,
+    shard_rows: int = SHARD_ROWS,
+    bundle: str,
+    columns: HistoryColumns = _COLUMNS,
+    anew: bool = False,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Writes the lists of all users of a table; what an earlier call of the same finished is not computed again.
+
+    Args:
+        catalogue: recommends.
+        histories: a table in long form (see ``read_table``): a file, or a folder of them. Parquet stays on disk, others are
+            read whole.
+        out: a folder of its own.
+        request: what every user's list is like; the table's histories take the place of its own.
+        shard_rows: rows of the input that make a shard, 1 or more: what a crash can lose, and what memory grows with.
+        bundle: hash of what the catalogue was opened from.
+        columns: what the columns of ``histories`` are called.
+        anew: throw away what was made of something else.
+        say: told of every shard.
+
+    Returns:
+        The content of manifest.json.
+
+    Raises:
+        DataError: when the table cannot be read, naming column or row.
+        ConfigError: for shards of no rows, and when ``out`` has lists of something else.
+        ArtifactError: when another process is writing there.
+    """
+    shard_rows = whole_number("shard_rows", shard_rows)
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        table = scan_histories(histories, columns)
+        catalogue.recommend(replace(request, histories=[[]], times=[[]]))  # what cannot be met is told before anything is begun
+        rows = int(table.select(pl.len()).collect().item())
+        content = ContentHashes(out / HASHES).of(histories)
+        plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns)}
+        plan |= request.settings | {"shard_rows": shard_rows}
+        _agree(out, plan, anew=anew)
+        if (manifest := _finished(out)) is not None:
+            say(f"{out}: up to date")
+            return manifest
+        num_shards = max(1, -(-rows // shard_rows))
+        parts = [out / f"part-{shard:05d}.parquet" for shard in range(num_shards)]
+        missing = [shard for shard, part in enumerate(parts) if not _is_whole(part)]
+        if not all(_rows_of(out, shard).is_dir() for shard in missing):
+            say(f"{rows:,} rows to {num_shards:,} shards")
+            _gather(table, rows, num_shards, out)
+        if len(missing) < num_shards:
+            say(f"{num_shards - len(missing):,} of {num_shards:,} shards are done already")
+        start, users = time.perf_counter(), 0
+        for place, shard in enumerate(missing):
+            told = _recommend(catalogue, _rows_of(out, shard), parts[shard], request)
+            shutil.rmtree(_rows_of(out, shard))
+            seconds, users = time.perf_counter() - start, users + told["users"]
+            left = seconds / (place + 1) * (len(missing) - place - 1)
+            say(f"shard {shard + 1:,} of {num_shards:,}: {users / seconds:,.0f} users/s, {_duration(left)} left")
+        manifest = plan | _total(parts)
+        _written(out / MANIFEST, json.dumps(manifest, indent=2))
+        shutil.rmtree(out / ROWS, ignore_errors=True)
+        if manifest["unknown"]:
+            say(f"{manifest['unknown']:,} events of items that the catalogue does not have were left out")
+        return manifest
+
+
+def _agree(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
+    """Holds what is wanted against what was begun in this folder."""
+    begun = _read(out / PLAN)
+    if begun is not None:
+        begun = {OLD_NAMES.get(key, key): value for key, value in begun.items()}
+    if begun != plan and anew:
+        for file in (out / MANIFEST, out / PLAN, *out.glob("part-*.parquet")):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(out / ROWS, ignore_errors=True)
+        begun = None
+    if begun is None:
+        if strange := next((file.name for file in sorted(out.iterdir()) if not file.name.startswith(".")), None):
+            raise ConfigError(out, expected="an empty folder", got=strange, fix="give another")
+        _written(out / PLAN, json.dumps(plan, indent=2))
+        return
+    for key in plan:
+        if begun.get(key) != plan[key]:
+            fix = "give another folder, or --anew to throw them away"
+            raise ConfigError(out, expected=f"lists by {key} {begun.get(key)!r}, as begun there", got=repr(plan[key]), fix=fix)
+
+
+def _finished(out: Path) -> dict[str, Any] | None:
+    """The manifest, when all that it lists is there in full size."""
+    if not (manifest := _read(out / MANIFEST)):
+        return None
+    files = manifest["files"].items()
+    is_there = all((out / name).is_file() and (out / name).stat().st_size == told["bytes"] for name, told in files)
+    return manifest if is_there else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The content of a json file; empty when it is damaged, None when it is not there."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        return {}
+
+
+def _is_whole(part: Path) -> bool:
+    try:
+        return _TOLD in pl.read_parquet_metadata(part)
+    except (OSError, pl.exceptions.PolarsError):  # not there yet, or cut since
+        return False
+
+
+def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path) -> None:
+    """Brings the rows of each user together: a folder of files for each shard."""
+    draft = out / f"{ROWS}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    for shard in range(num_shards):
+        (draft / f"{shard:05d}").mkdir(parents=True)
+    for number, start in enumerate(range(0, max(rows, 1), _CHUNK)):
+        chunk = table.slice(start, _CHUNK).collect()
+        shards = chunk.with_columns((pl.col(USER_ID).cast(pl.String).hash(seed=0) % num_shards).alias(_SHARD))
+        parts = shards.partition_by(_SHARD, as_dict=True, include_key=False, maintain_order=True)
+        for shard in range(num_shards):
+            part = parts.get((shard,), chunk.clear())
+            if part.height or number == 0:  # a shard to which no user's hash leads has a table too
+                part.write_parquet(draft / f"{shard:05d}" / f"{number:05d}.parquet", compression="lz4")
+    shutil.rmtree(out / ROWS, ignore_errors=True)
+    draft.rename(out / ROWS)
+
+
+def _rows_of(out: Path, shard: int) -> Path:
+    return out / ROWS / f"{shard:05d}"
+
+
+def _recommend(catalogue: Catalogue, rows: Path, part: Path, request: RecommendRequest) -> dict[str, int]:
+    """Writes one shard; returns what the manifest will say of it."""
+    files = sorted(rows.glob("*.parquet"))
+    table = pl.concat([pl.read_parquet(file, glob=False) for file in files])
+    lists, read = catalogue.recommend(replace(request, histories=table, times=None))
+    assert read.users is not None
+    told = {"users": len(read.users), "unknown": sum(map(len, read.unknown))}
+    draft = part.with_name(f".{part.name}")
+    lists.write_parquet(draft, metadata={_TOLD: json.dumps(told)})
+    _moved(draft, part)
+    return told
+
+
+def _total(parts: list[Path]) -> dict[str, Any]:
+    told = [json.loads(pl.read_parquet_metadata(part)[_TOLD]) for part in parts]
+    files = {part.name: {"bytes": part.stat().st_size, "sha256": sha256_file(part)} for part in parts}
+    return {"users": sum(t["users"] for t in told), "unknown": sum(t["unknown"] for t in told), "files": files}
+
+
+def _written(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    _moved(draft, path)
+
+
+def _moved(draft: Path, path: Path) -> None:
+    """Gives a finished file its name, and comes back when both are on disk."""
+    sync(draft)
+    os.replace(draft, path)
+    sync(path.parent)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder; the system lets go of it on any death."""
+    lock = Lock(out / LOCK)
+    if not lock.take():
+        fix = f"wait for {holder(out / LOCK)}, or give another folder"
+        raise ArtifactError(out, expected="a folder of its own", got="one that another process writes to", fix=fix)
+    try:
+        yield
+    finally:
+        lock.free()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

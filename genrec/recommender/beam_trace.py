@@ -1,0 +1,99 @@
+"""The search behind one list, level by level: which prefixes it kept, and where they lead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from torch import Tensor
+
+from genrec.decoding.fusion import GENERATOR, Fusion
+from genrec.decoding.lib.batch_decoding import request_of, widened
+from genrec.decoding.new_item_quota import Newcomers
+from genrec.errors import ConfigError
+from genrec.protocols import DecodingStrategy
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.histories import Histories
+from genrec.recommender.requests import BeamRequest
+from genrec.types import ITEM_ID
+
+SCHEMA: dict[str, Any] = {
+    "level": pl.Int64,
+    "codes": pl.List(pl.Int64),
+    "log_prob": pl.Float64,
+    "num_items": pl.Int64,
+    ITEM_ID: pl.String,
+}
+
+
+def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, Histories]:
+    """Searches once more, with somebody watching; nothing else about the search changes.
+
+    Args:
+        catalogue: of the items.
+        request: see there; the beams of some strategies depend on its ``k``.
+
+    Returns:
+        A row per level and prefix kept, in the order of the search (under preferences by what a prefix may still lead to):
+        ``level`` from 0, ``codes``, their ``log_prob``, ``num_items`` that the filter leaves below, and ``item_id`` of one of
+        them. And the history as it was looked up.
+
+    Raises:
+        ConfigError: when the strategy keeps no beams.
+    """
+    read, allowed = catalogue.read(request), catalogue.allowed(request.filter)
+    kept: list[tuple[Tensor, Tensor]] = []
+    decoded = request_of(
+        catalogue.generator,
+        read.sequences,
+        np.array([0]),
+        k=min(request.k, len(catalogue.table)),
+        exclude_seen=catalogue.excludes_seen(request),
+        allowed=allowed,
+        bias=catalogue.bias(request),
+    )
+    watched = replace(decoded, observer=lambda level, nodes, scores: kept.append((nodes[0], scores[0])))
+    _searching(widened(catalogue.strategy, decoded.k), catalogue.generator, decoded.k).decode(
+        catalogue.generator, catalogue.trie, watched
+    )
+    if not kept or catalogue.trie is None:
+        got = type(catalogue.strategy).__name__
+        raise ConfigError(
+            "beams", expected="a decoding strategy that keeps beams", got=got, fix="export with decoding=trie_beam"
+        )
+    rows = [
+        (level, *told)
+        for level, (nodes, scores) in enumerate(kept)
+        for told in _told(catalogue, nodes[scores > float("-inf")], scores[scores > float("-inf")], allowed)
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row"), read
+
+
+def _searching(strategy: Any, generator: Any, k: int) -> DecodingStrategy:
+    """The part of a strategy that grows prefixes: of a fusion, what finds the generator's own candidates."""
+    if isinstance(strategy, Newcomers):
+        return _searching(strategy.strategy, generator, k)
+    if isinstance(strategy, Fusion) and GENERATOR in strategy.active:
+        return strategy.search(generator, max(strategy.num_candidates, k))
+    found: DecodingStrategy = strategy
+    return found
+
+
+def _told(
+    catalogue: Catalogue, nodes: Tensor, scores: Tensor, allowed: Tensor | None
+) -> list[tuple[list[int], float, int, str]]:
+    """Codes, log-probability, number of allowed items, and the first of these, of each node; all are of one depth."""
+    trie = catalogue.trie
+    assert trie is not None
+    told = []
+    for node, score in zip(nodes.tolist(), scores.tolist(), strict=True):
+        below = trie.items[trie.first_item[node] : trie.end_item[node]].long()
+        below = below if allowed is None else below[allowed[below]]
+        codes, above = [], node
+        while above:
+            codes.append(int(trie.code[above]))
+            above = int(trie.parent[above])
+        told.append((codes[::-1], score, len(below), catalogue.table.ids([int(below[0])])[0]))
+    return told

@@ -1,0 +1,164 @@
+"""Opens what ``genrec export`` made, also a stranger's: nothing from outside the folder, no code of it, no pickle.
+
+What a bundle may hold is looked at first (``contents``), then what it says it is made of (``nodes``); only then is anything
+built. No training code is imported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from safetensors import safe_open
+
+from genrec.engine.artifacts import Artifact
+from genrec.engine.components import allow_package
+from genrec.engine.plain_json import read_json
+from genrec.errors import ArtifactError, DataError
+from genrec.model.trained import CONFIG_FILE, WEIGHTS_FILE, Model, count_trained, open_strategy, saved_in
+from genrec.recommender.allotment import Allotment
+from genrec.recommender.bundle_components import Nodes, checked_nodes
+from genrec.recommender.bundle_contents import check_files, check_listed, check_sizes
+from genrec.recommender.bundle_layout import (
+    BUNDLE_FILE,
+    ITEMS_FILE,
+    SAMPLE_TIMES_FILE,
+    SAMPLES_FILE,
+    generator_folder,
+    part_folders,
+)
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.histories import read_times
+from genrec.recommender.item_table import ItemTable
+from genrec.recommender.new_item_encoder import BundleIntake
+from genrec.recommender.new_items import shown_id
+from genrec.recommender.readable_errors import readable
+from genrec.recommender.upgrade_bundle import understood
+from genrec.types import ITEM_ID
+
+MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: so many may be, and for each byte of their file
+
+
+def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Catalogue:
+    """Opens a bundle, on the CPU.
+
+    Args:
+        path: its folder.
+        plugins: packages beside genrec whose classes its configuration may name; trust them as you trust code.
+        external: files and folders outside it that it may read when new items come, by the place that needs them:
+            ``{"encoder.model": "/models/minilm"}`` for the base model of a text encoder.
+
+    Raises:
+        ArtifactError: for what is no bundle, of another schema or newer; when a file is missing, damaged, unlisted, outside or
+            of a kind that no bundle has; when its configuration leads outside.
+        ConfigError: when it names classes that do not belong where they stand, or are of a package that is not allowed.
+    """
+    path = path.resolve()  # a run's link may point elsewhere by the time the first new item comes
+    with readable(path):
+        if path.is_dir():
+            check_files(path)
+        artifact = Artifact(path)
+        if artifact.kind != "bundle":
+            raise ArtifactError(path, expected="a bundle", got=artifact.kind, fix="`genrec export` makes one of a run")
+        check_listed(path, artifact.manifest["files"])
+        artifact.check(hashes=True)
+        check_sizes(path)
+        bundle = understood(read_json(path / BUNDLE_FILE), path / BUNDLE_FILE)
+        folder = generator_folder(path)
+        generator = read_json(folder / CONFIG_FILE)
+        saved = saved_in(folder) is not None
+        nodes = checked_nodes(path, bundle["config"], generator["generator"], saved=saved, plugins=plugins, external=external)
+        for package in plugins:
+            allow_package(package)
+        items = pl.read_parquet(path / ITEMS_FILE, glob=False)
+        _check_items(path / ITEMS_FILE, items)
+        _check_numbers(path, bundle, generator, items.height)
+        source = {key: str(artifact.manifest.get(key, "")) for key in ("fingerprint", "created", "genrec")}
+        return replace(_opened(path, bundle, nodes, items), source=source)
+
+
+def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataFrame) -> Catalogue:
+    parts = part_folders(path)
+    with Allotment(*_num_weights(parts["generator"] / WEIGHTS_FILE)):
+        strategy = open_strategy(nodes["decoding"], parts.get("calibration"))
+        trained = count_trained(bundle["facts"]["generator"])
+        model = Model.open(parts, node=nodes["generator"], num_trained=trained, strategy=strategy)
+    model = model.with_slots(bundle["new_share"], bundle["new_reaches"])
+    samples = _samples(path / SAMPLES_FILE)
+    return Catalogue(
+        model=model,
+        table=ItemTable(items, model.sids),
+        exclude_seen=bundle["exclude_seen"],
+        num_bundled=items.height,
+        intake=BundleIntake(path, bundle, nodes) if "tokenizer" in parts else None,
+        samples=samples,
+        sample_times=_sample_times(path / SAMPLE_TIMES_FILE, samples),
+    )
+
+
+def _check_items(file: Path, items: pl.DataFrame) -> None:
+    """Every item has an id of its own, a string; and texts that repeat do not become more than memory holds."""
+    ids = items[ITEM_ID] if ITEM_ID in items.columns else pl.Series()
+    texts = items.select(pl.col(pl.String).str.len_bytes().sum()).sum_horizontal()
+    wrong = None
+    if ids.dtype != pl.String:
+        wrong = f"{ITEM_ID} of type {ids.dtype}" if ITEM_ID in items.columns else f"columns {', '.join(items.columns)}"[:200]
+    elif ids.has_nulls():
+        wrong = "an item without one"
+    elif not ids.is_unique().all():
+        wrong = f"{shown_id(ids.filter(ids.is_duplicated())[0])} twice"
+    if wrong:
+        expected = f"{ITEM_ID}, a string and each once"
+        raise ArtifactError(file, expected=expected, got=wrong, fix="export it again")
+    if texts.len() and texts[0] > max(TEXT_PER_BYTE * file.stat().st_size, MUCH_TEXT):
+        got = f"{texts[0]:,} in a file of {file.stat().st_size:,}"
+        raise ArtifactError(file, expected="texts of not many more bytes than their file", got=got, fix="export it again")
+
+
+def _samples(file: Path) -> Sequence[Sequence[str]]:
+    histories = read_json(file) if file.exists() else []
+    for history in histories if isinstance(histories, list) else [histories]:
+        if not isinstance(history, list) or not all(isinstance(item_id, str) for item_id in history):
+            got = repr(history)[:200]
+            raise ArtifactError(file, expected="a list of histories of item ids", got=got, fix="export it again")
+    return tuple(histories)
+
+
+def _sample_times(file: Path, samples: Sequence[Sequence[str]]) -> Sequence[Sequence[float]]:
+    if not file.exists():
+        return ()
+    try:
+        return tuple(read_times(read_json(file), samples))
+    except DataError as error:
+        expected, got = "a number for each item of each sample history", f"{error.where}: {error.got}"[:200]
+        raise ArtifactError(file, expected=expected, got=got, fix="export it again") from error
+
+
+def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str, Any], num_items: int) -> None:
+    """What the json files say of the catalogue's size agrees with the catalogue; the rest is held against the weights."""
+    facts, share, rule = bundle["facts"]["generator"], bundle["new_share"], bundle["exclude_seen"]
+    if not isinstance(rule, bool):
+        raise ArtifactError(path, expected="exclude_seen of true or false", got=repr(rule), fix="export it again")
+    told = {"facts.generator.num_items": facts["num_items"], f"{CONFIG_FILE}: num_items": generator["num_items"]}
+    for key, value in told.items():
+        if type(value) is not int or value != num_items:
+            raise ArtifactError(path, expected=f"{key} of {num_items:,}", got=repr(value), fix="export it again")
+    trained = facts.get("num_trained", num_items)
+    for name, reach in bundle["new_reaches"].items():
+        if isinstance(reach, bool) or not isinstance(reach, int | float) or not 0 <= reach <= 1:
+            raise ArtifactError(path, expected=f"new_reaches.{name} of 0 to 1", got=repr(reach), fix="export it again")
+    ranges = {"num_trained": (trained, 0, num_items), "new_share": (share, 0, 1)}
+    for key, (value, least, most) in ranges.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ArtifactError(path, expected=f"{key} of {least} to {most:,}", got=repr(value), fix="export it again")
+
+
+def _num_weights(file: Path) -> tuple[int, int]:
+    """Of all tensors together, and the number of tensors."""
+    with safe_open(file, "pt") as weights:
+        sizes = [math.prod(weights.get_slice(name).get_shape()) for name in weights.keys()]  # noqa: SIM118
+    return sum(sizes), len(sizes)

@@ -1,0 +1,230 @@
+"""The components that a stranger's bundle names: held against slots, signatures and a few rules before any is built.
+
+A bundle says what it is made of, not what else there is on the machine that opens it:
+
+- a class stands in the slot it was shipped for (``genrec.engine.registry``), or belongs to a plug-in that the caller allowed;
+- no text is a path out of the bundle, an address, or a variable of the environment, whatever its parameter is for;
+- what genrec supplies (``genrec.types.RUNTIME``) is not the bundle's to say, and neither is where vectors are cached;
+- a file or folder that a class reads while it is fitted is not looked for again. One that it needs for new items, too
+  (``reads_later``: a text encoder's base model) is the caller's to name: ``external={"encoder.model": FOLDER}``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genrec.engine.aliases import current, with_current_parameters
+from genrec.engine.components import UnknownKeyError, component_class, is_component, raise_all, slot_below, value_errors
+from genrec.engine.registry import TARGET, Slot, slot_of
+from genrec.engine.signatures import Outline, outline_in_source, outline_of
+from genrec.errors import ArtifactError, ConfigError, did_you_mean
+from genrec.recommender.bundle_layout import CACHE
+from genrec.types import RUNTIME
+
+OPENED = ("decoding", "generator")  # what is built when a bundle opens
+LATER = ("encoder", "tokenizer", "collision")  # and with the first new item
+UNTOLD = RUNTIME - {"max_history_len"}  # arguments that genrec supplies, whatever a node says
+LARGEST = {  # numbers: of beams and lists, of layers and levels; what is beyond is a trap
+    "decoding": 100_000,
+    "generator": 10_000_000,
+    "encoder": 10_000_000,
+    "tokenizer": 1_000_000,
+    "collision": 10_000_000,
+}
+_NOWHERE = "\0"  # in a path: no system can open it
+_OUTSIDE = re.compile(r"^\s*([/\\~]|[A-Za-z]:[\\/]|file:)|://|\$\{|\0|(^|[\\/])\.\.([\\/]|$)")
+_FIX = "export it again, from a run whose settings do not name it"
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The components of a bundle, fit to be built.
+
+    Args:
+        trees: group -> its node, with the caller's places in it and no others.
+        missing: place -> what the bundle says of it, of files and folders that new items need and the caller did not name.
+    """
+
+    trees: Mapping[str, Any]
+    missing: Mapping[str, str]
+
+    def __getitem__(self, group: str) -> Any:
+        return self.trees[group]
+
+    def for_new_items(self, group: str) -> Any:
+        """A node that is built when the first new item comes.
+
+        Raises:
+            ConfigError: when it needs a file or folder that the caller did not name.
+        """
+        for place, told in self.missing.items():
+            if place.partition(".")[0] == group:
+                how = f'genrec.load(BUNDLE, external={{"{place}": FOLDER}}), genrec serve BUNDLE --external {place}=FOLDER'
+                raise ConfigError(
+                    place,
+                    expected="what it was trained with, to make vectors of new items; no bundle carries it",
+                    got=told,
+                    fix=f"say where it is: {how}",
+                )
+        return self.trees[group]
+
+
+def checked_nodes(
+    path: Path,
+    config: Any,
+    generator: Any,
+    *,
+    saved: bool,
+    plugins: Collection[str] = (),
+    external: Mapping[str, str | Path] | None = None,
+) -> Nodes:
+    """Looks at every node of a bundle and builds none.
+
+    Args:
+        path: of the bundle, for messages.
+        config: of its bundle.json.
+        generator: the node in the generator's own configuration, which is the one that is built.
+        saved: whether it carries what its generator wrote itself.
+        plugins: packages beside genrec whose classes it may name.
+        external: place -> file or folder that the caller allows for it.
+
+    Raises:
+        ArtifactError: for what leads outside, and what is not a bundle's to say.
+        ConfigError: for classes and keys that do not belong there; for places in ``external`` that there are not.
+    """
+    if not isinstance(config, Mapping) or not {"decoding"} <= set(config):
+        raise ArtifactError(path, expected="a configuration with decoding", got=repr(config)[:80], fix=_FIX)
+    config, generator = with_current_parameters(config), with_current_parameters(generator)
+    check = _Check(path, plugins, {} if external is None else dict(external))
+    trees: dict[str, Any] = {}
+    for group, node in {**config, "generator": generator}.items():
+        slot = slot_of(group)
+        if slot is None or not is_component(node):
+            raise ArtifactError(path, expected="a component of a group", got=f"{group}={node!r}"[:100], fix=_FIX)
+        if group in (*OPENED, *LATER):
+            trees[group] = check.node(node, group, slot, saved=saved)
+        else:
+            check.name(node, group, slot)
+    if is_component(config.get("generator")):
+        check.node(config["generator"], "generator", slot_of("generator"), saved=saved)
+    for place in check.external:
+        if place not in check.places:
+            fix = did_you_mean(place, check.places)
+            raise ConfigError("external", expected="a place of the bundle that new items need", got=place, fix=fix)
+    return Nodes(trees, check.missing)
+
+
+class _Check:
+    """One pass over a bundle's nodes."""
+
+    def __init__(self, path: Path, plugins: Collection[str], external: dict[str, str | Path]) -> None:
+        self.path, self.plugins, self.external = path, plugins, external
+        self.places: list[str] = []
+        self.missing: dict[str, str] = {}
+
+    def node(self, node: Mapping[str, Any], where: str, slot: Slot | None, *, saved: bool = False) -> dict[str, Any]:
+        """A copy of a node that may be built."""
+        outline, component = self._outline(node, where, slot)
+        whole: dict[str, Any] = {TARGET: current(node[TARGET])}
+        for key, value in node.items():
+            place = f"{where}.{key}"
+            if key == TARGET:
+                continue
+            if key in UNTOLD:
+                raise self._refused("nothing: genrec supplies it", place, value)
+            if key not in outline.annotations:
+                raise UnknownKeyError(place, tuple(outline.annotations))
+            if key == CACHE:
+                if value != outline.defaults.get(CACHE):
+                    raise self._refused("nothing: a cache is the caller's to choose", place, value)
+                if str(node[TARGET]).startswith("genrec."):
+                    whole[CACHE] = None  # in memory
+                continue
+            if outline.names_paths(key):
+                inside = saved and "saved" in outline.annotations
+                whole[key] = self._external(value, place, needed=key in outline.reads_later, inside=inside)
+                continue
+            below = slot_below(component, slot, key) if component else _below(slot, key)
+            whole[key] = self._value(value, place, below)
+            if component and not any(True for _ in _components(value)):
+                raise_all(value_errors(value, outline.annotations[key], place)[:1])
+        return whole
+
+    def name(self, node: Mapping[str, Any], where: str, slot: Slot) -> None:
+        """Looks at the class of a node that nobody builds, such as the settings of a training long past; it is not imported."""
+        given = str(node[TARGET])
+        target = current(given)
+        root = target.partition(".")[0]
+        if target not in slot.targets and (root == "genrec" or root not in {name.partition(".")[0] for name in self.plugins}):
+            fix = f"allow it with plugins=[{root}]" if root != "genrec" else did_you_mean(target, slot.targets)
+            raise ConfigError(f"{where}.{TARGET}", expected=f"a class for {slot.name}", got=given, fix=fix)
+
+    def _outline(self, node: Mapping[str, Any], where: str, slot: Slot | None) -> tuple[Outline, type | None]:
+        """Of a class, which is imported when it is needed at once or not genrec's."""
+        target = current(str(node.get(TARGET)))
+        is_later = slot is not None and target in slot.targets and where.partition(".")[0] in LATER
+        if is_later and (outline := outline_in_source(target)):
+            return outline, None
+        component = component_class(node, where, slot, self.plugins)
+        return outline_of(component), component
+
+    def _value(self, value: Any, place: str, slot: Slot | None) -> Any:
+        if is_component(value):
+            return self.node(value, place, slot)
+        if isinstance(value, Mapping):
+            for key in value:
+                if not isinstance(key, str) or _OUTSIDE.search(key) or re.search(r"[\\/]", key) or key in (".", ".."):
+                    raise self._refused("names", place, key)
+            return {key: self._value(item, f"{place}.{key}", slot) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._value(item, f"{place}[{i}]", slot) for i, item in enumerate(value)]
+        if isinstance(value, str) and _OUTSIDE.search(value):
+            raise self._refused("a bundle that has all it opens", place, value)
+        group, name = place.partition(".")[0], re.sub(r"\[\d+\]", "", place).rpartition(".")[2]
+        most = LARGEST.get(group, math.inf) if name != "seed" else math.inf
+        if isinstance(value, int | float) and not abs(value) <= most:
+            raise self._refused(f"numbers up to {most:,}", place, value)
+        return value
+
+    def _external(self, value: Any, place: str, *, needed: bool, inside: bool) -> Any:
+        """What stands for a file or folder that a class names: the caller's, or one that cannot be opened."""
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return [self._external(item, f"{place}[{i}]", needed=needed, inside=inside) for i, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        group = place.partition(".")[0]
+        if group in OPENED and not inside:
+            raise self._refused("a bundle that has all it opens", place, value)
+        if needed:
+            self.places.append(place)
+            if place in self.external:
+                there = Path(self.external[place]).expanduser()
+                if not there.exists():
+                    raise ConfigError(f"external {place}", expected="a file or folder", got=str(there), fix="correct the path")
+                return str(there.resolve())
+            self.missing[place] = value
+        return f"{_NOWHERE}/{Path(value.replace(_NOWHERE, '')).name}"
+
+    def _refused(self, expected: str, place: str, value: Any) -> ArtifactError:
+        return ArtifactError(self.path, expected=expected, got=f"{place}={value}"[:200], fix=_FIX)
+
+
+def _below(slot: Slot | None, parameter: str) -> Slot:
+    """What may stand below a class of genrec: what is shipped there."""
+    return (slot.of(parameter) if slot else None) or Slot(f"a part at {parameter}", frozenset())
+
+
+def _components(value: Any) -> Iterator[Mapping[str, Any]]:
+    if is_component(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _components(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _components(item)

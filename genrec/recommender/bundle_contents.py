@@ -1,0 +1,126 @@
+"""What a stranger's bundle may hold: plain files of a few kinds that lie inside it, none of them larger than it looks."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genrec.engine.plain_json import read_json
+from genrec.errors import ArtifactError
+
+# Nothing here is code, and nothing is unpickled. The last three belong to a language model's vocabulary.
+SUFFIXES = (*(".json", ".jsonl", ".safetensors", ".npy", ".parquet", ".csv", ".md", ".txt", ".onnx"), ".model", ".jinja", "")
+FEW_VALUES = 1 << 24  # of a table, those of its lists each by itself: so many may be, however well they are packed
+ROWS_PER_BYTE = 64  # of a table: item ids alone take a byte or two a row, packed as well as it goes
+_EXPORT_AGAIN = "take it from where it was exported, or export it again"
+
+
+def check_files(path: Path) -> None:
+    """Looks at the names, links and kinds of all that lies in a bundle, and reads nothing.
+
+    Raises:
+        ArtifactError: for a link that leads outside, what is no plain file, and a kind of file that no bundle has.
+    """
+    for entry in _entries(path):
+        file, name = Path(entry.path), Path(entry.path).relative_to(path)
+        if entry.is_symlink():
+            there = file.resolve()
+            if not there.is_relative_to(path) or there.is_dir():
+                fix = "copy the bundle with what its links point to (cp -rL)"
+                raise ArtifactError(file, expected="a file inside the bundle", got=f"a way to {there}", fix=fix)
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ArtifactError(file, expected="a plain file", got=f"a {_kind(mode)}", fix=_EXPORT_AGAIN)
+        hidden = any(part.startswith(".") for part in name.parts)  # a file manager's, or a repository's: nobody opens those
+        if stat.S_ISREG(mode) and not hidden and file.suffix.lower() not in SUFFIXES:
+            kinds = ", ".join(filter(None, SUFFIXES))
+            raise ArtifactError(file, expected=f"only {kinds} files in a bundle", got=file.name, fix=_EXPORT_AGAIN)
+
+
+def check_listed(path: Path, files: Mapping[str, Any]) -> None:
+    """Looks at the names in a manifest.
+
+    Raises:
+        ArtifactError: for one that does not lie in the bundle.
+    """
+    for name in files:
+        there = (path / name).resolve() if "\0" not in name else path.parent
+        odd = PureWindowsPath(name).drive or ".." in PurePosixPath(name.replace("\\", "/")).parts
+        if odd or there == path or not there.is_relative_to(path):
+            fix = "copy the bundle with what its links point to (cp -rL)"
+            raise ArtifactError(path / name, expected="a file inside the bundle", got=f"a way to {there}", fix=fix)
+
+
+def check_sizes(path: Path) -> None:
+    """Looks into the heads of the files: what they would become in memory is in proportion to their bytes.
+
+    Raises:
+        ArtifactError: for json that is no plain json, arrays of objects, and tables and arrays that promise more than is there.
+    """
+    for entry in _entries(path):
+        file = Path(entry.path)
+        check = _CHECKS.get(file.suffix.lower())
+        if check is None or not entry.is_file() or any(part.startswith(".") for part in file.relative_to(path).parts):
+            continue
+        try:
+            wrong = check(file)
+        except (ValueError, OSError, pl.exceptions.PolarsError) as error:
+            wrong = f"{type(error).__name__}: {error}"[:200]
+        if wrong:
+            raise ArtifactError(
+                file, expected=f"a {file.suffix} file as `genrec export` writes it", got=wrong, fix=_EXPORT_AGAIN
+            )
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """All files, links and folders below a folder; links are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(Path(entry.path))
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+    return kinds.get(stat.S_IFMT(mode), "special file")
+
+
+def _json(file: Path) -> str | None:
+    read_json(file)
+    return None
+
+
+def _array(file: Path) -> str | None:
+    with file.open("rb") as opened:
+        version = np.lib.format.read_magic(opened)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(opened)
+        rest = file.stat().st_size - opened.tell()
+    if dtype.hasobject:
+        return "an array of Python objects"
+    promised = math.prod(shape) * dtype.itemsize
+    return None if promised == rest else f"{rest:,} bytes where its head says {promised:,}"
+
+
+def _table(file: Path) -> str | None:
+    import pyarrow.parquet
+
+    size, groups = file.stat().st_size, pyarrow.parquet.ParquetFile(file).metadata
+    places = [(group, column) for group in range(groups.num_row_groups) for column in range(groups.num_columns)]
+    values = sum(groups.row_group(group).column(column).num_values for group, column in places)
+    if values > max(ROWS_PER_BYTE * size, FEW_VALUES):
+        return f"{values:,} values in {size:,} bytes"
+    rows = int(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item())
+    allowed = ROWS_PER_BYTE * file.stat().st_size
+    return None if rows <= allowed else f"{rows:,} rows in {file.stat().st_size:,} bytes"
+
+
+_CHECKS = {".json": _json, ".npy": _array, ".parquet": _table}

@@ -1,0 +1,292 @@
+"""What is recommended from at one moment: model, IDs, trie and items. Never changed, only replaced as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.batch_decoding import recommend_users, widened
+from genrec.decoding.quota import Quota
+from genrec.errors import ConfigError, did_you_mean
+from genrec.model.trained import Model
+from genrec.protocols import DecodingStrategy
+from genrec.recommender.changes import Changes
+from genrec.recommender.histories import Histories, read_histories, read_table
+from genrec.recommender.item_table import ItemTable
+from genrec.recommender.new_items import ItemRows, item_rows
+from genrec.recommender.requests import HistoryRequest, ListRequest, RecommendRequest
+from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_ID, USER_IDX
+
+HISTORY = "history"  # column: which of the given histories
+_BEAMS_AT_ONCE = 1 << 15  # of all users together, where lists are longer than the strategy was set up for
+STATUSES = ("active", "removed", "added", "updated")
+
+
+class Intake(Protocol):
+    """Takes in what came later. With a method ``with_content``, also what follows from other content of known items."""
+
+    def __call__(
+        self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]] | None = None
+    ) -> Catalogue:
+        """The catalogue with rows of its columns, whose ids it lacks, behind its own; ``codes``: IDs that some have had."""
+        ...
+
+
+@runtime_checkable
+class ContentIntake(Protocol):
+    def with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
+        """The catalogue, in whose table the content of some items changed, with all that follows from it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Catalogue:
+    """A request keeps the one that it began with, whatever is added, removed or reloaded meanwhile.
+
+    Args:
+        model: with a strategy; the first rows of the table are what it was trained with.
+        table: the items and their IDs.
+        exclude_seen: the seen-item rule where a call names no other.
+        removed: item_idx that are not recommended.
+        updated: item_idx whose content is another than the bundle's, or than the one they came with.
+        num_bundled: items of the bundle, the first ones; None: all.
+        intake: takes in items that came later; None: it cannot.
+        samples: histories of item ids to try it with.
+        sample_times: when each item of each sample was; empty where the generator does not look at times.
+        source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
+    """
+
+    model: Model
+    table: ItemTable
+    exclude_seen: bool = True
+    removed: frozenset[int] = frozenset()
+    updated: frozenset[int] = frozenset()
+    num_bundled: int | None = None
+    intake: Intake | None = None
+    samples: Sequence[Sequence[str]] = ()
+    sample_times: Sequence[Sequence[float]] = ()
+    source: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(("fingerprint", "created", "genrec"), ""))
+
+    @property
+    def generator(self) -> Any:
+        """The model's, in eval mode."""
+        return self.model.generator
+
+    @property
+    def strategy(self) -> DecodingStrategy:
+        """How the generator is decoded."""
+        assert self.model.strategy is not None
+        return self.model.strategy
+
+    @property
+    def trie(self) -> PrefixTrie | None:
+        """Of the items' IDs; None for an item scorer."""
+        return self.model.trie
+
+    @property
+    def vectors(self) -> Mapping[str, np.ndarray]:
+        """Of the items by source, as the encoder made them; empty when there are none."""
+        return self.model.vectors
+
+    @property
+    def num_trained(self) -> int | None:
+        """Items that the generator was trained with, the first ones; None: all."""
+        return self.model.num_trained
+
+    @property
+    def num_new(self) -> int:
+        """Items that came after the generator was trained."""
+        return 0 if self.num_trained is None else max(len(self.table) - self.num_trained, 0)
+
+    def without(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
+        """Recommends these items no longer, as far as the catalogue has them; histories may still have them.
+
+        Raises:
+            DataError: for what is no list of strings.
+        """
+        rows, unknown = self.table.known_rows(item_ids)
+        gone = [row for row in rows if row not in self.removed]
+        idle = [row for row in rows if row in self.removed]
+        changes = Changes(removed=self._ids(gone), unchanged=self._ids(idle), unknown=tuple(unknown))
+        return replace(self, removed=self.removed.union(gone)) if gone else self, changes
+
+    def put_back(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
+        """Recommends removed items again, as far as the catalogue has them.
+
+        Raises:
+            DataError: for what is no list of strings.
+        """
+        rows, unknown = self.table.known_rows(item_ids)
+        back = [row for row in rows if row in self.removed]
+        idle = [row for row in rows if row not in self.removed]
+        changes = Changes(restored=self._ids(back), unchanged=self._ids(idle), unknown=tuple(unknown))
+        return replace(self, removed=self.removed.difference(back)) if back else self, changes
+
+    def with_items(
+        self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False
+    ) -> tuple[Catalogue, Changes]:
+        """New items behind those that are there; known ones get the content that is given here, and keep their IDs.
+
+        Nothing that was removed comes back.
+
+        Args:
+            items: rows (see ``item_rows``); of a known item what a row does not name stays as it is.
+            reassign: give known items whose content changes the ID of their new content.
+
+        Raises:
+            DataError: for what cannot be read or given an ID.
+            ConfigError: when there is nothing to give IDs with.
+        """
+        return self.with_rows(item_rows(items, self.table.frame.schema), reassign=reassign)
+
+    def with_rows(
+        self, given: ItemRows, *, reassign: bool = False, codes: Mapping[str, Sequence[int]] | None = None
+    ) -> tuple[Catalogue, Changes]:
+        """See ``with_items``; of rows that have been read, some of which may have had an ID already."""
+        is_known = np.array([item_id in self.table.idx for item_id in given.frame[ITEM_ID]], dtype=bool)
+        catalogue, changes = self._with_content(given.of(is_known), reassign=reassign)
+        later = given.of(~is_known).frame
+        if not later.height:
+            return catalogue, changes
+        if self.intake is None:
+            got, fix = later[ITEM_ID][0], "serve a bundle with its tokenizer, or export one that has the items"
+            raise ConfigError("items", expected="items of the catalogue: nothing gives others an ID", got=got, fix=fix)
+        return self.intake(catalogue, later, codes), replace(changes, added=tuple(later[ITEM_ID]))
+
+    def with_changes(
+        self, items: ItemRows | pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False
+    ) -> tuple[Catalogue, Changes]:
+        """Other content for known items; ids that the catalogue does not have are named and left out.
+
+        Raises:
+            DataError: for what cannot be read or given an ID.
+        """
+        given = items if isinstance(items, ItemRows) else item_rows(items, self.table.frame.schema)
+        is_known = np.array([item_id in self.table.idx for item_id in given.frame[ITEM_ID]], dtype=bool)
+        catalogue, changes = self._with_content(given.of(is_known), reassign=reassign)
+        return catalogue, replace(changes, unknown=tuple(given.frame[ITEM_ID].filter(pl.Series(~is_known))))
+
+    def _with_content(self, said: ItemRows, *, reassign: bool) -> tuple[Catalogue, Changes]:
+        rows = [self.table.idx[item_id] for item_id in said.frame[ITEM_ID]]
+        table, changed = self.table.with_content(rows, said)
+        is_new = set(changed)
+        changes = Changes(
+            updated=self._ids(changed),
+            unchanged=self._ids(row for row in rows if row not in is_new),
+            still_removed=self._ids(row for row in rows if row in self.removed),
+        )
+        if not changed:
+            return self, changes
+        catalogue = replace(self, table=table, updated=self.updated.union(changed))
+        if isinstance(self.intake, ContentIntake):
+            catalogue = self.intake.with_content(catalogue, changed, reassign=reassign)
+        return catalogue, changes
+
+    def rows_with(self, status: str) -> list[int]:
+        """The item_idx of the items of a status, in the order of the catalogue.
+
+        Args:
+            status: one of ``STATUSES``.
+
+        Raises:
+            ConfigError: for another.
+        """
+        if status == "active":
+            return [row for row in range(len(self.table)) if row not in self.removed]
+        if status == "removed":
+            return sorted(self.removed)
+        if status == "updated":
+            return sorted(self.updated)
+        if status == "added":
+            return list(range(len(self.table) if self.num_bundled is None else self.num_bundled, len(self.table)))
+        raise ConfigError("status", expected=f"one of {', '.join(STATUSES)}", got=status, fix=did_you_mean(status, STATUSES))
+
+    def statuses_of(self, row: int) -> list[str]:
+        """What ``rows_with`` finds an item by."""
+        is_added = self.num_bundled is not None and row >= self.num_bundled
+        told = {"active": row not in self.removed, "removed": row in self.removed, "added": is_added}
+        return [name for name, holds in (told | {"updated": row in self.updated}).items() if holds]
+
+    def _ids(self, rows: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self.table.ids(list(rows)))
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether the generator looks at the times of a history, which every request must then have."""
+        return bool(getattr(self.generator, "needs_times", False))
+
+    def allowed(self, filter: str | None) -> Bool[Tensor, " items"] | None:
+        """What passes the filter and was not removed; None: everything."""
+        if filter is None and not self.removed:
+            return None
+        allowed = np.ones(len(self.table), dtype=bool) if filter is None else self.table.passing(filter).copy()
+        allowed[list(self.removed)] = False
+        return torch.from_numpy(allowed)
+
+    def bias(self, request: ListRequest) -> Float32[Tensor, " items"] | None:
+        """What the preferences of a request add to the log-probability of each item; None: nothing."""
+        return torch.from_numpy(self.table.bias(request.steer)) if request.steer else None
+
+    def excludes_seen(self, request: ListRequest) -> bool:
+        """Whether items of the history are left out of its list."""
+        return self.exclude_seen if request.exclude_seen is None else request.exclude_seen
+
+    def read(self, request: RecommendRequest | HistoryRequest) -> Histories:
+        """Looks up the items of a request's histories.
+
+        Raises:
+            DataError: for values of a table that cannot be read.
+        """
+        if isinstance(request, HistoryRequest):
+            return read_histories([request.history], self.table.idx, None if request.times is None else [request.times])
+        if isinstance(request.histories, pl.DataFrame):
+            return read_table(request.histories, self.table.frame[ITEM_ID])
+        return read_histories(request.histories, self.table.idx, request.times)
+
+    def recommend(self, request: RecommendRequest, *, searches: int | None = None) -> tuple[pl.DataFrame, Histories]:
+        """The lists of a request, and its histories as they were looked up.
+
+        Args:
+            request: see there.
+            searches: of single histories, at most so many for its quotas; None: as many as it takes (see ``Quota``).
+
+        Returns:
+            ``history`` (0, 1, ... as given), ``rank`` from 1, ``item_id`` and ``score``; of a table ``user_id`` in place of
+            ``history``.
+
+        Raises:
+            DataError, ConfigError: see ``Recommender.recommend``.
+        """
+        read, size, batch_size = self.read(request), min(request.k, len(self.table)), request.batch_size
+        strategy = widened(self.strategy, size)
+        if strategy is not self.strategy:  # memory grows with users x beams
+            batch_size = max(1, min(batch_size, _BEAMS_AT_ONCE // size))
+        table = recommend_users(
+            self.generator,
+            self._with_quotas(strategy, request.quota, searches),
+            self.trie,
+            read.sequences,
+            np.arange(len(read.sequences)),
+            k=size,
+            allowed=self.allowed(request.filter),
+            bias=self.bias(request),
+            exclude_seen=self.excludes_seen(request),
+            batch_size=batch_size,
+        )
+        table = table.filter(pl.col(RANK) <= request.k)  # a last group of items that share an ID is listed whole
+        whose = pl.col(USER_IDX).alias(HISTORY) if read.users is None else read.users.gather(table[USER_IDX]).alias(USER_ID)
+        return table.select(whose, RANK, self.table.ids(table[ITEM_IDX]).alias(ITEM_ID), SCORE), read
+
+    def _with_quotas(self, strategy: DecodingStrategy, quota: Mapping[str, int], searches: int | None) -> DecodingStrategy:
+        if not quota:
+            return strategy
+        groups = np.stack([self.table.groups(column) for column in quota])
+        return Quota(strategy, torch.from_numpy(groups), list(quota.values()), searches=searches)

@@ -1,0 +1,200 @@
+"""Histories as people give them -> rows of a catalogue, and what is not in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genrec.core.dataset import Sequences
+from genrec.data.lib.canonical import as_numbers, text_ids
+from genrec.data.lib.files import require_columns
+from genrec.errors import DataError
+from genrec.types import ITEM_ID, ITEM_IDX, POSITION, TIMESTAMP, USER_ID, USER_IDX
+
+_WHERE = "histories"
+_LATEST = 2.0**62  # of either sign: gaps between times are counted in 64 bits
+_NUMBERS = frozenset({int, float})  # types that nearly all times have: looked at without a test for each
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What was read.
+
+    Args:
+        sequences: the known items of each history, as item_idx, with their times where they were given.
+        unknown: the other ids of each, in the order given.
+        users: whose they are, where a table says so.
+    """
+
+    sequences: Sequences
+    unknown: list[list[str]]
+    users: pl.Series | None = None
+
+
+def read_histories(
+    histories: Sequence[Iterable[Any]], idx: Mapping[str, int], times: Sequence[Iterable[Any]] | None = None
+) -> Histories:
+    """Looks up the items of each history.
+
+    Args:
+        histories: item ids, oldest first.
+        idx: item_id -> item_idx.
+        times: when each item was, on the clock of the training data (seconds, where those were dates); None: not known.
+
+    Raises:
+        DataError: when something else than strings stands in a history, or ``times`` are not one number for each item.
+    """
+    entries = [checked_history(history) for history in histories]
+    known = [[item_id in idx for item_id in history] for history in entries]
+    rows = [idx[item_id] for history in entries for item_id in history if item_id in idx]
+    clock = None if times is None else np.array([time for own in read_times(times, entries) for time in own], dtype=np.float64)
+    if clock is not None:
+        clock = clock[np.array([is_known for history in known for is_known in history], dtype=bool)]
+    offsets = np.cumsum([0, *map(sum, known)], dtype=np.int64)
+    unknown = [[item_id for item_id in history if item_id not in idx] for history in entries]
+    return Histories(Sequences(np.array(rows, dtype=np.int32), offsets, clock), unknown)
+
+
+def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]]) -> list[list[float]]:
+    """The times of each history.
+
+    Raises:
+        DataError: when they are not one number for each item.
+    """
+    given = [listed(own, "times") for own in listed(times, "times")]
+    if len(given) != len(histories):
+        fix = "give a list of times for each history"
+        raise DataError("times", expected=f"times of {len(histories)} histories", got=len(given), fix=fix)
+    for place, (own, history) in enumerate(zip(given, histories, strict=True)):
+        if len(own) != len(history):
+            fix = "give a time for each item"
+            raise DataError(f"times of history {place}", expected=f"{len(history)} times", got=len(own), fix=fix)
+        if _NUMBERS.issuperset(map(type, own)) and all(-_LATEST < time < _LATEST for time in own):
+            continue
+        for time in own:
+            is_number = isinstance(time, int | float | np.number) and not isinstance(time, bool)
+            if not is_number or abs(time) >= _LATEST or math.isnan(time):
+                fix = "give times as in the training data: seconds, where those were dates"
+                raise DataError(f"times of history {place}", expected="a number for each item", got=repr(time), fix=fix)
+    return given
+
+
+def checked_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool]:
+    """Histories as a table or as lists of ids, and whether what was given was one list of ids.
+
+    Args:
+        histories: one list, a list of lists, or a polars (lazy too), pandas or arrow table; a column of a table is a list.
+
+    Raises:
+        DataError: for anything else, and a table without the columns of one (see ``read_table``).
+    """
+    if isinstance(histories, pl.LazyFrame) or hasattr(histories, "columns"):
+        frame = _polars(histories)
+        require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
+        return frame, False
+    entries = listed(histories)
+    if not entries:
+        fix = "give [[]] for one history without items"
+        raise DataError(_WHERE, expected="a list of item ids, or of such lists", got="[]", fix=fix)
+    is_one = all(isinstance(entry, str) for entry in entries)
+    return [checked_history(history) for history in ([entries] if is_one else entries)], is_one
+
+
+def read_table(table: Any, item_ids: pl.Series) -> Histories:
+    """Looks up histories in long form: a row for each event, ``user_id``, ``item_id`` and perhaps when it was.
+
+    Users come in the order of their first rows. A user's events are taken in the order of ``position``, else of ``timestamp``,
+    else of the rows; equal ones in the order of the rows. ``timestamp`` may be numbers, dates or ISO text; where one is missing
+    it cannot give the order, and histories have no times. A row without an item names a user whose history may be empty.
+
+    Args:
+        table: polars, pandas or arrow; other columns are passed over.
+        item_ids: of the catalogue.
+
+    Raises:
+        DataError: for what is no such table, users without an id, and values that cannot be read.
+    """
+    frame = _polars(table)
+    require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
+    text_ids(frame[USER_ID], _WHERE)  # refuses what is no id; users keep the type they came in
+    columns = [frame[USER_ID], text_ids(frame[ITEM_ID], _WHERE, allow_missing=True)]
+    columns += [
+        as_numbers(frame[name], kind, _WHERE)
+        for name, kind in ((POSITION, pl.Int64()), (TIMESTAMP, pl.Float64()))
+        if name in frame.columns
+    ]
+    events = pl.DataFrame(columns)
+    users = events[USER_ID].unique(maintain_order=True)
+    events = _ordered(_with_rows(events.filter(pl.col(ITEM_ID).is_not_null()), users, USER_IDX))
+    events = _with_rows(events, item_ids, ITEM_IDX)
+    known = events.filter(pl.col(ITEM_IDX).is_not_null())
+    offsets = np.cumsum([0, *np.bincount(known[USER_IDX].to_numpy(), minlength=len(users))], dtype=np.int64)
+    has_times = TIMESTAMP in events.columns and events[TIMESTAMP].null_count() == 0
+    clock = known[TIMESTAMP].to_numpy() if has_times else None
+    unknown: list[list[str]] = [[] for _ in range(len(users))]
+    for user, item_id in events.filter(pl.col(ITEM_IDX).is_null()).select(USER_IDX, ITEM_ID).iter_rows():
+        unknown[user].append(item_id)
+    return Histories(Sequences(known[ITEM_IDX].cast(pl.Int32).to_numpy(), offsets, clock), unknown, users)
+
+
+def listed(value: Any, where: str = _WHERE) -> list[Any]:
+    """The entries of a list.
+
+    Raises:
+        DataError: when it is none.
+    """
+    if isinstance(value, Mapping):
+        fix = "give its values, and put the answers beside its keys"
+        raise DataError(where, expected="a list", got=f"a {type(value).__name__}: {value!r:.100}", fix=fix)
+    if isinstance(value, AbstractSet):
+        got = f"a {type(value).__name__}, which has no order: {value!r:.100}"
+        raise DataError(where, expected="a list", got=got, fix="give a list, oldest first")
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise DataError(where, expected="a list", got=f"{value!r:.200}", fix="give one list, or a list of lists")
+    return list(value)
+
+
+def checked_history(history: Any) -> list[str]:
+    """The item ids of one history.
+
+    Raises:
+        DataError: for what is no list of strings.
+    """
+    entries = listed(history)
+    for item_id in entries:
+        if not isinstance(item_id, str):
+            raise DataError(_WHERE, expected="item ids as strings", got=repr(item_id), fix="convert them")
+    return entries
+
+
+def _polars(table: Any) -> pl.DataFrame:
+    if isinstance(table, pl.LazyFrame):
+        table = table.collect()
+    if isinstance(table, pl.DataFrame):
+        return table
+    try:
+        return pl.DataFrame(table)
+    except (TypeError, ValueError, ImportError, pl.exceptions.PolarsError) as error:
+        got = f"{type(table).__name__}: {error}"
+        raise DataError(_WHERE, expected="a table that polars can read", got=got, fix="give user_id and item_id") from error
+
+
+def _with_rows(events: pl.DataFrame, ids: pl.Series, name: str) -> pl.DataFrame:
+    """The events and, for the column that ``ids`` is called by, the row of each; null: it is not there."""
+    return events.join(ids.to_frame().with_row_index(name), on=ids.name, how="left", maintain_order="left")
+
+
+def _ordered(events: pl.DataFrame) -> pl.DataFrame:
+    by = [name for name in (POSITION, TIMESTAMP) if name in events.columns][:1]
+    for name in by:
+        lacking = events.filter(pl.col(name).is_null())[USER_ID]
+        if len(lacking):
+            got, fix = f"none for {len(lacking):,} events, user {lacking[0]!r} among them", "fill them, or drop the column"
+            raise DataError(f"{_WHERE}, column {name}", expected="a value for every event", got=got, fix=fix)
+    return events.sort(USER_IDX, *by, maintain_order=True)

@@ -1,0 +1,184 @@
+"""The items of a catalogue by id, and what filters, preferences and quotas may say of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float32, Int64
+
+from genrec.core.deadlines import stop_if_abandoned
+from genrec.core.sids import SIDTable
+from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.recommender.bundle_layout import POPULARITY, sid_frame
+from genrec.recommender.filters import Filters
+from genrec.recommender.new_items import ItemRows
+from genrec.types import ITEM_ID, ITEM_IDX, PAD
+
+TEXT = "text"  # column of ``ItemTable.texts``
+TITLES = ("title", "name")  # columns that say what an item is called, the first that is there
+
+
+def listed_ids(item_ids: Iterable[Any]) -> list[str]:
+    """Ids as a list.
+
+    Raises:
+        DataError: for one string in place of a list, and for what is no string.
+    """
+    if isinstance(item_ids, str | bytes | Mapping) or not isinstance(item_ids, Iterable):
+        raise DataError("items", expected="a list of item ids", got=repr(item_ids)[:200], fix="give a list")
+    given = list(item_ids)
+    for item_id in given:
+        if not isinstance(item_id, str):
+            raise DataError("items", expected="item ids as strings", got=repr(item_id)[:200], fix="convert them")
+    return given
+
+
+class ItemTable:
+    """Read-only.
+
+    Args:
+        frame: row number == item_idx, column ``item_id`` and any others.
+        sids: the semantic IDs, or None.
+    """
+
+    def __init__(self, frame: pl.DataFrame, sids: SIDTable | None) -> None:
+        self.frame, self.sids = frame, sids
+        self._groups: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @cached_property
+    def codes(self) -> pl.DataFrame | None:
+        """``item_id`` and ``code_0``, ``code_1``, ... of every item; None without IDs."""
+        return None if self.sids is None else sid_frame(self.sids, self.frame[ITEM_ID])
+
+    @cached_property
+    def idx(self) -> dict[str, int]:
+        """item_id -> item_idx."""
+        return {item_id: idx for idx, item_id in enumerate(self.frame[ITEM_ID].to_list())}
+
+    @property
+    def title(self) -> str | None:
+        """The column that says what an item is called."""
+        return next((name for name in TITLES if self.frame.schema.get(name) == pl.String), None)
+
+    @cached_property
+    def texts(self) -> pl.DataFrame:
+        """``item_idx`` and ``text``, title and id of every item in lower case, a blank before each; popular ones first."""
+        words = ([] if self.title is None else [pl.col(self.title).fill_null("")]) + [pl.col(ITEM_ID)]
+        texts = self.frame.select(
+            pl.int_range(pl.len(), dtype=pl.Int64).alias(ITEM_IDX),
+            pl.format(" {}\n {}" if len(words) > 1 else "\n {}", *words).str.to_lowercase().alias(TEXT),
+            *([POPULARITY] if self.frame.schema.get(POPULARITY, pl.String()).is_numeric() else []),
+        )
+        if POPULARITY in texts.columns:
+            texts = texts.sort(POPULARITY, descending=True, nulls_last=True, maintain_order=True)
+        return texts.select(ITEM_IDX, TEXT)
+
+    @cached_property
+    def num_bytes(self) -> int:
+        """Of the table and of the index of its ids."""
+        return int(self.frame.estimated_size()) + sys.getsizeof(self.idx) + sum(map(sys.getsizeof, self.idx))
+
+    @cached_property
+    def described(self) -> pl.DataFrame:
+        """What filters may speak of: the columns of the items, and their codes."""
+        return self.frame if self.codes is None else self.frame.hstack(self.codes.drop(ITEM_ID))
+
+    def ids(self, rows: Iterable[int] | pl.Series) -> pl.Series:
+        """The item_id of each row."""
+        return self.frame[ITEM_ID].gather(rows if isinstance(rows, pl.Series) else list(rows))
+
+    def rows(self, item_ids: Iterable[Any]) -> list[int]:
+        """The item_idx of each.
+
+        Raises:
+            DataError: for the first that is not in the catalogue.
+        """
+        rows = []
+        for item_id in item_ids:
+            if not isinstance(item_id, str) or item_id not in self.idx:
+                fix = "look items up by their titles, and name one of them"
+                raise DataError("items", expected="ids of the catalogue", got=repr(item_id)[:200], fix=fix)
+            rows.append(self.idx[item_id])
+        return rows
+
+    def known_rows(self, item_ids: Iterable[Any]) -> tuple[list[int], list[str]]:
+        """The item_idx of each that the catalogue has, and the ids that it does not have; each once, in the order given.
+
+        Raises:
+            DataError: for what is no string.
+        """
+        rows, unknown, given = [], [], listed_ids(item_ids)
+        for item_id in dict.fromkeys(given):
+            if (row := self.idx.get(item_id)) is None:
+                unknown.append(item_id)
+            else:
+                rows.append(row)
+        return rows, unknown
+
+    def with_content(self, rows: Sequence[int], said: ItemRows) -> tuple[ItemTable, list[int]]:
+        """The table with other content of some items, and which of ``rows`` really changed.
+
+        Args:
+            rows: item_idx of each row of ``said``.
+            said: what is new; a column that a row does not name stays as it is.
+        """
+        frame, number = self.frame, len(self)
+        before, columns = frame[list(rows)], dict[str, pl.Series]()
+        changed = np.zeros(len(rows), dtype=bool)
+        for name in frame.columns:
+            named = said.named[name]
+            differs = named & before[name].ne_missing(said.frame[name]).to_numpy()
+            if name == ITEM_ID or not differs.any():
+                columns[name] = frame[name]
+                continue
+            changed |= differs
+            place = np.arange(number)
+            place[np.asarray(rows)[differs]] = number + np.flatnonzero(differs)
+            columns[name] = pl.concat([frame[name], said.frame[name]]).gather(place)
+        return ItemTable(pl.DataFrame(columns), self.sids), [row for row, is_new in zip(rows, changed, strict=True) if is_new]
+
+    @cached_property
+    def filters(self) -> Filters:
+        """What passes which filter."""
+        return Filters(self.described)
+
+    def passing(self, filter: str) -> Bool[np.ndarray, " items"]:
+        """Which items pass a filter; not to be written to."""
+        return self.filters.passing(filter)
+
+    def bias(self, steer: Mapping[str, float]) -> Float32[np.ndarray, " items"]:
+        """What preferences add to the log-probability of each item."""
+        bias = np.zeros(len(self))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the request
+            for predicate, amount in steer.items():
+                stop_if_abandoned()
+                bias += np.where(self.passing(predicate), float(amount), 0.0)
+            return bias.astype(np.float32)
+
+    def groups(self, column: str) -> Int64[np.ndarray, " items"]:
+        """The number of each item's value in a column, ``PAD`` where it has none.
+
+        Raises:
+            ConfigError: for an unknown column, and one of lists.
+        """
+        if column not in self.described.columns:
+            fix = did_you_mean(column, self.described.columns)
+            raise ConfigError("quota", expected="a column of the items", got=column, fix=fix)
+        values = self.described[column]
+        if values.dtype.is_nested():
+            raise ConfigError(f"quota {column}", expected="one value an item", got=values.dtype, fix="use another column")
+        if column not in self._groups:
+            rows = pl.DataFrame({"value": values, "row": np.arange(len(values))})
+            first = pl.col("row").first().over("value")  # the first item with the same value stands for its group
+            self._groups[column] = (
+                rows.select(pl.when(pl.col("value").is_null()).then(PAD).otherwise(first)).to_series().to_numpy()
+            )
+        return self._groups[column]

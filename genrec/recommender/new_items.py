@@ -1,0 +1,169 @@
+"""Items as people give them -> rows of a catalogue's columns, and which columns each of them speaks of.
+
+What may be an item's id: one rule for every way in, and no rule for taking an item down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool
+
+from genrec.errors import DataError, did_you_mean
+from genrec.types import ITEM_ID
+
+
+@dataclass(frozen=True, eq=False)
+class ItemRows:
+    """What was given.
+
+    Args:
+        frame: exactly the columns of the catalogue; what an item does not say is null.
+        named: for each column, which rows say something of it, be it that there is nothing.
+    """
+
+    frame: pl.DataFrame
+    named: Mapping[str, Bool[np.ndarray, " rows"]]
+
+    def of(self, chosen: Bool[np.ndarray, " rows"]) -> ItemRows:
+        """Some of the rows."""
+        return ItemRows(self.frame.filter(pl.Series(chosen)), {name: rows[chosen] for name, rows in self.named.items()})
+
+    def said(self) -> list[dict[str, Any]]:
+        """Each row's id and what it says, nothing else."""
+        rows = self.frame.to_dicts()
+        return [
+            {name: value for name, value in row.items() if name == ITEM_ID or self.named[name][place]}
+            for place, row in enumerate(rows)
+        ]
+
+
+def given_rows(items: Any) -> list[Any]:
+    """Each item by itself; ids that a table has as integers are text, as in histories.
+
+    Args:
+        items: a polars, pandas or arrow table, or one mapping an item.
+
+    Raises:
+        DataError: for anything else.
+    """
+    if isinstance(items, pl.LazyFrame):
+        items = items.collect()
+    if hasattr(items, "columns") and not isinstance(items, pl.DataFrame):
+        try:
+            items = pl.DataFrame(items)
+        except (TypeError, ValueError, ImportError, pl.exceptions.PolarsError) as error:
+            got = f"{type(items).__name__}: {error}"
+            raise DataError(
+                "items", expected="a table that polars can read", got=got, fix="give item_id and content"
+            ) from error
+    if isinstance(items, pl.DataFrame):
+        if items.schema.get(ITEM_ID, pl.String()).is_integer():
+            items = items.with_columns(pl.col(ITEM_ID).cast(pl.String))
+        return items.to_dicts()
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        fix = "give a list of mappings, or a table"
+        raise DataError("items", expected="a table, or a list of items", got=f"{items!r:.100}", fix=fix)
+    return list(items)
+
+
+def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping[str, pl.DataType]) -> ItemRows:
+    """Items in the columns of a catalogue.
+
+    Args:
+        items: a table, or one mapping an item: ``item_id`` and any columns of the catalogue.
+        schema: of the catalogue.
+
+    Raises:
+        DataError: for what is no item, ids that are missing, too long or given twice, unknown columns, and values that do not
+            fit theirs.
+    """
+    rows = given_rows(items)
+    for _, error in problems(rows, schema):
+        raise error
+    frame = pl.DataFrame({name: _series(name, kind, [row.get(name) for row in rows]) for name, kind in schema.items()})
+    return ItemRows(frame, {name: np.array([name in row for row in rows], dtype=bool) for name in schema})
+
+
+def problems(rows: list[Any], schema: Mapping[str, pl.DataType]) -> Iterator[tuple[int, DataError]]:
+    """What is wrong with rows, each with the number of its row from 0.
+
+    Args:
+        rows: as given.
+        schema: of the catalogue.
+    """
+    known, sound = set[str](), list[int]()
+    for number, row in enumerate(rows):
+        error = _of_row(row, known, schema)
+        if error is None:
+            sound.append(number)
+        else:
+            yield number, error
+    for name, kind in schema.items():
+        values = [rows[number].get(name) for number in sound]
+        if _fits(name, kind, values):
+            continue
+        for number, value in zip(sound, values, strict=True):  # one by one, to name those that do not fit
+            if not _fits(name, kind, [value]):
+                where, got = f"items: {rows[number][ITEM_ID]}, column {name}", repr(value)[:200]
+                yield number, DataError(where, expected=f"a value of type {kind}", got=got, fix="correct it, or leave it out")
+
+
+def _of_row(row: Any, known: set[str], schema: Mapping[str, pl.DataType]) -> DataError | None:
+    if not isinstance(row, Mapping):
+        return DataError("items", expected="a mapping of columns to values", got=repr(row), fix="give item_id and content")
+    item_id = row.get(ITEM_ID)
+    if not isinstance(item_id, str) or not is_item_id(item_id):
+        expected = f"an item_id, a string of 1 to {LONGEST_ID:,} characters"
+        return DataError("items", expected=expected, got=shown_id(item_id), fix="give every item its own string")
+    if item_id in known:
+        return DataError("items", expected="an item_id, each once", got=shown_id(item_id), fix="give every item its own string")
+    known.add(item_id)
+    for column in row:
+        if column not in schema:
+            fix = did_you_mean(str(column), schema)
+            return DataError(f"items: {item_id}", expected="columns of the catalogue", got=column, fix=fix)
+    return None
+
+
+def _fits(name: str, kind: pl.DataType, values: list[Any]) -> bool:
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        return False
+    try:
+        _series(name, kind, values)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return False
+    return True
+
+
+def _series(name: str, kind: pl.DataType, values: list[Any]) -> pl.Series:
+    if kind.is_temporal():  # json has no times: they come as text
+        return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String).cast(kind)
+    return pl.Series(name, values, dtype=kind, strict=True)
+
+
+LONGEST_ID = 1_000  # characters of a new item's id; whatever a catalogue has already can be named and taken down
+
+
+def is_item_id(value: Any) -> bool:
+    """Whether an item may come with this id: a string of 1 to ``LONGEST_ID`` whole characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a character, which no file and no answer can carry
+        return False
+    return True
+
+
+def shown_id(value: Any) -> str:
+    """An id as a message shows it: of a long one the beginning and its length, half characters escaped."""
+    text = (
+        ascii(value) if isinstance(value, str) and not value.isascii() and not is_item_id(value[:LONGEST_ID]) else repr(value)
+    )
+    return text if len(text) <= 100 else f"{text[:80]}... ({len(value) if isinstance(value, str) else len(text):,} characters)"

@@ -1,0 +1,180 @@
+"""A recommender whose changes last: they are written down, come back at the next start, and outlive the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genrec.recommender.bundle import open_catalogue
+from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.changes import Changes
+from genrec.recommender.feed import Feed, write_items
+from genrec.recommender.item_table import listed_ids
+from genrec.recommender.journal import ABSENT, REMOVED, Journal
+from genrec.recommender.new_items import ItemRows, item_rows
+from genrec.recommender.recommender import Recommender, warned
+from genrec.recommender.warm_up import warmed
+
+
+class Live(Recommender):
+    """Answers from the newest of several bundles, with everything that was ever added or removed.
+
+    A change is worked out first, then written down, then seen: what fails leaves nothing behind, and what has returned is never
+    lost. Model, IDs, trie and items are swapped together or not at all.
+
+    Args:
+        catalogue: the first.
+        journal: what was written down before, and where to go on.
+
+    Raises:
+        DataError: when an item of the journal does not fit the catalogue.
+    """
+
+    def __init__(self, catalogue: Catalogue, journal: Journal) -> None:
+        super().__init__(catalogue)
+        self._journal = journal
+        self.catalogue = self._replayed(catalogue)
+
+    def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False) -> Changes:
+        """See ``Recommender.add_items``.
+
+        Raises:
+            ArtifactError: when it cannot be written down; nothing is added then.
+        """
+        with self._writing:
+            given = item_rows(items, self.catalogue.table.frame.schema)
+            return self._written(*self.catalogue.with_rows(given, reassign=reassign), given, reassign=reassign)
+
+    def update_items(
+        self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False, quiet: bool = False
+    ) -> Changes:
+        """See ``Recommender.update_items``.
+
+        Raises:
+            ArtifactError: when it cannot be written down; nothing is updated then.
+        """
+        with self._writing:
+            given = item_rows(items, self.catalogue.table.frame.schema)
+            changes = self._written(*self.catalogue.with_changes(given, reassign=reassign), given, reassign=reassign)
+            return warned(changes, quiet=quiet)
+
+    def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
+        """See ``Recommender.remove_items``; ``absent``: only because a feed of the full catalogue lacks them.
+
+        Raises:
+            ArtifactError: when it cannot be written down; nothing is removed then.
+        """
+        with self._writing:
+            following, changes = self.catalogue.without(item_ids)
+            if absent:
+                self._written(following, changes, absent=changes.removed)
+            else:
+                self._written(following, changes, taken_down=(*changes.removed, *changes.unchanged))
+            return warned(changes, quiet=quiet)
+
+    def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
+        """See ``Recommender.restore_items``; ``absent``: only what was removed because a full feed lacked it.
+
+        Raises:
+            ArtifactError: when it cannot be written down; nothing is put back then.
+        """
+        with self._writing:
+            if absent:
+                gone = {entry.item_id for entry in self._journal.entries() if entry.removed == ABSENT}
+                item_ids = [item_id for item_id in listed_ids(item_ids) if item_id in gone]
+            return warned(self._written(*self.catalogue.put_back(item_ids)), quiet=quiet)
+
+    def feed(self, feed: Feed) -> Changes:
+        """A whole feed at once, as ``genrec feed`` reads it: all of it is written down, or nothing.
+
+        Raises:
+            DataError: for rows that cannot be given an ID.
+            ArtifactError: when it cannot be written down; nothing changes then.
+        """
+        with self._writing:
+            writing, following, changes = self._journal.writing(), self.catalogue, Changes()
+            for step in feed.steps(following, self._journal):
+                following, more = step.apply(following)
+                step.write(writing, more, following)
+                changes = changes.and_then(more)
+            if writing.entries:
+                self._journal.write(writing)
+            self.catalogue = following
+            return changes
+
+    def swap(
+        self,
+        following: Catalogue | Path,
+        *,
+        plugins: Sequence[str] = (),
+        external: Mapping[str, str | Path] | None = None,
+    ) -> None:
+        """Answers from another bundle from now on, such as one that ``genrec export --new`` made; opened before anything stops.
+
+        Raises:
+            ArtifactError: when it cannot be opened; the old one stays.
+            DataError: when an item of the journal does not fit it; the old one stays.
+        """
+        if isinstance(following, Path):
+            following = warmed(open_catalogue(following, plugins=plugins, external=external))
+        with self._writing:
+            self.catalogue = self._replayed(following)
+
+    def close(self) -> None:
+        """Lets another process have the journal."""
+        self._journal.close()
+
+    def _written(
+        self,
+        following: Catalogue,
+        changes: Changes,
+        given: ItemRows | None = None,
+        *,
+        reassign: bool = False,
+        taken_down: Iterable[str] = (),
+        absent: Iterable[str] = (),
+    ) -> Changes:
+        """Writes a change down, and only then lets others see it; what changes nothing is not written."""
+        writing = self._journal.writing()
+        if given is not None:
+            write_items(writing, given, changes, following, reassign=reassign)
+        writing.mark(taken_down, removed=REMOVED)
+        writing.mark(absent, removed=ABSENT)
+        writing.mark(changes.restored, removed=0)
+        if writing.entries:
+            self._journal.write(writing)
+        self.catalogue = following
+        return changes
+
+    def _replayed(self, catalogue: Catalogue) -> Catalogue:
+        """A bundle's catalogue with what the journal says of it; columns and items that it does not know are passed over.
+
+        An item that a call added and the bundle has by now is taken from the bundle, what a call changed stays changed.
+        """
+        columns, entries = set(catalogue.table.frame.columns), self._journal.entries()
+        later = [
+            _known(entry.basis or entry.content or {}, columns)
+            for entry in entries
+            if entry.added and entry.item_id not in catalogue.table.idx
+        ]
+        if later:
+            sids = catalogue.table.sids
+            layout = None if sids is None else sids.layout
+            had = {entry.item_id: entry.codes["codes"] for entry in entries if entry.codes and entry.codes["layout"] == layout}
+            catalogue, _ = catalogue.with_rows(item_rows(later, catalogue.table.frame.schema), codes=had)
+        updated = [entry for entry in entries if entry.updated and entry.item_id in catalogue.table.idx]
+        for reassign in (True, False):  # first what was given an ID anew, by the content that it had then
+            rows = [_known((entry.basis if reassign else entry.content) or {}, columns) for entry in updated]
+            if reassign:
+                rows = [row for row, entry in zip(rows, updated, strict=True) if entry.basis and not entry.added]
+            if rows:
+                catalogue, _ = catalogue.with_changes(rows, reassign=reassign)
+        gone = (entry.item_id for entry in entries if entry.removed and entry.item_id in catalogue.table.idx)
+        return catalogue.without(gone)[0]
+
+
+def _known(content: Mapping[str, Any], columns: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name in columns}

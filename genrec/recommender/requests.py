@@ -1,0 +1,229 @@
+"""What a recommender can be asked. Each parameter is named, explained and checked here, and nowhere else.
+
+``Recommender``, the service, its page and ``genrec recommend BUNDLE`` all build one of these requests, and it is answered by
+the same code. A request is checked when it is made, as far as that needs no catalogue; it is never changed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+import polars as pl
+
+from genrec.errors import ConfigError, DataError
+from genrec.recommender.arguments import filter_text, preferences, quotas, truth, whole_number
+from genrec.recommender.histories import checked_histories, checked_history, read_times
+from genrec.types import TIMESTAMP
+
+OLD_NAMES = {"only": "filter"}  # parameters that were called otherwise once, and are still accepted so
+HISTORIES = frozenset({"history", "histories", "times"})  # what requests that are answered together may differ in
+P = ParamSpec("P")
+R = TypeVar("R", bound="Request")
+T = TypeVar("T")
+
+
+def item_id_text(value: Any) -> str:
+    """An item id.
+
+    Raises:
+        DataError: for anything that is no text.
+    """
+    if not isinstance(value, str):
+        fix = "name one item; look items up by their titles"
+        raise DataError("item_id", expected="the id of an item", got=f"{value!r:.200}", fix=fix)
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "k": partial(whole_number, "k"),
+    "filter": partial(filter_text, "filter"),
+    "steer": partial(preferences, "steer"),
+    "quota": partial(quotas, "quota"),
+    "exclude_seen": partial(truth, "exclude_seen"),
+    "batch_size": partial(whole_number, "batch_size"),
+    "item_id": item_id_text,
+    "last": partial(whole_number, "last", least=0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The part that all requests share: each field is checked, and holds plain Python values afterwards."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if check := _CHECKS.get(one.name):
+                self._set(one.name, check(getattr(self, one.name)))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All fields but the histories and their times."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in HISTORIES}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRequest(Request):
+    """What every list of items can be asked to be like.
+
+    Args:
+        k: items of each list, 1 or more; more than the catalogue has are all of it. Beams widen to it where a strategy keeps
+            fewer.
+        filter: what an item must meet to be listed, such as ``price < 20 and brand in ["OPI", "Essie"]``, over the columns of
+            the items and of their codes (docs/filters.md). Scores stay those of the unfiltered search.
+        steer: filters, and the finite number that is added to the log-probability of the items that meet each, in nats, such as
+            ``{'brand == "OPI"': 0.5}``. Lists are ordered by the sum.
+        exclude_seen: whether items of the history are left out of its list; left open, by the rule that the run was evaluated
+            by.
+    """
+
+    k: int = 10
+    filter: str | None = None
+    steer: Mapping[str, float] = field(default_factory=dict)
+    exclude_seen: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryRequest(Request):
+    """One history.
+
+    Args:
+        history: item ids, oldest first; may be empty. Ids that the catalogue does not have are left out and named.
+        times: when each item of the history was, on the clock of the training data: seconds, where that had dates. Models that
+            look at times (``hstu`` with ``time_gaps``) need it.
+    """
+
+    history: Sequence[str]
+    times: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("history", checked_history(self.history))
+        if self.times is not None:
+            self._set("times", read_times([self.times], [self.history])[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendRequest(ListRequest):
+    """The next items of histories.
+
+    Args:
+        histories: item ids, oldest first, a list for each history; a history may be empty. From Python also one list of ids, or
+            a table with a row for each event (see ``read_table``). A model reads the last ``max_history_len`` items, the
+            seen-item rule all of them. Ids that the catalogue does not have are left out and named.
+        times: when each item of each history was, on the clock of the training data: seconds, where that had dates. Models that
+            look at times (``hstu`` with ``time_gaps``) need it. A table has them in its column ``timestamp``.
+        quota: columns, and how many items of one value a list may have, 1 or more, such as ``{"brand": 2}``. Items without a
+            value are not counted.
+        batch_size: histories decoded at once, 1 or more; lists longer than the strategy was set up for take fewer.
+    """
+
+    histories: Sequence[Sequence[str]] | pl.DataFrame
+    times: Sequence[Sequence[float]] | None = None
+    quota: Mapping[str, int] = field(default_factory=dict)
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        histories, is_one = checked_histories(self.histories)
+        self._set("histories", histories)
+        if self.times is None:
+            return
+        if isinstance(histories, pl.DataFrame):
+            fix = f"give a column {TIMESTAMP}"
+            raise DataError("times", expected="the times of a table in the table", got=f"{self.times!r:.100}", fix=fix)
+        times = cast(Any, [self.times] if is_one else self.times)
+        self._set("times", read_times(times, histories))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarRequest(Request):
+    """The items most like a given one.
+
+    Args:
+        item_id: of the catalogue, removed or not.
+        k: items of the list, 1 or more.
+        filter: what an item must meet to be listed, as for lists after a history.
+    """
+
+    item_id: str
+    k: int = 10
+    filter: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainRequest(HistoryRequest):
+    """Why an item may come after a history.
+
+    Args:
+        item_id: of the catalogue.
+        last: how many items of the history are weighed, 0 or more, the most recent ones; each costs as much as scoring the
+            item.
+    """
+
+    item_id: str
+    last: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeamRequest(HistoryRequest, ListRequest):
+    """The prefixes that the search for one list keeps after each level."""
+
+
+AnyRequest = RecommendRequest | SimilarRequest | ExplainRequest | BeamRequest
+
+
+def field_docs(kind: Any) -> dict[str, str]:
+    """What the docstrings of a request, or of a function, say of each field: the only place where that is written."""
+    docs: defaultdict[str, str] = defaultdict(str)  # python -OO has no docstrings
+    for one in reversed(getattr(kind, "__mro__", (kind,))):
+        section = inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
+        for name, text in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE):
+            docs[name] = " ".join(text.replace("``", "`").split())
+    return docs
+
+
+def as_request(kind: type[R], first: str, value: Any, **settings: Any) -> R:
+    """A request as it was given, or made of its fields, the first of which is ``value``."""
+    return value if isinstance(value, kind) else kind(**{first: value}, **settings)
+
+
+def takes(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Makes of a method one that takes a request of a kind, or its fields; of these also by the names that they once had.
+
+    Args:
+        kind: class of the request.
+    """
+    old_names = {old: name for old, name in OLD_NAMES.items() if name in {one.name for one in fields(kind)}}
+
+    def decorated(method: Callable[P, T]) -> Callable[P, T]:
+        @wraps(method)
+        def asked(*args: P.args, **settings: P.kwargs) -> T:
+            for old, name in old_names.items():
+                if old in settings:
+                    if name in settings:
+                        got, fix = f"{settings[old]!r:.100}", f"give {name} alone"
+                        raise ConfigError(
+                            old, expected=f"{name}, its name today, or {old}", got=f"{got} beside {name}", fix=fix
+                        )
+                    warnings.warn(f"{old} is called {name} now", DeprecationWarning, stacklevel=2)
+                    settings[name] = settings.pop(old)
+            given = [*args[1:], *settings.values()]
+            if len(given) > 1 and any(isinstance(value, kind) for value in given):
+                more = ", ".join(settings) or repr(args[2])
+                fix = "put them into it: dataclasses.replace(request, k=5)"
+                raise ConfigError(kind.__name__, expected="a request alone", got=f"{more:.100} beside it", fix=fix)
+            return method(*args, **settings)
+
+        return asked
+
+    return decorated

@@ -1,0 +1,268 @@
+"""The audit of a dataset: a verdict, what a score can and cannot show, and a card for every check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from genrec.reports.charts import Bars, Kind, bar_chart, grouped_bars
+from genrec.reports.page import Markup, facts_list, join, render, scrolling, section, tag
+
+MARKS = {"serious": "✕", "mind this": "!", "fine": "✓", "not tested": "–"}  # worst first; text, not colour alone
+STYLES = {"serious": "bad", "mind this": "warn", "fine": "good", "not tested": "none"}
+NAMES = {"graph_1": "graph TGH-1", "graph_2": "graph TGH-2", "item_knn": "item-kNN", "transitions_log": "transitions, log"}
+
+
+def audit_page(audit: Mapping[str, Any]) -> str:
+    """A self-contained page.
+
+    Args:
+        audit: the content of audit.json.
+    """
+    order, figures = list(MARKS), audit["figures"]
+    findings = sorted(audit["findings"], key=lambda finding: order.index(finding["grade"]))
+    tested = [finding for finding in findings if finding["grade"] != "not tested"]
+    body = join(
+        _tiles(findings, figures),
+        _worth(findings),
+        _overview(findings),
+        *(_card(finding, figures) for finding in tested),
+        _untested(findings[len(tested) :]),
+        _floors(figures),
+        _provenance(audit),
+    )
+    return render(f"Audit of {audit['name']}", lead=audit["verdict"], body=body)
+
+
+def _tiles(findings: list[Mapping[str, str]], figures: Mapping[str, Any]) -> Markup:
+    by_key = {finding["key"]: finding for finding in findings}
+    grades = [finding["grade"] for finding in findings]
+    size = figures["size"]
+    tiles = [
+        (str(grades.count("serious")), "serious", "bad" if "serious" in grades else "good"),
+        (str(grades.count("mind this")), "to be minded", "warn" if "mind this" in grades else "good"),
+        *((by_key[key]["figure"], by_key[key]["label"], "") for key in ("floor", "resolution")),
+        (f"{size['users']:,}", f"users, {size['items']:,} items, {size['events']:,} events", ""),
+    ]
+    return tag(
+        "ul",
+        *(
+            tag("li", tag("span", value, class_="value"), tag("span", label, class_="label"), class_=f"tile {style}".strip())
+            for value, label, style in tiles
+        ),
+        class_="tiles",
+    )
+
+
+def _worth(findings: list[Mapping[str, str]]) -> Markup:
+    def column(title: str, key: str, empty: str) -> Markup:
+        lines = [finding[key] for finding in findings if finding[key]] or [empty]
+        return tag("div", tag("h3", title), tag("ul", *(tag("li", line) for line in lines)))
+
+    return section(
+        "What a score on this data is worth",
+        tag(
+            "div",
+            column("It can show", "shows", "Nothing beyond doubt."),
+            column("It cannot show", "hides", "No limit was found."),
+            class_="columns",
+        ),
+    )
+
+
+def _overview(findings: list[Mapping[str, str]]) -> Markup:
+    rows = (
+        tag(
+            "li", _pill(finding["grade"]), tag("a", finding["title"], href=f"#{finding['key']}"), tag("span", finding["figure"])
+        )
+        for finding in findings
+    )
+    return section("All checks, the worst first", tag("ol", *rows, class_="checks"))
+
+
+def _pill(grade: str) -> Markup:
+    return tag("span", f"{MARKS[grade]} {grade}", class_=f"pill {STYLES[grade]}")
+
+
+def _card(finding: Mapping[str, str], figures: Mapping[str, Any]) -> Markup:
+    number = tag("p", tag("b", finding["figure"]), " ", tag("span", finding["label"]), class_="figure")
+    words = [
+        tag("p", finding["found"]),
+        tag("p", tag("b", "What it means. "), finding["means"]) if finding["means"] else None,
+        tag("p", tag("b", "What to do. "), _code(finding["advice"])) if finding["advice"] else None,
+    ]
+    return tag(
+        "section",
+        tag("h2", finding["title"], " ", _pill(finding["grade"])),
+        tag("div", tag("div", number, *words), *_charts(finding["key"], figures), class_="columns"),
+        id=finding["key"],
+        class_="check",
+    )
+
+
+def _untested(findings: list[Mapping[str, str]]) -> Markup | None:
+    if not findings:
+        return None
+    rows = (
+        tag(
+            "li",
+            tag("b", finding["title"], ": "),
+            " ".join(finding[key] for key in ("found", "means", "advice") if finding[key]),
+            id=finding["key"],
+        )
+        for finding in findings
+    )
+    return section("Not tested", tag("ul", *rows, class_="untested"))
+
+
+def _code(advice: str) -> Markup:
+    """Words in backquotes, and settings (``order.ties=random``), as code."""
+    parts = re.split(r"(`[^`]+`|[\w.]+=\w+)", advice)
+    return join(*(tag("code", part.strip("`")) if place % 2 else part for place, part in enumerate(parts)))
+
+
+def _charts(key: str, figures: Mapping[str, Any]) -> list[Markup]:
+    if key == "floor":
+        return [_floor_chart(figures["floors"])]
+    if key == "ids":
+        return [_rise_chart(figures["ascending"])]
+    if key == "direction":
+        rows = {way: [figures["direction"][way]["test/ndcg@10"]["mean"]] for way in ("forward", "backward")}
+        return [grouped_bars("Test NDCG@10 of transition counts, fitted", rows, {"NDCG@10": "floor"}, form=".4f")]
+    if key == "ties" and figures["tie_orders"]:
+        floors: dict[str, Kind] = {"transitions": "model", "popularity": "floor"}
+        scores = {
+            f"ties {name.replace('_', ' ')}": [row[floor]["test/ndcg@10"]["mean"] for floor in floors]
+            for name, row in figures["tie_orders"].items()
+        }
+        return [grouped_bars("Test NDCG@10 under other tie rules", scores, {_name(f): floors[f] for f in floors}, form=".4f")]
+    if key == "numbering":
+        found = figures["numbering"]
+        rows = {
+            f"{words}, {way}": [found[name][f"{way}_numbers"]]
+            for name, words in (("item_id", "item ids"), ("row", "rows"))
+            for way in ("next", "previous")
+        }
+        title = f"Test targets among {found['reach']} numbers beside the last item"
+        return [grouped_bars(title, rows | {"chance": [found["chance"]]}, {"share": "floor"})]
+    if key == "branching":
+        graph = figures["branching"]
+        rows = {
+            f"within {hop} hop{'s' * (hop != '1')}": [graph["within"][hop], graph["chance"][hop]] for hop in graph["within"]
+        }
+        return [grouped_bars("How far the targets are from the last item", rows, {"targets": "model", "any item": "floor"})]
+    if key == "smoothness":
+        near = figures["smoothness"]
+        rows = {"targets": [near["share"]], "chance": [near["chance"]]}
+        return [grouped_bars(f"Among the {near['nearest']} nearest by content", rows, {"share": "floor"})]
+    if key == "history":
+        kinds: dict[str, Kind] = {"transitions_log": "model", "item_knn": "floor"}
+        depths = figures["history"]["item_knn"]["depths"]
+        rows = {
+            "all of the history" if depth == "all" else f"the last {depth}": [
+                figures["history"][floor]["depths"][depth]["test/ndcg@10"]["mean"] for floor in kinds
+            ]
+            for depth in depths
+        }
+        return [grouped_bars("Test NDCG@10 of floors that see", rows, {_name(f): kinds[f] for f in kinds}, form=".4f")]
+    if key == "twins":
+        return _examples(figures["near_duplicates"]["examples"])
+    return []
+
+
+def _floor_chart(floors: Mapping[str, Any]) -> Markup:
+    cells = {name: (row["test/ndcg@10"], row.get("val/ndcg@10")) for name, row in floors["seen_excluded"].items()}
+    bars = [
+        Bars(
+            _name(name),
+            "model" if name == floors["best"] else "floor",
+            test["mean"],
+            validation["mean"] if validation else None,
+            (test["low"], test["high"]),
+        )
+        for name, (test, validation) in cells.items()
+    ]
+    return bar_chart("NDCG@10, seen items excluded: test, and pale validation", bars)
+
+
+def _rise_chart(rising: Mapping[str, Any]) -> Markup:
+    names = {
+        "all": "consecutive pairs",
+        "last_pair": "last pair of each user",
+        "settled": "without first appearances",
+        "tied": "of them with equal times",
+        "apart": "of them with different times",
+    }
+    rows = {words: [rising[key]["share"]] for key, words in names.items() if key in rising}
+    rows |= {f"{gap} events apart": [cell["share"]] for gap, cell in rising["by_gap"].items() if gap != "1"}
+    return grouped_bars("Pairs that ascend in item id", {"chance": [0.5]} | rows, {"share": "floor"})
+
+
+def _examples(examples: list[list[str]]) -> list[Markup]:
+    if not examples:
+        return []
+    pairs = (
+        tag("li", tag("span", title, class_="item"), tag("span", f"{other} ({second}, beside {first})", class_="item"))
+        for first, title, second, other in examples
+    )
+    return [tag("figure", tag("figcaption", "Some of the pairs"), tag("ol", *pairs, class_="twins"))]
+
+
+def _floors(figures: Mapping[str, Any]) -> Markup:
+    floors = figures["floors"]
+    splits = [short for short in ("test", "val") if f"{short}/ndcg@10" in floors["seen_excluded"]["popularity"]]
+    columns = [f"{short}/{metric}@10" for short in splits for metric in ("recall", "ndcg")]
+
+    def cells(row: Mapping[str, Any]) -> list[Markup]:
+        return [
+            tag("td", f"{row[key]['mean']:.4f}", tag("small", f"{row[key]['low']:.4f}–{row[key]['high']:.4f}"))
+            for key in columns
+        ]
+
+    def rows(rule: str) -> list[Markup]:
+        return [
+            tag("tr", tag("th", _name(name), scope="row"), *cells(row), class_="model" if name == floors["best"] else "floor")
+            for name, row in floors[rule].items()
+        ]
+
+    words = {"test": "test", "val": "validation"}
+    metrics = {"recall@10": "Recall@10", "ndcg@10": "NDCG@10"}
+    heads = [tag("th", f"{words[key.partition('/')[0]]} {metrics[key.partition('/')[2]]}", scope="col") for key in columns]
+    head = tag("thead", tag("tr", tag("td"), *heads))
+
+    def table(rule: str) -> Markup:
+        return scrolling(f"Floors, {rule.replace('_', ' ')}", tag("table", head, tag("tbody", *rows(rule))))
+
+    chosen = words[floors["chosen_on"]]
+    return section(
+        "Floors, in figures",
+        table("seen_excluded"),
+        tag("details", tag("summary", "The same with seen items kept"), table("seen_kept")),
+        note="Full ranking, fitted on the training part; items of the history excluded. Small figures: 95 % "
+        "bootstrap intervals "
+        f"over users. Marked: the best by {chosen} NDCG@10.",
+    )
+
+
+def _provenance(audit: Mapping[str, Any]) -> Markup:
+    data, size = audit["dataset"], audit["figures"]["size"]
+    facts: dict[str, object] = {
+        "dataset": data["fingerprint"],
+        "data": _told(data["settings"].get("data", {})),
+        "split": _told(data.get("split", {})),
+        "order of events": _told(data.get("order", {})),
+        "density": f"{size['density']:.4%}",
+        "events per user": f"median {size['median_events']:g}, at most {size['max_events']:,}",
+        "training events per item": f"median {size['median_item_count']:g}",
+        "time taken": f"{audit['seconds']['all']:.0f} s, nothing trained",
+    }
+    return section("How it was measured", facts_list(facts))
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.strip('_').replace('_', ' ')} {value}" for key, value in facts.items() if value is not None)
+
+
+def _name(floor: str) -> str:
+    return NAMES.get(floor, floor)

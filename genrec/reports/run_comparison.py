@@ -1,0 +1,163 @@
+"""The comparison of finished runs: figures of every model and baseline, and which differences are real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from genrec.errors import ConfigError, did_you_mean
+from genrec.evaluation.accuracy import ACCURACY
+from genrec.evaluation.measure import METRICS
+from genrec.reports.compared_figures import Row, Standings, baseline_label
+from genrec.reports.evaluated_runs import ComparedModel, Finished, differences, group
+from genrec.statistics.bootstrap import bootstrap_intervals
+from genrec.statistics.paired import pairwise
+from genrec.statistics.seeds import estimate
+from genrec.types import SHORT_SPLIT, SPLITS, USER_ID, Split
+
+MOST_PAIRED = 8  # models of which every pair is compared: 28
+
+
+def standings(
+    runs: Sequence[Finished],
+    *,
+    split: Split = "test",
+    metric: str | None = None,
+    baseline: str | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> Standings:
+    """Compares runs.
+
+    Args:
+        runs: evaluated on the same data by the same rules.
+        split: of the users.
+        metric: measured user by user, such as ``recall@10``; None: ndcg at the evaluation's headline k.
+        baseline: a model, or one of its runs: compare with this one only. None: every pair; of more than ``MOST_PAIRED`` models
+            each against the best on validation, because so many questions at once would be answered by none.
+        draws: of randomization tests and bootstraps.
+        seed: of both.
+
+    Raises:
+        ConfigError: when the runs cannot be compared, or the baseline is none of them.
+    """
+    metric = metric or f"ndcg@{runs[0].metrics['rules']['headline_k']}"
+    models = group(runs, split=split, metric=metric)
+    chosen = _baseline(models, baseline) if baseline else _best_on_validation(models, metric)
+    key = f"{SHORT_SPLIT[split]}/{metric}"
+    first = runs[0].metrics
+    untrained = _best_baseline(runs, models, split, metric)
+    return Standings(
+        metric=key,
+        users=len(models[0].scores),
+        num_items=first["dataset"]["num_items"],
+        exclude_seen=first["rules"]["exclude_seen"],
+        models=[_row(model, key, draws, seed) for model in models],
+        floors=_floors(runs, key),
+        pairs=pairwise(
+            {model.name: model.scores for model in models}, baseline=chosen, untrained=untrained, draws=draws, seed=seed
+        ),
+        untrained=next(iter(untrained), None),
+        baseline=chosen,
+        differences=differences(models),
+        labels={name: label for run in runs for name, label in run.metrics.get("labels", {}).items()},
+    )
+
+
+def _baseline(models: Sequence[ComparedModel], name: str) -> str:
+    for model in models:
+        if name in (model.name, *(run.name for run in model.runs), *(str(run.folder.parent) for run in model.runs)):
+            return model.name
+    known = [model.name for model in models]
+    raise ConfigError("--baseline", expected="one of the models", got=name, fix=did_you_mean(name, known))
+
+
+def _best_baseline(
+    runs: Sequence[Finished], models: Sequence[ComparedModel], split: Split, metric: str
+) -> dict[str, Float[np.ndarray, " users"]]:
+    """The baseline with the highest mean on validation (or where that was not measured, on ``split``), user by user.
+
+    Each run's own choice counts, because its settings may be others; empty where no run kept its baselines' users.
+    """
+    key = f"{SHORT_SPLIT['validation']}/{metric}"
+    if any(key not in floor for run in runs for floor in run.metrics["floors"].values()):
+        key = f"{SHORT_SPLIT[split]}/{metric}"
+    best: tuple[float, str, pl.DataFrame] | None = None
+    for run in runs:
+        for name, rows in run.baseline_scores(split, metric).items():
+            mean = run.metrics["floors"][name].get(key, 0.0)
+            if best is None or mean > best[0]:
+                best = (mean, name, rows)
+    if best is None:
+        return {}
+    users = models[0].users.to_frame(USER_ID)
+    scores = users.join(best[2], on=USER_ID, how="left", maintain_order="left")[metric].fill_null(0.0).to_numpy()
+    return {baseline_label(best[1]): scores}
+
+
+def _best_on_validation(models: Sequence[ComparedModel], metric: str) -> str | None:
+    if len(models) <= MOST_PAIRED:
+        return None
+    key = f"{SHORT_SPLIT['validation']}/{metric}"
+    if any(key not in run.metrics["model"] for model in models for run in model.runs):
+        return models[0].name
+    return max(models, key=lambda model: float(np.mean([run.metrics["model"][key] for run in model.runs]))).name
+
+
+def _row(model: ComparedModel, key: str, draws: int, seed: int) -> Row:
+    means = [float(mean) for mean in model.scores.mean(axis=0)]
+    others = {
+        other: [run.metrics["model"][other] for run in model.runs]
+        for other in _other_keys(model.runs[0], key)
+        if all(other in run.metrics["model"] for run in model.runs)
+    }
+    return Row(
+        name=model.name,
+        kind="model",
+        value=float(np.mean(means)),
+        interval=_interval(model.scores, key.partition("/")[2], draws, seed),
+        runs=dict(zip((run.name for run in model.runs), means, strict=True)),
+        others={other: float(np.mean(values)) for other, values in others.items()},
+        spreads={other: float(np.std(values, ddof=1)) for other, values in others.items() if len(values) > 1},
+    )
+
+
+def _interval(scores: Float[np.ndarray, "users runs"], metric: str, draws: int, seed: int) -> tuple[float, float]:
+    """Over users, and over seeds where there are several; of accuracies it does not leave 0 to 1."""
+    if scores.shape[1] > 1:
+        low, high = estimate(scores).interval(0.95)
+        return (max(low, 0.0), min(high, 1.0)) if metric.partition("@")[0] in ACCURACY else (low, high)
+    return bootstrap_intervals(pl.DataFrame({"mean": scores[:, 0]}), draws=draws, seed=seed)["mean"]
+
+
+def _floors(runs: Sequence[Finished], key: str) -> list[Row]:
+    """Each floor once; one that was measured with other settings in another run stands twice."""
+    found: dict[tuple[str, float], Row] = {}
+    for run in runs:
+        for kind, rows in (("floor", run.metrics["floors"]), ("bound", run.metrics["bounds"])):
+            for name, figures in rows.items():
+                if key in figures:
+                    interval = run.metrics["floor_intervals"].get(name, {}).get(key) if kind == "floor" else None
+                    others = {other: figures[other] for other in _other_keys(run, key) if other in figures}
+                    row = Row(
+                        name=f"{name} bound" if kind == "bound" else name,
+                        kind="bound" if kind == "bound" else "floor",
+                        value=figures[key],
+                        interval=(interval[0], interval[1]) if interval else None,
+                        others=others,
+                    )
+                    found.setdefault((name, figures[key]), row)
+    return list(found.values())
+
+
+def _other_keys(run: Finished, key: str) -> list[str]:
+    """The figures told beside the compared one: recall and ndcg, at 5 on its split, at the headline k on both."""
+    k, short = run.metrics["rules"]["headline_k"], key.partition("/")[0]
+    shorts = [short, *(SHORT_SPLIT[split] for split in reversed(SPLITS) if SHORT_SPLIT[split] != short)]
+    wanted = [(short, 5), *((each, k) for each in shorts)]
+    keys = [f"{each}/{metric}@{length}" for each, length in wanted for metric in ("recall", "ndcg")]
+    keys += [f"{short}/{name}@{k}" for name in run.metrics.get("labels", {}) if name not in METRICS]  # of a user's package
+    return [other for other in dict.fromkeys(keys) if other != key and other in run.metrics["model"]]

@@ -1,0 +1,165 @@
+"""Validates after every round, keeps the best weights, writes the checkpoint to resume from, and says how it goes."""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import lightning
+from safetensors.torch import load_file, save_file
+
+from genrec.engine.fingerprints import sha256_file
+from genrec.errors import ArtifactError
+from genrec.training.module import TrainingModule
+from genrec.training.nan_checks import check_scores, check_weights
+from genrec.training.validation import Validator
+
+METRIC = "val/ndcg@10"
+BEST_FILE = "best.safetensors"
+LAST_FILE = "last.ckpt"
+
+
+class RoundKeeper(lightning.Callback):
+    """At the end of a round: validate, keep the weights if they are the best so far, then write the checkpoint.
+
+    In that order, so that a kill between the two leaves a checkpoint that repeats the round and writes the same best weights.
+
+    Args:
+        validator: measures ``val/ndcg@10``.
+        work: folder that survives a kill.
+        patience: rounds without a better score before training stops; None never stops early.
+        say: prints a line.
+        track: told each round, also those before a kill.
+    """
+
+    def __init__(
+        self,
+        validator: Validator,
+        work: Path,
+        patience: int | None,
+        say: Callable[[str], None],
+        track: Callable[[Mapping[str, float]], None],
+    ) -> None:
+        self.validator, self.work, self.patience, self.say, self.track = validator, work, patience, say, track
+        self.history: list[dict[str, float]] = []
+        self._best_sha: str | None = None
+        self._started = self._round_started = time.perf_counter()
+        self._rounds_here = self._targets_before = 0
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The round whose weights are kept: the first of the best ones.
+
+        As long as the metric has been the same in every round it tells nothing, and the last of those counts; so does the last
+        round where nothing can be validated.
+        """
+        if not self.history:
+            return None
+        first = self._first_best
+        if first is self.history[0] and METRIC in first:
+            return list(takewhile(lambda row: row[METRIC] == first[METRIC], self.history))[-1]
+        return first
+
+    @property
+    def cannot_tell(self) -> bool:
+        """Whether there were several rounds and the metric was the same in all of them."""
+        return len(self.history) > 1 and len({row.get(METRIC) for row in self.history}) == 1 and METRIC in self.history[0]
+
+    @property
+    def _first_best(self) -> dict[str, float]:
+        return max(self.history, key=lambda row: row.get(METRIC, row["round"]))
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        for row in self.history:
+            self.track(row)
+        if self._out_of_patience():  # killed between the checkpoint and the stop
+            trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._round_started = time.perf_counter()
+        self._targets_before = pl_module.targets_seen  # type: ignore[assignment]
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        seconds = time.perf_counter() - self._round_started
+        place = trainer.global_step - 1, pl_module.plan
+        check_weights(pl_module.generator, *place)
+        row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
+        row |= {key: float(part) for key, part in trainer.callback_metrics.items() if key.startswith("train/")}
+        row |= self.validator.measure(pl_module.generator, lambda scores: check_scores(scores, *place))
+        self.history.append(row)
+        self.track(row)
+        if self.best is row:
+            tensors = {name: tensor.contiguous() for name, tensor in pl_module.generator.state_dict().items()}
+            save_file(tensors, self.work / f"{BEST_FILE}.tmp")
+            self._best_sha = sha256_file(self.work / f"{BEST_FILE}.tmp")
+            os.replace(self.work / f"{BEST_FILE}.tmp", self.work / BEST_FILE)
+        trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
+        os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
+        self._tell(row, seconds, pl_module)
+        if self._out_of_patience():
+            self.say(f"no better {METRIC} for {self.patience} rounds: stopping")
+            trainer.should_stop = True
+
+    def load_best(self, module: TrainingModule) -> None:
+        """Puts the best weights into the generator.
+
+        Raises:
+            ArtifactError: when they are not the ones that were written.
+        """
+        if self._best_sha is not None and sha256_file(self.work / BEST_FILE) != self._best_sha:
+            raise _damaged(self.work / BEST_FILE, f"weights of sha256 {self._best_sha}", "others")
+        module.generator.load_state_dict(load_file(self.work / BEST_FILE))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "best_sha": self._best_sha}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history, self._best_sha = list(state_dict["history"]), state_dict.get("best_sha")
+
+    def _out_of_patience(self) -> bool:
+        if self.patience is None or not self.history:
+            return False
+        return self.history[-1]["round"] - self._first_best["round"] >= self.patience
+
+    def _tell(self, row: dict[str, float], seconds: float, module: TrainingModule) -> None:
+        self._rounds_here += 1
+        left = (time.perf_counter() - self._started) / self._rounds_here * (module.num_rounds - len(self.history))
+        speed = (module.targets_seen - self._targets_before) / max(seconds, 1e-9)
+        score = f"{METRIC} {row[METRIC]:.4f}" if METRIC in row else "no validation targets"
+        mark = " (best)" if self._first_best is row else ""
+        self.say(
+            f"  round {len(self.history)}/{module.num_rounds}: loss {row['train/loss']:.3f}, {score}{mark}, "
+            f"{speed:,.0f} targets/s, {left / 60:.1f} min left"
+        )
+
+
+def whole_checkpoint(work: Path) -> Path | None:
+    """The checkpoint to go on from, if there is one. (It is a zip archive, whose checksums torch writes and does not read.)
+
+    Raises:
+        ArtifactError: when it is damaged.
+    """
+    file = work / LAST_FILE
+    if not file.exists():
+        return None
+    try:
+        with zipfile.ZipFile(file) as archive:
+            bad = archive.testzip()
+    except OSError:
+        raise
+    except Exception as error:  # whatever a parser makes of damage
+        raise _damaged(file, "a checkpoint", str(error) or type(error).__name__) from error
+    if bad is not None:
+        raise _damaged(file, "a checkpoint", f"another checksum of {bad}")
+    return file
+
+
+def _damaged(file: Path, expected: str, got: str) -> ArtifactError:
+    fix = f"damaged; remove it (rm -r {file.parent}) and run the same command: training begins anew"
+    return ArtifactError(file, expected=expected, got=got, fix=fix)
