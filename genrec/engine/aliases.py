@@ -222,6 +222,9 @@ MODULES: dict[str, str] = {
     "genrec.serving.wishes": "genrec.serving.requests",
 }
 CLASSES: dict[str, str] = {
+    "genrec.tokenizers.collaborative_tree.split": "genrec.tokenizers.lib.tree_paths.split",
+    "genrec.tokenizers.collaborative_tree.leading_eigenvectors": "genrec.tokenizers.lib.tree_paths.leading_eigenvectors",
+    "genrec.tokenizers.category_tree.path_codes": "genrec.tokenizers.lib.tree_paths.path_codes",
     "genrec.data.leave_one_out.MIN_EVENTS": "genrec.data.lib.events.MIN_EVENTS",
     "genrec.data.nested.nested_columns": "genrec.data.lib.shapes.nested_columns",
     "genrec.baselines.popularity.TIE_BREAK": "genrec.baselines.lib.ranking.TIE_BREAK",

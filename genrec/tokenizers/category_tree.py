@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import polars as pl
 from jaxtyping import Int
 
 from genrec.protocols import TokenizerInputs, Traits
@@ -52,29 +51,3 @@ class CategoryTree(IssuedCodes):
         number = np.empty(len(paths), dtype=np.int64)
         number[shuffled] = number_within(group.ravel()[shuffled])
         return digits(number, self.leaf_size)
-
-
-def path_codes(column: pl.Series, depth: int) -> Int[np.ndarray, "items depth"]:
-    """Codes of the leading labels: at each place the most frequent label is 1, the next 2 ...; 0 where there is none.
-
-    Examples:
-        >>> path_codes(pl.Series(["All > Shoes > Boots", "All > Shoes", "All > Hats", None]), 2).tolist()
-        [[1, 1], [1, 0], [2, 0], [0, 0]]
-    """
-    if isinstance(column.dtype, pl.List):
-        lists = column.cast(pl.List(pl.String)).to_list()
-    else:
-        lists = column.cast(pl.String).str.replace_all("|", ">", literal=True).str.split(">").to_list()
-    paths = [[label.strip() for label in path or [] if label and label.strip()] for path in lists]
-    if len({path[0] for path in paths if path}) == 1:
-        paths = [path[1:] for path in paths]
-    codes = np.zeros((len(paths), depth), dtype=np.int64)
-    for place in range(depth):
-        labels = np.array([path[place] if place < len(path) else "" for path in paths], dtype=str)
-        known, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-        rank = np.zeros(len(known), dtype=np.int64)
-        by_frequency = np.lexsort((known, -counts))
-        by_frequency = by_frequency[known[by_frequency] != ""]
-        rank[by_frequency] = np.arange(1, len(by_frequency) + 1)
-        codes[:, place] = rank[inverse.ravel()]
-    return codes

@@ -14,10 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated, straight_through
-
-_LEAST = 1e-6  # length below which a vector has no direction
-_MOST = 2.0  # factor by which the rotation trick may stretch a gradient
+from genrec.tokenizers.lib.autoencoder import LEAST_LENGTH, Autoencoder, rotated, straight_through
 
 
 class RQVAE(Autoencoder):
@@ -85,8 +82,8 @@ class RQVAE(Autoencoder):
         for codebook in self.codebooks:
             closeness = torch.addmm(-codebook.square().sum(1), residual, codebook.T, alpha=2)  # |x|^2 - |x - c|^2
             best, codes = closeness.detach().max(1)
-            smallest = (residual.detach().square().sum(1) - best).mean().clamp(min=_LEAST)
-            noise = -torch.empty(closeness.shape).exponential_().clamp(min=_LEAST).log()
+            smallest = (residual.detach().square().sum(1) - best).mean().clamp(min=LEAST_LENGTH)
+            noise = -torch.empty(closeness.shape).exponential_().clamp(min=LEAST_LENGTH).log()
             weights = torch.softmax(closeness / (self.temperature * smallest) + noise, dim=1)
             mixed = mixed + weights @ codebook
             residual = residual - codebook[codes].detach()

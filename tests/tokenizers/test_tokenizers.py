@@ -19,13 +19,13 @@ from genrec.core.sids import SIDTable
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.anchored_rq_kmeans import AnchoredRQKMeans
 from genrec.tokenizers.balanced_rq_kmeans import BalancedRQKMeans
-from genrec.tokenizers.category_tree import CategoryTree, path_codes
-from genrec.tokenizers.collaborative_tree import CollaborativeTree, split
+from genrec.tokenizers.category_tree import CategoryTree
+from genrec.tokenizers.collaborative_tree import CollaborativeTree
 from genrec.tokenizers.hierarchical_kmeans import HierarchicalKMeans
 from genrec.tokenizers.hybrid_index import HybridIndex
 from genrec.tokenizers.lib.balanced_codes import balanced_assignment
 from genrec.tokenizers.lib.lookup_codes import digits, number_within
-from genrec.tokenizers.lib.tree_paths import pair_counts
+from genrec.tokenizers.lib.tree_paths import pair_counts, path_codes, split
 from genrec.tokenizers.lsh import LSH
 from genrec.tokenizers.opq import OPQ
 from genrec.tokenizers.published import Published

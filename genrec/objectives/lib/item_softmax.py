@@ -1,4 +1,4 @@
-"""TODO."""
+"""Cross-entropy over items: the full softmax of arXiv 2309.07602, and one against a sample with the logQ correction."""
 
 from __future__ import annotations
 

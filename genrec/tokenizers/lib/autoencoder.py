@@ -36,6 +36,8 @@ from genrec.tokenizers.lib.residual import (
     squared_distances,
 )
 
+LEAST_LENGTH = 1e-6  # length below which a vector has no direction
+MOST_STRETCH = 2.0  # factor by which the rotation trick may stretch a gradient
 MODEL_FILE = "autoencoder.safetensors"
 _SAMPLE = 1 << 13  # items that k-means starts on, not one batch, and that are asked which codes they use
 _ITERATIONS = 10  # of that k-means: training moves the codes on
@@ -289,10 +291,10 @@ def rotated(latent: Float[Tensor, "rows dim"], quantized: Float[Tensor, "rows di
     Opposite or zero vectors have no rotation: there the gradient passes nearly as it is.
     """
     before, after = latent.detach(), quantized.detach()
-    long, short = before.norm(dim=1, keepdim=True).clamp(min=_LEAST), after.norm(dim=1, keepdim=True)
-    start, end = before / long, after / short.clamp(min=_LEAST)
+    long, short = before.norm(dim=1, keepdim=True).clamp(min=LEAST_LENGTH), after.norm(dim=1, keepdim=True)
+    start, end = before / long, after / short.clamp(min=LEAST_LENGTH)
     middle = start + end
-    middle = middle / middle.norm(dim=1, keepdim=True).clamp(min=_LEAST)
+    middle = middle / middle.norm(dim=1, keepdim=True).clamp(min=LEAST_LENGTH)
     turned = latent - 2 * middle * (latent * middle).sum(1, keepdim=True) + 2 * end * (latent * start).sum(1, keepdim=True)
-    turned = turned * (short / long).clamp(max=_MOST)
+    turned = turned * (short / long).clamp(max=MOST_STRETCH)
     return turned + (quantized - turned).detach()

@@ -1,15 +1,20 @@
-"""TODO."""
+"""Paths of trees as codes: trees of items that are taken together, and trees of categories."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from scipy import sparse
+from scipy.sparse.linalg import eigsh
 
 from genrec.core.dataset import Sequences
 from genrec.errors import ConfigError, did_you_mean
+from genrec.tokenizers.lib.kmeans import kmeans
+from genrec.tokenizers.lib.residual import nearest
+
+_DENSE = 400  # below, a dense eigendecomposition is instant
 
 
 def pair_counts(train: Sequences, num_items: int) -> sparse.csr_array:
@@ -44,3 +49,58 @@ def category_paths(items: pl.DataFrame, column: str, depth: int) -> Int[np.ndarr
         raise ConfigError("tokenizer.column", expected="a column of the items", got=column, fix=fix)
     codes = path_codes(items[column], depth)
     return codes[:, codes.any(axis=0)]
+
+
+def split(pairs: sparse.csr_array, branching: int, generator: torch.Generator) -> Int[np.ndarray, " items"]:
+    """Spectral clusters of a graph (normalized cut: k-means on the leading eigenvectors, rows of length one)."""
+    degree = np.asarray(pairs.sum(axis=1)).ravel()
+    linked = np.flatnonzero(degree > 0)
+    codes = np.full(len(degree), -1, dtype=np.int64)
+    if len(linked) > branching:
+        scale = sparse.diags_array(1 / np.sqrt(degree[linked]))
+        vectors = torch.from_numpy(leading_eigenvectors((scale @ pairs[linked][:, linked] @ scale).tocsr(), branching))
+        vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        found = nearest(vectors, kmeans(vectors, branching, generator=generator))[0].numpy()
+        if len(np.unique(found)) > 1:  # else the graph has no parts: dealt out below
+            codes[linked] = found
+    alone = np.flatnonzero(codes < 0)
+    sizes = np.bincount(codes[codes >= 0], minlength=branching)
+    for item in alone:
+        codes[item] = sizes.argmin()
+        sizes[codes[item]] += 1
+    return codes
+
+
+def leading_eigenvectors(matrix: sparse.csr_array, count: int) -> Float[np.ndarray, "items count"]:
+    """Of a symmetric matrix; the same on every run."""
+    if matrix.shape[0] <= max(_DENSE, 3 * count):
+        return np.linalg.eigh(matrix.toarray())[1][:, ::-1][:, :count].astype(np.float32)
+    start = np.random.default_rng(0).standard_normal(matrix.shape[0])
+    values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=1e-4)
+    return vectors[:, np.argsort(-values, kind="stable")].astype(np.float32)
+
+
+def path_codes(column: pl.Series, depth: int) -> Int[np.ndarray, "items depth"]:
+    """Codes of the leading labels: at each place the most frequent label is 1, the next 2 ...; 0 where there is none.
+
+    Examples:
+        >>> path_codes(pl.Series(["All > Shoes > Boots", "All > Shoes", "All > Hats", None]), 2).tolist()
+        [[1, 1], [1, 0], [2, 0], [0, 0]]
+    """
+    if isinstance(column.dtype, pl.List):
+        lists = column.cast(pl.List(pl.String)).to_list()
+    else:
+        lists = column.cast(pl.String).str.replace_all("|", ">", literal=True).str.split(">").to_list()
+    paths = [[label.strip() for label in path or [] if label and label.strip()] for path in lists]
+    if len({path[0] for path in paths if path}) == 1:
+        paths = [path[1:] for path in paths]
+    codes = np.zeros((len(paths), depth), dtype=np.int64)
+    for place in range(depth):
+        labels = np.array([path[place] if place < len(path) else "" for path in paths], dtype=str)
+        known, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        rank = np.zeros(len(known), dtype=np.int64)
+        by_frequency = np.lexsort((known, -counts))
+        by_frequency = by_frequency[known[by_frequency] != ""]
+        rank[by_frequency] = np.arange(1, len(by_frequency) + 1)
+        codes[:, place] = rank[inverse.ravel()]
+    return codes
