@@ -23,7 +23,7 @@ from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.lib.recency import recency_weights
 from genrec.core.dataset import Dataset, Sequences
 from genrec.engine.runs import Run
-from genrec.evaluation.accuracy import ACCURACY, accuracy
+from genrec.evaluation.figures import ACCURACY, accuracy
 from genrec.evaluation.list_settings import TABLE_FILE
 from genrec.metrics.lib.hits import targets_of
 from genrec.model.item_vectors import read_vectors

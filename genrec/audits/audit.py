@@ -1,22 +1,45 @@
-"""All checks of a dataset, one after the other."""
+"""The audit of a dataset: all checks one after the other, and the content of audit.json."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from genrec.audits.baseline_scores import floors_of, measure_floors
 from genrec.audits.content import item_vectors, near_duplicates
 from genrec.audits.copies import copies
-from genrec.audits.direction import ascending, both_ways, id_prior
-from genrec.audits.numbering import numbering
+from genrec.audits.order import ascending, both_ways, id_prior, numbering
+from genrec.audits.readings import findings, verdict
 from genrec.audits.shortcuts import branching, history_depth, smoothness
-from genrec.audits.sizes import size_facts
 from genrec.audits.steps import steps_of
 from genrec.audits.times import event_times, future, tie_orders, time_facts
 from genrec.core.dataset import Dataset
+from genrec.data.lib.targets import target_facts
+from genrec.engine.artifacts import Artifact
 from genrec.errors import DataError
+
+
+def size_facts(dataset: Dataset) -> dict[str, Any]:
+    """Users, items, events, density, lengths; per split the targets and those whose item never occurs in training."""
+    lengths = dataset.events.lengths
+    return {
+        "users": dataset.num_users,
+        "items": dataset.num_items,
+        "events": len(dataset.events.item_idx),
+        "train_events": len(dataset.train.item_idx),
+        "density": len(dataset.events.item_idx) / (dataset.num_users * dataset.num_items),
+        "median_events": float(np.median(lengths)),
+        "max_events": int(lengths.max()),
+        "median_item_count": float(np.median(dataset.train_counts)),
+        "untrained_items": int((dataset.train_counts == 0).sum()),
+        "targets": target_facts(dataset),
+    }
+
 
 Found = TypeVar("Found")
 
@@ -72,3 +95,33 @@ def measure(dataset: Dataset, say: Callable[[str], None]) -> dict[str, Any]:
         if figures["times"]["tied_events"]:
             figures["tie_orders"] = timed("ties", lambda: tie_orders(dataset, times, lambda line: say(f"  {line}")))
     return figures | {"seconds": seconds}
+
+
+def audit_dataset(artifact: Artifact, *, name: str, threads: int | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Runs every check on a dataset.
+
+    Args:
+        artifact: the dataset.
+        name: of the run.
+        threads: of the processor; None: as many as there are.
+        say: prints a line.
+
+    Returns:
+        The content of audit.json: ``verdict``, ``findings``, ``figures``, ``dataset``, ``seconds``.
+
+    Raises:
+        DataError: where the split leaves nothing to test on.
+    """
+    dataset, start = Dataset.load(artifact.path), time.perf_counter()
+    with threadpool_limits(limits=threads):
+        figures = measure(dataset, say)
+    seconds = figures.pop("seconds") | {"all": round(time.perf_counter() - start, 1)}
+    found = findings(figures)
+    return {
+        "name": name,
+        "verdict": verdict(figures, found),
+        "findings": [asdict(finding) for finding in found],
+        "figures": figures,
+        "dataset": {"fingerprint": artifact.fingerprint, "settings": artifact.config, **dataset.facts},
+        "seconds": seconds,
+    }

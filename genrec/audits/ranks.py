@@ -14,7 +14,7 @@ from genrec.metrics.lib.hits import Hits
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
 from genrec.protocols import HitMetric
-from genrec.statistics.bootstrap import bootstrap_intervals
+from genrec.statistics.uncertainty import bootstrap_intervals
 from genrec.types import SHORT_SPLIT, Split
 
 METRICS: dict[str, HitMetric] = {"recall": Recall(), "ndcg": NDCG()}

@@ -1,4 +1,4 @@
-"""What becomes of each user's next item: given the true prefix, in the beams, on the list."""
+"""Follows the next item of each user through a beam search, and counts where it is lost."""
 
 from __future__ import annotations
 
@@ -7,15 +7,52 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
 
 from genrec.core.dataset import Sequences
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import request_of
 from genrec.decoding.lib.likelihood import item_log_probs
 from genrec.decoding.lib.tie_groups import log_group_size
-from genrec.diagnosis.beam_trace import Survival
 from genrec.nn.trie_likelihood import path_choices
 from genrec.protocols import DecodingRequest, DecodingStrategy
+
+
+class Survival:
+    """Watches one item of each user through a beam search; give it to a ``DecodingRequest`` as the observer.
+
+    Args:
+        trie: the one that is searched.
+        items: [batch] item_idx.
+    """
+
+    def __init__(self, trie: PrefixTrie, items: Int64[Tensor, " batch"]) -> None:
+        self._path = trie.paths(items)
+        self._kept: list[Tensor] = []
+        self._first: list[Tensor] = []
+
+    def __call__(self, level: int, nodes: Int64[Tensor, "batch beams"], scores: Float[Tensor, "batch beams"]) -> None:
+        """Called after each level with the beams that it left, best first; dead ones have a score of -inf."""
+        on_path = (nodes == self._path[:, level + 1, None]) & (scores > float("-inf"))
+        self._kept.append(on_path.any(dim=1))
+        self._first.append(on_path[:, 0])
+
+    @property
+    def watched(self) -> bool:
+        """Whether the strategy kept beams at all."""
+        return bool(self._kept)
+
+    @property
+    def kept(self) -> Bool[Tensor, "batch levels"]:
+        """Does a beam stand on the item's prefix after each level?"""
+        return torch.stack(self._kept, dim=1)
+
+    @property
+    def first(self) -> Bool[Tensor, "batch levels"]:
+        """Is that beam the most probable one?"""
+        return torch.stack(self._first, dim=1)
+
 
 TOP = 10  # of a list: what users look at
 ROUNDING = 1e-4  # nats: the search and the likelihood add up the same numbers in another order

@@ -11,10 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from genrec.evaluation.accuracy import ACCURACY, accuracy
-from genrec.evaluation.beyond import BEYOND, ItemFacts, beyond_accuracy
+from genrec.evaluation.figures import ACCURACY, BEYOND, ItemFacts, accuracy, beyond_accuracy
 from genrec.protocols.metrics import HitMetric, ListMetric
-from genrec.statistics.bootstrap import bootstrap_intervals
+from genrec.statistics.uncertainty import bootstrap_intervals
 from genrec.types import ITEM_ID, SHORT_SPLIT, USER_ID, Split
 
 METRICS: Mapping[str, HitMetric | ListMetric] = {**ACCURACY, **BEYOND}

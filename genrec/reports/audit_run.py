@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genrec.audits.report import audit_dataset
+from genrec.audits.audit import audit_dataset
 from genrec.engine.config import Config
 from genrec.engine.pipeline import make_artifact, run_of
 from genrec.engine.runs import AUDIT

@@ -9,13 +9,12 @@ import polars as pl
 from jaxtyping import Float
 
 from genrec.errors import ConfigError, did_you_mean
-from genrec.evaluation.accuracy import ACCURACY
+from genrec.evaluation.figures import ACCURACY
 from genrec.evaluation.measure import METRICS
 from genrec.reports.compared_figures import Row, Standings, baseline_label
 from genrec.reports.evaluated_runs import ComparedModel, Finished, differences, group
-from genrec.statistics.bootstrap import bootstrap_intervals
 from genrec.statistics.paired import pairwise
-from genrec.statistics.seeds import estimate
+from genrec.statistics.uncertainty import bootstrap_intervals, estimate
 from genrec.types import SHORT_SPLIT, SPLITS, USER_ID, Split
 
 MOST_PAIRED = 8  # models of which every pair is compared: 28

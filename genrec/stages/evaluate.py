@@ -41,10 +41,10 @@ from genrec.data.lib.targets import target_facts
 from genrec.engine.components import instantiate
 from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.evaluation.accuracy import accuracy
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.evaluated_lists import lists_of_run
 from genrec.evaluation.evaluation_spec import headline_k, held_out, item_facts, known_ks
+from genrec.evaluation.figures import accuracy
 from genrec.evaluation.fitted_baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
 from genrec.evaluation.list_settings import TABLE_FILE, list_inputs
 from genrec.evaluation.measure import METRICS, Measured, Ruler, by_key, intervals_of, lead_over_best, measure

@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from genrec.statistics.bootstrap import bootstrap_intervals
-from genrec.statistics.seeds import Estimate, estimate
+from genrec.statistics.uncertainty import Estimate, bootstrap_intervals, estimate
 
 SIGNS_AT_ONCE = 4_000_000  # 32 MB of drawn counts
 DIGITS = 12  # scores equal but for the order of additions are equal
@@ -50,7 +49,7 @@ def compare(
 
     With one run each, users are the only source of spread: the randomization test and the bootstrap interval, neither of which
     asks the scores to be normal. With several seeds of a model, seeds are a second one: a t test and its interval, see
-    ``genrec.statistics.seeds.estimate``.
+    ``genrec.statistics.uncertainty.estimate``.
 
     Args:
         first: a column per run, two or more users.

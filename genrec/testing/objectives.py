@@ -16,7 +16,7 @@ from genrec.engine.signatures import parameters
 from genrec.generators.encdec import EncDec
 from genrec.protocols import AutoregressiveGenerator, FineTuningObjective, LossTerms, Objective, Sampler
 from genrec.testing.worlds import all_targets, random_histories, scrambled, sids_of
-from genrec.training.rollouts import Rollouts
+from genrec.training.module import Rollouts
 
 NUM_ITEMS = 40
 SIDS = sids_of(NUM_ITEMS, (4, 5, 6))

@@ -1,4 +1,4 @@
-"""Fits a generator: the whole of training behind one function."""
+"""Fits a generator: the whole of training behind one function, with its progress bar."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning
 import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from genrec.core.dataset import Dataset
 from genrec.core.trie import PrefixTrie
@@ -29,11 +30,9 @@ from genrec.protocols import (
     ParallelGenerator,
 )
 from genrec.training.checkpointing import METRIC, RoundKeeper, whole_checkpoint
-from genrec.training.module import TrainingModule
+from genrec.training.module import Rollouts, TrainingModule
 from genrec.training.nan_checks import divergence
 from genrec.training.plan import BatchPlan
-from genrec.training.progress import StepProgress
-from genrec.training.rollouts import Rollouts
 from genrec.training.settings import TrainSettings
 from genrec.training.validation import Validator
 
@@ -164,3 +163,33 @@ class _quiet_lightning(warnings.catch_warnings):
         for logger, level in zip(self._loggers, self._levels, strict=True):
             logger.setLevel(level)
         super().__exit__(*exc_info)
+
+
+class StepProgress(lightning.Callback):
+    """Shows step, loss, time spent and time left; nothing when the output is not a terminal (rounds are printed anyway)."""
+
+    def __init__(self, num_steps: int) -> None:
+        self.num_steps = num_steps
+        self.bar = Progress(
+            TextColumn("  train"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            transient=True,
+        )
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self.bar.console.is_terminal:
+            self.bar.start()
+        self.task = self.bar.add_task("train", total=self.num_steps, completed=trainer.global_step, loss=float("nan"))
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.bar.console.is_terminal:
+            self.bar.update(self.task, completed=trainer.global_step, loss=float(outputs["loss"]))
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        self.bar.stop()

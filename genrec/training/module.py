@@ -1,23 +1,87 @@
-"""The Lightning module: one objective, one generator, a schedule that is a function of the step."""
+"""The Lightning module: one objective, one generator, and a schedule that is a function of the step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import lightning
 import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.trie_beam import TrieBeam
+from genrec.decoding.trie_sampling import TrieSampling
 from genrec.engine.os_errors import is_out_of_memory
-from genrec.protocols import LossTerms, Objective
+from genrec.nn.blocks import without_dropout
+from genrec.protocols import AutoregressiveGenerator, DecodingRequest, DecodingStrategy, LossTerms, Objective
 from genrec.training.nan_checks import check_loss
-from genrec.training.oom_split import in_halves
 from genrec.training.plan import BatchPlan, TrainingBatch
-from genrec.training.rollouts import Rollouts
 from genrec.training.settings import TrainSettings
+
+
+def in_halves(loss: Callable[[Batch], LossTerms], batch: Batch, parameters: Iterable[nn.Parameter]) -> tuple[Tensor, LossTerms]:
+    """The loss of a batch, of which only half is ever in memory.
+
+    Each half counts by its share of the targets, so loss and gradient are those of the whole for every objective whose loss is
+    a mean over targets; one that contrasts the rows of a batch sees the rows of a half. Dropout draws anew.
+
+    Args:
+        loss: mean per target.
+        batch: at least two rows.
+        parameters: to train.
+
+    Returns:
+        A scalar with the value of the loss whose gradient is the sum of the halves', and the terms for the log.
+    """
+    weights = [parameter for parameter in parameters if parameter.requires_grad]
+    sums: list[Tensor | None] = [None] * len(weights)
+    value, parts = torch.zeros(()), dict[str, Tensor]()
+    for half in batch.split(-(-len(batch) // 2)):
+        share = half.num_targets / max(batch.num_targets, 1)
+        if not share:
+            continue
+        terms = loss(half)
+        found = torch.autograd.grad(terms.total * share, weights, allow_unused=True)  # the graph of this half ends here
+        sums = [old if new is None else new if old is None else old + new for old, new in zip(sums, found, strict=True)]
+        value = value.to(terms.total) + share * terms.total.detach()
+        for name, part in terms.parts.items():
+            parts[name] = parts.get(name, 0) + share * part
+    products = [(weight * fixed).sum() for weight, fixed in zip(weights, sums, strict=True) if fixed is not None]
+    carrier = torch.stack(products).sum()  # weights times constants, which are its gradient
+    return value + (carrier - carrier.detach()), LossTerms(value, parts)
+
+
+class Rollouts:
+    """A ``Sampler`` over the whole catalogue, items of the history included: what the generator was trained to predict.
+
+    Args:
+        trie: of the catalogue.
+    """
+
+    def __init__(self, trie: PrefixTrie) -> None:
+        self.trie = trie
+        self.seed = 0  # of the draws; training sets it at every step
+
+    def best(self, generator: AutoregressiveGenerator, batch: Batch, k: int) -> Int64[Tensor, "batch k"]:
+        """The ``k`` most probable items that ``k`` beams find, best first; ``PAD`` where there are fewer."""
+        return self._decoded(TrieBeam(num_beams=k), generator, batch, k)
+
+    def drawn(self, generator: AutoregressiveGenerator, batch: Batch, k: int) -> Int64[Tensor, "batch k"]:
+        """``k`` distinct items drawn from the generator's distribution, in the order of the draw."""
+        return self._decoded(TrieSampling(seed=self.seed), generator, batch, k)
+
+    def _decoded(
+        self, strategy: DecodingStrategy, generator: AutoregressiveGenerator, batch: Batch, k: int
+    ) -> Int64[Tensor, "batch k"]:
+        if self.trie.device != batch.history.device:
+            self.trie = self.trie.to(batch.history.device)
+        with without_dropout(generator):  # type: ignore[arg-type]
+            decoded = strategy.decode(generator, self.trie, DecodingRequest(batch, k))
+        return decoded.items[:, :k].clone()  # decoders run in inference mode, whose tensors no gradient may pass
 
 
 class Round:

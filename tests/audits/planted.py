@@ -12,7 +12,7 @@ import polars as pl
 
 from genrec.audits.audit import measure
 from genrec.audits.findings import Finding
-from genrec.audits.verdict import findings
+from genrec.audits.readings import findings
 from genrec.core.dataset import Dataset, Sequences
 
 USERS, ITEMS = 700, 150

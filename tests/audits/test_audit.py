@@ -23,7 +23,7 @@ from planted import (
 
 from genrec.audits.audit import measure
 from genrec.audits.findings import GRADES
-from genrec.audits.verdict import verdict
+from genrec.audits.readings import verdict
 from genrec.errors import DataError
 
 # Faults of data, as opposed to properties (how local, how long) that no made-up shop is without.

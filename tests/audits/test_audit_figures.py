@@ -11,7 +11,7 @@ import pytest
 from planted import clean, dataset_of, days
 
 from genrec.audits.content import near_duplicates
-from genrec.audits.direction import _backward, ascending
+from genrec.audits.order import _backward, ascending
 from genrec.audits.ranks import target_hits
 from genrec.audits.shortcuts import branching, smoothness
 from genrec.audits.steps import id_ranks, steps_of

@@ -26,7 +26,7 @@ from genrec.protocols import LossTerms
 from genrec.training import checkpointing as keeper_module
 from genrec.training.checkpointing import BEST_FILE, LAST_FILE, RoundKeeper
 from genrec.training.fit import Fitted, fit
-from genrec.training.oom_split import in_halves
+from genrec.training.module import in_halves
 from genrec.training.plan import BatchPlan
 from genrec.training.settings import TrainSettings
 

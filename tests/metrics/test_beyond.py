@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.item_labels import category_column, category_parts, category_shares
-from genrec.evaluation.beyond import ItemFacts, beyond_accuracy
-from genrec.statistics.bootstrap import bootstrap_intervals
+from genrec.evaluation.figures import ItemFacts, beyond_accuracy
+from genrec.statistics.uncertainty import bootstrap_intervals
 
 ITEMS = 8
 CATEGORIES = ["Shop > A", "Shop > A > B", "Shop | C", None, "Shop, B; C", "Shop", "Shop > C", ""]

@@ -2,8 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.statistics import bootstrap
-from genrec.statistics.bootstrap import bootstrap_intervals
+from genrec.statistics import uncertainty as bootstrap
+from genrec.statistics.uncertainty import bootstrap_intervals
 
 
 def test_intervals_agree_with_resampling_user_by_user():

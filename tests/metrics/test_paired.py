@@ -9,7 +9,7 @@ from scipy import stats
 
 from genrec.statistics import paired
 from genrec.statistics.paired import compare, holm, pairwise, randomization_p
-from genrec.statistics.seeds import Estimate, estimate
+from genrec.statistics.uncertainty import Estimate, estimate
 
 
 @pytest.fixture

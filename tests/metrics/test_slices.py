@@ -3,9 +3,9 @@ import polars as pl
 import pytest
 
 from genrec.core.dataset import Dataset, Sequences
-from genrec.evaluation.accuracy import accuracy
+from genrec.evaluation.evaluation_spec import weighted_targets
+from genrec.evaluation.figures import accuracy
 from genrec.evaluation.slices import DAY, Slice, measure_slices, popularity_bands, slices
-from genrec.evaluation.target_weights import weighted_targets
 
 HISTORIES = [["a"] * 6 + ["b"], ["a", "a", "b", "c"], ["b", "d", "a"], []]
 TARGETS = [["c"], ["x", "a"], ["b"], ["a"]]

@@ -13,7 +13,7 @@ from genrec.core.batch import Batch
 from genrec.objectives.dpo import DPO
 from genrec.objectives.lib.policy import draw_examples
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
-from genrec.training.rollouts import Rollouts
+from genrec.training.module import Rollouts
 from genrec.types import PAD
 
 

@@ -15,7 +15,7 @@ from small_world import batch_of
 from genrec.objectives.group_policy import GroupPolicy, divergence, surrogate
 from genrec.objectives.lib.policy import advantages, draw_examples, format_loss, prefix_shares, rank_penalties
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
-from genrec.training.rollouts import Rollouts
+from genrec.training.module import Rollouts
 
 
 def objective(reference: Any, **changes: Any) -> GroupPolicy:

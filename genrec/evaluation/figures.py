@@ -1,8 +1,8 @@
-"""All metrics of whole lists at once: what accuracy does not say."""
+"""All metrics of hits, and all metrics of whole lists, each computed at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,15 +13,48 @@ from jaxtyping import Float, Int
 
 from genrec.core.dataset import Dataset
 from genrec.core.item_labels import category_shares
+from genrec.metrics.average_precision import AveragePrecision
 from genrec.metrics.diversity import Diversity, PrefixDiversity
 from genrec.metrics.exposure import Coverage, Gini
+from genrec.metrics.hit_rate import HitRate
+from genrec.metrics.lib.hits import find_hits
 from genrec.metrics.lib.lists import first_items
 from genrec.metrics.miscalibration import Miscalibration
+from genrec.metrics.mrr import MRR
+from genrec.metrics.ndcg import NDCG
 from genrec.metrics.popularity import Novelty, PopularityLift
+from genrec.metrics.precision import Precision
+from genrec.metrics.recall import Recall
 from genrec.metrics.repeats import RepeatRate
 from genrec.metrics.serendipity import Serendipity
-from genrec.protocols.metrics import ListMetric, MetricInputs
+from genrec.protocols.metrics import HitMetric, ListMetric, MetricInputs
 from genrec.types import USER_ID, Split
+
+ACCURACY: Mapping[str, HitMetric] = {  # what is counted unless ``evaluate.metrics`` says something else
+    "recall": Recall(),
+    "ndcg": NDCG(),
+    "mrr": MRR(),
+    "precision": Precision(),
+    "hit": HitRate(),
+    "map": AveragePrecision(),
+}
+
+
+def accuracy(
+    table: pl.DataFrame, targets: pl.DataFrame, ks: Iterable[int], metrics: Mapping[str, HitMetric] = ACCURACY
+) -> pl.DataFrame:
+    """Every metric at every k for each user with a target: ``user_id``, ``recall@10``, ...
+
+    Args:
+        table: a recommendations table of one split (see ``find_hits``).
+        targets: (``user_id``, ``item_id``) pairs, perhaps with a ``weight``.
+        ks: list lengths.
+        metrics: by name.
+    """
+    hits = find_hits(table, targets)
+    columns = {f"{name}@{k}": metric.from_hits(hits, k) for name, metric in metrics.items() for k in ks}
+    return pl.DataFrame({USER_ID: hits.user_ids} | columns)
+
 
 BEYOND: Mapping[str, ListMetric] = {  # what is counted unless ``evaluate.metrics`` says something else
     "novelty": Novelty(),

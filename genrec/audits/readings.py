@@ -1,14 +1,112 @@
-"""Reads ids, order and times: whether the sequence itself tells what it should not."""
+"""Reads the figures of an audit: one finding per check, and the verdict in plain sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from genrec.audits import findings as thresholds
+from genrec.audits.content import NEAR
 from genrec.audits.findings import Finding, Grade, graded
+
+
+def targets(figures: Mapping[str, Any]) -> Finding:
+    """Targets in the history, as copies or as repeats."""
+    found = figures["copies"]
+    leaked, repeated = found["leaked_targets"], found["repeated_targets"]
+    copied = graded(leaked or 0.0, thresholds.LEAKED_TARGETS)
+    grade = copied if copied != "fine" else graded(repeated, thresholds.REPEATED_TARGETS)
+    return Finding(
+        key="targets",
+        title="Targets that were seen before",
+        grade=grade,
+        figure=f"{repeated:.1%}",
+        label="of the test targets stand in the user's history",
+        found=f"{found['repeated_events']:.1%} of all events are of an item that the user had before."
+        + (
+            f" {leaked:.1%} of the test targets are recorded in the history with the very same time."
+            if leaked is not None
+            else ""
+        ),
+        means="Recorded twice, a target leaks: it is known before it is asked for."
+        if copied != "fine"
+        else "Repeats can be hit by remembering the history, and cannot be hit at all where seen items are excluded."
+        if grade != "fine"
+        else "No target is given away by the history.",
+        advice="filters.repeats=first keeps each user's first event with an item."
+        if copied != "fine"
+        else "Report both rules: recommend.exclude_seen=true and false."
+        if grade != "fine"
+        else "Excluding seen items (recommend.exclude_seen=true) costs nothing here.",
+        short=f"{leaked:.1%} of the test targets are also recorded in the history" if copied == "serious" else "",
+        hides="Prediction of anything new, unless repeats are counted apart." if grade != "fine" else "",
+    )
+
+
+def records(figures: Mapping[str, Any]) -> Finding:
+    """Users and events that were recorded twice."""
+    found = figures["copies"]
+    double, users = found["double_events"] or 0.0, found["duplicate_users"]
+    grades = (graded(users, thresholds.DUPLICATE_USERS), graded(double, thresholds.DOUBLE_EVENTS))
+    grade = max(grades, key=("fine", "mind this", "serious").index)
+    untimed = "" if found["double_events"] is not None else " Events cannot be told from copies without times."
+    return Finding(
+        key="records",
+        title="Users and events that occur twice",
+        grade=grade,
+        figure=f"{users:.1%}",
+        label="of the users have another user's whole sequence",
+        found=f"The largest group of users with one and the same sequence has {found['largest_group']}."
+        + (
+            f" {found['double_events']:.1%} of the events repeat user, item and time."
+            if found["double_events"] is not None
+            else untimed
+        ),
+        means="A copy of a test user stands in training with everything but its last events: neighbours find the target by "
+        "finding the copy."
+        if grade != "fine"
+        else "Copies are too few to matter.",
+        advice="Remove the copies at the source (filters.repeats=first removes double events)." if grade != "fine" else "",
+        short=f"{users:.0%} of the users are copies of another"
+        if grades[0] == "serious"
+        else f"{double:.0%} of the events are recorded twice"
+        if grades[1] == "serious"
+        else "",
+        hides="Generalization to new users: some are copies of others." if grade != "fine" else "",
+    )
+
+
+def twins(figures: Mapping[str, Any]) -> Finding:
+    """Items that can be taken for each other."""
+    title, found = "Items that are nearly the same", figures["near_duplicates"]
+    if found is None:
+        return Finding("twins", title, "not tested", "–", "no titles", "The items have no titles to compare.", "", "")
+    grade = graded(found["target_in_catalogue"], thresholds.TWIN_TARGETS)
+    return Finding(
+        key="twins",
+        title=title,
+        grade=grade,
+        figure=f"{found['target_in_catalogue']:.1%}",
+        label="of the test targets have a near-duplicate in the catalogue",
+        found=f"{found['same_title']:.1%} of the items share their title with another, {found['near']:.1%} have one "
+        "with a cosine of "
+        f"at least {NEAR:g}; {found['target_in_history']:.1%} of the test targets have one in the user's own history.",
+        means="Recommending the twin of the target counts as a miss, and so does leaving out the target for the "
+        "twin: a ceiling "
+        "below 1 that no model can lift, and noise between models that pick one or the other."
+        if grade != "fine"
+        else "Few targets have a twin that could be taken for them.",
+        advice="Merge variants of one product before preparing, or read recall at larger k beside recall at 10."
+        if grade != "fine"
+        else "",
+        short=f"{found['target_in_catalogue']:.0%} of the targets have a near-duplicate that counts as a miss"
+        if grade == "serious"
+        else "",
+        hides="Which of several near-identical items was chosen." if grade != "fine" else "",
+    )
+
 
 IDS = "Item ids along the histories"
 
@@ -347,3 +445,215 @@ def numbering(figures: Mapping[str, Any]) -> Finding:
         else "",
         hides="Anything about a model that reads ids or row numbers." if grade != "fine" else "",
     )
+
+
+FLOOR_NAMES = {
+    "random": "lists drawn by lot",
+    "popularity": "popularity",
+    "item_knn": "item-kNN",
+    "transitions": "decayed transition counts",
+    "transitions_log": "decayed transition counts (log)",
+    "graph_1": "the graph heuristic TGH-1",
+    "graph_2": "the graph heuristic TGH-2",
+}
+
+
+def floor(figures: Mapping[str, Any]) -> Finding:
+    """The best score that needs no training."""
+    rows, best = figures["floors"]["seen_excluded"], figures["floors"]["best"]
+    name, row, popular = FLOOR_NAMES[best], rows[best], rows["popularity"]
+    ndcg, recall = row["test/ndcg@10"], row["test/recall@10"]
+    blind = ndcg["low"] <= popular["test/ndcg@10"]["mean"]
+    return Finding(
+        key="floor",
+        title="The score to beat without training",
+        grade="mind this" if blind else "fine",
+        figure=f"{ndcg['mean']:.4f}",
+        label=f"test NDCG@10 of {name}",
+        found=f"{_upper(name)} reach{'es' if best in ('popularity', 'item_knn', 'graph_1', 'graph_2') else ''} test Recall@10 "
+        f"{recall['mean']:.4f} and NDCG@10 {ndcg['mean']:.4f} (95 % {ndcg['low']:.4f} to {ndcg['high']:.4f}) in seconds; "
+        f"popularity has {popular['test/ndcg@10']['mean']:.4f}, chance {rows['random']['test/ndcg@10']['mean']:.4f}.",
+        means="Nobody's history helps here: popularity alone does as well, so a score says little about sequences."
+        if blind
+        else "A model below this row has learned less than counting gives for nothing, whatever rival tables print.",
+        advice="Print this row beside every model: `genrec evaluate` does (evaluate.floors).",
+        short="no floor that reads the history beats popularity" if blind else "",
+        hides="Sequence modelling: counting what is popular does as well." if blind else "",
+        shows="" if blind else f"Progress over counting, once a model is clearly above {ndcg['mean']:.4f} NDCG@10.",
+    )
+
+
+def resolution(figures: Mapping[str, Any]) -> Finding:
+    """The noise of a score."""
+    recall, ndcg = half_widths(figures)
+    row = figures["floors"]["seen_excluded"][figures["floors"]["best"]]
+    users = figures["size"]["targets"]["test"]["users"]
+    share = recall / max(row["test/recall@10"]["mean"], 1e-12)
+    grade = graded(share, thresholds.HALF_WIDTH)
+    return Finding(
+        key="resolution",
+        title="The smallest difference that means something",
+        grade=grade,
+        figure=f"± {recall:.4f}",
+        label="Recall@10, 95 % half-width",
+        found=f"With {users:,} test users the best floor's figures are known to ± {recall:.4f} Recall@10 and ± "
+        f"{ndcg:.4f} NDCG@10, "
+        f"that is {share:.0%} of its recall.",
+        means="A lead below that over another table's row is noise. Paired on the same users smaller leads can be real; "
+        "the spread between seeds comes on top.",
+        advice="Compare per user: `genrec compare runs/a runs/b` over several seeds.",
+        short=f"with {users:,} test users only large differences can be told" if grade == "serious" else "",
+        hides=f"Differences of less than {share:.0%}: there are too few users." if grade != "fine" else "",
+    )
+
+
+def half_widths(figures: Mapping[str, Any]) -> tuple[float, float]:
+    """Of the best floor's test Recall@10 and NDCG@10."""
+    row = figures["floors"]["seen_excluded"][figures["floors"]["best"]]
+    cells = (row["test/recall@10"], row["test/ndcg@10"])
+    recall, ndcg = ((cell["high"] - cell["low"]) / 2 for cell in cells)
+    return recall, ndcg
+
+
+def unseen(figures: Mapping[str, Any]) -> Finding:
+    """Targets out of collaborative reach."""
+    size = figures["size"]
+    test = size["targets"]["test"]
+    share = test["unseen_items"] / test["targets"]
+    grade = graded(share, thresholds.UNSEEN_TARGETS)
+    return Finding(
+        key="unseen",
+        title="Targets that nobody could have learned",
+        grade=grade,
+        figure=f"{share:.1%}",
+        label="of the test targets never occur in training",
+        found=f"{test['unseen_items']:,} of {test['targets']:,} test targets; {size['untrained_items']:,} of "
+        f"{size['items']:,} items "
+        f"have no training event, half of all items at most {size['median_item_count']:g}.",
+        means=f"Collaborative models and floors cannot score above {1 - share:.1%} recall; only content can reach the rest.",
+        advice="Look at the slice of cold items by itself; filters=five_core removes items with little to learn from.",
+        short=f"{share:.0%} of the targets are of items never seen in training" if grade == "serious" else "",
+        hides="Collaborative quality alone: a good part of the targets is out of its reach." if grade == "serious" else "",
+    )
+
+
+def branching(figures: Mapping[str, Any]) -> Finding:
+    """How many targets are a hop away."""
+    graph = figures["branching"]
+    one, chance = graph["within"]["1"], graph["chance"]["1"]
+    grade = graded(one - chance, thresholds.ONE_HOP)
+    return Finding(
+        key="branching",
+        title="Targets around the corner",
+        grade=grade,
+        figure=f"{one:.1%}",
+        label="of the test targets are one hop from the last item",
+        found=f"That many followed the last item directly in somebody's training part (a random item does in {chance:.2%}); "
+        f"{graph['within']['2']:.0%} lie within two hops, {graph['within']['3']:.0%} within three, "
+        f"{graph['no_way']:.1%} can not be reached at "
+        f"all. An item has {graph['median_out_degree']:g} different successors in the median, "
+        f"{graph['mean_out_degree']:.1f} on average.",
+        means="A look-up of successors finds these without a model; a score mixes them with the targets that need more.",
+        advice="Keep the transition and graph rows beside every model, and look at the targets beyond one hop by themselves.",
+        short=f"{one:.0%} of the targets are direct successors of the last item" if grade == "serious" else "",
+        hides="Reasoning over many steps: many targets are direct successors of the last item." if grade != "fine" else "",
+        shows="More than memorized pairs: few targets are direct successors of the last item." if grade == "fine" else "",
+    )
+
+
+def smoothness(figures: Mapping[str, Any]) -> Finding:
+    """How many targets look like the last item."""
+    near, title = figures["smoothness"], "Targets that look like the last item"
+    if near is None:
+        return Finding("smoothness", title, "not tested", "–", "no item texts", "The items have no texts to compare.", "", "")
+    grade = graded(near["share"] - near["chance"], thresholds.NEAR_CONTENT)
+    return Finding(
+        key="smoothness",
+        title=title,
+        grade=grade,
+        figure=f"{near['share']:.1%}",
+        label=f"of the test targets are among the {near['nearest']} nearest by content",
+        found=f"By the cosine of TF-IDF vectors to the last item; a random target would be there in {near['chance']:.1%} "
+        f"({near['share'] / near['chance']:.0f} times as many as by chance).",
+        means="Content alone finds these. Semantic IDs made of the same text put such items under one prefix, which "
+        "helps every "
+        "generative model here more than on data whose users change subject.",
+        advice="Compare with IDs made from collaborative vectors (encoder=collaborative) before crediting the tokenizer.",
+        short=f"{near['share']:.0%} of the targets are content neighbours of the last item" if grade == "serious" else "",
+        hides="Taste beyond similarity: many targets look like the last item." if grade == "serious" else "",
+    )
+
+
+def history(figures: Mapping[str, Any]) -> Finding:
+    """What a floor gains from more than two items."""
+    floors = figures["history"]
+    name = max(floors, key=lambda each: float(floors[each]["depths"]["all"]["test/ndcg@10"]["mean"]))
+    depths, gain = floors[name]["depths"], floors[name]["gain"]
+    one, two, everything = (depths[key]["test/ndcg@10"]["mean"] for key in ("1", "2", "all"))
+    relative = gain["mean"] / max(two, 1e-12)
+    helps = gain["low"] > 0 and relative >= thresholds.LONG_HISTORY_GAIN
+    return Finding(
+        key="history",
+        title="How much history is needed",
+        grade="fine" if helps else "mind this",
+        figure=f"{relative:+.0%}",
+        label="NDCG@10 of the whole history over its last two items",
+        found=f"{_upper(FLOOR_NAMES[name])}, given the last item only: {one:.4f}; the last two: {two:.4f}; all: "
+        f"{everything:.4f} "
+        f"(gain over two, 95 %: {gain['low']:+.4f} to {gain['high']:+.4f}).",
+        means="Older events carry information that even a count can use."
+        if helps
+        else "Counting needs no more than the last two items here, so a score need not come from using long histories.",
+        advice="Slice by history length, and cut histories (generator.max_history_len=2) to see what a model owes to the rest.",
+        hides="" if helps else "Use of long histories: floors lose next to nothing when they see two items only.",
+        shows="Use of more than the last items: older events help even the floors." if helps else "",
+    )
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+READINGS = (
+    floor,
+    resolution,
+    ids,
+    direction,
+    ties,
+    pace,
+    future,
+    numbering,
+    targets,
+    records,
+    twins,
+    unseen,
+    branching,
+    smoothness,
+    history,
+)
+
+
+def findings(figures: Mapping[str, Any]) -> list[Finding]:
+    """One per check, in the order of the page; ``figures`` is what ``measure`` returns."""
+    return [read(figures) for read in READINGS]
+
+
+def verdict(figures: Mapping[str, Any], found: Sequence[Finding]) -> str:
+    """What a score on this data is worth: the floor, what is serious, and how small a difference is noise."""
+    rows, best = figures["floors"]["seen_excluded"], figures["floors"]["best"]
+    recall, ndcg = half_widths(figures)
+    row = rows[best]
+    sentences = [
+        f"The best floor without training, {FLOOR_NAMES[best]}, reaches test Recall@10 "
+        f"{row['test/recall@10']['mean']:.4f} and "
+        f"NDCG@10 {row['test/ndcg@10']['mean']:.4f}: a model below it is not good yet."
+    ]
+    serious = [finding.short for finding in found if finding.grade == "serious" and finding.short]
+    if serious:
+        sentences.append("; ".join(serious) + ".")
+    else:
+        sentences.append("Nothing that was tested makes a score untrustworthy.")
+    if figures["times"] is None:
+        sentences.append("Without times nobody can test which events were tied, or how much of the future is in training.")
+    sentences.append(f"Differences of less than {recall:.4f} Recall@10 or {ndcg:.4f} NDCG@10 between two rows are noise.")
+    return " ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences)
