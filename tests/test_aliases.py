@@ -308,7 +308,7 @@ def test_a_move_changes_no_fingerprint_and_a_run_store_made_before_is_used(
         tokenizers__rq_kmeans="quantizers.k_means",
         encoders__concat="vectors.concat",
         encoders__tfidf_svd="vectors.text",
-        data__demo="sources.shop",
+        data__demo="shops.demo",
         training__settings="engine.training",
         generators__encdec="models.encdec",
     )
