@@ -23,7 +23,7 @@ from genrec.decoding.best_first import BestFirst
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.engine.progress import user_progress
+from genrec.engine.logs import user_progress
 from genrec.engine.runs import Run
 from genrec.evaluation.figures import ACCURACY, accuracy
 from genrec.metrics.lib.hits import targets_of

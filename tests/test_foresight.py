@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from genrec.engine.config import compose, groups
+from genrec.engine.early_checks import rehearse
 from genrec.engine.pipeline import execute, needed_stages, plan
-from genrec.engine.rehearsal import rehearse
 from genrec.errors import GenRecError
 
 SMALL = ("data.num_users=40", "data.num_items=240", "data.events_per_user=8", "threads=1", "train.epochs=1")

@@ -20,7 +20,7 @@ import genrec
 from genrec.engine import registry
 from genrec.engine.components import component_class
 from genrec.engine.config import compose
-from genrec.engine.requirements import members_in_words, missing_members
+from genrec.engine.registry import members_in_words, missing_members
 from genrec.engine.signatures import outline_in_source, outline_of
 from genrec.errors import ArtifactError, ConfigError
 from genrec.stages.export import portable

@@ -10,7 +10,7 @@ import pytest
 import toy_pipeline
 
 from genrec.engine.config import compose
-from genrec.engine.option_files import option_files
+from genrec.engine.options import option_files
 from genrec.engine.overrides import setting
 from genrec.engine.pipeline import plan
 from genrec.engine.sweep import expand

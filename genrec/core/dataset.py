@@ -36,7 +36,7 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, user: int) -> np.ndarray:
+    def __getitem__(self, user: int | np.integer) -> np.ndarray:
         return self.item_idx[self.offsets[user] : self.offsets[user + 1]]
 
     def of(self, users: np.ndarray, last: int | None = None) -> Sequences:

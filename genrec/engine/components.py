@@ -19,8 +19,7 @@ from typing import Any
 
 from genrec.engine.aliases import current
 from genrec.engine.ranges import range_errors
-from genrec.engine.registry import TARGET, Slot, any_slot, protocol_slot, slot_of
-from genrec.engine.requirements import members_in_words, missing_members
+from genrec.engine.registry import TARGET, Slot, any_slot, members_in_words, missing_members, protocol_slot, slot_of
 from genrec.engine.signatures import Parameter, classes_in, in_words, members_of, parameters
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.references import expanded, has_reference, resolved

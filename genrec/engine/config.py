@@ -31,13 +31,11 @@ from genrec.engine.components import (
 )
 from genrec.engine.device import check_device_name
 from genrec.engine.experiments import EXPERIMENT, REPLACED, chosen_options, drop_unbound, with_new_names
-from genrec.engine.misplaced_keys import is_far, misplaced_key
-from genrec.engine.mistyped_keys import mistyped_keys
-from genrec.engine.named_parts import DEFAULT, name_parts
-from genrec.engine.option_files import OptionFiles, anchor_paths, apply_settings, option_files
-from genrec.engine.overrides import parse_overrides, setting, typed
+from genrec.engine.options import DEFAULT, OptionFiles, anchor_paths, apply_settings, name_parts, option_files
+from genrec.engine.overrides import flat_settings, parse_overrides, setting, typed
 from genrec.engine.registry import NAMED, conf_folder
 from genrec.engine.runs import inherited, run_name
+from genrec.engine.unknown_keys import is_far, misplaced_key, mistyped_keys
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.references import expanded, references_kept
 
@@ -386,3 +384,27 @@ def _range_errors(tree: Mapping[str, Any]) -> list[GenRecError]:
     if not tree["paths"].get("runs"):
         errors.append(ConfigError("paths.runs", expected="a folder", got="nothing", fix="give paths.runs=..."))
     return errors
+
+
+def option_name(group: str, settings: Mapping[str, Any]) -> str:
+    """Returns the option of a group that fits some settings best: what the command line calls it, ``generator=tiger``.
+
+    Args:
+        group: of the configuration.
+        settings: key -> value, as ``Finished.settings``.
+
+    Returns:
+        The option; of a class without a file here its name, and "-" where the group is not used.
+    """
+    from omegaconf import OmegaConf
+
+    target = settings.get(f"{group}.{TARGET}")
+    if target is None:
+        return "-"
+    fits: dict[str, int] = {}
+    for option, file in groups().get(group, {}).items():
+        node = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        stated = dict(flat_settings(node, group)) if isinstance(node, dict) else {}
+        if stated.get(f"{group}.{TARGET}") == target:
+            fits[option] = sum(settings.get(key) == value for key, value in stated.items())
+    return max(fits, key=lambda option: fits[option]) if fits else str(target).rpartition(".")[2]

@@ -1,27 +1,37 @@
-"""What can be known before the first stage runs, and what is known once the dataset is there: told then, and not after hours.
+"""Checks of a configuration before the first stage runs, and of the prepared data before the next one.
 
-``genrec run --plan`` tells the same. What a value may be by itself is told when the configuration is composed: see
-``genrec.engine.ranges``.
+They find errors that would otherwise stop a run after hours. ``genrec run --plan`` runs them too. The values of single settings
+are checked earlier, when the configuration is composed (``genrec.engine.ranges``).
+
+``rehearse`` builds a small generator and its objective over a made-up catalogue: generators are constructed once there are
+semantic IDs, and an objective checks its generator just before training, so their errors would come after all stages before.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+import torch
+
 from genrec.core.dataset import Dataset, check_unseen_targets, users_with_targets
 from genrec.core.item_labels import item_labels
+from genrec.core.sids import SIDTable, Stream
+from genrec.core.trie import PrefixTrie
 from genrec.engine.artifacts import Artifact
-from genrec.engine.components import component_class, is_component, parameters
+from genrec.engine.components import TARGET, component_class, instantiate, is_component, parameters
 from genrec.engine.config import Config
 from genrec.engine.device import resolve_device, resolve_precision
-from genrec.engine.rehearsal import rehearse
 from genrec.engine.stage import Stage
 from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
 from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer
+from genrec.types import ITEM_ID
 
 ONNX_PACKAGES = ("onnx", "onnxscript")
 NEEDS_TARGETS = ("recommendations", "diagnosis", "calibration")
@@ -174,3 +184,65 @@ def _names_items(node: Mapping[str, Any], key: str) -> bool:
     """Whether the setting is in use: a collaborative tree reads no categories, vectors of a file no items."""
     target = str(node["_target_"]).rpartition(".")[2]
     return not (target == "Precomputed" or (key == "column" and node.get("tree", "category") != "category"))
+
+
+NUM_ITEMS = 6
+# Sizes that no check looks at, as small as they may be; pairs of settings were checked before.
+SMALL = {
+    "feedforward_dim": 8,
+    "feedforward_mult": 1,
+    "head_dim": 8,
+    "max_history_len": 4,
+    "num_decoder_layers": 1,
+    "num_encoder_layers": 1,
+    "num_history_layers": 1,
+    "num_layers": 1,
+    "rank": 2,
+}
+
+
+class _Labels(defaultdict[str, np.ndarray]):
+    """Labels under every name: which columns the items have is known later."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: np.zeros(NUM_ITEMS, dtype=np.int64))
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
+    """Builds the generator and the objective, and lets the one check the other.
+
+    Args:
+        config: the whole tree.
+        has_streams: the tokenizer makes several streams of codes.
+
+    Raises:
+        ConfigError: as their constructors and checks do.
+    """
+    node = config["generator"]
+    generator_class = component_class(node, "generator")
+    if "model" in parameters(generator_class):  # a language model is slow to read, whatever its size
+        return
+    heads = node.get("num_heads", 1)
+    small = {key: value for key, value in SMALL.items() if key in node}
+    if "dim" in node:
+        small["dim"] = 2 * heads
+    codes = np.stack(np.unravel_index(np.arange(NUM_ITEMS), (2, 2, 2)), axis=1)
+    sids = SIDTable(codes, (2, 2, 2))
+    if has_streams:
+        sids = sids.with_streams({"other": Stream(np.zeros((NUM_ITEMS, 1), dtype=np.int64), (1,))})
+    runtime: dict[str, Any] = {
+        "sids": sids,
+        "trie": PrefixTrie.build(sids),
+        "num_items": NUM_ITEMS,
+        "train_counts": np.ones(NUM_ITEMS, dtype=np.int64),
+        "item_vectors": np.ones((NUM_ITEMS, 4), dtype=np.float32),
+        "item_labels": _Labels(),
+        "catalog": pl.DataFrame({ITEM_ID: [str(item) for item in range(NUM_ITEMS)]}),
+    }
+    with torch.random.fork_rng(devices=[]):
+        generator = instantiate({**node, **small, TARGET: node[TARGET]}, "generator", **runtime)
+        objective = instantiate(config["objective"], "objective", **runtime)
+        objective.check(generator)

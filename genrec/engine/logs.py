@@ -1,10 +1,12 @@
-"""Logs as one JSON object a line."""
+"""Logs as one JSON object a line, and progress bars with the remaining time."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 LOGGER = logging.getLogger("genrec.serving")
@@ -34,3 +36,21 @@ def log_to_stderr() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def user_progress(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
+    """Yields a function to call with the number of users just done."""
+    with step_progress(title, total, show, unit="users") as advance:
+        yield advance
+
+
+@contextmanager
+def step_progress(title: str, total: int, show: bool, *, unit: str = "tried") -> Iterator[Callable[[int], None]]:
+    """Yields a function to call with the number of steps just done."""
+    from rich import progress as rich  # slow to import, and opening a bundle imports this file
+
+    words = (rich.TextColumn(f"  {title}"), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TextColumn(unit))
+    with rich.Progress(*words, rich.TimeRemainingColumn(), transient=True, disable=not show) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.advance(task, count)

@@ -23,13 +23,12 @@ from genrec.engine.aliases import with_first_published
 from genrec.engine.artifacts import Artifact, Store
 from genrec.engine.config import Config, component_class, instantiate
 from genrec.engine.device import keep_freed_memory
-from genrec.engine.extend import extended_artifact, parent_of
 from genrec.engine.fingerprints import digest
 from genrec.engine.os_errors import refusals_told
 from genrec.engine.outside_content import SOURCE, content_of, files_of, refuse_changes
 from genrec.engine.overrides import flat_settings
-from genrec.engine.requirements import fits_class
-from genrec.engine.runs import Run, check_name
+from genrec.engine.registry import fits_class
+from genrec.engine.runs import Run, check_name, extended_artifact, parent_of
 from genrec.engine.stage import Runtime, Stage, StageRun
 from genrec.engine.tracking.run_tracking import Tracking, tracking
 from genrec.errors import ConfigError, GenRecError, did_you_mean

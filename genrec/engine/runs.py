@@ -1,4 +1,8 @@
-"""A run: a named folder of links into the store, the configuration that made it, and what it wants."""
+"""A run: a named folder with links into the store, the configuration that made it, and the artifacts that it needs.
+
+A run can extend another (``extends=runs/x``): it uses the fitted encoder, tokenizer, IDs and generator of that run, and adds
+items.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,8 @@ from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.experiments import with_replacements
 from genrec.engine.links import point, remove, target_of
 from genrec.engine.locks import held
-from genrec.engine.overrides import text_value, typed
+from genrec.engine.overrides import flat_settings, text_value, typed
+from genrec.engine.stage import Stage
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.references import expanded
 
@@ -212,3 +217,42 @@ def find_folder(text: str) -> Path:
     root = path.parent if len(path.parts) > 1 else Path("runs")
     fix = did_you_mean(path.name, [run.name for run in list_runs(root)])
     raise ArtifactError(text, expected="a run or an artifact", got="neither", fix=f"`genrec ls` lists the runs; {fix}")
+
+
+def parent_of(config: Mapping[str, Any], run: Run) -> Run | None:
+    """The run that ``run`` extends, if it extends any.
+
+    Raises:
+        ArtifactError: when there is no such run.
+        ConfigError: when it is the same.
+    """
+    if config["extends"] is None:
+        return None
+    parent = Run(expanded(config["extends"]))
+    if not parent.record:
+        raise ArtifactError("extends", expected="the folder of a run", got=str(parent.path), fix="`genrec ls` lists the runs")
+    if parent.path.resolve() == run.path.resolve():
+        raise ConfigError("name", expected="another name than that of the run it extends", got=run.name, fix="give name=...")
+    return parent
+
+
+def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> Artifact:
+    """The parent's artifact of a stage, once it is known that it was fitted as ``config`` says; data may differ.
+
+    So may single settings of other stages that had a say (``Stage.reads``): what was chosen by them stays as it is.
+
+    Raises:
+        ArtifactError: when the parent has none, or it is damaged.
+        ConfigError: naming the first setting that differs.
+    """
+    artifact = parent.artifact(stage.kind)
+    was, now = dict(flat_settings(artifact.config)), dict(flat_settings(config))
+    for key in () if stage.kind == "dataset" else (*now, *was):
+        if key not in stage.reads and was.get(key, "nothing") != now.get(key, "nothing"):
+            raise ConfigError(
+                key,
+                expected=f"{was.get(key, 'nothing')}, as in {parent.path}, which is extended as it was fitted",
+                got=now.get(key, "nothing"),
+                fix="leave it, or fit anew: run without extends",
+            )
+    return artifact

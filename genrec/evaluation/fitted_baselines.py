@@ -10,7 +10,7 @@ import polars as pl
 from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.lib.setting_search import Choice, ValidationSample, choose, most_tries
 from genrec.core.dataset import Dataset
-from genrec.engine.progress import step_progress
+from genrec.engine.logs import step_progress
 from genrec.engine.stage import StageRun
 from genrec.errors import ConfigError
 from genrec.evaluation.candidate_lists import CandidateLists

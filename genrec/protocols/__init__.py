@@ -12,7 +12,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from genrec.protocols.data import DataSource, HoldsOut, RawData, Splitter
-from genrec.protocols.notes import FitNotes
 from genrec.types import RUNTIME
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
         HasMoreItems,
         WrapsStrategy,
     )
-    from genrec.protocols.encoders import HasConfidence, ItemEncoder, NamedEncoder
+    from genrec.protocols.encoders import FitNotes, HasConfidence, ItemEncoder, NamedEncoder
     from genrec.protocols.floors import (
         Floor,
         HasObstacle,
@@ -55,8 +54,7 @@ if TYPE_CHECKING:
         TargetLogits,
         device_of,
     )
-    from genrec.protocols.loggers import Logger
-    from genrec.protocols.metrics import HitMetric, ListMetric, MetricInputs
+    from genrec.protocols.metrics import HitMetric, ListMetric, Logger, MetricInputs
     from genrec.protocols.objectives import FineTuningObjective, LossTerms, Objective, Sampler
     from genrec.protocols.tokenizers import (
         CollisionContext,
@@ -143,7 +141,7 @@ _PLACES = {
         "HasMoreItems",
         "WrapsStrategy",
     ),
-    "encoders": ("HasConfidence", "ItemEncoder", "NamedEncoder"),
+    "encoders": ("FitNotes", "HasConfidence", "ItemEncoder", "NamedEncoder"),
     "floors": ("Floor", "HasObstacle", "HasOpenSettings", "KeptFloor", "NeedsArtifacts", "Resettable", "SparseScores"),
     "generators": (
         "AlignedGenerator",
@@ -164,8 +162,7 @@ _PLACES = {
         "TargetLogits",
         "device_of",
     ),
-    "loggers": ("Logger",),
-    "metrics": ("HitMetric", "ListMetric", "MetricInputs"),
+    "metrics": ("HitMetric", "ListMetric", "Logger", "MetricInputs"),
     "objectives": ("FineTuningObjective", "LossTerms", "Objective", "Sampler"),
     "tokenizers": (
         "CollisionContext",
@@ -173,7 +170,6 @@ _PLACES = {
         "HasSource",
         "ItemTokenizer",
         "LevelCosts",
-        "Logger",
         "Reconstructs",
         "StreamTokenizer",
         "TokenizerInputs",

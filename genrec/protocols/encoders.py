@@ -1,8 +1,8 @@
-"""What turns the content of items into vectors."""
+"""Encoders, which turn the content of items into vectors, and the notes of a fitted component."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -48,4 +48,14 @@ class HasConfidence(Protocol):
 
     def confidence(self, items: pl.DataFrame) -> Float[np.ndarray, " items"]:
         """Returns a number in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class FitNotes(Protocol):
+    """An encoder or a tokenizer with ``notes``: the stage that fits it prints each of them, once, after ``fit``."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences on what was unusual about the fit."""
         ...

@@ -1,9 +1,9 @@
-"""What counts how good lists are, and what it may look at."""
+"""Metrics of recommendation lists and the inputs that they get, and loggers, which record the figures of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -148,4 +148,13 @@ class ListMetric(Protocol):
 
     def from_lists(self, inputs: MetricInputs, k: int) -> Float[np.ndarray, " users"] | float | None:
         """Returns a figure for each user (NaN where it is not defined), or one of all lists together; None: not known here."""
+        ...
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """An option of the ``logger`` group."""
+
+    def open(self, session: Any) -> Any:
+        """Returns the ``Tracker`` of one process at work on a run (a ``Session``): see ``genrec.engine.tracking.tracker``."""
         ...

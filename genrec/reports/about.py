@@ -8,7 +8,7 @@ from typing import Any
 
 from genrec.core.dataset import Dataset
 from genrec.engine.artifacts import Artifact
-from genrec.engine.option_names import option_name
+from genrec.engine.config import option_name
 from genrec.engine.overrides import flat_settings
 from genrec.engine.runs import Run
 from genrec.reports.page import tag

@@ -15,7 +15,7 @@ from genrec.diagnosis.id_health import fitting_codebook, uneven_levels
 from genrec.encoders.lib.item_text import text_columns
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.components import TARGET, component_class
-from genrec.engine.requirements import fits_class
+from genrec.engine.registry import fits_class
 from genrec.engine.runs import Run
 from genrec.protocols import AutoregressiveGenerator, ItemScorer
 from genrec.reports.page import Markup, section, tag

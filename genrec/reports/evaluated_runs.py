@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.components import TARGET
-from genrec.engine.option_names import option_name
+from genrec.engine.config import option_name
 from genrec.engine.overrides import flat_settings
 from genrec.engine.runs import list_runs
 from genrec.errors import ArtifactError, ConfigError, did_you_mean

@@ -30,7 +30,7 @@ from genrec.decoding.fusion import Fusion
 from genrec.decoding.lib.batch_decoding import request_of
 from genrec.engine.components import completed, component_class, instantiate
 from genrec.engine.device import resolve_device
-from genrec.engine.progress import step_progress, user_progress
+from genrec.engine.logs import step_progress, user_progress
 from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings

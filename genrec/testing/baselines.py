@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genrec.core.dataset import Dataset, Sequences
-from genrec.engine.requirements import missing_members
+from genrec.engine.registry import missing_members
 from genrec.engine.signatures import parameters
 from genrec.protocols import Floor, KeptFloor
 from genrec.testing.makers import Maker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genrec.engine.requirements import missing_members
+from genrec.engine.registry import missing_members
 from genrec.protocols import CollisionContext, CollisionPolicy
 from genrec.testing.catalogues import make_context
 from genrec.testing.makers import Contract, Maker

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from genrec.core.dataset import Sequences
-from genrec.engine.requirements import missing_members
+from genrec.engine.registry import missing_members
 from genrec.protocols import ItemEncoder
 from genrec.testing.makers import Contract, Maker
 from genrec.testing.texts import make_items, make_train, new_items

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.engine.requirements import missing_members
+from genrec.engine.registry import missing_members
 from genrec.metrics.lib.hits import find_hits
 from genrec.metrics.lib.lists import first_items
 from genrec.protocols.metrics import HitMetric, ListMetric, MetricInputs

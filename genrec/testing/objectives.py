@@ -11,7 +11,7 @@ import torch
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
-from genrec.engine.requirements import missing_members
+from genrec.engine.registry import missing_members
 from genrec.engine.signatures import parameters
 from genrec.generators.encdec import EncDec
 from genrec.protocols import AutoregressiveGenerator, FineTuningObjective, LossTerms, Objective, Sampler

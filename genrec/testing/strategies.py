@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genrec.core.trie import PrefixTrie
-from genrec.engine.requirements import missing_members
+from genrec.engine.registry import missing_members
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
 from genrec.testing.makers import Contract, Maker
 from genrec.testing.worlds import ArbitraryLogits, batch_of, sids_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrec.engine.requirements import missing_members
+from genrec.engine.registry import missing_members
 from genrec.errors import DataError
 from genrec.protocols import ItemTokenizer, LevelCosts, Reconstructs, TokenizerInputs
 from genrec.testing.catalogues import clustered, make_inputs, some

@@ -10,15 +10,14 @@ import polars as pl
 from error_cases import Case, Scene
 from genrec.data.lib.events import catalogue_after
 from genrec.engine.artifacts import Store
-from genrec.engine.extend import extended_artifact, parent_of
-from genrec.engine.runs import STORE, Run
+from genrec.engine.runs import STORE, Run, extended_artifact, parent_of
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.protocols import CollisionContext
 from genrec.stages.assign import STAGE
 from genrec.tokenizers.collision.item_token import ItemToken
 from genrec.tokenizers.lib.free_codes import find_places
 
-ROOMS = ["engine/extend.py", "data/lib/events.py", "tokenizers/lib/free_codes.py", "tokenizers/collision/item_token.py"]
+ROOMS = ["engine/runs.py", "data/lib/events.py", "tokenizers/lib/free_codes.py", "tokenizers/collision/item_token.py"]
 
 
 def itself(scene: Scene) -> Any:

@@ -26,7 +26,7 @@ ROOMS = [
     "engine/runs.py",
     "engine/components.py",
     "engine/config.py",
-    "engine/mistyped_keys.py",
+    "engine/unknown_keys.py",
     "cli.py",
     "api.py",
     "commands",

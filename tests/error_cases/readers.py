@@ -18,7 +18,7 @@ from genrec.data.lib.text_format import TextFormat
 from genrec.data.lib.text_lines import text_lines
 from genrec.data.order import Order
 from genrec.data.tables import Tables
-from genrec.engine.option_files import OptionFiles, apply_settings
+from genrec.engine.options import OptionFiles, apply_settings
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import RawData
 

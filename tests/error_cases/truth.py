@@ -23,7 +23,7 @@ from genrec.metrics.lib.ties import with_ties
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.published import Published
 
-ROOMS = ["engine/overrides.py", "engine/option_files.py", "engine/given_tables.py", "engine/outside_content.py"]
+ROOMS = ["engine/overrides.py", "engine/options.py", "engine/given_tables.py", "engine/outside_content.py"]
 
 
 def a_table_for_an_option(scene: Scene) -> Any:

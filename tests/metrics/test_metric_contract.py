@@ -7,7 +7,7 @@ import yaml
 
 from genrec.engine.components import instantiate
 from genrec.engine.config import conf_folder
-from genrec.engine.named_parts import DEFAULTS
+from genrec.engine.options import DEFAULTS
 from genrec.evaluation.measure import METRICS
 from genrec.testing import MetricContract
 from genrec.testing.makers import Maker
