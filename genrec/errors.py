@@ -10,10 +10,12 @@ The command line prints that line and exits with code 2. Anything that is not a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from genrec.references import masked
 
+EXCERPT_WIDTH = 60  # characters of a value that a message repeats
+MAX_NAMES = 20  # names of a list that a message repeats
 _JOINERS = "\u200c\u200d"  # belong to words of some scripts, and to emoji
 
 
@@ -60,3 +62,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"known: {', '.join(known)}" if known else "nothing is known here"
+
+
+def shown(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:
+    r"""A value as Python would write it (``\t``, ``\ufeff``), cut to ``width`` characters around position ``at``."""
+    text = value if isinstance(value, str) else repr(value)
+    start = min(max(0, at - width // 2), max(0, len(text) - width))
+    piece = text[start : start + width]
+    piece = repr(piece) if isinstance(value, str) else piece
+    return ("..." if start else "") + piece + ("..." if start + width < len(text) else "")
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Names with commas; what is odd in one (a blank at its end, a mark of the encoding) is quoted, a long list is cut."""
+    if not names:
+        return "(none)"
+    words = [
+        name if name and name == name.strip() and name.isprintable() and len(name) <= EXCERPT_WIDTH else shown(name)
+        for name in names
+    ]
+    more = f", ... ({len(names):,} in all)" if len(names) > MAX_NAMES else ""
+    return ", ".join(words[:MAX_NAMES]) + more

@@ -22,12 +22,11 @@ from genrec.data.lib.doctor import Findings, examine
 from genrec.data.lib.draft import Draft, draft_of_shape, draft_of_table, source_of
 from genrec.data.lib.files import require_columns
 from genrec.data.lib.shapes import shape_of
-from genrec.data.lib.shown import shown_names
 from genrec.data.order import Order
 from genrec.encoders.lib.item_text import text_columns
 from genrec.engine.components import TARGET
 from genrec.engine.overrides import parse_overrides, setting, text_value, typed
-from genrec.errors import ConfigError, GenRecError
+from genrec.errors import ConfigError, GenRecError, shown_names
 from genrec.references import expanded
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 

@@ -8,10 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from genrec.data.lib.canonical import ROW
-from genrec.data.lib.events import Events, Removed
-from genrec.data.lib.part_column import parts_by_column
-from genrec.data.lib.parts import PARTS
+from genrec.data.lib.events import ROW, Events, Removed
+from genrec.data.lib.parts import PARTS, parts_by_column
 from genrec.errors import DataError
 from genrec.types import SPLIT, TIMESTAMP, USER_ID, USER_IDX
 

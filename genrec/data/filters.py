@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from genrec.data.lib.canonical import ROW
-from genrec.data.lib.events import Events, Removed
+from genrec.data.lib.events import ROW, Events, Removed
 from genrec.data.lib.ids import likeness
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import RawData

@@ -12,9 +12,8 @@ import polars as pl
 
 from genrec.data.lib.listed import lists_in
 from genrec.data.lib.parts import PARTS, WORDS
-from genrec.data.lib.shown import shown, shown_names
 from genrec.data.lib.text_lines import kind_of
-from genrec.errors import DataError, did_you_mean
+from genrec.errors import DataError, did_you_mean, shown, shown_names
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 

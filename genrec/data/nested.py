@@ -8,10 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from genrec.data.lib.files import MISSING, read_items, read_table
-from genrec.data.lib.shapes import nested_columns
-from genrec.data.lib.shown import shown_names
-from genrec.data.lib.usual_names import column_of, usual
-from genrec.errors import DataError
+from genrec.data.lib.shapes import column_of, nested_columns, usual
+from genrec.errors import DataError, shown_names
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, TIMESTAMP, USER_ID
 

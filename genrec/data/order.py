@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from genrec.data.lib.canonical import EXACT_TIME, ROW
-from genrec.data.lib.events import Events
+from genrec.data.lib.events import EXACT_TIME, ROW, Events
 from genrec.errors import DataError
 from genrec.types import ITEM_ID, ITEM_IDX, POSITION, TIMESTAMP, USER_IDX
 

@@ -12,9 +12,8 @@ import polars as pl
 from genrec.data.lib.canonical import text_ids
 from genrec.data.lib.files import MISSING, read_items, read_table
 from genrec.data.lib.listed import lists_in
-from genrec.data.lib.part_column import parts_by_column
-from genrec.data.lib.parts import PARTS, in_parts
-from genrec.data.lib.usual_names import HISTORY, TARGET, column_of, usual
+from genrec.data.lib.parts import PARTS, in_parts, parts_by_column
+from genrec.data.lib.shapes import HISTORY, TARGET, column_of, usual
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, POSITION, SPLIT, USER_ID

@@ -10,9 +10,8 @@ import polars as pl
 from genrec.data.lib.files import MISSING, read_items, read_table, require_columns
 from genrec.data.lib.json_files import histories_of, read_document
 from genrec.data.lib.listed import lists_in
-from genrec.data.lib.shown import shown
 from genrec.data.lib.text_lines import kind_of, text_lines
-from genrec.errors import DataError
+from genrec.errors import DataError, shown
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 

@@ -14,10 +14,9 @@ from genrec.data.lib.files import MISSING, read_items, read_table
 from genrec.data.lib.ids import Ids
 from genrec.data.lib.listed import holds_histories
 from genrec.data.lib.parts import in_parts
-from genrec.data.lib.shown import shown
 from genrec.data.lib.text_format import TextFormat
 from genrec.data.lib.times import check_date_format
-from genrec.errors import DataError
+from genrec.errors import DataError, shown
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 

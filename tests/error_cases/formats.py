@@ -28,9 +28,8 @@ from genrec.types import Split
 
 ROOMS = [
     "data/by_column.py",
-    "data/lib/containers.py",
     "data/lib/json_files.py",
-    "data/lib/foreign_formats.py",
+    "data/lib/containers.py",
     "data/huggingface.py",
     "data/lib/listed.py",
     "data/mind.py",
@@ -38,7 +37,7 @@ ROOMS = [
     "data/lib/parts.py",
     "data/samples.py",
     "data/sequences.py",
-    "data/lib/usual_names.py",
+    "data/lib/shapes.py",
     "evaluation/candidate_lists.py",
 ]
 

@@ -6,18 +6,16 @@ from dataclasses import replace
 
 import polars as pl
 
+from genrec.data.lib.events import EXACT_TIME, ROW
 from genrec.data.lib.files import require_columns
 from genrec.data.lib.ids import text_ids
-from genrec.data.lib.shown import shown
 from genrec.data.lib.times import check_date_format, read_times
-from genrec.errors import DataError
+from genrec.errors import DataError, shown
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 
 __all__ = ["EXACT_TIME", "ROW", "as_numbers", "canonical", "text_ids"]
 
-ROW = "row"  # place in the input, from 0
-EXACT_TIME = "exact_time"  # sorts as times do, where seconds as 64-bit floats cannot tell them apart
 NUMBERS = {POSITION: pl.Int64(), RATING: pl.Float64(), WEIGHT: pl.Float64()}
 
 

@@ -1,4 +1,4 @@
-"""Tables that lie in several files of a folder (Spark, Dask), or in a zip."""
+"""Reads tables that lie in several files of a folder (Spark, Dask) or in a zip, and refuses formats that are not read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,36 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from genrec.data.lib.foreign_formats import REMEDIES, refuse_foreign
 from genrec.data.lib.parts import refuse_parts
-from genrec.data.lib.shown import shown, shown_names
 from genrec.data.lib.text_lines import kind_of
-from genrec.errors import DataError
+from genrec.errors import DataError, shown, shown_names
 
 Reader = Callable[[Path, Sequence[str] | None], pl.DataFrame]  # (file, columns or None for all) -> table
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _BESIDE = (".txt", ".md", ".pdf", ".html", ".crc", ".yml", ".yaml", ".license")  # what lies in archives beside the data
+# What to do with each kind of file that is not read.
+_AS_CSV = "save the sheet as csv and give that"
+_PICKLE = "write it again without pickle, which can run code: DataFrame.to_parquet('{stem}.parquet')"
+_ARRAY = "write a table with ids: DataFrame(...).to_parquet('{stem}.parquet')"
+_EXPORT = "export the table as csv or parquet"
+_UNPACK = "unpack it ({command}) and give the file inside"
+REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), _AS_CSV),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), _PICKLE),
+    **dict.fromkeys((".npy", ".npz", ".mat", ".h5", ".hdf5", ".safetensors"), _ARRAY),
+    **dict.fromkeys(
+        (".db", ".sqlite", ".sqlite3", ".orc", ".avro", ".dta", ".sav", ".sas7bdat", ".rds", ".rda", ".rdata"), _EXPORT
+    ),
+    **dict.fromkeys(
+        (".tfrecord", ".tfrecords"), "write its features as parquet, one row per event (or user, with lists: data=sequences)"
+    ),
+    **dict.fromkeys((".tar", ".tgz"), _UNPACK.format(command="tar xf {name}")),
+    ".7z": _UNPACK.format(command="7z x {name}"),
+    ".rar": _UNPACK.format(command="unrar x {name}"),
+    ".zst": _UNPACK.format(command="zstd -d {name}"),
+    ".lz4": _UNPACK.format(command="lz4 -d {name}"),
+    ".z": _UNPACK.format(command="uncompress {name}"),
+}
 
 
 def read_folder(folder: Path, readable: Callable[[Path], bool], read: Reader, columns: Sequence[str] | None) -> pl.DataFrame:
@@ -169,3 +190,16 @@ def _chosen(archive: Path, zipped: zipfile.ZipFile, member: str | None, readable
         raise DataError(archive, expected="a zip of a table", got=got, fix="unpack it and give the file inside")
     fix = f"name one of them: {archive}/{tables[0]}"
     raise DataError(archive, expected="a zip of one table", got=f"{len(tables)}: {shown_names(tables)}", fix=fix)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises DataError for a kind of file that is known and not read."""
+    kind = path.suffix.lower() if path.suffix.lower() in (".zst", ".lz4", ".z") else kind_of(path)
+    remedy = REMEDIES.get(kind)
+    if remedy is not None:
+        raise DataError(
+            path,
+            expected="a table (.parquet, .csv, .tsv, .jsonl, .json, .feather, or a .zip of one)",
+            got=f"a {kind} file",
+            fix=remedy.format(name=path.name, stem=path.name.partition(".")[0]),
+        )

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec.data.lib.shown import shown, shown_names
 from genrec.data.lib.text_format import BLANK, QUOTE, TextFormat, cut_line, detected, stated_separator
 from genrec.data.lib.text_lines import text_chunks
-from genrec.errors import DataError
+from genrec.errors import DataError, shown, shown_names
 
 csv.field_size_limit((1 << 31) - 1)  # descriptions are longer than the module expects
 LONGEST_FIELD = 5_000  # lines that a quoted field may span; a mark that is never closed would take in the whole file

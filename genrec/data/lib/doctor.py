@@ -9,10 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data.lib.canonical import EXACT_TIME, ROW
-from genrec.data.lib.events import MIN_EVENTS
+from genrec.data.lib.events import EXACT_TIME, MIN_EVENTS, ROW
 from genrec.data.lib.ids import count_alike, likeness
-from genrec.data.lib.shown import shown
+from genrec.errors import shown
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, TIMESTAMP, USER_ID
 

@@ -16,13 +16,12 @@ from genrec.data.lib.doctor import Problem
 from genrec.data.lib.files import is_delimited, read_table, require_columns
 from genrec.data.lib.parts import names_parts
 from genrec.data.lib.shapes import Shape, holds_lists
-from genrec.data.lib.shown import shown_names
 from genrec.data.lib.text_format import NAMED, TextFormat, cut_line, detected, sample_lines
 from genrec.data.lib.text_lines import encoding_of, opened
 from genrec.data.lib.times import read_times
 from genrec.engine.components import TARGET, instantiate
 from genrec.engine.overrides import setting, typed
-from genrec.errors import DataError
+from genrec.errors import DataError, shown_names
 from genrec.references import expanded
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 

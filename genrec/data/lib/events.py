@@ -12,6 +12,10 @@ from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, ITEM_IDX, USER_ID, USER_IDX
 
+ROW = "row"  # column: number of the row in the input, from 0
+EXACT_TIME = "exact_time"  # column: sorts as the times do where seconds as 64-bit floats cannot tell them apart
+MIN_EVENTS = 3  # one to train on, one to validate, one to test
+
 
 @dataclass(frozen=True)
 class Events:
@@ -125,6 +129,3 @@ class Removed:
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
-
-
-MIN_EVENTS = 3  # one to train on, one to validate, one to test

@@ -1,11 +1,9 @@
-"""Reads tables by their suffix: separated text, json lines and parquet, plain or compressed.
-
-Whatever cannot be read is told by file, line and value.
-"""
+"""Reads tables by their suffix: separated text (also RecBole's atomic files), json lines and parquet, plain or compressed."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,16 +11,13 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data.lib.atomic_files import KINDS, read_atomic, typed_header
 from genrec.data.lib.columns import inferred
-from genrec.data.lib.containers import read_folder, read_zip, zip_of
+from genrec.data.lib.containers import read_folder, read_zip, refuse_foreign, zip_of
 from genrec.data.lib.delimited import column_names, read_delimited
-from genrec.data.lib.foreign_formats import refuse_foreign
 from genrec.data.lib.json_files import bad_line, histories_of, json_names, read_document, read_json_lines, table_of
-from genrec.data.lib.shown import shown, shown_names
 from genrec.data.lib.text_format import TextFormat
 from genrec.data.lib.text_lines import existing, kind_of, text_lines
-from genrec.errors import DataError, did_you_mean
+from genrec.errors import DataError, did_you_mean, shown, shown_names
 from genrec.types import ITEM_ID
 
 __all__ = ["bad_line", "existing", "read_table", "records", "require_columns", "text_lines"]
@@ -31,7 +26,10 @@ DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".psv", ".log")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 FEATHER = (".feather", ".arrow", ".ipc")
 MISSING = ("NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "nan", "NaN", "NAN", "None", "<NA>", "NaT", "\\N")
+ATOMIC = (".inter", ".item", ".user", ".kg", ".link", ".net")  # RecBole's atomic files, whose header gives each column's type
 _READABLE = "a name ending in .parquet, .csv, .tsv, .txt, .dat or .jsonl (text also with .gz, .bz2 or .xz)"
+_TYPED = re.compile(r"(.+):(token|token_seq|float|float_seq)")
+_PROSE = re.compile(r"title|name|desc|text|abstract|review|summary|content|headline", re.IGNORECASE)
 
 
 def read_table(
@@ -79,9 +77,9 @@ def read_table(
         table = _document_table(path, document, columns, required)
     elif kind in JSON_LINES:
         table = read_json_lines(path, columns, text, form.encoding, form.settings)
-    elif (kind in (*DELIMITED, *KINDS) or form.separator != "auto") and (header := typed_header(path, form)):
+    elif (kind in (*DELIMITED, *ATOMIC) or form.separator != "auto") and (header := typed_header(path, form)):
         table = read_atomic(path, form, header, columns, notes)
-    elif kind in (*DELIMITED, *KINDS) or form.separator != "auto":
+    elif kind in (*DELIMITED, *ATOMIC) or form.separator != "auto":
         table = read_delimited(path, form, columns, notes)
     else:
         refuse_foreign(path)
@@ -94,7 +92,7 @@ def read_table(
     if missing:
         strings = [name for name, dtype in table.schema.items() if dtype == pl.String]
         table = table.with_columns(pl.when(pl.col(name).is_in(list(missing)).not_()).then(pl.col(name)) for name in strings)
-    if columns is None and not header and (kind in (*DELIMITED, *KINDS) or form.separator != "auto"):
+    if columns is None and not header and (kind in (*DELIMITED, *ATOMIC) or form.separator != "auto"):
         table = inferred(table, text, form.decimal)
     filled = [name for name in table.columns if table[name].null_count() < table.height]
     if any(name not in filled for name in required):
@@ -109,7 +107,7 @@ def is_delimited(path: Path, form: TextFormat) -> bool:
 
 def is_table(path: Path) -> bool:
     """Whether a file is a table by its name."""
-    return kind_of(path) in (".parquet", *FEATHER, *JSON_LINES, *DELIMITED, *KINDS)
+    return kind_of(path) in (".parquet", *FEATHER, *JSON_LINES, *DELIMITED, *ATOMIC)
 
 
 def require_columns(names: Sequence[str], there: Sequence[str], file: str, remedy: str = "") -> None:
@@ -225,3 +223,33 @@ def read_items(
         got = f"both {key!r} and {ITEM_ID!r}"
         raise DataError(path, expected="one column of item ids", got=got, fix=f"drop or rename the column {ITEM_ID!r}")
     return items.rename({key: ITEM_ID}).select(ITEM_ID, pl.exclude(ITEM_ID))
+
+
+def typed_header(path: Path, form: TextFormat) -> dict[str, tuple[str, str]]:
+    """Plain name -> (name in the file, type), where every column of the header has a type; else empty."""
+    if not form.header or form.names is not None:
+        return {}
+    matches = [_TYPED.fullmatch(name) for name in column_names(path, form)]
+    return {match[1]: (match[0], match[2]) for match in matches if match} if all(matches) else {}
+
+
+def read_atomic(
+    path: Path,
+    form: TextFormat,
+    header: dict[str, tuple[str, str]],
+    columns: Sequence[str] | None,
+    notes: list[tuple[str, int]] | None,
+) -> pl.DataFrame:
+    """The table with plain names. With ``columns``, text; else tokens are text, floats numbers, sequences lists.
+
+    A sequence of tokens whose name says that it is prose (a title, a description) is text.
+    """
+    names = list(header) if columns is None else [name for name in columns if name in header]
+    table = read_delimited(path, form, [header[name][0] for name in names], notes)
+    table = table.rename({header[name][0]: name for name in names})
+    if columns is not None:
+        return table
+    kinds = {name: header[name][1] for name in names}
+    table = inferred(table, [name for name, kind in kinds.items() if kind != "float"], form.decimal)
+    lists = [name for name, kind in kinds.items() if kind.endswith("_seq") and not _PROSE.search(name)]
+    return table.with_columns(pl.col(name).str.split(" ") for name in lists)

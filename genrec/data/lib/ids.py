@@ -10,8 +10,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from genrec.data.lib.shown import shown
-from genrec.errors import DataError
+from genrec.errors import DataError, shown
 
 Ids = Literal["clean", "verbatim", "numbers", "lower_case"]
 IDS: tuple[str, ...] = get_args(Ids)

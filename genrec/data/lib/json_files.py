@@ -19,9 +19,8 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data.lib.shown import shown
 from genrec.data.lib.text_lines import AUTO, kind_of, text_chunks, text_lines
-from genrec.errors import DataError
+from genrec.errors import DataError, shown
 from genrec.types import ITEM_ID, USER_ID
 
 _LONE_SURROGATE = re.compile(

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from genrec.data.lib.shown import shown
-from genrec.errors import DataError
+from genrec.errors import DataError, shown
 
 SEPARATORS = ("|", ",", ";", "\t", " ")
 _NUMPY = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"\[\]]+)""")

@@ -1,4 +1,4 @@
-"""Training, validation and test events that come in files of their own, and what parts are called."""
+"""Reads which part of a split (training, validation, test) each event belongs to: from separate files, or from a column."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from genrec.data.lib.events import ROW
 from genrec.engine.overrides import setting, typed
 from genrec.errors import DataError
 from genrec.types import SPLIT
@@ -18,6 +19,7 @@ WORDS = {
     "validation": ("validation", "valid", "val", "dev", "eval"),
     "test": ("test", "testing", "te"),
 }
+_PART_OF_WORD = {word: PARTS.index(part) for part, words in WORDS.items() for word in words}
 _KEYS = dict(zip(PARTS, ("data.interactions", "data.validation", "data.test"), strict=True))
 
 
@@ -77,3 +79,33 @@ def _part_of(words: Sequence[str]) -> str | None:
 
 def _are_parts(parts: Sequence[str | None]) -> bool:
     return None not in parts and PARTS[0] in parts and len(set(parts)) > 1
+
+
+def parts_by_column(table: pl.DataFrame, file: str) -> pl.Series:
+    """int8 [events]: 0 train, 1 validation, 2 test.
+
+    Args:
+        table: events with a column ``split``.
+        file: what messages call it.
+
+    Raises:
+        DataError: when there is no such column, or a value of it is no name of a part.
+    """
+    if SPLIT not in table.columns:
+        raise DataError(
+            file,
+            expected="a column that names the part of every event, for split=column",
+            got="none",
+            fix="name it with data.split=COLUMN, or give the parts as files: data.validation=FILE data.test=FILE",
+        )
+    names = table[SPLIT].cast(pl.String).str.strip_chars().str.to_lowercase()
+    parts = names.replace_strict(_PART_OF_WORD, default=None, return_dtype=pl.Int8)
+    if parts.null_count():
+        row = int(parts.is_null().arg_max() or 0)
+        raise DataError(
+            f"{file}, row {(table[ROW][row] if ROW in table.columns else row) + 1}, column {SPLIT}",
+            expected="train, validation (val, valid, dev) or test",
+            got=f"{table[SPLIT][row]!r} ({parts.null_count():,} such rows)",
+            fix="write one of these words in every row",
+        )
+    return parts

@@ -1,7 +1,9 @@
-"""What a file of interactions is: rows of events, or one of the shapes that another data option reads."""
+"""Recognizes what a file of interactions holds, rows of events or another shape, and which column is its history or target."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,25 @@ from genrec.data.lib.files import read_table
 from genrec.data.lib.json_files import histories_of, read_document
 from genrec.data.lib.listed import are_ids, holds_histories, is_bracketed, separator_of
 from genrec.data.lib.text_lines import kind_of, text_chunks
-from genrec.data.lib.usual_names import HISTORY, TARGET, usual
-from genrec.errors import DataError
-from genrec.types import ITEM_ID, SPLIT, USER_ID
+from genrec.errors import DataError, shown_names
+from genrec.types import EVENT_TYPE, ITEM_ID, SPLIT, TIMESTAMP, USER_ID
 
+HISTORY, TARGET = "history", "target"
+# What columns are usually called, letters and digits only, most telling first.
+NAMES: Mapping[str, str] = {
+    HISTORY: """history historyitemid historyitemids historyids historyitems itemhistory inters previtems previousitems
+        pastitems past hist histitems histitemid sequence seq itemsequence itemseq itemids items itemlist
+        itemidlist clickeditems basket products productids articles articleids inputids input inputitems context""",
+    TARGET: """target targetid targetitem targetitemid nextitem nextitemid labelid label labels itemid item parentasin asin
+        output groundtruth positive""",
+    USER_ID: "userid user uid reviewerid customerid visitorid sessionid session playlistid pid id",
+    ITEM_ID: "itemid item iid aid productid parentasin asin sku trackid trackuri movieid articleid newsid videoid id",
+    TIMESTAMP: "timestamp ts time unixtime datetime eventtime timems createdat date",
+    EVENT_TYPE: "type eventtype event action behavior",
+}  # fmt: skip
+_SEQUENCES = "genrec.data.sequences.SequenceFile"
+_SAMPLES = "genrec.data.samples.Samples"
+_NESTED = "genrec.data.nested.NestedEvents"
 _HEAD = 200  # rows or lines that are looked at
 
 
@@ -47,11 +64,6 @@ def shape_of(path: Path) -> Shape | None:
         return _shape_of_table(read_table(path))
     except DataError:
         return None
-
-
-_SEQUENCES = "genrec.data.sequences.SequenceFile"
-_SAMPLES = "genrec.data.samples.Samples"
-_NESTED = "genrec.data.nested.NestedEvents"
 
 
 def _shape_of_table(table: pl.DataFrame) -> Shape | None:
@@ -117,3 +129,22 @@ def _ragged(path: Path) -> bool:
 def nested_columns(table: pl.DataFrame) -> list[str]:
     """The columns that hold lists of objects."""
     return [name for name, dtype in table.schema.items() if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)]
+
+
+def usual(columns: Sequence[str], kind: str) -> str | None:
+    """The column that is ``kind`` by its name, or None."""
+    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(columns)}
+    return next((plain[name] for name in NAMES[kind].split() if name in plain), None)
+
+
+def column_of(given: str | None, columns: Sequence[str], kind: str, file: str) -> str:
+    """The column that was given, or that is ``kind`` by its name.
+
+    Raises:
+        DataError: when there is none.
+    """
+    name = given if given in columns else None if given else usual(columns, kind)
+    if name is None:
+        expected = f"a column {given!r}" if given else f"a column that looks like {kind}"
+        raise DataError(file, expected=expected, got=f"columns {shown_names(columns)}", fix=f"name it: data.{kind}=COLUMN")
+    return name

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from genrec.data.lib.date_text import DATE_FORMATS, Moments, Order, date_readings
-from genrec.data.lib.shown import shown
-from genrec.errors import ConfigError, DataError
+from genrec.errors import ConfigError, DataError, shown
 
 EXACT = 1 << 53  # whole numbers beyond it are not all 64-bit floats
 _COMPACT = {8: "yyyymmdd", 12: "yyyymmddhhmm", 14: "yyyymmddhhmmss", 17: "yyyymmddhhmmssfff"}
