@@ -5,6 +5,7 @@ A new yaml is run the moment it exists. What cannot run here has to say so in on
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ UNTIL = {
     "collision": "assign",
     "calibrate": "calibrate",
     "diagnose": "diagnose",
-    "evaluate": "evaluate",
+    **dict.fromkeys(("evaluate", "metric"), "evaluate"),
     "export": "export",
 }
 SLOW = {"generator", "objective", "tokenizer", "encoder", "calibrate", "logger=wandb"}
@@ -116,7 +117,10 @@ def test_an_option(group: str, option: str, world: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.chdir(world)
     mode = f"{group}={option}"
-    given = [*WITH.get(mode, []), mode, *(small(group, option) if group not in ("generator", "tokenizer") else [])]
+    chosen = (
+        f"evaluate.metrics={json.dumps(['recall', 'ndcg', *({option} - {'recall', 'ndcg'})])}" if group == "metric" else mode
+    )
+    given = [*WITH.get(mode, []), chosen, *(small(group, option) if group not in ("generator", "tokenizer") else [])]
     for key, value in raw(next(file for where, name, file in OPTIONS if (where, name) == (group, option))).items():
         if value == "???":
             given.append(f"{group}.{key}={language_model('llama') if mode == 'generator=lc_rec' else './nowhere'}")

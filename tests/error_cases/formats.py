@@ -164,6 +164,8 @@ FINE = "user_id,item_id\nu,a\n"
 HISTORY = "user_id,history,target\n"
 
 CASES = [
+    Case("json lines without a line", DataError, "only empty lines", read({"x.jsonl": "\n\n"})),
+    Case("json lines that no column fits", DataError, "failed to determine", read({"x.jsonl": '{"a": 1}\n{"a": [2]}\n'})),
     Case("a pickle", DataError, "a .pkl file", read({"x.pkl": "?"})),
     Case("a spreadsheet", DataError, "a .xlsx file", read({"x.xlsx": "?"})),
     Case("TFRecords", DataError, "a .tfrecord file", read({"x.tfrecord.gz": "?"})),

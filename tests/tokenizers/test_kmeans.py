@@ -10,9 +10,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.cluster import KMeans
 from small_codes import clustered, make_inputs
 
-from genrec.tokenizers import rq_kmeans
 from genrec.tokenizers.hierarchical_kmeans import HierarchicalKMeans
-from genrec.tokenizers.lib import residual
+from genrec.tokenizers.lib import residual, residual_kmeans
 from genrec.tokenizers.lib.kmeans import group_means, kmeans, lloyd
 from genrec.tokenizers.lib.residual import decode, nearest, residual_after
 from genrec.tokenizers.rq_kmeans import RQKMeans
@@ -111,8 +110,8 @@ def test_a_sample_corrected_by_all_rows_serves_them_as_well(monkeypatch: pytest.
     inputs = make_inputs(vectors := clustered(2000, clusters=60))
     errors = {}
     for sample in (1 << 16, 50, 1):  # rows a code; the last is what happens without enough
-        monkeypatch.setattr(rq_kmeans, "_SAMPLE", sample)
-        monkeypatch.setattr(rq_kmeans, "_SMALLEST", sample)
+        monkeypatch.setattr(residual_kmeans, "_SAMPLE", sample)
+        monkeypatch.setattr(residual_kmeans, "_SMALLEST", sample)
         tokenizer = RQKMeans(codebook_size=16)
         tokenizer.fit(inputs)
         errors[sample] = np.square(vectors - tokenizer.reconstruct(tokenizer.encode(inputs))).sum()
