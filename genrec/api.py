@@ -82,7 +82,7 @@ def compare(
         baseline: compare with this model only; None: every pair.
 
     Returns:
-        ``.models`` and ``.floors`` with figures and intervals, ``.pairs`` with differences, p-values and ``.real``.
+        ``.models`` and ``.baselines`` with figures and intervals, ``.pairs`` with differences, p-values and ``.real``.
 
     Raises:
         GenRecError: when they were not measured on the same data by the same rules.

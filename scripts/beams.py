@@ -131,7 +131,7 @@ def page(name: str, users: int, found: dict[str, dict[str, float]]) -> str:
     for metric, title in (("ndcg", "NDCG@10"), ("recall", "Recall@10")):
         points = {float(beams): own[metric] for beams, own in found.items() if beams != "exact"}
         lines: dict[str, tuple[Kind, dict[float, float]]] = {"trie_beam": ("model", points)}
-        lines["exact"] = ("floor", dict.fromkeys(points, exact[metric]))
+        lines["exact"] = ("baseline", dict.fromkeys(points, exact[metric]))
         curve = curve_chart(f"{title} over beams, {users:,} users", lines, from_zero=False)
         sections.append(section(title, curve))
     return render(f"{name}: beams", lead="What a beam search loses against exact search.", body=join(*sections))

@@ -33,7 +33,7 @@ K_NEW, K_OLD = 50, 10
 
 
 class ContentNeighbours:
-    """The floor: items whose vectors are nearest to those of a history, recent items weighing more.
+    """The baseline: items whose vectors are nearest to those of a history, recent items weighing more.
 
     Args:
         vectors: [items, dim] of anything that needs no events of the item.

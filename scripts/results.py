@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec.engine.aliases import current, with_current
+from genrec.engine.runs import FORMER_METRICS, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS, PAGE, README = ROOT / "results", ROOT / "RESULTS.md", ROOT / "README.md"
@@ -44,7 +45,7 @@ INTRODUCTION = """\
 Made by `python scripts/results.py page` from the rows under `results/`. Do not edit: add a row with `results.py add`.
 
 R@10 and N@10 are Recall and NDCG at 10 over the whole catalogue; nothing is sampled. Choices are made on validation; test is
-read once. "Seen" says whether items of the user's history may be recommended: one rule for a row and the floors beside it.
+read once. "Seen" says whether items of the user's history may be recommended: one rule for a row and the baselines beside it.
 "Test in" is the same configuration with seen items in its lists, where that was measured: the round that is kept is then
 chosen by that rule. Several seeds of one configuration share a line: mean ± standard deviation. Targets are training targets
 seen until the kept weights, in millions; minutes are those of training, with the machine and threads of the row. Baselines are
@@ -83,8 +84,6 @@ def row_of(
     Raises:
         SystemExit: when such an artifact is not accepted.
     """
-    from genrec.engine.runs import Run
-
     run = Run(folder)
     metrics, artifacts = run.metrics, {kind: run.artifact(kind) for kind in run.kinds}
     made = {kind: _maker(artifact.manifest) for kind, artifact in artifacts.items() if kind not in UNFIGURED}
@@ -118,7 +117,7 @@ def row_of(
         "config": config,
         "data": {"external": artifacts["dataset"].manifest["external"], **metrics["dataset"]},
         "rules": metrics["rules"],
-        **{key: metrics[key] for key in ("model", "intervals", "floors", "bounds", "users")},
+        **{key: metrics[key] for key in ("model", "intervals", "baselines", "bounds", "users")},
         "facts": facts,
         "minutes": minutes,
         "seconds": seconds,
@@ -181,7 +180,7 @@ def _section(data: str, rows: Sequence[Row]) -> str:
         out, within = _by_rule(both)
         pick, other = _fullest(out), _fullest(within)
         assert pick is not None
-        for kind, word in (("floors", "baseline"), ("bounds", "bound")):
+        for kind, word in (("baselines", "baseline"), ("bounds", "bound")):
             for name in {**pick[kind], **(other[kind] if other else {})}:
                 one, two = ([row] if row and name in row[kind] else [] for row in (pick, other))
                 figures = _figures(one, two, lambda row, kind=kind, name=name: row[kind][name], _seen(pick))  # type: ignore[misc]
@@ -239,7 +238,7 @@ def _made_by(row: Row) -> str:
 
 def _settings(name: str, row: Row, kind: str) -> str:
     """What was chosen for a baseline on validation."""
-    chosen = row.get("baseline_settings", {}).get(name, {}) if kind == "floors" else {}
+    chosen = row.get("baseline_settings", {}).get(name, {}) if kind == "baselines" else {}
     return ", ".join(f"{key} {str(value).lower()}" for key, value in chosen.get("settings", {}).items())
 
 
@@ -308,7 +307,7 @@ def readme(text: str, rows: Mapping[str, Sequence[Row]]) -> str:
         return text
     row, columns = rows["demo"][-1], ("test/recall@10", "test/ndcg@10")
     lines = ["| | test Recall@10 | test NDCG@10 |", "|---|---:|---:|"]
-    for name, figures in (*row["floors"].items(), ("**genrec demo**", row["model"]), *row["bounds"].items()):
+    for name, figures in (*row["baselines"].items(), ("**genrec demo**", row["model"]), *row["bounds"].items()):
         label = f"{name} bound" if name in row["bounds"] else name
         lines.append(_line(label, *(_figure(figures[column]) for column in columns)))
     lines.append(f"\nSeed {row['seed']}, {row['users']['test']:,} users, commit {row['commit']}, {row['date']}.\n")
@@ -378,9 +377,14 @@ def _line(*cells: str) -> str:
 def read_rows(folder: Path = ROWS) -> dict[str, list[Row]]:
     """Data -> rows, by file name."""
     return {
-        file.stem: [with_current(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+        file.stem: [_in_current_names(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
         for file in sorted(folder.glob("*.jsonl"))
     }
+
+
+def _in_current_names(row: Row) -> Row:
+    """A stored row in the names of today: of its columns, of classes and of their parameters."""
+    return with_current({FORMER_METRICS.get(key, key): value for key, value in row.items()})
 
 
 def main() -> None:

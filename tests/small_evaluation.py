@@ -17,7 +17,7 @@ from genrec.engine.artifacts import Artifact, Store
 from genrec.engine.stage import Runtime, StageRun
 from genrec.stages.evaluate import STAGE
 
-FLOORS = {
+BASELINES = {
     "popularity": {"_target_": "genrec.baselines.popularity.Popularity"},
     "transitions": {"_target_": "genrec.baselines.transitions.Transitions"},
 }
@@ -44,12 +44,12 @@ def walks(*, users: int = 60, items: int = 30, seed: int = 0, repeats: bool = Fa
 
 def recommended(dataset: Dataset, *, k: int = 10, exclude_seen: bool = True) -> pl.DataFrame:
     """A model: the transition counts themselves."""
-    floor = Transitions()
-    floor.fit(dataset)
+    baseline = Transitions()
+    baseline.fit(dataset)
     return pl.concat(
         table
         for split in ("validation", "test")
-        for table in ranked_tables(scores_of(floor), dataset, split, k=k, exclude_seen=exclude_seen)
+        for table in ranked_tables(scores_of(baseline), dataset, split, k=k, exclude_seen=exclude_seen)
     )
 
 
@@ -61,7 +61,7 @@ def evaluated(
     k: int = 10,
     exclude_seen: bool = True,
     ks: Sequence[int] = (1, 5, 10, 20),
-    floors: dict[str, Any] | None = None,
+    baselines: dict[str, Any] | None = None,
     save: Callable[[Path], Any] | None = None,
     file: Path | None = None,
     more: Mapping[str, Callable[[Path], Any]] | None = None,
@@ -98,7 +98,7 @@ def evaluated(
     node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200, **settings}
     recommend: dict[str, Any] = {"_target_": "genrec.evaluation.list_settings.RecommendSettings", "exclude_seen": exclude_seen}
     recommend["candidates"] = candidates and str(candidates)
-    config = {"evaluate": node | {"floors": FLOORS if floors is None else floors}, "recommend": recommend}
+    config = {"evaluate": node | {"baselines": BASELINES if baselines is None else baselines}, "recommend": recommend}
     config |= {"recommendations": str(file) if file else None}
 
     def build(folder: Path, work: Path) -> dict[str, Any]:

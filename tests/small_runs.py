@@ -66,13 +66,13 @@ def finished(
             "model": {
                 f"{figures[split]}/{metric}@10": tables[split].mean() for split in splits for metric in ("recall", "ndcg")
             },
-            "floors": {"popularity": {f"{figures[split]}/ndcg@10": 0.01 for split in splits}}
+            "baselines": {"popularity": {f"{figures[split]}/ndcg@10": 0.01 for split in splits}}
             | {
                 other: {f"{figures[split]}/ndcg@10": float(of_users.mean()) for split in splits}
                 for other, of_users in (baselines or {}).items()
             },
             "bounds": {"bayes": {f"{figures[split]}/ndcg@10": 0.9 for split in splits}},
-            "floor_intervals": {"popularity": {f"{figures[split]}/ndcg@10": [0.005, 0.015] for split in splits}},
+            "baseline_intervals": {"popularity": {f"{figures[split]}/ndcg@10": [0.005, 0.015] for split in splits}},
             "rules": {"headline_k": 10, "exclude_seen": True, "ties": "expected rank", **(rules or {})},
             "users": {split: len(values) for split in splits},
             "dataset": {"fingerprint": dataset, "num_users": len(values), "num_items": 50},

@@ -78,7 +78,7 @@ def test_only_who_is_not_clearly_above_gets_advice(
     weak: tuple[Run, str], monkeypatch: pytest.MonkeyPatch, lead: float, interval: list[float], advised: bool
 ) -> None:
     best = {"test": {"name": "x", "metric": "test/ndcg@10", "lead": lead, "interval": interval}}
-    assert bool(advice_of(changed(weak[0], monkeypatch, best_floor=best))) is advised
+    assert bool(advice_of(changed(weak[0], monkeypatch, best_baseline=best))) is advised
 
 
 def test_a_baseline_and_other_programs_lists_get_no_advice(weak: tuple[Run, str], monkeypatch: pytest.MonkeyPatch) -> None:

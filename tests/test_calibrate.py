@@ -85,7 +85,7 @@ def test_settings_are_chosen_and_come_back(tmp_path: Path) -> None:
     histories = WORLD.histories("test")
     fixed = Transitions(**facts["settings"]["transitions"]["settings"])
     fixed.fit(WORLD)
-    np.testing.assert_array_equal(opened.scorers["transitions"].floor.score(histories), fixed.score(histories))
+    np.testing.assert_array_equal(opened.scorers["transitions"].baseline.score(histories), fixed.score(histories))
 
 
 def test_a_state_of_before_settings_were_chosen_still_opens(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_state_of_before_settings_were_chosen_still_opens(tmp_path: Path) -> N
     tree = compose(["decoding=fusion", *overrides, "decoding.members=[generator,transitions]"]).tree
     opened = instantiate(tree["decoding"], "decoding")
     opened.restore(tmp_path / "calibration")
-    assert opened.scorers["transitions"].floor.settings == given
+    assert opened.scorers["transitions"].baseline.settings == given
 
 
 def test_test_targets_are_never_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from small_evaluation import FLOORS, evaluated, metrics_of, recommended, walks
+from small_evaluation import BASELINES, evaluated, metrics_of, recommended, walks
 from small_world import OPTIONS, ring, sids_of
 
 from genrec.baselines.lib.ranking import ranked_tables, scores_of
@@ -55,12 +55,12 @@ def test_baselines_rank_the_candidates_alone(suffix: str, exclude_seen: bool, tm
     lists = read_candidates(write(table, tmp_path / f"c{suffix}"), dataset, SPLITS, said.append)
     assert lists is not None
     of_user = {key: set(part["item_id"]) for key, part in table.partition_by("split", "user_id", as_dict=True).items()}
-    for floor in (Popularity(), Transitions()):
-        floor.fit(dataset)
+    for baseline in (Popularity(), Transitions()):
+        baseline.fit(dataset)
         for split in SPLITS:
             options: dict[str, Any] = {"k": 50, "exclude_seen": exclude_seen}
-            every = pl.concat(ranked_tables(scores_of(floor), dataset, split, **options))
-            among = pl.concat(ranked_tables(scores_of(floor), dataset, split, **options, allowed=lists.mask(split)))
+            every = pl.concat(ranked_tables(scores_of(baseline), dataset, split, **options))
+            among = pl.concat(ranked_tables(scores_of(baseline), dataset, split, **options, allowed=lists.mask(split)))
             for (user,), part in every.partition_by("user_id", as_dict=True).items():
                 order = [item for item in part["item_id"] if item in of_user[split, user]]
                 assert among.filter(pl.col("user_id") == user)["item_id"].to_list() == order
@@ -72,22 +72,22 @@ def test_figures_are_stamped_and_count_among_the_candidates(tmp_path: Path) -> N
     file = write(candidates_of(dataset), tmp_path / "c.csv")
     lists = read_candidates(file, dataset, SPLITS, lambda line: None)
     assert lists is not None
-    floor = Transitions()
-    floor.fit(dataset)
+    baseline = Transitions()
+    baseline.fit(dataset)
     tables = [
         table
         for split in SPLITS
-        for table in ranked_tables(scores_of(floor), dataset, split, k=10, exclude_seen=True, allowed=lists.mask(split))
+        for table in ranked_tables(scores_of(baseline), dataset, split, k=10, exclude_seen=True, allowed=lists.mask(split))
     ]
     full = metrics_of(evaluated(tmp_path / "full", dataset, recommended(dataset), search_users=0))
     among = metrics_of(evaluated(tmp_path / "among", dataset, pl.concat(tables), candidates=file, search_users=0))
     assert full["rules"]["candidates"] is None
     assert among["rules"]["candidates"] | {"sha256": ""} == {"sha256": "", "mean": 8.0, "largest": 8}
     assert any("ranked among 8 candidates a user, not among all 30 items" in line for line in among["warnings"])
-    for name in FLOORS:
-        assert among["floors"][name]["test/ndcg@5"] > full["floors"][name]["test/ndcg@5"]
+    for name in BASELINES:
+        assert among["baselines"][name]["test/ndcg@5"] > full["baselines"][name]["test/ndcg@5"]
     assert (
-        among["model"]["test/recall@10"] == among["floors"]["transitions"]["test/recall@10"] == 1.0
+        among["model"]["test/recall@10"] == among["baselines"]["transitions"]["test/recall@10"] == 1.0
     )  # 8 candidates, 10 places
     first, second = (SimpleNamespace(name=name, metrics=metrics) for name, metrics in (("a", full), ("b", among)))
     users = pl.DataFrame({"user_id": ["u"]})

@@ -112,9 +112,9 @@ def with_baselines(runs: Path, *means: float) -> list[str]:
 
 def test_the_best_on_validation_is_not_called_best_on_test(runs: Path) -> None:
     found = standings(find_runs(with_baselines(runs, 0.1)), draws=200)
-    lucky = [replace(row, value=0.9) if row.name == "weak" else row for row in found.floors]
+    lucky = [replace(row, value=0.9) if row.name == "weak" else row for row in found.baselines]
     level = f"{scores(0.3, seed=50).mean():.4f}"
-    assert conclusion(replace(found, floors=lucky)).startswith(
+    assert conclusion(replace(found, baselines=lucky)).startswith(
         f"Best baseline on validation, without training: strong, with {level} on test NDCG@10; m0 ("
     )
 

@@ -30,13 +30,13 @@ def printed(*runs):
     return console.file.getvalue()
 
 
-def test_a_floor_and_a_model_with_the_same_lists_get_the_same_figures(walk):
+def test_a_baseline_and_a_model_with_the_same_lists_get_the_same_figures(walk):
     metrics = metrics_of(walk)
-    assert metrics["model"] == pytest.approx(metrics["floors"]["transitions"])
-    assert metrics["best_floor"]["test"]["name"] == "transitions"
-    assert metrics["best_floor"]["test"]["lead"] == 0
+    assert metrics["model"] == pytest.approx(metrics["baselines"]["transitions"])
+    assert metrics["best_baseline"]["test"]["name"] == "transitions"
+    assert metrics["best_baseline"]["test"]["lead"] == 0
     assert "cannot be told from the best baseline, transitions" in verdict("walk", metrics)
-    assert metrics["model"]["test/recall@10"] > metrics["floors"]["popularity"]["test/recall@10"]
+    assert metrics["model"]["test/recall@10"] > metrics["baselines"]["popularity"]["test/recall@10"]
 
 
 def test_metrics_hold_every_key_with_an_interval_around_it(walk):
@@ -67,7 +67,7 @@ def test_missing_and_short_lists_miss_and_are_told(tmp_path):
     table = recommended(dataset)
     halved = table.filter(~pl.col("user_id").is_in([f"u{u}" for u in range(30)]))
     first = table.filter((pl.col("user_id") == "u0") & (pl.col("rank") == 1))
-    artifact = evaluated(tmp_path, dataset, pl.concat([halved, first]), floors={}, say=told.append)
+    artifact = evaluated(tmp_path, dataset, pl.concat([halved, first]), baselines={}, say=told.append)
     per_user = pl.read_parquet(artifact.path / "per_user.parquet").filter(pl.col("split") == "test")
     assert per_user["user_id"].to_list() == [f"u{u}" for u in range(60)]
     assert per_user["recall@10"][1:30].sum() == 0
@@ -84,22 +84,22 @@ def test_a_sample_of_the_users_can_be_measured_by_itself(tmp_path):
     assert metrics_of(listed)["users"]["test"] == 30
     key = "test/recall@10"
     assert metrics_of(listed)["model"][key] == pytest.approx(2 * metrics_of(everybody)["model"][key])
-    assert metrics_of(listed)["floors"]["transitions"][key] == pytest.approx(metrics_of(listed)["model"][key])
+    assert metrics_of(listed)["baselines"]["transitions"][key] == pytest.approx(metrics_of(listed)["model"][key])
 
 
 def test_targets_that_the_seen_item_rule_hides_are_counted(tmp_path):
     dataset, told = walks(repeats=True), []
     hidden = sum(dataset.targets("test")[u][0] in dataset.histories("test")[u] for u in range(60))
     assert hidden > 0
-    evaluated(tmp_path / "a", dataset, recommended(dataset), floors={}, say=told.append)
+    evaluated(tmp_path / "a", dataset, recommended(dataset), baselines={}, say=told.append)
     assert any(f"{hidden} of 60 test targets stand in their user's history" in line for line in told)
     told.clear()
     kept = recommended(dataset, exclude_seen=False)
-    evaluated(tmp_path / "b", dataset, kept, exclude_seen=False, floors={}, say=told.append)
+    evaluated(tmp_path / "b", dataset, kept, exclude_seen=False, baselines={}, say=told.append)
     assert not any("stand in their user's history" in line for line in told)
 
 
-def test_the_table_fits_80_columns_and_shows_floors_once(walk, tmp_path):
+def test_the_table_fits_80_columns_and_shows_baselines_once(walk, tmp_path):
     other = evaluated(tmp_path, walks(seed=1), recommended(walks(seed=1)), exclude_seen=False)
     text = printed(("first", walk), ("second,tokenizer=rqvae", walk), ("third", other))
     table = text.split("first cannot be told")[0].splitlines()
@@ -114,7 +114,7 @@ def test_the_table_fits_80_columns_and_shows_floors_once(walk, tmp_path):
 
 def test_the_verdict_follows_the_interval_of_the_lead(walk):
     metrics = metrics_of(walk)
-    best = metrics["best_floor"]["test"]
+    best = metrics["best_baseline"]["test"]
     best |= {"lead": 0.02, "interval": [0.01, 0.03]}
     assert "walk beats the best baseline" in verdict("walk", metrics)
     best |= {"lead": -0.02, "interval": [-0.03, -0.01]}
@@ -131,7 +131,7 @@ def test_validation_alone_can_be_evaluated(tmp_path):
     assert "validation NDCG@10" in printed(("walk", artifact))
 
 
-def test_the_demo_world_gives_bounds_above_every_floor(tmp_path):
+def test_the_demo_world_gives_bounds_above_every_baseline(tmp_path):
     shop = {"_target_": "genrec.data.demo.DemoShop", "num_users": 400, "num_items": 240, "seed": 1}
     config = {
         "data": shop,
@@ -149,8 +149,8 @@ def test_the_demo_world_gives_bounds_above_every_floor(tmp_path):
     assert (folder / WORLD_FILE).exists()
     dataset = Dataset.load(folder)
     metrics = metrics_of(evaluated(tmp_path / "runs", dataset, recommended(dataset), save=prepared))
-    floors = max(row["test/ndcg@10"] for row in metrics["floors"].values())
-    assert floors < metrics["bounds"]["bayes"]["test/ndcg@10"] <= metrics["bounds"]["oracle"]["test/ndcg@10"] + 0.02
+    baselines = max(row["test/ndcg@10"] for row in metrics["baselines"].values())
+    assert baselines < metrics["bounds"]["bayes"]["test/ndcg@10"] <= metrics["bounds"]["oracle"]["test/ndcg@10"] + 0.02
 
 
 def test_several_targets_have_no_exact_bound(tmp_path):
@@ -159,7 +159,7 @@ def test_several_targets_have_no_exact_bound(tmp_path):
     (tmp_path / WORLD_FILE).write_bytes(b"")
     dataset = walks()
     object.__setattr__(dataset, "folder", tmp_path)
-    assert evaluate._exact_scores(dataset, facts, evaluate.Evaluator(floors={}), told.append) == {}
+    assert evaluate._exact_scores(dataset, facts, evaluate.Evaluator(baselines={}), told.append) == {}
     assert "one target a user" in told[0]
 
 
@@ -236,8 +236,8 @@ def test_vectors_codes_and_categories_give_the_rest(tmp_path):
     metrics = metrics_of(artifact)
     assert metrics["left_out"] == {}
     for name in ("diversity", "prefix_diversity", "miscalibration"):
-        low, high = metrics["floor_intervals"]["popularity"][f"test/{name}@10"]
-        assert low <= metrics["floors"]["popularity"][f"test/{name}@10"] <= high
+        low, high = metrics["baseline_intervals"]["popularity"][f"test/{name}@10"]
+        assert low <= metrics["baselines"]["popularity"][f"test/{name}@10"] <= high
     assert {entry["name"] for entry in metrics["slices"]["test"] if entry["slice"] == "category"} == {"0", "1", "2"}
     shares = [entry["share"] for entry in metrics["slices"]["test"] if entry["slice"] == "item popularity"]
     assert sum(shares) == pytest.approx(1.0)
@@ -245,7 +245,7 @@ def test_vectors_codes_and_categories_give_the_rest(tmp_path):
 
 def test_popularity_finds_nothing_that_popularity_would_not(walk):
     metrics = metrics_of(walk)
-    assert metrics["floors"]["popularity"]["test/serendipity@10"] == 0
+    assert metrics["baselines"]["popularity"]["test/serendipity@10"] == 0
     assert 0 < metrics["model"]["test/serendipity@10"] <= metrics["model"]["test/recall@10"]
 
 

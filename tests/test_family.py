@@ -37,5 +37,5 @@ def test_is_better_than_popularity(name: str, tmp_path: Path) -> None:
         given.append(f"generator.model={language_model('llama')}")
     run = genrec.run(until="evaluate", overrides=given, quiet=True)
     figures = json.loads((run.path / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
-    own, popular = (table["test/ndcg@10"] for table in (figures["model"], figures["floors"]["popularity"]))
+    own, popular = (table["test/ndcg@10"] for table in (figures["model"], figures["baselines"]["popularity"]))
     assert own > 1.2 * popular, f"{own:.4f} against {popular:.4f}"

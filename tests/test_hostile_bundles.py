@@ -148,7 +148,10 @@ def test_an_export_names_no_place_of_its_machine(tmp_path: Path) -> None:
             "split._target_=genrec.engine.runs.Run",
         ),
         *("decoding._target_=genrec.recommender.journal.Journal", "train._target_=genrec.data.order.Order"),
-        *("evaluate.floors.mine._target_=genrec.recommender.journal.Journal", "logger._target_=genrec.baselines.random.Random"),
+        *(
+            "evaluate.baselines.mine._target_=genrec.recommender.journal.Journal",
+            "logger._target_=genrec.baselines.random.Random",
+        ),
         *("encoder.sources.mine._target_=genrec.objectives.dpo.DPO", "tokenizer._target_=genrec.tokenizers.rq_kmeans.np"),
     ],
 )
@@ -186,7 +189,7 @@ def test_slots_follow_the_shipped_configuration() -> None:
     assert tokenizer is not None
     assert evaluator is not None
     assert "genrec.tokenizers.rq_kmeans.RQKMeans" in tokenizer.targets
-    baselines = evaluator.of("floors")
+    baselines = evaluator.of("baselines")
     assert baselines is not None
     assert "genrec.baselines.popularity.Popularity" in baselines.targets
     assert not baselines.targets & tokenizer.targets

@@ -21,7 +21,7 @@ CITATION = re.compile(r"docs/methods/([\w.-]+\.md)")
 FILE = re.compile(r"`((?:genrec|conf|scripts|tests)/[\w/.-]+\.\w+)`")
 LINK = re.compile(r"\]\(([^)#\s]+\.md)(?:#[^)]*)?\)")
 METHODS = ("tokenizer", "collision", "generator", "objective", "decoding", "encoder")  # groups whose options are methods
-BASELINES = ("default", "all_floors")  # options of evaluate that list all baselines
+BASELINES = ("default", "all_baselines")  # options of evaluate that list all baselines
 NO_SOURCE = re.compile(r"design notes|the brief|\bbriefs?\b|DESIGN \d|house plan", re.IGNORECASE)
 
 

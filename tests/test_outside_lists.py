@@ -30,7 +30,7 @@ def test_the_same_lists_get_the_same_figures(own, tmp_path, suffix):
     artifact = evaluated(tmp_path / "runs", dataset, pl.DataFrame(), file=file, ks=(1, 5, 10))
     metrics = metrics_of(artifact)
     assert metrics["rules"]["source"] == "file"
-    for part in ("model", "floors", "intervals", "best_floor", "slices"):
+    for part in ("model", "baselines", "intervals", "best_baseline", "slices"):
         assert metrics[part] == own[part]
     listed = pl.read_parquet(artifact.path / "recommendations.parquet")
     assert listed.height == recommended(dataset).height
@@ -74,7 +74,7 @@ def test_strangers_and_cut_ties_are_told_and_keep_their_places(tmp_path):
 def test_lists_without_seen_items_are_doubted_when_they_might_hold_them(tmp_path):
     dataset = walks(repeats=True)
     file = write(recommended(dataset), tmp_path / "a.parquet")
-    metrics = metrics_of(evaluated(tmp_path, dataset, pl.DataFrame(), file=file, exclude_seen=False, floors={}))
+    metrics = metrics_of(evaluated(tmp_path, dataset, pl.DataFrame(), file=file, exclude_seen=False, baselines={}))
     assert any("recommend.exclude_seen=true" in line for line in metrics["warnings"])
 
 
@@ -126,7 +126,7 @@ def test_lists_that_were_made_with_the_targets_in_the_histories(tmp_path, users,
             fresh[-1] = int(targets[user][0])
         rows += [(f"u{user}", f"i{item}", rank) for rank, item in enumerate(fresh, start=1)]
     table = pl.DataFrame(rows, schema=["user_id", "item_id", "rank"], orient="row")
-    metrics = metrics_of(evaluated(tmp_path, dataset, table, file=write(table, tmp_path / "a.parquet"), floors={}))
+    metrics = metrics_of(evaluated(tmp_path, dataset, table, file=write(table, tmp_path / "a.parquet"), baselines={}))
     assert (max(metrics["model"][key] for key in metrics["model"] if key.startswith("test/recall@")) == 0) == (
         held == "nothing"
     )

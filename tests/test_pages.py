@@ -64,7 +64,7 @@ def test_text_is_escaped_and_markup_is_not():
 
 
 def test_bars_are_as_long_as_their_values():
-    chart = bar_chart("NDCG@10", [Bars("floor", "floor", 0.1, 0.2), Bars("model", "model", 0.4, None, (0.3, 0.5))])
+    chart = bar_chart("NDCG@10", [Bars("baseline", "baseline", 0.1, 0.2), Bars("model", "model", 0.4, None, (0.3, 0.5))])
     widths = [float(attributes["width"].rstrip("%")) for name, attributes in parsed(chart).tags if name == "rect"]
     assert [width / widths[0] for width in widths] == pytest.approx([1, 2, 4], rel=1e-3)
     whisker = next(attributes for name, attributes in parsed(chart).tags if name == "line")
@@ -78,7 +78,7 @@ def test_charts_of_nothing_but_zeros_can_be_drawn():
 
 
 def test_grouped_bars_tell_every_value():
-    chart = grouped_bars("Share", {"head": [0.5, 0.25], "tail": [0.5, None]}, {"events": "floor", "shown": "model"})
+    chart = grouped_bars("Share", {"head": [0.5, 0.25], "tail": [0.5, None]}, {"events": "baseline", "shown": "model"})
     widths = [float(attributes["width"].rstrip("%")) for name, attributes in parsed(chart).tags if "rx" in attributes]
     assert [width / widths[0] for width in widths] == pytest.approx([1, 0.5, 1], rel=1e-3)
     assert "head: events 50.0%, shown 25.0%; tail: events 50.0%" in chart

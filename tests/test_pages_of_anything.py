@@ -190,7 +190,7 @@ def test_a_comparison_of_anything() -> None:
     }
     for made in swept(row, values=ODD):
         rows = [Row(**made | {"interval": tuple(made["interval"]), "name": name}) for name in "ab"]
-        found = Standings("test/ndcg@10", 9, 9, True, tuple(rows), (Row("f", "floor", made["value"]),), (), None, {})
+        found = Standings("test/ndcg@10", 9, 9, True, tuple(rows), (Row("f", "baseline", made["value"]),), (), None, {})
         assert conclusion(found)
         parsed(comparison_page(found))
 
@@ -199,16 +199,16 @@ def test_a_comparison_of_anything() -> None:
 def test_every_chart_draws_anything(value: Any) -> None:
     """And what has a place beside it keeps it."""
     bars = bar_chart(
-        "x", [Bars("a", "model", value, 0.5, None if value is None else (value, 1.0)), Bars("b", "floor", 0.5, 0.5)]
+        "x", [Bars("a", "model", value, 0.5, None if value is None else (value, 1.0)), Bars("b", "baseline", 0.5, 0.5)]
     )
-    grouped = grouped_bars("x", {"a": [value, 0.5]}, {"s": "model", "t": "floor"})
+    grouped = grouped_bars("x", {"a": [value, 0.5]}, {"s": "model", "t": "baseline"})
     charts = [bars, grouped]
     if value is not None:
         point = {"predicted": 0.5, "observed": 0.5, "low": 0.1, "high": 0.9, "count": 3}
         for zero in (True, False):
-            charts.append(curve_chart("x", {"a": ("model", {1: value, 2: 0.5}), "b": ("floor", {1: value})}, from_zero=zero))
+            charts.append(curve_chart("x", {"a": ("model", {1: value, 2: 0.5}), "b": ("baseline", {1: value})}, from_zero=zero))
             charts.append(
-                dot_chart("x", [Dots("a", "model", value, (value, 1.0), (value,)), Dots("b", "floor", 0.5)], zero=zero)
+                dot_chart("x", [Dots("a", "model", value, (value, 1.0), (value,)), Dots("b", "baseline", 0.5)], zero=zero)
             )
         charts += [reliability_chart("x", [point | {key: value}, point]) for key in ("predicted", "observed", "low", "high")]
     for chart in charts:

@@ -33,7 +33,7 @@ def row(*, seed: int = 0, ndcg: float = 0.05, exclude_seen: bool = True, **confi
         "data": {"fingerprint": "f"},
         "rules": {"exclude_seen": exclude_seen},
         "model": figures,
-        "floors": {"popularity": dict.fromkeys(results.COLUMNS, 0.0123)},
+        "baselines": {"popularity": dict.fromkeys(results.COLUMNS, 0.0123)},
         "bounds": {},
         "minutes": 3.0,
     }
@@ -65,7 +65,7 @@ def test_what_differs_stands_apart(other: dict[str, Any]) -> None:
     assert len(lines(row(), other)) == 2
 
 
-def test_floors_once_for_each_rule() -> None:
+def test_baselines_once_for_each_rule() -> None:
     assert len(lines(row(), row(seed=1), row(seed=2), start="| popularity (baseline) | out")) == 1
     [line] = lines(row(), row(exclude_seen=False, ndcg=0.02), start="| popularity (baseline)")
     assert line.count("0.0123") == 6
@@ -145,7 +145,7 @@ def test_a_row_names_what_made_its_artifacts(counted: Path, monkeypatch: pytest.
         assert maker["fingerprint"] == manifest["fingerprint"]
         assert maker["created"] == manifest["created"]
     assert made["measured"]
-    assert set(made["baseline_settings"]) == set(made["floors"])
+    assert set(made["baseline_settings"]) == set(made["baselines"])
 
 
 @pytest.mark.parametrize(

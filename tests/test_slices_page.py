@@ -17,16 +17,16 @@ def entry(name, *, targets=400, part="history length", ndcg=0.2):
     }
 
 
-def metrics(*entries, floors=True):
+def metrics(*entries, baselines=True):
     return {
         "users": {"validation": 3, "test": 3},
         "rules": {"headline_k": 10},
-        "best_floor": {"test": {"name": "walk"}} if floors else {},
+        "best_baseline": {"test": {"name": "walk"}} if baselines else {},
         "slices": {"test": list(entries)},
     }
 
 
-def test_every_part_is_there_with_its_interval_beside_the_best_floor():
+def test_every_part_is_there_with_its_interval_beside_the_best_baseline():
     many = [entry(f"<brand {i}>", part="brand") for i in range(7)]
     section = slices_section(metrics(entry("1 to 4"), entry("5 to 9", targets=12), *many))
     texts = parsed(section).texts
@@ -36,6 +36,6 @@ def test_every_part_is_there_with_its_interval_beside_the_best_floor():
     assert section.count('open="open"') == 1  # the long one waits to be asked for
 
 
-def test_it_does_without_floors_and_without_slices():
-    assert "walk" not in slices_section(metrics(entry("1 to 4"), floors=False))
+def test_it_does_without_baselines_and_without_slices():
+    assert "walk" not in slices_section(metrics(entry("1 to 4"), baselines=False))
     assert slices_section(metrics()) is None

@@ -121,7 +121,7 @@ def test_every_tracker_holds_the_figures_of_metrics_json_and_the_curves_of_train
         assert not [line for line in said if "WARNING: the tracker" in line]
     metrics, history = made.metrics, json.loads((made.path / "generator" / "history.json").read_text(encoding="utf-8"))
     final = dict(metrics["model"])
-    final |= {f"floors/{name}/{key}": value for name, row in metrics["floors"].items() for key, value in row.items()}
+    final |= {f"baselines/{name}/{key}": value for name, row in metrics["baselines"].items() for key, value in row.items()}
     final |= {f"bounds/{name}/{key}": value for name, row in metrics["bounds"].items() for key, value in row.items()}
     for key, (low, high) in metrics["intervals"].items():
         final |= {f"intervals/{key}/low": low, f"intervals/{key}/high": high}

@@ -33,7 +33,7 @@ def dataset():
 def test_what_was_chosen_is_stored_and_measured(tmp_path, dataset, exclude_seen):
     told: list[str] = []
     lists = recommended(dataset, exclude_seen=exclude_seen)
-    made = evaluated(tmp_path, dataset, lists, exclude_seen=exclude_seen, floors=OPEN, search_users=120, say=told.append)
+    made = evaluated(tmp_path, dataset, lists, exclude_seen=exclude_seen, baselines=OPEN, search_users=120, say=told.append)
     metrics = metrics_of(made)
     sample = ValidationSample.draw(dataset, exclude_seen=exclude_seen, num_users=120, seed=0)
     for name, component in (("transitions", Transitions), ("pair_counts", PairCounts)):
@@ -48,15 +48,15 @@ def test_what_was_chosen_is_stored_and_measured(tmp_path, dataset, exclude_seen)
             dataset,
             lists,
             exclude_seen=exclude_seen,
-            floors={name: {"_target_": OPEN[name]["_target_"], **expected.settings}},
+            baselines={name: {"_target_": OPEN[name]["_target_"], **expected.settings}},
         )
-        figures = metrics_of(fixed)["floors"][name]
-        assert figures == {key: metrics["floors"][name][key] for key in figures}
-    assert metrics["baselines"] == metrics["floors"]
+        figures = metrics_of(fixed)["baselines"][name]
+        assert figures == {key: metrics["baselines"][name][key] for key in figures}
+    assert metrics["floors"] == metrics["baselines"], "the former name, for scripts"
 
 
 def test_the_users_file_of_the_baselines_has_their_figures(tmp_path, dataset):
-    made = evaluated(tmp_path, dataset, recommended(dataset), floors=OPEN)
+    made = evaluated(tmp_path, dataset, recommended(dataset), baselines=OPEN)
     table = pl.read_parquet(made.path / "per_user_baselines.parquet")
     metrics = metrics_of(made)
     for name in OPEN:
@@ -64,37 +64,37 @@ def test_the_users_file_of_the_baselines_has_their_figures(tmp_path, dataset):
             rows = table.filter((pl.col("baseline") == name) & (pl.col("split") == split))
             users = metrics["users"][split]
             for key in ("recall@10", "ndcg@5", "mrr@10"):
-                assert rows[key].sum() / users == pytest.approx(metrics["floors"][name][f"{short}/{key}"])
+                assert rows[key].sum() / users == pytest.approx(metrics["baselines"][name][f"{short}/{key}"])
 
 
 @pytest.mark.parametrize("model", ["best", "transitions", "pair_counts", "popularity"])
 def test_a_baseline_in_the_models_place(tmp_path, dataset, model):
-    made = evaluated(tmp_path, dataset, pl.DataFrame({"split": []}), floors=OPEN, model=model)
+    made = evaluated(tmp_path, dataset, pl.DataFrame({"split": []}), baselines=OPEN, model=model)
     metrics = metrics_of(made)
     name = metrics["measured"]
     if model == "best":
-        assert name == max(OPEN, key=lambda each: metrics["floors"][each]["val/ndcg@10"])
+        assert name == max(OPEN, key=lambda each: metrics["baselines"][each]["val/ndcg@10"])
     else:
         assert name == model
     assert metrics["rules"]["source"] == "baseline"
-    assert {key: metrics["model"][key] for key in metrics["floors"][name]} == pytest.approx(metrics["floors"][name])
-    assert metrics["best_floor"]["test"]["name"] != name, "it is not held against itself"
+    assert {key: metrics["model"][key] for key in metrics["baselines"][name]} == pytest.approx(metrics["baselines"][name])
+    assert metrics["best_baseline"]["test"]["name"] != name, "it is not held against itself"
     lists = pl.read_parquet(made.path / "recommendations.parquet")
     assert set(lists["split"]) == {"validation", "test"}
 
 
 def test_what_cannot_be_fitted_is_left_out_and_said(tmp_path, dataset):
-    floors = OPEN | {
+    baselines = OPEN | {
         "linear_text": {"_target_": TARGET.format("linear_text.LinearText")},
         "ease": {"_target_": TARGET.format("ease.EASE"), "max_items": 3},
     }
     told: list[str] = []
-    metrics = metrics_of(evaluated(tmp_path, dataset, recommended(dataset), floors=floors, say=told.append))
-    assert set(metrics["floors"]) == set(OPEN)
+    metrics = metrics_of(evaluated(tmp_path, dataset, recommended(dataset), baselines=baselines, say=told.append))
+    assert set(metrics["baselines"]) == set(OPEN)
     assert {"linear_text", "ease"} <= set(metrics["left_out"])
     assert "ease: left out, the catalogue has 30 items, more than max_items = 3" in told
     with pytest.raises(ConfigError, match="got ease"):
-        evaluated(tmp_path / "b", dataset, recommended(dataset), floors=floors, model="ease")
+        evaluated(tmp_path / "b", dataset, recommended(dataset), baselines=baselines, model="ease")
 
 
 def test_the_baselines_alone_train_nothing(tmp_path):
@@ -109,7 +109,7 @@ def test_the_baselines_alone_train_nothing(tmp_path):
     )
     run = execute(config, say=lambda line: None, report=write_report)
     assert set(run.kinds) == {"dataset", "encoder", "evaluation"}
-    assert {"linear_text", "ease", "pair_counts", "item_knn", "transitions", "popularity"} == set(run.metrics["floors"])
+    assert {"linear_text", "ease", "pair_counts", "item_knn", "transitions", "popularity"} == set(run.metrics["baselines"])
     assert (run.path / "report.html").exists()
 
 
@@ -121,4 +121,4 @@ def test_the_baselines_need_no_table_of_the_items(tmp_path):
     run = execute(compose(["data=tables", "evaluate=baselines", "name=bare", *places]), say=lambda line: None)
     assert set(run.kinds) == {"dataset", "evaluation"}
     assert "linear_text" in run.metrics["left_out"]
-    assert "pair_counts" in run.metrics["floors"]
+    assert "pair_counts" in run.metrics["baselines"]

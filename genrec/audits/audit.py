@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from genrec.audits.baseline_scores import floors_of, measure_floors
+from genrec.audits.baseline_scores import baselines_of, measure_baselines
 from genrec.audits.content import item_vectors, near_duplicates
 from genrec.audits.copies import copies
 from genrec.audits.order import ascending, both_ways, id_prior, numbering
@@ -72,15 +72,15 @@ def measure(dataset: Dataset, say: Callable[[str], None]) -> dict[str, Any]:
         say(f"{name}: {seconds[name]:.1f} s")
         return found
 
-    floors = floors_of(vectors := timed("item texts", lambda: item_vectors(dataset)))
+    baselines = baselines_of(vectors := timed("item texts", lambda: item_vectors(dataset)))
     figures: dict[str, Any] = {
         "size": size_facts(dataset),
-        "floors": timed("floors", lambda: measure_floors(dataset, floors, lambda line: say(f"  {line}"))),
+        "baselines": timed("baselines", lambda: measure_baselines(dataset, baselines, lambda line: say(f"  {line}"))),
         "branching": timed("branching", lambda: branching(dataset, steps)),
         "smoothness": None if vectors is None else timed("smoothness", lambda: smoothness(steps, vectors)),
-        "history": timed("history", lambda: history_depth(dataset, floors)),
+        "history": timed("history", lambda: history_depth(dataset, baselines)),
         "ascending": timed("ascending ids", lambda: ascending(dataset, times)),
-        "id_prior": timed("ids as a hint", lambda: id_prior(dataset, floors["item_knn"])),
+        "id_prior": timed("ids as a hint", lambda: id_prior(dataset, baselines["item_knn"])),
         "direction": timed("direction", lambda: both_ways(dataset)),
         "numbering": timed("numbering", lambda: numbering(dataset, steps, times)),
         "copies": timed("copies", lambda: copies(dataset, times)),

@@ -1,4 +1,4 @@
-"""The floors: what needs no training, on both splits and under both seen-item rules."""
+"""The baselines: what needs no training, on both splits and under both seen-item rules."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from genrec.baselines.popularity import Popularity
 from genrec.baselines.random import Random
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset
-from genrec.protocols import Floor
+from genrec.protocols import Baseline
 from genrec.types import SPLITS
 
 HEADLINE = "ndcg@10"
 
 
-def floors_of(item_vectors: Float[np.ndarray, "items dim"] | None) -> dict[str, Floor]:
-    """The house's floors, by name; ``item_vectors`` is for the graph heuristic."""
+def baselines_of(item_vectors: Float[np.ndarray, "items dim"] | None) -> dict[str, Baseline]:
+    """The house's baselines, by name; ``item_vectors`` is for the graph heuristic."""
     return {
         "random": Random(),
         "popularity": Popularity(),
@@ -37,25 +37,25 @@ def floors_of(item_vectors: Float[np.ndarray, "items dim"] | None) -> dict[str, 
     }
 
 
-def measure_floors(dataset: Dataset, floors: dict[str, Floor], say: Callable[[str], None]) -> dict[str, Any]:
-    """Fits the floors in place and ranks every target.
+def measure_baselines(dataset: Dataset, baselines: dict[str, Baseline], say: Callable[[str], None]) -> dict[str, Any]:
+    """Fits the baselines in place and ranks every target.
 
     Returns:
-        ``seen_excluded`` and ``seen_kept``: name -> metric key -> mean, low, high; and ``best``: the floor with the highest
+        ``seen_excluded`` and ``seen_kept``: name -> metric key -> mean, low, high; and ``best``: the baseline with the highest
         NDCG@10 on validation (on test where nothing is held out for validation), seen items excluded.
     """
     rows: dict[bool, dict[str, Any]] = {True: {}, False: {}}
-    for name, floor in floors.items():
+    for name, baseline in baselines.items():
         start = time.perf_counter()
-        floor.fit(dataset)
+        baseline.fit(dataset)
         values: dict[bool, list[pl.DataFrame]] = {True: [], False: []}
         for split in SPLITS:
             if dataset.targets(split).lengths.any():
-                for exclude, hits in target_hits(scores_of(floor), dataset, split).items():
+                for exclude, hits in target_hits(scores_of(baseline), dataset, split).items():
                     values[exclude].append(per_user(hits, split))
         for exclude, frames in values.items():
             rows[exclude][name] = {key: cell for frame in frames for key, cell in summary(frame).items()}
         say(f"{name}: test NDCG@10 {rows[True][name]['test/ndcg@10']['mean']:.4f} ({time.perf_counter() - start:.1f} s)")
     short = "val" if f"val/{HEADLINE}" in rows[True]["popularity"] else "test"
-    best = max(floors, key=lambda name: rows[True][name][f"{short}/{HEADLINE}"]["mean"])
+    best = max(baselines, key=lambda name: rows[True][name][f"{short}/{HEADLINE}"]["mean"])
     return {"seen_excluded": rows[True], "seen_kept": rows[False], "best": best, "chosen_on": short}

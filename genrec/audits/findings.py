@@ -55,7 +55,7 @@ def graded(value: float, thresholds: tuple[float, float]) -> Grade:
 
 
 # (mind this, serious)
-HALF_WIDTH: Final = (0.08, 0.20)  # 95 % half-width of the best floor's Recall@10, as a share of it
+HALF_WIDTH: Final = (0.08, 0.20)  # 95 % half-width of the best baseline's Recall@10, as a share of it
 UNSEEN_TARGETS: Final = (0.05, 0.20)  # share of test targets whose item never occurs in training
 ONE_HOP: Final = (0.15, 0.40)  # share of test targets one hop from the last item, beyond chance
 NEAR_CONTENT: Final = (0.15, 0.40)  # share of test targets among the 100 nearest by content, beyond chance

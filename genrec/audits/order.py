@@ -14,7 +14,7 @@ from genrec.audits.steps import Steps, id_ranks
 from genrec.baselines.lib.ranking import Score, scores_of
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset, Sequences
-from genrec.protocols import Floor
+from genrec.protocols import Baseline
 
 GAPS = (1, 2, 3, 4, 5)
 
@@ -58,8 +58,8 @@ def ascending(dataset: Dataset, times: Float[np.ndarray, " events"] | None) -> d
     return found
 
 
-def id_prior(dataset: Dataset, neighbours: Floor) -> dict[str, Any]:
-    """What an order-blind floor, fitted item-kNN, gains from ids alone.
+def id_prior(dataset: Dataset, neighbours: Baseline) -> dict[str, Any]:
+    """What an order-blind baseline, fitted item-kNN, gains from ids alone.
 
     Scores of items with a higher id than the last item's are multiplied by ``p``, the others by ``1 - p``; ``p`` is the
     ascending share of the training pairs. Neighbours know no order, so whatever they gain comes from the ids.
@@ -87,9 +87,9 @@ def both_ways(dataset: Dataset) -> dict[str, Any]:
     """Test figures of transition counts, fitted on the training sequences and on the same sequences reversed."""
     rows = {}
     for name, data in (("forward", dataset), ("backward", _backward(dataset))):
-        floor = Transitions()
-        floor.fit(data)
-        rows[name] = per_user(target_hits(scores_of(floor), dataset, "test")[True], "test", (10,))
+        baseline = Transitions()
+        baseline.fit(data)
+        rows[name] = per_user(target_hits(scores_of(baseline), dataset, "test")[True], "test", (10,))
     gain = paired_gain(rows["backward"]["test/ndcg@10"].to_numpy(), rows["forward"]["test/ndcg@10"].to_numpy())
     return {name: summary(values) for name, values in rows.items()} | {"gain": gain}
 

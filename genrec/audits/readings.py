@@ -447,7 +447,7 @@ def numbering(figures: Mapping[str, Any]) -> Finding:
     )
 
 
-FLOOR_NAMES = {
+BASELINE_NAMES = {
     "random": "lists drawn by lot",
     "popularity": "popularity",
     "item_knn": "item-kNN",
@@ -458,14 +458,14 @@ FLOOR_NAMES = {
 }
 
 
-def floor(figures: Mapping[str, Any]) -> Finding:
+def baseline(figures: Mapping[str, Any]) -> Finding:
     """The best score that needs no training."""
-    rows, best = figures["floors"]["seen_excluded"], figures["floors"]["best"]
-    name, row, popular = FLOOR_NAMES[best], rows[best], rows["popularity"]
+    rows, best = figures["baselines"]["seen_excluded"], figures["baselines"]["best"]
+    name, row, popular = BASELINE_NAMES[best], rows[best], rows["popularity"]
     ndcg, recall = row["test/ndcg@10"], row["test/recall@10"]
     blind = ndcg["low"] <= popular["test/ndcg@10"]["mean"]
     return Finding(
-        key="floor",
+        key="baseline",
         title="The score to beat without training",
         grade="mind this" if blind else "fine",
         figure=f"{ndcg['mean']:.4f}",
@@ -476,8 +476,8 @@ def floor(figures: Mapping[str, Any]) -> Finding:
         means="Nobody's history helps here: popularity alone does as well, so a score says little about sequences."
         if blind
         else "A model below this row has learned less than counting gives for nothing, whatever rival tables print.",
-        advice="Print this row beside every model: `genrec evaluate` does (evaluate.floors).",
-        short="no floor that reads the history beats popularity" if blind else "",
+        advice="Print this row beside every model: `genrec evaluate` does (evaluate.baselines).",
+        short="no baseline that reads the history beats popularity" if blind else "",
         hides="Sequence modelling: counting what is popular does as well." if blind else "",
         shows="" if blind else f"Progress over counting, once a model is clearly above {ndcg['mean']:.4f} NDCG@10.",
     )
@@ -486,7 +486,7 @@ def floor(figures: Mapping[str, Any]) -> Finding:
 def resolution(figures: Mapping[str, Any]) -> Finding:
     """The noise of a score."""
     recall, ndcg = half_widths(figures)
-    row = figures["floors"]["seen_excluded"][figures["floors"]["best"]]
+    row = figures["baselines"]["seen_excluded"][figures["baselines"]["best"]]
     users = figures["size"]["targets"]["test"]["users"]
     share = recall / max(row["test/recall@10"]["mean"], 1e-12)
     grade = graded(share, thresholds.HALF_WIDTH)
@@ -496,7 +496,7 @@ def resolution(figures: Mapping[str, Any]) -> Finding:
         grade=grade,
         figure=f"± {recall:.4f}",
         label="Recall@10, 95 % half-width",
-        found=f"With {users:,} test users the best floor's figures are known to ± {recall:.4f} Recall@10 and ± "
+        found=f"With {users:,} test users the best baseline's figures are known to ± {recall:.4f} Recall@10 and ± "
         f"{ndcg:.4f} NDCG@10, "
         f"that is {share:.0%} of its recall.",
         means="A lead below that over another table's row is noise. Paired on the same users smaller leads can be real; "
@@ -508,8 +508,8 @@ def resolution(figures: Mapping[str, Any]) -> Finding:
 
 
 def half_widths(figures: Mapping[str, Any]) -> tuple[float, float]:
-    """Of the best floor's test Recall@10 and NDCG@10."""
-    row = figures["floors"]["seen_excluded"][figures["floors"]["best"]]
+    """Of the best baseline's test Recall@10 and NDCG@10."""
+    row = figures["baselines"]["seen_excluded"][figures["baselines"]["best"]]
     cells = (row["test/recall@10"], row["test/ndcg@10"])
     recall, ndcg = ((cell["high"] - cell["low"]) / 2 for cell in cells)
     return recall, ndcg
@@ -530,7 +530,7 @@ def unseen(figures: Mapping[str, Any]) -> Finding:
         found=f"{test['unseen_items']:,} of {test['targets']:,} test targets; {size['untrained_items']:,} of "
         f"{size['items']:,} items "
         f"have no training event, half of all items at most {size['median_item_count']:g}.",
-        means=f"Collaborative models and floors cannot score above {1 - share:.1%} recall; only content can reach the rest.",
+        means=f"Collaborative models and baselines cannot score above {1 - share:.1%} recall; only content can reach the rest.",
         advice="Look at the slice of cold items by itself; filters=five_core removes items with little to learn from.",
         short=f"{share:.0%} of the targets are of items never seen in training" if grade == "serious" else "",
         hides="Collaborative quality alone: a good part of the targets is out of its reach." if grade == "serious" else "",
@@ -585,10 +585,10 @@ def smoothness(figures: Mapping[str, Any]) -> Finding:
 
 
 def history(figures: Mapping[str, Any]) -> Finding:
-    """What a floor gains from more than two items."""
-    floors = figures["history"]
-    name = max(floors, key=lambda each: float(floors[each]["depths"]["all"]["test/ndcg@10"]["mean"]))
-    depths, gain = floors[name]["depths"], floors[name]["gain"]
+    """What a baseline gains from more than two items."""
+    baselines = figures["history"]
+    name = max(baselines, key=lambda each: float(baselines[each]["depths"]["all"]["test/ndcg@10"]["mean"]))
+    depths, gain = baselines[name]["depths"], baselines[name]["gain"]
     one, two, everything = (depths[key]["test/ndcg@10"]["mean"] for key in ("1", "2", "all"))
     relative = gain["mean"] / max(two, 1e-12)
     helps = gain["low"] > 0 and relative >= thresholds.LONG_HISTORY_GAIN
@@ -598,15 +598,15 @@ def history(figures: Mapping[str, Any]) -> Finding:
         grade="fine" if helps else "mind this",
         figure=f"{relative:+.0%}",
         label="NDCG@10 of the whole history over its last two items",
-        found=f"{_upper(FLOOR_NAMES[name])}, given the last item only: {one:.4f}; the last two: {two:.4f}; all: "
+        found=f"{_upper(BASELINE_NAMES[name])}, given the last item only: {one:.4f}; the last two: {two:.4f}; all: "
         f"{everything:.4f} "
         f"(gain over two, 95 %: {gain['low']:+.4f} to {gain['high']:+.4f}).",
         means="Older events carry information that even a count can use."
         if helps
         else "Counting needs no more than the last two items here, so a score need not come from using long histories.",
         advice="Slice by history length, and cut histories (generator.max_history_len=2) to see what a model owes to the rest.",
-        hides="" if helps else "Use of long histories: floors lose next to nothing when they see two items only.",
-        shows="Use of more than the last items: older events help even the floors." if helps else "",
+        hides="" if helps else "Use of long histories: baselines lose next to nothing when they see two items only.",
+        shows="Use of more than the last items: older events help even the baselines." if helps else "",
     )
 
 
@@ -615,7 +615,7 @@ def _upper(text: str) -> str:
 
 
 READINGS = (
-    floor,
+    baseline,
     resolution,
     ids,
     direction,
@@ -639,12 +639,12 @@ def findings(figures: Mapping[str, Any]) -> list[Finding]:
 
 
 def verdict(figures: Mapping[str, Any], found: Sequence[Finding]) -> str:
-    """What a score on this data is worth: the floor, what is serious, and how small a difference is noise."""
-    rows, best = figures["floors"]["seen_excluded"], figures["floors"]["best"]
+    """What a score on this data is worth: the baseline, what is serious, and how small a difference is noise."""
+    rows, best = figures["baselines"]["seen_excluded"], figures["baselines"]["best"]
     recall, ndcg = half_widths(figures)
     row = rows[best]
     sentences = [
-        f"The best floor without training, {FLOOR_NAMES[best]}, reaches test Recall@10 "
+        f"The best baseline without training, {BASELINE_NAMES[best]}, reaches test Recall@10 "
         f"{row['test/recall@10']['mean']:.4f} and "
         f"NDCG@10 {row['test/ndcg@10']['mean']:.4f}: a model below it is not good yet."
     ]

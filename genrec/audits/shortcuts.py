@@ -1,4 +1,4 @@
-"""Shortcuts: how far a step goes in the graph of training transitions and in content, and how much history a floor needs.
+"""Shortcuts: how far a step goes in the graph of training transitions and in content, and how much history a baseline needs.
 
 The three questions are those of the graph heuristic's authors; the estimators are ours. See docs/methods/graph_heuristic.md.
 """
@@ -17,11 +17,11 @@ from genrec.audits.steps import Steps
 from genrec.baselines.graph import hops_from, transition_graph
 from genrec.baselines.lib.ranking import scores_of
 from genrec.core.dataset import Dataset
-from genrec.protocols import Floor
+from genrec.protocols import Baseline
 
 HOPS = 3
 NEAREST = 100
-DEPTHS = (1, 2, 5, None)  # how many of the last items a floor is given; None: all
+DEPTHS = (1, 2, 5, None)  # how many of the last items a baseline is given; None: all
 STEPS_AT_ONCE = 512
 
 
@@ -80,21 +80,21 @@ def smoothness(steps: Steps, item_vectors: Float[np.ndarray, "items dim"]) -> di
     return {"share": near / max(1, len(last)), "chance": min(1.0, NEAREST / max(1, size - 1)), "nearest": NEAREST}
 
 
-def history_depth(dataset: Dataset, floors: Mapping[str, Floor]) -> dict[str, Any]:
+def history_depth(dataset: Dataset, baselines: Mapping[str, Baseline]) -> dict[str, Any]:
     """Test figures of fitted item-kNN and transition counts that are given the last 1, 2, 5 and all items of the history.
 
     Returns:
-        Per floor: depth ("all" for everything) -> metric key -> mean, low, high; and ``gain``: NDCG@10 of all over the last
+        Per baseline: depth ("all" for everything) -> metric key -> mean, low, high; and ``gain``: NDCG@10 of all over the last
         two, paired by user.
     """
     longest = max(1, int(dataset.histories("test").lengths.max()))
     found: dict[str, Any] = {}
     for name in ("transitions_log", "item_knn"):
-        floor: Any = copy(floors[name])  # its `last` is read when it scores
+        baseline: Any = copy(baselines[name])  # its `last` is read when it scores
         rows = {}
         for depth in DEPTHS:
-            floor.last = depth or longest
-            rows[str(depth or "all")] = per_user(target_hits(scores_of(floor), dataset, "test")[True], "test", (10,))
+            baseline.last = depth or longest
+            rows[str(depth or "all")] = per_user(target_hits(scores_of(baseline), dataset, "test")[True], "test", (10,))
         gain = paired_gain(rows["2"]["test/ndcg@10"].to_numpy(), rows["all"]["test/ndcg@10"].to_numpy())
         found[name] = {"depths": {depth: summary(values) for depth, values in rows.items()}, "gain": gain}
     return found

@@ -16,7 +16,7 @@ from genrec.baselines.lib.ranking import scores_of
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset, Sequences
-from genrec.protocols import Floor
+from genrec.protocols import Baseline
 from genrec.types import TIMESTAMP
 
 UNITS = {"day": 86_400, "hour": 3_600, "minute": 60}
@@ -93,11 +93,11 @@ def future(dataset: Dataset, times: Float[np.ndarray, " events"]) -> dict[str, f
 def tie_orders(dataset: Dataset, times: Float[np.ndarray, " events"], say: Callable[[str], None]) -> dict[str, Any]:
     """Test figures under other orders of equal times: as prepared, by item id, and shuffled.
 
-    Of transition counts, and of popularity as a floor that knows no order.
+    Of transition counts, and of popularity as a baseline that knows no order.
 
     Returns:
-        Order -> ``changed_targets`` (share of test targets that are another item than as prepared) and, per floor, metric key
-        -> mean, low, high. Orders: ``prepared``, ``item_id``, ``shuffled_0`` ...
+        Order -> ``changed_targets`` (share of test targets that are another item than as prepared) and, per baseline, metric
+        key -> mean, low, high. Orders: ``prepared``, ``item_id``, ``shuffled_0`` ...
     """
     by_id = id_ranks(dataset.item_ids)[dataset.events.item_idx]
     orders = {"prepared": dataset, "item_id": reordered(dataset, times, by_id)}
@@ -108,11 +108,11 @@ def tie_orders(dataset: Dataset, times: Float[np.ndarray, " events"], say: Calla
     found: dict[str, Any] = {}
     for name, data in orders.items():
         found[name] = {"changed_targets": float(np.mean(data.targets("test").item_idx != prepared))}
-        floors: dict[str, Floor] = {"transitions": Transitions(), "popularity": Popularity()}
-        for floor_name, floor in floors.items():
-            floor.fit(data)
-            values = per_user(target_hits(scores_of(floor), data, "test")[True], "test", (10,))
-            found[name][floor_name] = summary(values)
+        baselines: dict[str, Baseline] = {"transitions": Transitions(), "popularity": Popularity()}
+        for baseline_name, baseline in baselines.items():
+            baseline.fit(data)
+            values = per_user(target_hits(scores_of(baseline), data, "test")[True], "test", (10,))
+            found[name][baseline_name] = summary(values)
         say(f"ties {name.replace('_', ' ')}: {found[name]['changed_targets']:.1%} of the test targets change")
     return found
 

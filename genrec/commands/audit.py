@@ -1,4 +1,4 @@
-"""Audit a dataset without training: floors, shortcuts, leaks and order, with a verdict on what a score on it can show."""
+"""Audit a dataset without training: baselines, shortcuts, leaks and order, with a verdict on what a score on it can show."""
 
 from __future__ import annotations
 

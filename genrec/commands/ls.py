@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from genrec.engine.artifacts import Artifact
-from genrec.engine.runs import Run, list_runs
+from genrec.engine.runs import Run, list_runs, read_metrics
 from genrec.errors import ArtifactError
 from genrec.references import expanded
 
@@ -46,7 +45,7 @@ def _row(run: Run) -> tuple[str, ...]:
 def _metrics(evaluation: Artifact) -> dict[str, Any]:
     """None where there is no evaluation, nor where it is damaged: one bad run hides no other, and `genrec show` says why."""
     try:
-        metrics = dict(json.loads((evaluation.check(hashes=True).path / "metrics.json").read_text(encoding="utf-8")))
+        metrics = read_metrics(evaluation.check(hashes=True).path)
         return metrics if isinstance(metrics.get("model"), dict) else {}
     except (ArtifactError, OSError, ValueError):
         return {}

@@ -50,7 +50,7 @@ KINDS = {
     "objective": Kind("ObjectiveContract", "objective={name}", run="data=demo"),
     "metric": Kind("MetricContract", "evaluate.metrics=[default,{name}]"),
     "encoder": Kind("EncoderContract", "encoder={name}"),
-    "baseline": Kind("BaselineContract", "evaluate={name}", group="evaluate", place=("floors",)),
+    "baseline": Kind("BaselineContract", "evaluate={name}", group="evaluate", place=("baselines",)),
 }
 
 

@@ -35,7 +35,7 @@ from genrec.protocols import (
     HasItemHead,
     HasOpenSettings,
     ItemScorer,
-    KeptFloor,
+    SavableBaseline,
 )
 from genrec.types import PAD
 
@@ -66,7 +66,7 @@ class Fusion:
     Args:
         members: who takes part: "generator" (its IDs; of an item scorer, its scores), "head" (its dense item head, where it has
             one) and names of ``scorers``.
-        scorers: floors (``KeptFloor``) by name, fitted on the training part; those that are no members are left alone.
+        scorers: baselines (``SavableBaseline``) by name, fitted on the training part; those that are no members are left alone.
         num_candidates: that each member proposes, at least; as many beams are searched.
     """
 
@@ -87,14 +87,14 @@ class Fusion:
                 raise ConfigError("decoding.members", expected="generator, head or a scorer", got=name, fix=fix)
         if not members or len(set(members)) < len(members):
             raise ConfigError("decoding.members", expected="one or more, each once", got=list(members), fix="name them again")
-        for name, floor in (scorers or {}).items():
-            if not isinstance(floor, KeptFloor):
+        for name, baseline in (scorers or {}).items():
+            if not isinstance(baseline, SavableBaseline):
                 where, fix = f"decoding.scorers.{name}", "choose Transitions, ItemKNN or VectorNeighbours"
-                raise ConfigError(where, expected="a floor with save and restore", got=type(floor).__name__, fix=fix)
+                raise ConfigError(where, expected="a baseline with save and restore", got=type(baseline).__name__, fix=fix)
         if num_candidates < 1:
             raise ConfigError("decoding.num_candidates", expected="at least 1", got=num_candidates, fix="raise it")
         self.members, self.num_candidates = members, num_candidates
-        self.scorers = {name: Smoothed(floor) for name, floor in (scorers or {}).items() if name in members}
+        self.scorers = {name: Smoothed(baseline) for name, baseline in (scorers or {}).items() if name in members}
         self.active: tuple[str, ...] = members
         self.weights: dict[str, float] = {}
 
@@ -108,7 +108,9 @@ class Fusion:
 
     # --- fitting ------------------------------------------------------------------------------------------------------
 
-    def fit(self, generator: Any, dataset: Dataset, fitted: Callable[[str, KeptFloor], KeptFloor] | None = None) -> None:
+    def fit(
+        self, generator: Any, dataset: Dataset, fitted: Callable[[str, SavableBaseline], SavableBaseline] | None = None
+    ) -> None:
         """Fits the scorers on the training part, and leaves out the head where the generator has none.
 
         Args:
@@ -130,14 +132,14 @@ class Fusion:
             if fitted is None:
                 scorer.fit(dataset)
             else:
-                scorer.floor = fitted(name, scorer.floor)
+                scorer.baseline = fitted(name, scorer.baseline)
 
     def save(self, folder: Path) -> None:
         """Writes the weights and the fitted scorers."""
         state = {
             "weights": self.weights,
             "smoothings": {name: scorer.smoothing for name, scorer in self.scorers.items()},
-            "settings": {name: _settings_of(scorer.floor) for name, scorer in self.scorers.items()},
+            "settings": {name: _settings_of(scorer.baseline) for name, scorer in self.scorers.items()},
         }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         for name, scorer in self.scorers.items():
@@ -152,8 +154,8 @@ class Fusion:
         for name, scorer in self.scorers.items():
             scorer.restore(folder / name)
             if chosen := state.get("settings", {}).get(name):  # not in states of before settings were chosen
-                assert isinstance(scorer.floor, HasOpenSettings)  # its own settings were saved
-                scorer.floor.adopt(chosen)
+                assert isinstance(scorer.baseline, HasOpenSettings)  # its own settings were saved
+                scorer.baseline.adopt(chosen)
             scorer.smoothing = state["smoothings"][name]
 
     def with_items(self, num_items: int) -> Fusion:
@@ -215,5 +217,5 @@ class Fusion:
         return generator.score(batch).float().log_softmax(dim=1) if isinstance(generator, ItemScorer) else None
 
 
-def _settings_of(floor: KeptFloor) -> dict[str, Any]:
-    return dict(floor.settings) if isinstance(floor, HasOpenSettings) else {}
+def _settings_of(baseline: SavableBaseline) -> dict[str, Any]:
+    return dict(baseline.settings) if isinstance(baseline, HasOpenSettings) else {}

@@ -147,6 +147,7 @@ MODULES: dict[str, str] = {
     "genrec.pages.standings": "genrec.reports.comparison_terminal",
     "genrec.paths": "genrec.references",
     "genrec.plain_json": "genrec.engine.plain_json",
+    "genrec.protocols.floors": "genrec.protocols.baselines",
     "genrec.ranges": "genrec.engine.ranges",
     "genrec.registry": "genrec.engine.registry",
     "genrec.runs": "genrec.engine.runs",
@@ -249,6 +250,10 @@ CLASSES: dict[str, str] = {
     "genrec.losses.sampled_softmax.corrected_cross_entropy": "genrec.objectives.lib.item_softmax.corrected_cross_entropy",
     "genrec.losses.sampled_softmax.sampled_softmax": "genrec.objectives.lib.item_softmax.sampled_softmax",
     "genrec.losses.sid_cross_entropy.check_writes_codes": "genrec.objectives.lib.policy.check_writes_codes",
+    "genrec.protocols.floors.Floor": "genrec.protocols.baselines.Baseline",
+    "genrec.protocols.Floor": "genrec.protocols.baselines.Baseline",
+    "genrec.protocols.floors.KeptFloor": "genrec.protocols.baselines.SavableBaseline",
+    "genrec.protocols.KeptFloor": "genrec.protocols.baselines.SavableBaseline",
     "genrec.reports.evaluated_runs.BASELINES_FILE": "genrec.evaluation.fitted_baselines.BASELINES_FILE",
     "genrec.tokenizers.balanced_rq_kmeans.balanced_assignment": "genrec.tokenizers.lib.balanced_codes.balanced_assignment",
     "genrec.tokenizers.category_tree.category_paths": "genrec.tokenizers.lib.tree_paths.category_paths",
@@ -257,7 +262,9 @@ CLASSES: dict[str, str] = {
     "genrec.tokenizers.rqvae.rotated": "genrec.tokenizers.lib.autoencoder.rotated",
     "genrec.stages.recommend.RecommendSettings": "genrec.stages.list_settings.RecommendSettings",
 }
-PARAMETERS: dict[str, dict[str, str]] = {}  # by the path of the class, any that it had
+PARAMETERS: dict[str, dict[str, str]] = {  # by the path of the class, any that it had
+    "genrec.stages.evaluate.Evaluator": {"floors": "baselines"},
+}
 ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, each with the value that means what was before
     "genrec.stages.evaluate.Evaluator": {"metrics": None},
 }

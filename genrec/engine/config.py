@@ -118,7 +118,7 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         plugins = _plugins(given, [folder, files.folder])
         folders = [folder, files.folder, *(_plugin_conf(plugin) for plugin in plugins)]
         options = groups(folders)
-        given, former = with_new_names(given, options.get(EXPERIMENT, ()))
+        given, former = with_new_names(given, options)
         errors = _choice_errors(given, options, files)
         raise_all(errors)
         tree, chosen, note = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)

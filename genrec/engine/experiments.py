@@ -18,6 +18,7 @@ EXPERIMENT = "experiment"
 SEARCH_PATH = "hydra.searchpath"
 # Group -> the group whose option its settings are chosen for: ``objective.item_weight`` needs the generator's item head.
 CHOSEN_FOR = {"objective": "generator", "decoding": "generator", "collision": "tokenizer"}
+RENAMED_OPTIONS = {"evaluate": {"all_floors": "all_baselines"}}  # of other groups: group -> former name -> name
 RENAMED = {"beauty": "best", "beauty_quick": "quick", "beauty_sasrec": "baseline_sasrec", "beauty_tiger": "baseline_tiger"}
 # Experiments that were one generator at one budget each: what they set. docs/sweeps/family.yaml lists them with their figures.
 _BUDGET = ("train.epochs=5", "train.num_validations=2")
@@ -127,29 +128,35 @@ def _differences(before: Any, after: Any, where: str) -> Iterator[str]:
 # --- names of before -----------------------------------------------------------------------------------------------------
 
 
-def with_new_names(overrides: Sequence[str], experiments: Collection[str]) -> tuple[list[str], str | None]:
-    """The overrides with an experiment's former name replaced, which is said on stderr once; and that former name.
+def with_new_names(overrides: Sequence[str], options: Mapping[str, Collection[str]]) -> tuple[list[str], str | None]:
+    """Replaces former names of options by the current ones, which a note on stderr reports once.
 
     Args:
         overrides: as given.
-        experiments: those that there are: one of the user's own may have such a name.
+        options: group -> the options that there are: one of the user's own may have such a name.
+
+    Returns:
+        The overrides in current names, and the former name of the experiment where one was given.
     """
     current, former = [], None
     for override, parsed in zip(overrides, parse_overrides(overrides), strict=True):
-        if parsed.key_or_group == EXPERIMENT and not parsed.is_sweep_override():
+        group = parsed.key_or_group
+        renamed = RENAMED if group == EXPERIMENT else RENAMED_OPTIONS.get(group, {})
+        if renamed and not parsed.is_sweep_override():
             name = parsed.value()
-            if isinstance(name, str) and name in RENAMED and name not in experiments:
-                _announce(name)
-                override, former = setting(EXPERIMENT, RENAMED[name]), name
-            else:
-                former = None
+            is_former = isinstance(name, str) and name in renamed and name not in options.get(group, ())
+            if is_former:
+                _announce(group, name, renamed[name])
+                override = setting(group, renamed[name])
+            if group == EXPERIMENT:
+                former = name if is_former else None
         current.append(override)
     return current, former
 
 
 @cache
-def _announce(former: str) -> None:
-    print(f"note: experiment={former} is now experiment={RENAMED[former]}", file=sys.stderr)
+def _announce(group: str, former: str, name: str) -> None:
+    print(f"note: {group}={former} is now {group}={name}", file=sys.stderr)
 
 
 def with_replacements(overrides: Sequence[str]) -> list[str]:

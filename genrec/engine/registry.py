@@ -40,7 +40,7 @@ PROTOCOLS: Mapping[str, tuple[str, ...]] = {
 NAMED: Mapping[tuple[str, str], str] = {  # (group, parameter) -> the group of the components that the parameter names
     ("evaluate", "metrics"): "metric",
 }
-BASELINE, BASELINE_PROTOCOLS = "baselines", ("Floor",)  # they stand below other components only
+BASELINE, BASELINE_PROTOCOLS = "baselines", ("Baseline",)  # they stand below other components only
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from genrec.references import expanded
 
 STORE = ".store"  # inside paths.runs
 RECORD, LOCK, AUDIT = "run.json", ".lock", "audit"  # an audit of the data may lie beside a run: audit.json and audit.html
+METRICS_FILE = "metrics.json"  # of an evaluation
+FORMER_METRICS = {"floors": "baselines", "floor_intervals": "baseline_intervals", "best_floor": "best_baseline"}  # its keys
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,199}")
 
 
@@ -139,8 +141,8 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """``evaluation/metrics.json``: ``model``, ``floors``, ``intervals``, ..."""
-        return dict(json.loads((self.artifact("evaluation").path / "metrics.json").read_text(encoding="utf-8")))
+        """``evaluation/metrics.json``: ``model``, ``baselines``, ``intervals``, ..."""
+        return read_metrics(self.artifact("evaluation").path)
 
     @contextmanager
     def alone(self, say: Callable[[str], None] = print) -> Iterator[None]:
@@ -171,6 +173,20 @@ class Run:
         if link.exists() and target_of(link) is None:
             raise ArtifactError(link, expected="a link into the store", got="a file or folder", fix="move it away")
         point(link, Path("..") / STORE / kind / fingerprint)
+
+
+def read_metrics(evaluation: Path) -> dict[str, Any]:
+    """The content of an evaluation's metrics.json in current names, whichever names it was written under.
+
+    Raises:
+        OSError: when there is no such file.
+        ValueError: when it is no JSON.
+    """
+    metrics = dict(json.loads((evaluation / METRICS_FILE).read_text(encoding="utf-8")))
+    for former, current in FORMER_METRICS.items():
+        if former in metrics:
+            metrics.setdefault(current, metrics[former])
+    return metrics
 
 
 def inherited(overrides: Sequence[str]) -> list[str]:

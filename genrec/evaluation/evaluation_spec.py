@@ -91,7 +91,7 @@ def known_ks(ks: Sequence[int], lists: EvaluatedLists, say: Callable[[str], None
 
 
 def headline_k(ks: Sequence[int]) -> int:
-    """The k of the sentence that says whether the model beats the floors: 10, or the nearest smaller one, or the smallest."""
+    """The k of the sentence on whether the model beats the baselines: 10, or the nearest smaller one, or the smallest."""
     return max((k for k in ks if k <= 10), default=min(ks))
 
 

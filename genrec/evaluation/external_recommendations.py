@@ -122,12 +122,12 @@ def _seen(numbered: pl.DataFrame, dataset: Dataset, exclude_seen: bool, file: Pa
                 f"{file}, user {user}",
                 expected="no items of the user's history, because recommend.exclude_seen=true",
                 got=f"item {item} ({seen.height:,} such {split} rows)",
-                fix="give recommend.exclude_seen=false if that is how the lists were made; floors follow the same rule",
+                fix="give recommend.exclude_seen=false if that is how the lists were made; baselines follow the same rule",
             )
     if not listed and not exclude_seen:
         yield (
             "no list holds an item of its user's history: if they were left out, give recommend.exclude_seen=true, so that the "
-            "floors leave them out too"
+            "baselines leave them out too"
         )
 
 

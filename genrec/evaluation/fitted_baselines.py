@@ -17,7 +17,7 @@ from genrec.evaluation.candidate_lists import CandidateLists
 from genrec.evaluation.evaluated_lists import EvaluatedLists
 from genrec.evaluation.list_settings import RecommendSettings
 from genrec.model.item_vectors import JOINT, read_vectors
-from genrec.protocols import Floor, HasObstacle
+from genrec.protocols import Baseline, HasObstacle
 from genrec.types import SPLIT, SPLITS, USER_ID
 
 BEST = "best"  # of the baselines on validation
@@ -33,13 +33,13 @@ def text_vectors(run: StageRun) -> dict[str, Any]:
 
 
 def chosen_baselines(
-    run: StageRun, floors: Mapping[str, Floor], dataset: Dataset, *, exclude_seen: bool, num_users: int, seed: int
-) -> tuple[dict[str, Choice[Floor]], dict[str, str]]:
+    run: StageRun, baselines: Mapping[str, Baseline], dataset: Dataset, *, exclude_seen: bool, num_users: int, seed: int
+) -> tuple[dict[str, Choice[Baseline]], dict[str, str]]:
     """Each baseline, fitted, with the settings that ranked a sample of the validation targets best.
 
     Args:
         run: says what was chosen.
-        floors: name -> baseline.
+        baselines: name -> baseline.
         dataset: to fit on.
         exclude_seen: the table's rule for seen items, also while choosing.
         num_users: in the sample, at most; 0: open settings stay at the first value of their grid.
@@ -50,20 +50,20 @@ def chosen_baselines(
     """
     sample = ValidationSample.draw(dataset, exclude_seen=exclude_seen, num_users=num_users, seed=seed)
     choices, left_out = {}, {}
-    for name, floor in floors.items():
-        if why := floor.obstacle(dataset) if isinstance(floor, HasObstacle) else None:
+    for name, baseline in baselines.items():
+        if why := baseline.obstacle(dataset) if isinstance(baseline, HasObstacle) else None:
             left_out[name] = why
             run.say(f"{name}: left out, {why}")
             continue
-        with step_progress(f"settings of {name}", most_tries(floor), run.runtime.progress) as advance:
-            choices[name] = choice = choose(floor, dataset, sample, advance=advance)
+        with step_progress(f"settings of {name}", most_tries(baseline), run.runtime.progress) as advance:
+            choices[name] = choice = choose(baseline, dataset, sample, advance=advance)
         if choice.settings:
             run.say(f"{name}: {choice.line}, {choice.seconds:.1f} s")
     return choices, left_out
 
 
 def baseline_lists(
-    choices: Mapping[str, Choice[Floor]],
+    choices: Mapping[str, Choice[Baseline]],
     name: str,
     dataset: Dataset,
     settings: RecommendSettings,
@@ -82,11 +82,11 @@ def baseline_lists(
         ConfigError: when that baseline could not be fitted.
     """
     if name != BEST and name not in choices:
-        fix = f"choose another: {', '.join(choices)}" if choices else "add one to evaluate.floors"
+        fix = f"choose another: {', '.join(choices)}" if choices else "add one to evaluate.baselines"
         raise ConfigError("evaluate.model", expected="a baseline that can be fitted here", got=name, fix=fix)
     if name == BEST:
         if not choices:
-            raise ConfigError("evaluate.floors", expected="a baseline", got="none", fix="leave evaluate.floors out")
+            raise ConfigError("evaluate.baselines", expected="a baseline", got="none", fix="leave evaluate.baselines out")
         sample = ValidationSample.draw(dataset, exclude_seen=settings.exclude_seen, num_users=dataset.num_users, seed=0)
         name = max(choices, key=lambda each: sample.ndcg(choices[each].baseline))
     score = scores_of(choices[name].baseline)

@@ -23,8 +23,8 @@ class RecommendSettings:
 
     Args:
         k: items per user.
-        exclude_seen: never recommend an item of the user's own history. One rule for the whole table, and for the floors that
-            stand beside it.
+        exclude_seen: never recommend an item of the user's own history. One rule for the whole table, and for the
+            baselines beside it.
         splits: whose targets to predict.
         new_share: of each list that items which came after training have at most, by their content, in a run that extends
             another and in service: the last places go to those that fit (see ``Newcomers``). 0: only what the strategy lists

@@ -21,7 +21,7 @@ METRICS: Mapping[str, HitMetric | ListMetric] = {**ACCURACY, **BEYOND}
 
 @dataclass(frozen=True)
 class Ruler:
-    """What is counted, for model and floors alike.
+    """What is counted, for model and baselines alike.
 
     Args:
         targets: (``user_id``, ``item_id``) pairs of each split, in user order, perhaps with a ``weight``.
@@ -93,7 +93,7 @@ def measure(
     Args:
         lists: split -> recommendations table; at least ranks up to the headline k, and the rows of targets.
         ruler: what to count.
-        popularity: the popularity floor as measured, for serendipity.
+        popularity: the popularity baseline as measured, for serendipity.
         is_popularity: this is it.
     """
     found = Measured()
@@ -139,21 +139,21 @@ def intervals_of(everybody: Mapping[str, Measured], *, draws: int, seed: int) ->
 
 
 def lead_over_best(
-    model: Measured, floors: Mapping[str, Measured], metric: str, *, draws: int, seed: int
+    model: Measured, baselines: Mapping[str, Measured], metric: str, *, draws: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Short split -> the floor with the best mean of ``metric``, and the model's paired lead over it, user by user.
+    """Short split -> the baseline with the best mean of ``metric``, and the model's paired lead over it, user by user.
 
     Args:
         model: what has to be better.
-        floors: by name.
+        baselines: by name.
         metric: a column of ``Measured.accuracy``.
         draws: bootstrap resamples.
         seed: of the bootstrap.
     """
     found = {}
-    for split, rows in model.accuracy.items() if floors else ():
-        name = max(floors, key=lambda floor: float(floors[floor].accuracy[split][metric].mean()))  # type: ignore[arg-type]
-        lead = pl.DataFrame({"lead": rows[metric] - floors[name].accuracy[split][metric]})
+    for split, rows in model.accuracy.items() if baselines else ():
+        name = max(baselines, key=lambda baseline: float(baselines[baseline].accuracy[split][metric].mean()))  # type: ignore[arg-type]
+        lead = pl.DataFrame({"lead": rows[metric] - baselines[name].accuracy[split][metric]})
         found[SHORT_SPLIT[split]] = {
             "name": name,
             "metric": f"{SHORT_SPLIT[split]}/{metric}",

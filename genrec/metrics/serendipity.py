@@ -14,8 +14,8 @@ from genrec.types import ITEM_ID, TIE_SIZE, TIE_START, USER_ID, WEIGHT
 
 
 def serendipity(table: pl.DataFrame, obvious: pl.DataFrame, targets: pl.DataFrame, k: int) -> Float[ndarray, " users"]:
-    r"""The part of recall that popularity does not explain: targets listed in the first ``k`` that the popularity floor, by the
-    same rules for the same user, would not have listed in its first ``k``.
+    r"""The part of recall that popularity does not explain: targets listed in the first ``k`` that the popularity baseline, by
+    the same rules for the same user, would not have listed in its first ``k``.
 
     $$\text{serendipity@}k = \frac{\sum_{t \in T} w_t\,
     \max\big(0,\ P(\text{rank}_t \le k) - P(\text{rank}^{\text{pop}}_t \le k)\big)}{\sum_{t \in T} w_t}$$
@@ -27,7 +27,7 @@ def serendipity(table: pl.DataFrame, obvious: pl.DataFrame, targets: pl.DataFram
 
     Args:
         table: recommendations of one split.
-        obvious: the popularity floor's; at least the rows of targets.
+        obvious: the popularity baseline's; at least the rows of targets.
         targets: (``user_id``, ``item_id``) pairs in user order, perhaps with a ``weight``.
         k: list length.
 

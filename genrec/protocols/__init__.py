@@ -15,6 +15,15 @@ from genrec.protocols.data import DataSource, HoldsOut, RawData, Splitter
 from genrec.types import RUNTIME
 
 if TYPE_CHECKING:
+    from genrec.protocols.baselines import (
+        Baseline,
+        HasObstacle,
+        HasOpenSettings,
+        NeedsArtifacts,
+        Resettable,
+        SavableBaseline,
+        SparseScores,
+    )
     from genrec.protocols.decoding import (
         Decoded,
         DecodingRequest,
@@ -26,15 +35,6 @@ if TYPE_CHECKING:
         WrapsStrategy,
     )
     from genrec.protocols.encoders import FitNotes, HasConfidence, ItemEncoder, NamedEncoder
-    from genrec.protocols.floors import (
-        Floor,
-        HasObstacle,
-        HasOpenSettings,
-        KeptFloor,
-        NeedsArtifacts,
-        Resettable,
-        SparseScores,
-    )
     from genrec.protocols.generators import (
         AlignedGenerator,
         AutoregressiveGenerator,
@@ -72,6 +72,7 @@ __all__ = [
     "RUNTIME",
     "AlignedGenerator",
     "AutoregressiveGenerator",
+    "Baseline",
     "CollisionContext",
     "CollisionPolicy",
     "DataSource",
@@ -82,7 +83,6 @@ __all__ = [
     "FineTuningObjective",
     "FitNotes",
     "FittedStrategy",
-    "Floor",
     "Generator",
     "GrowsWithItems",
     "HasBeams",
@@ -101,7 +101,6 @@ __all__ = [
     "ItemRows",
     "ItemScorer",
     "ItemTokenizer",
-    "KeptFloor",
     "LevelCosts",
     "ListMetric",
     "Logger",
@@ -117,6 +116,7 @@ __all__ = [
     "Reconstructs",
     "Resettable",
     "Sampler",
+    "SavableBaseline",
     "SavesItself",
     "SessionGenerator",
     "SparseScores",
@@ -142,7 +142,15 @@ _PLACES = {
         "WrapsStrategy",
     ),
     "encoders": ("FitNotes", "HasConfidence", "ItemEncoder", "NamedEncoder"),
-    "floors": ("Floor", "HasObstacle", "HasOpenSettings", "KeptFloor", "NeedsArtifacts", "Resettable", "SparseScores"),
+    "baselines": (
+        "Baseline",
+        "HasObstacle",
+        "HasOpenSettings",
+        "NeedsArtifacts",
+        "Resettable",
+        "SavableBaseline",
+        "SparseScores",
+    ),
     "generators": (
         "AlignedGenerator",
         "AutoregressiveGenerator",

@@ -42,7 +42,7 @@ def loses(metrics: Mapping[str, Any]) -> bool:
     """Whether a model of the run is not clearly above the best baseline, on test or, where that is all there is, validation."""
     if metrics.get("measured") or metrics["rules"].get("source", "run") != "run":
         return False
-    best = metrics["best_floor"].get("test" if "test" in metrics["users"] else "val")
+    best = metrics["best_baseline"].get("test" if "test" in metrics["users"] else "val")
     return best is not None and best["interval"][0] <= 0
 
 

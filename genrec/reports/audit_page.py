@@ -29,7 +29,7 @@ def audit_page(audit: Mapping[str, Any]) -> str:
         _overview(findings),
         *(_card(finding, figures) for finding in tested),
         _untested(findings[len(tested) :]),
-        _floors(figures),
+        _baselines(figures),
         _provenance(audit),
     )
     return render(f"Audit of {audit['name']}", lead=audit["verdict"], body=body)
@@ -42,7 +42,7 @@ def _tiles(findings: list[Mapping[str, str]], figures: Mapping[str, Any]) -> Mar
     tiles = [
         (str(grades.count("serious")), "serious", "bad" if "serious" in grades else "good"),
         (str(grades.count("mind this")), "to be minded", "warn" if "mind this" in grades else "good"),
-        *((by_key[key]["figure"], by_key[key]["label"], "") for key in ("floor", "resolution")),
+        *((by_key[key]["figure"], by_key[key]["label"], "") for key in ("baseline", "resolution")),
         (f"{size['users']:,}", f"users, {size['items']:,} items, {size['events']:,} events", ""),
     ]
     return tag(
@@ -123,20 +123,27 @@ def _code(advice: str) -> Markup:
 
 
 def _charts(key: str, figures: Mapping[str, Any]) -> list[Markup]:
-    if key == "floor":
-        return [_floor_chart(figures["floors"])]
+    if key == "baseline":
+        return [_baseline_chart(figures["baselines"])]
     if key == "ids":
         return [_rise_chart(figures["ascending"])]
     if key == "direction":
         rows = {way: [figures["direction"][way]["test/ndcg@10"]["mean"]] for way in ("forward", "backward")}
-        return [grouped_bars("Test NDCG@10 of transition counts, fitted", rows, {"NDCG@10": "floor"}, form=".4f")]
+        return [grouped_bars("Test NDCG@10 of transition counts, fitted", rows, {"NDCG@10": "baseline"}, form=".4f")]
     if key == "ties" and figures["tie_orders"]:
-        floors: dict[str, Kind] = {"transitions": "model", "popularity": "floor"}
+        baselines: dict[str, Kind] = {"transitions": "model", "popularity": "baseline"}
         scores = {
-            f"ties {name.replace('_', ' ')}": [row[floor]["test/ndcg@10"]["mean"] for floor in floors]
+            f"ties {name.replace('_', ' ')}": [row[baseline]["test/ndcg@10"]["mean"] for baseline in baselines]
             for name, row in figures["tie_orders"].items()
         }
-        return [grouped_bars("Test NDCG@10 under other tie rules", scores, {_name(f): floors[f] for f in floors}, form=".4f")]
+        return [
+            grouped_bars(
+                "Test NDCG@10 under other tie rules",
+                scores,
+                {_name(name): kind for name, kind in baselines.items()},
+                form=".4f",
+            )
+        ]
     if key == "numbering":
         found = figures["numbering"]
         rows = {
@@ -145,38 +152,38 @@ def _charts(key: str, figures: Mapping[str, Any]) -> list[Markup]:
             for way in ("next", "previous")
         }
         title = f"Test targets among {found['reach']} numbers beside the last item"
-        return [grouped_bars(title, rows | {"chance": [found["chance"]]}, {"share": "floor"})]
+        return [grouped_bars(title, rows | {"chance": [found["chance"]]}, {"share": "baseline"})]
     if key == "branching":
         graph = figures["branching"]
         rows = {
             f"within {hop} hop{'s' * (hop != '1')}": [graph["within"][hop], graph["chance"][hop]] for hop in graph["within"]
         }
-        return [grouped_bars("How far the targets are from the last item", rows, {"targets": "model", "any item": "floor"})]
+        return [grouped_bars("How far the targets are from the last item", rows, {"targets": "model", "any item": "baseline"})]
     if key == "smoothness":
         near = figures["smoothness"]
         rows = {"targets": [near["share"]], "chance": [near["chance"]]}
-        return [grouped_bars(f"Among the {near['nearest']} nearest by content", rows, {"share": "floor"})]
+        return [grouped_bars(f"Among the {near['nearest']} nearest by content", rows, {"share": "baseline"})]
     if key == "history":
-        kinds: dict[str, Kind] = {"transitions_log": "model", "item_knn": "floor"}
+        kinds: dict[str, Kind] = {"transitions_log": "model", "item_knn": "baseline"}
         depths = figures["history"]["item_knn"]["depths"]
         rows = {
             "all of the history" if depth == "all" else f"the last {depth}": [
-                figures["history"][floor]["depths"][depth]["test/ndcg@10"]["mean"] for floor in kinds
+                figures["history"][baseline]["depths"][depth]["test/ndcg@10"]["mean"] for baseline in kinds
             ]
             for depth in depths
         }
-        return [grouped_bars("Test NDCG@10 of floors that see", rows, {_name(f): kinds[f] for f in kinds}, form=".4f")]
+        return [grouped_bars("Test NDCG@10 of baselines that see", rows, {_name(f): kinds[f] for f in kinds}, form=".4f")]
     if key == "twins":
         return _examples(figures["near_duplicates"]["examples"])
     return []
 
 
-def _floor_chart(floors: Mapping[str, Any]) -> Markup:
-    cells = {name: (row["test/ndcg@10"], row.get("val/ndcg@10")) for name, row in floors["seen_excluded"].items()}
+def _baseline_chart(baselines: Mapping[str, Any]) -> Markup:
+    cells = {name: (row["test/ndcg@10"], row.get("val/ndcg@10")) for name, row in baselines["seen_excluded"].items()}
     bars = [
         Bars(
             _name(name),
-            "model" if name == floors["best"] else "floor",
+            "model" if name == baselines["best"] else "baseline",
             test["mean"],
             validation["mean"] if validation else None,
             (test["low"], test["high"]),
@@ -196,7 +203,7 @@ def _rise_chart(rising: Mapping[str, Any]) -> Markup:
     }
     rows = {words: [rising[key]["share"]] for key, words in names.items() if key in rising}
     rows |= {f"{gap} events apart": [cell["share"]] for gap, cell in rising["by_gap"].items() if gap != "1"}
-    return grouped_bars("Pairs that ascend in item id", {"chance": [0.5]} | rows, {"share": "floor"})
+    return grouped_bars("Pairs that ascend in item id", {"chance": [0.5]} | rows, {"share": "baseline"})
 
 
 def _examples(examples: list[list[str]]) -> list[Markup]:
@@ -209,9 +216,9 @@ def _examples(examples: list[list[str]]) -> list[Markup]:
     return [tag("figure", tag("figcaption", "Some of the pairs"), tag("ol", *pairs, class_="twins"))]
 
 
-def _floors(figures: Mapping[str, Any]) -> Markup:
-    floors = figures["floors"]
-    splits = [short for short in ("test", "val") if f"{short}/ndcg@10" in floors["seen_excluded"]["popularity"]]
+def _baselines(figures: Mapping[str, Any]) -> Markup:
+    baselines = figures["baselines"]
+    splits = [short for short in ("test", "val") if f"{short}/ndcg@10" in baselines["seen_excluded"]["popularity"]]
     columns = [f"{short}/{metric}@10" for short in splits for metric in ("recall", "ndcg")]
 
     def cells(row: Mapping[str, Any]) -> list[Markup]:
@@ -222,8 +229,13 @@ def _floors(figures: Mapping[str, Any]) -> Markup:
 
     def rows(rule: str) -> list[Markup]:
         return [
-            tag("tr", tag("th", _name(name), scope="row"), *cells(row), class_="model" if name == floors["best"] else "floor")
-            for name, row in floors[rule].items()
+            tag(
+                "tr",
+                tag("th", _name(name), scope="row"),
+                *cells(row),
+                class_="model" if name == baselines["best"] else "baseline",
+            )
+            for name, row in baselines[rule].items()
         ]
 
     words = {"test": "test", "val": "validation"}
@@ -232,11 +244,11 @@ def _floors(figures: Mapping[str, Any]) -> Markup:
     head = tag("thead", tag("tr", tag("td"), *heads))
 
     def table(rule: str) -> Markup:
-        return scrolling(f"Floors, {rule.replace('_', ' ')}", tag("table", head, tag("tbody", *rows(rule))))
+        return scrolling(f"Baselines, {rule.replace('_', ' ')}", tag("table", head, tag("tbody", *rows(rule))))
 
-    chosen = words[floors["chosen_on"]]
+    chosen = words[baselines["chosen_on"]]
     return section(
-        "Floors, in figures",
+        "Baselines, in figures",
         table("seen_excluded"),
         tag("details", tag("summary", "The same with seen items kept"), table("seen_kept")),
         note="Full ranking, fitted on the training part; items of the history excluded. Small figures: 95 % "
@@ -264,5 +276,5 @@ def _told(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.strip('_').replace('_', ' ')} {value}" for key, value in facts.items() if value is not None)
 
 
-def _name(floor: str) -> str:
-    return NAMES.get(floor, floor)
+def _name(baseline: str) -> str:
+    return NAMES.get(baseline, baseline)

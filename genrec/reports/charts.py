@@ -145,7 +145,7 @@ def curve_chart(
         shapes.append(tag("text", f"{value:g}", x=f"{left}%", dx="-6", y=y(value), dy="4", text_anchor="end", class_="faint"))
     shown = ks[:: -(-len(ks) // ticks)]
     shapes += [tag("text", _short(k), x=x(k), y=height + 30, text_anchor="middle", class_="faint") for k in shown]
-    legend, seen = [], {"model": 0, "floor": 0, "bound": 0}
+    legend, seen = [], {"model": 0, "baseline": 0, "bound": 0}
     for name, (kind, _) in curves.items():
         style = f"curve curve-{kind} dash-{seen[kind] % DASHES} shade-{seen[kind] // DASHES % SHADES}"
         seen[kind] += 1
@@ -193,7 +193,7 @@ def reliability_chart(title: str, points: Sequence[Mapping[str, float]], *, heig
         shapes.append(tag("line", x1=x(0), x2=x(top), y1=y(tick), y2=y(tick), class_="axis"))
         shapes.append(tag("text", f"{tick:.3g}", x=x(0), dx="-6", y=y(tick), dy="4", text_anchor="end", class_="faint"))
         shapes.append(tag("text", f"{tick:.3g}", x=x(tick), y=height + 28, text_anchor="middle", class_="faint"))
-    shapes.append(tag("line", x1=x(0), y1=y(0), x2=x(top), y2=y(top), class_="curve curve-floor dash-1"))
+    shapes.append(tag("line", x1=x(0), y1=y(0), x2=x(top), y2=y(top), class_="curve curve-baseline dash-1"))
     for point in points:
         if not all(can_be_drawn(point[key]) for key in ("predicted", "observed", "low", "high")):
             continue

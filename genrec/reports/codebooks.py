@@ -12,7 +12,7 @@ from genrec.statistics.numbers import ratio
 BARS: tuple[tuple[str, Kind, Callable[[Mapping[str, Any]], float | None]], ...] = (
     ("codes in use", "bound", lambda level: level["usage"]),
     ("perplexity / codes", "model", lambda level: ratio(level["perplexity"], level["size"])),
-    ("Gini", "floor", lambda level: level.get("gini")),
+    ("Gini", "baseline", lambda level: level.get("gini")),
 )
 # heading, key, how it is written; an artifact of an earlier version knows fewer of them
 LEVEL_COLUMNS = (

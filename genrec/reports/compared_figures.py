@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from genrec.statistics.paired import Pair
 
-Kind = Literal["model", "floor", "bound"]
+Kind = Literal["model", "baseline", "bound"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A model, a floor or a bound.
+    """A model, a baseline or a bound.
 
     Args:
         name: of it.
-        kind: "model", "floor" or "bound".
+        kind: "model", "baseline" or "bound".
         value: of the compared metric; of a model with several runs their mean.
         interval: 95 %, over users and, with several runs, over seeds.
-        runs: run -> value; empty for floors and bounds.
+        runs: run -> value; empty for baselines and bounds.
         others: further figures, by metric key.
         spreads: of those that several runs have: their standard deviation over the runs.
     """
@@ -51,7 +52,7 @@ class Standings:
         users: compared on.
         num_items: ranked.
         exclude_seen: the rule of all rows; None where unknown.
-        models, floors: rows; ``floors`` holds bounds too.
+        models, baselines: rows; ``baselines`` holds bounds too.
         pairs: compared.
         untrained: label of the baseline that every model was compared with too; None where no evaluation kept its users.
         baseline: what all were compared with; None when every pair was.
@@ -64,7 +65,7 @@ class Standings:
     num_items: int
     exclude_seen: bool | None
     models: Sequence[Row]
-    floors: Sequence[Row]
+    baselines: Sequence[Row]
     pairs: Sequence[Pair]
     untrained: str | None = None
     baseline: str | None = None
@@ -81,6 +82,12 @@ class Standings:
     def model_pairs(self) -> list[Pair]:
         """Those between models."""
         return [pair for pair in self.pairs if pair.second != self.untrained]
+
+    @property
+    def floors(self) -> Sequence[Row]:
+        """The former name of ``baselines``."""
+        warnings.warn("floors is baselines now: read that", DeprecationWarning, stacklevel=2)
+        return self.baselines
 
     @property
     def best(self) -> Row:

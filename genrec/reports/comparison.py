@@ -50,11 +50,11 @@ def conclusion(found: Standings) -> str:
 
 def _against_untrained(found: Standings) -> Iterator[str]:
     """What the models owe to their training: a sentence on the best baseline comes first."""
-    floors = [row for row in found.floors if row.kind == "floor"]
-    if not floors:
+    baselines = [row for row in found.baselines if row.kind == "baseline"]
+    if not baselines:
         return
     if found.untrained is None:
-        best = max(floors, key=lambda row: row.value)
+        best = max(baselines, key=lambda row: row.value)
         yield (
             f"Best baseline on {found.label}: {best.name} with {best.value:.4f} (not tested: these evaluations do not have "
             f"its users' figures; `genrec evaluate` makes them again)."
@@ -75,7 +75,7 @@ def _against_untrained(found: Standings) -> Iterator[str]:
     ]
     name = found.untrained.removesuffix(" (baseline)")
     chosen = f"Best baseline on {found.label}, without training: {name} with {level:.4f}"
-    if floors and max(floors, key=lambda row: row.value).name != name:
+    if baselines and max(baselines, key=lambda row: row.value).name != name:
         chosen = f"Best baseline on validation, without training: {name}, with {level:.4f} on {found.label}"
     yield f"{chosen}; {'; '.join(told)}."
 
@@ -110,7 +110,7 @@ def comparison_page(*several: Standings) -> str:
 
 
 def _sections(found: Standings) -> Iterator[Markup | None]:
-    rows = [*found.floors, *sorted(found.models, key=lambda row: -row.value)]
+    rows = [*found.baselines, *sorted(found.models, key=lambda row: -row.value)]
     seen = {True: "seen items excluded", False: "seen items may be recommended", None: "rule for seen items unknown"}
     note = (
         f"{found.users:,} users, {found.num_items:,} items, full ranking, {seen[found.exclude_seen]}. Intervals are 95 %: over "
@@ -187,7 +187,7 @@ def _pairs(found: Standings) -> Markup:
     dots = [
         Dots(
             f"{pair.first} minus {pair.second}",
-            "model" if pair.real else "floor",
+            "model" if pair.real else "baseline",
             pair.comparison.difference,
             pair.comparison.interval,
         )

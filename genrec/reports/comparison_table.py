@@ -20,15 +20,14 @@ def comparison_table(found: Standings, form: Format) -> str:
         form: csv has a column for each standard deviation; the others write mean ± deviation.
     """
     keys = sorted({found.metric, *(key for row in found.models for key in row.others)}, key=_order)
-    rows = [*found.floors, *sorted(found.models, key=lambda row: -row.value)]
+    rows = [*found.baselines, *sorted(found.models, key=lambda row: -row.value)]
     if form == "csv":
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", "kind", "runs", *(head for key in keys for head in (key, f"{key} sd"))])
         for row in rows:
-            kind = "baseline" if row.kind == "floor" else row.kind
             writer.writerow(
-                [row.name, kind, len(row.runs) or "", *(cell for key in keys for cell in _numbers(found, row, key))]
+                [row.name, row.kind, len(row.runs) or "", *(cell for key in keys for cell in _numbers(found, row, key))]
             )
         return file.getvalue()
     heads = ["", *(f"{'validation' if key.startswith('val/') else 'test'} {metric_label(key, found.labels)}" for key in keys)]

@@ -10,7 +10,7 @@ from genrec.reports.comparison import Standings, conclusion, p_text
 
 
 def print_standings(found: Standings, console: Console | None = None) -> None:
-    """Prints models beside floors, then the pairs, then what it means."""
+    """Prints models beside baselines, then the pairs, then what it means."""
     console = console or Console()
     seen = {True: "seen items excluded", False: "seen items kept", None: "rule for seen items unknown"}[found.exclude_seen]
     title = f"{found.label}: {found.users:,} users, {found.num_items:,} items, {seen}"
@@ -34,9 +34,9 @@ def print_standings(found: Standings, console: Console | None = None) -> None:
 
 def _models(found: Standings) -> Table:
     table = _table("runs", "mean", "95 % interval", "sd of runs")
-    for row in found.floors:
+    for row in found.baselines:
         interval = "{:.4f} - {:.4f}".format(*row.interval) if row.interval else ""
-        table.add_row(row.name, "", f"{row.value:.4f}", interval, "", style="" if row.kind == "floor" else "cyan")
+        table.add_row(row.name, "", f"{row.value:.4f}", interval, "", style="" if row.kind == "baseline" else "cyan")
     table.add_section()
     for row in sorted(found.models, key=lambda row: -row.value):
         interval = "{:.4f} - {:.4f}".format(*row.interval) if row.interval else ""

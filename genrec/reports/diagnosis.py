@@ -84,7 +84,7 @@ def _beams(diagnosis: Mapping[str, Any]) -> Markup:
         f"First {entry['k']} of the list": [entry["listed"], entry["search_errors"], entry["model_errors"]]
         for entry in beams["lists"]
     }
-    fault: dict[str, Kind] = {"listed": "bound", "search error": "model", "model error": "floor"}
+    fault: dict[str, Kind] = {"listed": "bound", "search error": "model", "model error": "baseline"}
     missed = f"{written(longest['search_errors'], '.1%')} more next items in the first {longest['k']}"
     if not drawable([longest["search_errors"]]) or longest["search_errors"] < SMALL:
         lead = f"The search is not what costs hits: an exact one would list at most {missed}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.components import TARGET
 from genrec.engine.config import option_name
 from genrec.engine.overrides import flat_settings
-from genrec.engine.runs import list_runs
+from genrec.engine.runs import METRICS_FILE, list_runs, read_metrics
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.evaluation.fitted_baselines import BASELINES_FILE
 from genrec.references import expanded
@@ -57,7 +56,7 @@ class Finished:
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
         Artifact(self.folder).check(hashes=True)
-        return dict(json.loads((self.folder / "metrics.json").read_text(encoding="utf-8")))
+        return read_metrics(self.folder)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -86,7 +85,7 @@ class Finished:
         if not file.exists() or metric not in pl.scan_parquet(file, glob=False).collect_schema():
             return {}
         rows = pl.read_parquet(file, columns=["baseline", SPLIT, USER_ID, metric], glob=False).filter(pl.col(SPLIT) == split)
-        names = [name for name in self.metrics["floors"] if name != self.metrics.get("measured")]
+        names = [name for name in self.metrics["baselines"] if name != self.metrics.get("measured")]
         return {name: rows.filter(pl.col("baseline") == name).select(USER_ID, metric) for name in names}
 
     def scores(self, split: Split, metric: str) -> pl.DataFrame:
@@ -205,10 +204,10 @@ def _found(place: str, root: Path) -> list[Finished]:
         path = expanded(text)
         for folder in (path, root / path) if text else ():
             for evaluation in (folder, folder / "evaluation"):
-                if (evaluation / "metrics.json").exists():
+                if (evaluation / METRICS_FILE).exists():
                     name = folder.parent.name if folder.name == "evaluation" else folder.name
                     return [Finished(name, evaluation, own)]
-            if sweep := sorted(folder.parent.glob(f"{glob.escape(folder.name)},*/evaluation/metrics.json")):
+            if sweep := sorted(folder.parent.glob(f"{glob.escape(folder.name)},*/evaluation/{METRICS_FILE}")):
                 return [Finished(file.parent.parent.name, file.parent, own) for file in sweep]
     near = did_you_mean(Path(place).name, [run.name for run in list_runs(Path(place).parent if "/" in place else root)])
     raise ArtifactError(place, expected="a run with an evaluation", got="none", fix=f"`genrec ls` lists the runs; {near}")

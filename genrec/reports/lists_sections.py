@@ -24,14 +24,14 @@ MEANINGS = {
     "popularity_lift": "how much more popular the recommended items are than those of the user's history",
     "diversity": "mean distance of two items of a list: 1 minus the cosine of their vectors",
     "prefix_diversity": "share of the semantic ID that two items of a list do not have in common",
-    "serendipity": "hits that the popularity floor would not have listed",
+    "serendipity": "hits that the popularity baseline would not have listed",
     "miscalibration": "divergence of the list's categories from the history's: 0 is the same mix",
     "repeat_rate": "share of the list that the user has had before",
 }
 
 
 def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup | None:
-    """A table of the model and its floors; None where nothing of it was measured.
+    """A table of the model and its baselines; None where nothing of it was measured.
 
     Args:
         name: of the run.
@@ -44,7 +44,7 @@ def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup 
     if not known:
         return None
     names = {figure: metrics["labels"][figure] if figure in others else figure.replace("_", " ") for figure in known}
-    rows = [*((floor, "floor", row) for floor, row in metrics["floors"].items()), (name, "model", metrics["model"])]
+    rows = [*((baseline, "baseline", row) for baseline, row in metrics["baselines"].items()), (name, "model", metrics["model"])]
     head = tag("thead", tag("tr", tag("td"), *(tag("th", names[figure], scope="col") for figure in known)))
     body = [
         tag("tr", tag("th", label, scope="row"), *_cells([row.get(f"{short}/{figure}@{k}") for figure in known]), class_=kind)
@@ -95,7 +95,7 @@ def exposure_section(dataset: Dataset, split: Split, table: pl.DataFrame, k: int
         for band, name in enumerate(names)
         if (bands == band).any()
     }
-    series = {"of training events": "floor", f"of {split} targets": "bound", f"of the first {k} recommended": "model"}
+    series = {"of training events": "baseline", f"of {split} targets": "bound", f"of the first {k} recommended": "model"}
     return section(
         "Popularity against exposure",
         grouped_bars("Share of events, targets and recommendations", figures, series),  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import polars as pl
 
 from genrec.core.dataset import Dataset
 from genrec.engine.artifacts import Artifact
-from genrec.engine.runs import Run
+from genrec.engine.runs import Run, read_metrics
 from genrec.reports.about import about_run
 from genrec.reports.advice import Advice, advice_of, advice_section
 from genrec.reports.charts import Bars, Kind, bar_chart, curve_chart
@@ -81,7 +81,7 @@ def report(
         advice: what to try next.
     """
     evaluation, dataset = artifacts["evaluation"].path, Dataset.load(artifacts["dataset"].path)
-    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(evaluation)
     per_user = pl.read_parquet(evaluation / "per_user.parquet", glob=False)
     lists = artifacts.get("recommendations", artifacts["evaluation"])  # another program's lists lie with the evaluation
     table = pl.read_parquet(lists.path / "recommendations.parquet", glob=False)
@@ -138,9 +138,11 @@ def _made(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
 
 def _rows(name: str, metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]]:
     rows: list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]] = []
-    rows += [(floor, "floor", row, metrics["floor_intervals"][floor]) for floor, row in metrics["floors"].items()]
+    rows += [
+        (baseline, "baseline", row, metrics["baseline_intervals"][baseline]) for baseline, row in metrics["baselines"].items()
+    ]
     members = metrics.get("members", {}).items()
-    rows += [(member_label(member), "floor", row, metrics["member_intervals"][member]) for member, row in members]
+    rows += [(member_label(member), "baseline", row, metrics["member_intervals"][member]) for member, row in members]
     rows += [(name, "model", metrics["model"], metrics["intervals"])]
     rows += [(f"{bound} bound", "bound", row, {}) for bound, row in metrics["bounds"].items()]
     return rows
@@ -148,20 +150,20 @@ def _rows(name: str, metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mappin
 
 def _published(metrics: Mapping[str, Any]) -> list[tuple[str, Kind, Mapping[str, float], Mapping[str, Any]]]:
     """Figures of others, which stand in the table only: they were not measured here."""
-    return [(f"{name} (published)", "floor", row, {}) for name, row in metrics.get("published", {}).items()]
+    return [(f"{name} (published)", "baseline", row, {}) for name, row in metrics.get("published", {}).items()]
 
 
 def _tiles(metrics: Mapping[str, Any], short: str, k: int) -> Markup:
-    model, best = metrics["model"], metrics["best_floor"].get(short)
+    model, best = metrics["model"], metrics["best_baseline"].get(short)
     split = "test" if short == "test" else "validation"
     tiles = [
         (written(model[f"{short}/{metric}@{k}"], ".4f"), f"{split} {metric_label(f'{metric}@{k}')}", "")
         for metric in ("recall", "ndcg")
     ]
-    if best and (floor := metrics["floors"][best["name"]][best["metric"]]):
+    if best and (baseline := metrics["baselines"][best["name"]][best["metric"]]):
         style = "good" if best["interval"][0] > 0 else "warn" if best["interval"][1] < 0 else ""
         tiles.append(
-            (written(ratio(best["lead"], floor), "+.0%"), f"NDCG@{k} against {best['name']}, the best baseline", style)
+            (written(ratio(best["lead"], baseline), "+.0%"), f"NDCG@{k} against {best['name']}, the best baseline", style)
         )
     if bayes := metrics["bounds"].get("bayes"):
         reached = ratio(model[f"{short}/ndcg@{k}"], bayes[f"{short}/ndcg@{k}"])

@@ -55,7 +55,7 @@ def standings(
         num_items=first["dataset"]["num_items"],
         exclude_seen=first["rules"]["exclude_seen"],
         models=[_row(model, key, draws, seed) for model in models],
-        floors=_floors(runs, key),
+        baselines=_baselines(runs, key),
         pairs=pairwise(
             {model.name: model.scores for model in models}, baseline=chosen, untrained=untrained, draws=draws, seed=seed
         ),
@@ -82,12 +82,12 @@ def _best_baseline(
     Each run's own choice counts, because its settings may be others; empty where no run kept its baselines' users.
     """
     key = f"{SHORT_SPLIT['validation']}/{metric}"
-    if any(key not in floor for run in runs for floor in run.metrics["floors"].values()):
+    if any(key not in baseline for run in runs for baseline in run.metrics["baselines"].values()):
         key = f"{SHORT_SPLIT[split]}/{metric}"
     best: tuple[float, str, pl.DataFrame] | None = None
     for run in runs:
         for name, rows in run.baseline_scores(split, metric).items():
-            mean = run.metrics["floors"][name].get(key, 0.0)
+            mean = run.metrics["baselines"][name].get(key, 0.0)
             if best is None or mean > best[0]:
                 best = (mean, name, rows)
     if best is None:
@@ -132,18 +132,18 @@ def _interval(scores: Float[np.ndarray, "users runs"], metric: str, draws: int, 
     return bootstrap_intervals(pl.DataFrame({"mean": scores[:, 0]}), draws=draws, seed=seed)["mean"]
 
 
-def _floors(runs: Sequence[Finished], key: str) -> list[Row]:
-    """Each floor once; one that was measured with other settings in another run stands twice."""
+def _baselines(runs: Sequence[Finished], key: str) -> list[Row]:
+    """Each baseline once; one that was measured with other settings in another run stands twice."""
     found: dict[tuple[str, float], Row] = {}
     for run in runs:
-        for kind, rows in (("floor", run.metrics["floors"]), ("bound", run.metrics["bounds"])):
+        for kind, rows in (("baseline", run.metrics["baselines"]), ("bound", run.metrics["bounds"])):
             for name, figures in rows.items():
                 if key in figures:
-                    interval = run.metrics["floor_intervals"].get(name, {}).get(key) if kind == "floor" else None
+                    interval = run.metrics["baseline_intervals"].get(name, {}).get(key) if kind == "baseline" else None
                     others = {other: figures[other] for other in _other_keys(run, key) if other in figures}
                     row = Row(
                         name=f"{name} bound" if kind == "bound" else name,
-                        kind="bound" if kind == "bound" else "floor",
+                        kind="bound" if kind == "bound" else "baseline",
                         value=figures[key],
                         interval=(interval[0], interval[1]) if interval else None,
                         others=others,

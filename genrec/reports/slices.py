@@ -1,4 +1,4 @@
-"""The slices of an evaluation: for whom, and for which items, a model is better or worse than the floors."""
+"""The slices of an evaluation: for whom, and for which items, a model is better or worse than the baselines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def slices_section(metrics: Mapping[str, Any]) -> Markup | None:
     entries = metrics.get("slices", {}).get(short)
     if not entries:
         return None
-    k, best = metrics["rules"]["headline_k"], metrics["best_floor"].get(short, {}).get("name")
+    k, best = metrics["rules"]["headline_k"], metrics["best_baseline"].get(short, {}).get("name")
     rings = f" Rings: {best}, the best baseline over all targets, and its NDCG@{k} in the last column." if best else ""
     return section(
         "For whom, and for which items",

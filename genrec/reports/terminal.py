@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genrec.engine.artifacts import Artifact
+from genrec.engine.runs import read_metrics
 from genrec.reports.lists_sections import MEANINGS
 from genrec.reports.verdict import in_sample, member_label, verdict
 
@@ -27,14 +28,14 @@ USUAL = frozenset(MEANINGS) | {"recall", "ndcg", "mrr", "precision", "hit", "map
 def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | None = None) -> None:
     """Prints the evaluations of one or more runs in one table, then a sentence on each.
 
-    Runs on the same dataset by the same rules stand together under one set of floors.
+    Runs on the same dataset by the same rules stand together under one set of baselines.
 
     Args:
         runs: name and ``evaluation`` artifact of each run.
         console: where to; the terminal by default.
     """
     console = console or Console()
-    told = [(name, json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))) for name, artifact in runs]
+    told = [(name, read_metrics(artifact.path)) for name, artifact in runs]
     groups: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for name, metrics in told:
         groups.setdefault(_title(metrics), []).append((name, metrics))
@@ -92,12 +93,12 @@ def _table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
         low_high = "{:.4f} - {:.4f}".format(*spread[interval]) if interval in spread else ""
         table.add_row(name, *(f"{row[key]:.4f}" for key in keys), low_high, style=style)
 
-    floors = {
-        (name, json.dumps(row, sort_keys=True)): (row, m["floor_intervals"][name])
+    baselines = {
+        (name, json.dumps(row, sort_keys=True)): (row, m["baseline_intervals"][name])
         for _, m in members
-        for name, row in m["floors"].items()
+        for name, row in m["baselines"].items()
     }
-    for (name, _), (row, spread) in floors.items():
+    for (name, _), (row, spread) in baselines.items():
         add(name, row, spread)
     for name, row in first["bounds"].items():
         add(f"{name} bound", row, {}, "cyan")

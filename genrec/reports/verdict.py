@@ -22,7 +22,7 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
     label, value = f"{split} {metric_label(key)}", metrics["model"][key]
     if measured := metrics.get("measured"):
         name = f"{name} ({measured})"
-    told = [_against_floor(name, label, value, metrics["best_floor"].get(short), metrics["floors"])]
+    told = [_against_baseline(name, label, value, metrics["best_baseline"].get(short), metrics["baselines"])]
     if best := metrics.get("best_member", {}).get(short):
         told.append(_against_member(best, metrics["members"][best["name"]][best["metric"]]))
     if bayes := metrics["bounds"].get("bayes"):
@@ -64,13 +64,13 @@ def chosen_metrics(metrics: Mapping[str, Any], *, at_every_k: bool) -> list[str]
     return [name for name in chosen if all(f"{name}@{k}" in keys for k in ks) == at_every_k]
 
 
-def _against_floor(name: str, label: str, value: float, best: Mapping[str, Any] | None, floors: Mapping[str, Any]) -> str:
+def _against_baseline(name: str, label: str, value: float, best: Mapping[str, Any] | None, baselines: Mapping[str, Any]) -> str:
     if best is None:
         return f"{name}: {label} {value:.4f}; no baseline was measured."
-    floor, (low, high) = floors[best["name"]][best["metric"]], best["interval"]
-    share = f", {written(ratio(best['lead'], floor), '+.0%')}" if floor else ""
+    baseline, (low, high) = baselines[best["name"]][best["metric"]], best["interval"]
+    share = f", {written(ratio(best['lead'], baseline), '+.0%')}" if baseline else ""
     figures = (
-        f"on {label}: {value:.4f} against {floor:.4f}{share} (95 % interval of the difference: {low:+.4f} to {high:+.4f})."
+        f"on {label}: {value:.4f} against {baseline:.4f}{share} (95 % interval of the difference: {low:+.4f} to {high:+.4f})."
     )
     if low > 0:
         return f"{name} beats the best baseline, {best['name']}, {figures}"

@@ -36,7 +36,7 @@ from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
 from genrec.model.item_vectors import JOINT, read_vectors
 from genrec.model.trained import Model, model_inputs
-from genrec.protocols import FittedStrategy, KeptFloor, NeedsArtifacts
+from genrec.protocols import FittedStrategy, NeedsArtifacts, SavableBaseline
 from genrec.statistics.ensemble_weights import fit_experts
 from genrec.types import PAD
 
@@ -89,9 +89,9 @@ def build(run: StageRun) -> dict[str, Any]:
     settings_of: dict[str, Any] = {}
     on = ValidationSample.draw(dataset, exclude_seen=rule.exclude_seen, num_users=settings.num_users, seed=settings.seed)
 
-    def with_chosen_settings(name: str, floor: KeptFloor) -> KeptFloor:
-        with step_progress(f"settings of {name}", most_tries(floor), run.runtime.progress) as advance:
-            choice = choose(floor, dataset, on, advance=advance)
+    def with_chosen_settings(name: str, baseline: SavableBaseline) -> SavableBaseline:
+        with step_progress(f"settings of {name}", most_tries(baseline), run.runtime.progress) as advance:
+            choice = choose(baseline, dataset, on, advance=advance)
         settings_of[name] = choice.facts
         if choice.chosen:
             run.say(f"{name}: {choice.line}, {choice.seconds:.1f} s")

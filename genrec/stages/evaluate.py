@@ -1,18 +1,18 @@
-"""evaluate: counts the recommended items that came true, for the model, the floors and the exact bounds -> ``evaluation``.
+"""evaluate: counts the recommended items that came true, for the model, the baselines and the exact bounds -> ``evaluation``.
 
 The lists are those of the run's own model, or of ``recommendations=FILE``, whoever wrote it. metrics.json:
 
     model             metric key (``test/recall@10``) -> figure: accuracy at every k, the rest at the headline k
-    baselines         name -> the same; read also as ``floors``
+    baselines         name -> the same; and again as ``floors``, for scripts written before
     bounds            name -> the same, but accuracy only
     baseline_settings name -> what was chosen on validation: settings, chosen, val/ndcg@10 of the sample, tried, users
     measured          the baseline that stands in the model's place (``evaluate.model``); null: a model
     published         name -> figures of others, as they were given (``evaluate.published``)
-    intervals         key -> [low, high] of every figure that is a mean over users; floor_intervals: name -> the same
-    best_floor        short split -> name of the floor with the best ndcg, metric key, the model's paired lead, its interval
-    members           of a fusion: name -> the figures of each member alone; member_intervals and best_member as of floors
+    intervals         key -> [low, high] of every figure that is a mean over users; baseline_intervals: name -> the same
+    best_baseline     short split -> name of the baseline with the best ndcg, metric, the model's paired lead, its interval
+    members           of a fusion: name -> the figures of each member alone; member_intervals and best_member as of baselines
     slices            short split -> entries: slice, name, targets, users, share; rows and intervals: recommender ("model" or a
-                      floor) -> recall and ndcg at the headline k (see ``measure_slices``)
+                      baseline) -> recall and ndcg at the headline k (see ``measure_slices``)
     labels            metric -> what pages call it; only with ``evaluate.metrics``
     left_out          figure, or baseline, -> why it could not be counted here
     rules             what was counted and how; ``source`` is "run", "file" or "baseline", ``counted`` targets by split
@@ -39,6 +39,7 @@ from genrec.core.item_labels import AUTO
 from genrec.data.lib.demo_world import WORLD_FILE, World
 from genrec.data.lib.targets import target_facts
 from genrec.engine.components import instantiate
+from genrec.engine.runs import METRICS_FILE
 from genrec.engine.stage import Stage, StageRun
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.evaluation.candidate_lists import read_candidates
@@ -50,7 +51,7 @@ from genrec.evaluation.list_settings import TABLE_FILE, list_inputs
 from genrec.evaluation.measure import METRICS, Measured, Ruler, by_key, intervals_of, lead_over_best, measure
 from genrec.evaluation.slices import measure_slices, slices
 from genrec.model.id_assignment import assignment_inputs
-from genrec.protocols import Floor, HitMetric, ListMetric
+from genrec.protocols import Baseline, HitMetric, ListMetric
 from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
 
 Lists = Callable[[Split], pl.DataFrame]
@@ -62,7 +63,7 @@ class Evaluator:
     """What is counted and compared.
 
     Args:
-        floors: baselines by name: what the model has to beat. Their open settings (null) are chosen on validation.
+        baselines: by name, what the model has to beat. Their open settings (null) are chosen on validation.
         model: null: lists of the run, or of a file, are measured. A baseline's name: that one in the model's place; "best": the
             one that is best on validation. Nothing is trained then.
         search_users: with a validation target, on whom open settings of baselines are chosen; 0: the first value of each grid.
@@ -73,7 +74,7 @@ class Evaluator:
             None: every held-out item is one target. Recall and ndcg weigh; the other metrics only see which targets are left.
         category: column of the items with their categories, "auto" for ``category`` or ``categories``, or None.
         users: "all" with something held out, where a missing list counts 0, or "listed": only those with a list, for lists of
-            a sample of the users. The floors are measured on the same users.
+            a sample of the users. The baselines are measured on the same users.
         published: name -> metric key (``test/recall@10``) -> figure of others, shown beside the model's and counted by nobody.
         slice_columns: columns of the items to slice the targets by, besides popularity, history length, category and time.
         metrics: options of the ``metric`` group, recall and ndcg among them: ``[default,mine]``. None: the usual ones.
@@ -82,7 +83,7 @@ class Evaluator:
     def __init__(
         self,
         *,
-        floors: Mapping[str, Floor],
+        baselines: Mapping[str, Baseline],
         model: str | None = None,
         search_users: int = 5000,
         ks: tuple[int, ...] = (1, 5, 10, 20, 50),
@@ -104,11 +105,13 @@ class Evaluator:
                 raise ConfigError(f"target_weights.{kind}", expected="0 or more", got=weight, fix="0 makes it no target")
         if search_users < 0:
             raise ConfigError("search_users", expected="0 or more", got=search_users, fix="give evaluate.search_users=5000")
-        if model is not None and model not in (BEST, *floors):
-            fix = did_you_mean(model, (BEST, *floors))
-            raise ConfigError("model", expected="best, or one of evaluate.floors", got=model, fix=fix)
-        if "model" in floors:
-            raise ConfigError("floors", expected="names of floors", got="model", fix="call it otherwise: model is the model")
+        if model is not None and model not in (BEST, *baselines):
+            fix = did_you_mean(model, (BEST, *baselines))
+            raise ConfigError("model", expected="best, or one of evaluate.baselines", got=model, fix=fix)
+        if "model" in baselines:
+            raise ConfigError(
+                "baselines", expected="names of baselines", got="model", fix="call it otherwise: model is the model"
+            )
         for name, figures in (published or {}).items():
             if wrong := [key for key in figures if not METRIC_KEY.fullmatch(key)]:
                 raise ConfigError(
@@ -116,7 +119,7 @@ class Evaluator:
                 )
         self.model, self.search_users = model, search_users
         self.published = {name: dict(figures) for name, figures in (published or {}).items()}
-        self.ks, self.draws, self.seed, self.floors = sorted(set(ks)), draws, seed, dict(floors)
+        self.ks, self.draws, self.seed, self.baselines = sorted(set(ks)), draws, seed, dict(baselines)
         self.target_weights, self.category, self.slice_columns = target_weights, category, slice_columns
         self.users = users
         if metrics is not None and not set(REQUIRED) <= set(metrics):
@@ -150,7 +153,7 @@ def build(run: StageRun) -> dict[str, Any]:
     lists = None if evaluator.model else lists_of_run(run, dataset, candidates)
     exclude_seen = lists.exclude_seen if lists else settings.exclude_seen
     choices, not_fitted = chosen_baselines(
-        run, evaluator.floors, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
+        run, evaluator.baselines, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
     )
     lists = lists or baseline_lists(choices, evaluator.model or BEST, dataset, settings, candidates)
     ks = known_ks(evaluator.ks, lists, run.say)
@@ -175,20 +178,20 @@ def build(run: StageRun) -> dict[str, Any]:
 
         return of
 
-    floors: dict[str, Measured] = {}
+    baselines: dict[str, Measured] = {}
     popularity = None
     for name in sorted(choices, key=lambda name: not isinstance(choices[name].baseline, Popularity)):
-        start, floor = time.perf_counter(), choices[name].baseline
-        is_popularity = popularity is None and isinstance(floor, Popularity)
-        floors[name] = measure(ranked(scores_of(floor), ruler.headline_k), ruler, popularity, is_popularity=is_popularity)
-        popularity = floors[name] if is_popularity else popularity
+        start, baseline = time.perf_counter(), choices[name].baseline
+        is_popularity = popularity is None and isinstance(baseline, Popularity)
+        baselines[name] = measure(ranked(scores_of(baseline), ruler.headline_k), ruler, popularity, is_popularity=is_popularity)
+        popularity = baselines[name] if is_popularity else popularity
         run.say(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
-    floors = {name: floors[name] for name in choices}
-    rivals = {name: floor for name, floor in floors.items() if name != lists.baseline}
+    baselines = {name: baselines[name] for name in choices}
+    rivals = {name: baseline for name, baseline in baselines.items() if name != lists.baseline}
     model = measure(lists.of, ruler, popularity)
     members = {name: measure(_lists_in(file), ruler, popularity) for name, file in lists.members.items()}
     if popularity is None and "serendipity" in ruler.metrics:
-        left_out["serendipity"] = "there is no popularity floor to compare with"
+        left_out["serendipity"] = "there is no popularity baseline to compare with"
     for figure, why in left_out.items():
         run.say(f"no {figure}: {why}")
     bounds = {}
@@ -201,20 +204,20 @@ def build(run: StageRun) -> dict[str, Any]:
             key: value for split, means in figures.items() for key, value in by_key(split, means.row(0, named=True)).items()
         }
 
-    everybody = {"model": model} | floors
+    everybody = {"model": model} | baselines
     intervals = intervals_of(everybody, draws=evaluator.draws, seed=evaluator.seed)
     metric = f"ndcg@{ruler.headline_k}"
     metrics: dict[str, Any] = {
         "model": model.means,
-        "baselines": (of_baselines := {name: floor.means for name, floor in floors.items()}),
-        "floors": of_baselines,
+        "baselines": (of_baselines := {name: baseline.means for name, baseline in baselines.items()}),
+        "floors": of_baselines,  # the former name, for scripts that read it
         "baseline_settings": {name: choice.facts for name, choice in choices.items()},
         "measured": lists.baseline,
         "bounds": bounds,
         "published": evaluator.published,
         "intervals": intervals.pop("model"),
-        "floor_intervals": intervals,
-        "best_floor": lead_over_best(model, rivals, metric, draws=evaluator.draws, seed=evaluator.seed),
+        "baseline_intervals": intervals,
+        "best_baseline": lead_over_best(model, rivals, metric, draws=evaluator.draws, seed=evaluator.seed),
         "members": {name: member.means for name, member in members.items()},
         "member_intervals": intervals_of(members, draws=evaluator.draws, seed=evaluator.seed) if members else {},
         "best_member": lead_over_best(model, members, metric, draws=evaluator.draws, seed=evaluator.seed),
@@ -246,24 +249,24 @@ def build(run: StageRun) -> dict[str, Any]:
         },
         "warnings": warnings,
     }
-    (run.folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    (run.folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     per_user = [rows.select(pl.lit(split).alias(SPLIT), pl.all()) for split, rows in model.per_user.items()]
     pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
-    _write_baselines(floors, run.folder / BASELINES_FILE)
+    _write_baselines(baselines, run.folder / BASELINES_FILE)
     if lists.source != "run":
         lists.table.write_parquet(run.folder / TABLE_FILE)
-    told = ("best_floor", *(["best_member"] if members else []), "users")
+    told = ("best_baseline", *(["best_member"] if members else []), "users")
     return {"metrics": metrics["model"], **{key: metrics[key] for key in told}}
 
 
-def _write_baselines(floors: Mapping[str, Measured], file: Path) -> None:
+def _write_baselines(baselines: Mapping[str, Measured], file: Path) -> None:
     """A row for each baseline and user with a hit; who has none has 0 in everything."""
     tables = [
         rows.filter(pl.any_horizontal(pl.all().exclude(USER_ID) > 0)).select(
             pl.lit(split).alias(SPLIT), pl.lit(name).alias("baseline"), pl.all()
         )
-        for name, floor in floors.items()
-        for split, rows in floor.accuracy.items()
+        for name, baseline in baselines.items()
+        for split, rows in baseline.accuracy.items()
     ]
     if tables:
         pl.concat(tables).write_parquet(file)

@@ -13,7 +13,7 @@ import pytest
 from genrec.core.dataset import Dataset, Sequences
 from genrec.engine.registry import missing_members
 from genrec.engine.signatures import parameters
-from genrec.protocols import Floor, KeptFloor
+from genrec.protocols import Baseline, SavableBaseline
 from genrec.testing.makers import Maker
 from genrec.testing.worlds import ring, vectors_of
 
@@ -26,9 +26,9 @@ def runtime_of(component: type) -> dict[str, Any]:
     return {name: vectors for name in ("item_vectors", "text_vectors") if name in parameters(component)}
 
 
-def fitted(make: Maker, dataset: Dataset) -> Floor:
+def fitted(make: Maker, dataset: Dataset) -> Baseline:
     """A new baseline, fitted."""
-    baseline: Floor = make()
+    baseline: Baseline = make()
     baseline.fit(dataset)
     return baseline
 
@@ -50,7 +50,7 @@ class BaselineContract:
         return ring(num_items=NUM_ITEMS)
 
     def test_it_is_a_baseline(self, make: Maker) -> None:
-        assert missing_members(make(), ("Floor",)) == []
+        assert missing_members(make(), ("Baseline",)) == []
 
     def test_every_item_has_a_finite_score(self, make: Maker, dataset: Dataset) -> None:
         scores = np.asarray(fitted(make, dataset).score(dataset.histories("test")))
@@ -83,7 +83,7 @@ class BaselineContract:
 
     def test_a_restored_baseline_is_equal(self, make: Maker, dataset: Dataset, tmp_path: Path) -> None:
         baseline = fitted(make, dataset)
-        if not isinstance(baseline, KeptFloor):
+        if not isinstance(baseline, SavableBaseline):
             pytest.skip("keeps nothing")
         baseline.save(tmp_path)
         again = make()
@@ -93,7 +93,7 @@ class BaselineContract:
 
     def test_later_items_change_no_score_of_the_others(self, make: Maker, dataset: Dataset) -> None:
         baseline, histories = fitted(make, dataset), dataset.histories("test")
-        if not isinstance(baseline, KeptFloor):
+        if not isinstance(baseline, SavableBaseline):
             pytest.skip("keeps nothing")
         before = np.asarray(baseline.score(histories))
         grown = np.asarray(baseline.with_items(NUM_ITEMS + 5).score(histories))

@@ -138,7 +138,7 @@ def test_an_audit_is_the_same_twice():
     assert {**again, "seconds": None} == {**figures, "seconds": None}
 
 
-def test_random_floor_is_chance():
+def test_random_baseline_is_chance():
     figures, _ = audited(clean)
-    row = figures["floors"]["seen_kept"]["random"]["test/recall@10"]
+    row = figures["baselines"]["seen_kept"]["random"]["test/recall@10"]
     assert row["mean"] == pytest.approx(10 / 150, abs=0.03)

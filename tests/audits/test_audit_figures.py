@@ -33,15 +33,15 @@ def small(*, repeats: bool = True, several: bool = False, seed: int = 0) -> Data
 
 
 @pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("floor", [Popularity(), Random()])
+@pytest.mark.parametrize("baseline", [Popularity(), Random()])
 @pytest.mark.parametrize("exclude_seen", [False, True])
-def test_ranks_equal_those_of_the_sorted_lists(several, floor, exclude_seen, monkeypatch):
+def test_ranks_equal_those_of_the_sorted_lists(several, baseline, exclude_seen, monkeypatch):
     monkeypatch.setattr("genrec.audits.ranks.SCORES_AT_ONCE", 100)
     dataset = small(several=several)
-    floor.fit(dataset)
-    table = pl.concat(ranked_tables(scores_of(floor), dataset, "test", k=15, exclude_seen=exclude_seen))
+    baseline.fit(dataset)
+    table = pl.concat(ranked_tables(scores_of(baseline), dataset, "test", k=15, exclude_seen=exclude_seen))
     expected = find_hits(table, targets_of(dataset, "test"))
-    hits = target_hits(scores_of(floor), dataset, "test")[exclude_seen]
+    hits = target_hits(scores_of(baseline), dataset, "test")[exclude_seen]
     for k in (1, 3, 10):
         np.testing.assert_allclose(Recall().from_hits(hits, k), Recall().from_hits(expected, k), atol=1e-12)
         np.testing.assert_allclose(NDCG().from_hits(hits, k), NDCG().from_hits(expected, k), atol=1e-12)

@@ -19,7 +19,7 @@ from genrec.testing.makers import Maker
 def nodes() -> Iterator[Mapping[str, Any]]:
     """Each baseline once, by its class."""
     found: dict[str, Mapping[str, Any]] = {}
-    for group, key in (("evaluate", "floors"), ("decoding", "scorers")):
+    for group, key in (("evaluate", "baselines"), ("decoding", "scorers")):
         for file in sorted((conf_folder() / group).glob("*.yaml")):
             for node in (yaml.safe_load(file.read_text(encoding="utf-8")).get(key) or {}).values():
                 found.setdefault(node[TARGET], node)

@@ -1,4 +1,4 @@
-"""Floors against their definitions, written as loops."""
+"""Baselines against their definitions, written as loops."""
 
 import math
 from dataclasses import replace
@@ -47,9 +47,9 @@ def test_transitions_equal_the_loop(normalization):
     histories = dataset.histories("test")
     expected = [sum(0.7**m * weight[item] for m, item in enumerate(histories[u][::-1][:2])) for u in range(len(histories))]
 
-    floor = Transitions(window=3, gap_decay=0.5, last=2, decay=0.7, normalization=normalization)
-    floor.fit(dataset)
-    np.testing.assert_allclose(floor.score(histories), np.array(expected) + tie_break(dataset), atol=1e-13)
+    baseline = Transitions(window=3, gap_decay=0.5, last=2, decay=0.7, normalization=normalization)
+    baseline.fit(dataset)
+    np.testing.assert_allclose(baseline.score(histories), np.array(expected) + tie_break(dataset), atol=1e-13)
 
 
 @pytest.mark.parametrize(("shrinkage", "neighbours"), [(0.0, 1000), (5.0, 1000), (0.0, 3)])
@@ -67,21 +67,21 @@ def test_item_knn_equals_the_loop(shrinkage, neighbours, monkeypatch):
     histories = dataset.histories("test")
     expected = [sum(0.8**m * similar[item] for m, item in enumerate(histories[u][::-1][:4])) for u in range(len(histories))]
 
-    floor = ItemKNN(neighbours=neighbours, last=4, decay=0.8, shrinkage=shrinkage)
-    floor.fit(dataset)
-    np.testing.assert_allclose(floor.score(histories), np.array(expected) + tie_break(dataset), atol=1e-13)
+    baseline = ItemKNN(neighbours=neighbours, last=4, decay=0.8, shrinkage=shrinkage)
+    baseline.fit(dataset)
+    np.testing.assert_allclose(baseline.score(histories), np.array(expected) + tie_break(dataset), atol=1e-13)
 
 
 def test_popularity_is_the_training_counts():
     dataset = random_dataset()
-    floor = Popularity()
-    floor.fit(dataset)
+    baseline = Popularity()
+    baseline.fit(dataset)
     expected = np.bincount(np.concatenate([dataset.train[u] for u in range(dataset.num_users)]), minlength=dataset.num_items)
-    np.testing.assert_array_equal(floor.score(dataset.histories("test")), np.tile(expected, (dataset.num_users, 1)))
+    np.testing.assert_array_equal(baseline.score(dataset.histories("test")), np.tile(expected, (dataset.num_users, 1)))
 
 
 @pytest.mark.parametrize("make", [Popularity, ItemKNN, Transitions])
-def test_floors_are_fitted_on_the_training_part_only(make):
+def test_baselines_are_fitted_on_the_training_part_only(make):
     dataset = random_dataset()
     changed = dataset.events.item_idx.copy()
     held_out = np.arange(len(changed)) >= dataset.train_ends[dataset.events.user_idx]
@@ -89,18 +89,18 @@ def test_floors_are_fitted_on_the_training_part_only(make):
     other = replace(dataset, events=Sequences(changed, dataset.events.offsets))
     scores = []
     for fitted_on in (dataset, other):
-        floor = make()
-        floor.fit(fitted_on)
-        scores.append(floor.score(dataset.histories("test")))
+        baseline = make()
+        baseline.fit(fitted_on)
+        scores.append(baseline.score(dataset.histories("test")))
     np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.parametrize("make", [Popularity, ItemKNN, Transitions])
 def test_an_empty_history_falls_back_to_popularity(make):
     dataset = random_dataset()
-    floor = make()
-    floor.fit(dataset)
-    scores = floor.score(Sequences(np.zeros(0, np.int32), np.zeros(3, np.int64)))
+    baseline = make()
+    baseline.fit(dataset)
+    scores = baseline.score(Sequences(np.zeros(0, np.int32), np.zeros(3, np.int64)))
     np.testing.assert_array_equal(np.argsort(-scores[1], kind="stable"), np.argsort(-dataset.train_counts, kind="stable"))
 
 

@@ -53,10 +53,10 @@ def test_the_graph_heuristic_equals_the_loop(budgets, content, monkeypatch):
     monkeypatch.setattr("genrec.baselines.graph.ROWS_AT_ONCE", 7)
     dataset = random_dataset(users=25, items=40)
     vectors = np.random.default_rng(0).standard_normal((40, 6)) if content else np.zeros((40, 6))
-    floor = GraphHeuristic(budgets=budgets, item_vectors=vectors if content else None)
-    floor.fit(dataset)
+    baseline = GraphHeuristic(budgets=budgets, item_vectors=vectors if content else None)
+    baseline.fit(dataset)
     histories = dataset.histories("test")
-    scores = floor.score(histories)
+    scores = baseline.score(histories)
     for user in range(dataset.num_users):
         expected = listed(dataset, histories[user], budgets, vectors)
         assert np.argsort(-scores[user], kind="stable").tolist() == expected
@@ -76,20 +76,20 @@ def test_hops_are_shortest_paths():
 @pytest.mark.parametrize("make", [GraphHeuristic, Random])
 def test_a_users_scores_do_not_depend_on_the_others(make):
     dataset = random_dataset()
-    floor = make()
-    floor.fit(dataset)
+    baseline = make()
+    baseline.fit(dataset)
     histories = dataset.histories("test")
-    together = floor.score(histories)
+    together = baseline.score(histories)
     for user in (0, 7, dataset.num_users - 1):
         row = histories[user]
-        np.testing.assert_array_equal(floor.score(Sequences(row, np.array([0, len(row)])))[0], together[user])
+        np.testing.assert_array_equal(baseline.score(Sequences(row, np.array([0, len(row)])))[0], together[user])
 
 
 def test_an_empty_history_gets_popular_items():
     dataset = random_dataset()
-    floor = GraphHeuristic()
-    floor.fit(dataset)
-    scores = floor.score(Sequences(np.zeros(0, np.int32), np.zeros(3, np.int64)))
+    baseline = GraphHeuristic()
+    baseline.fit(dataset)
+    scores = baseline.score(Sequences(np.zeros(0, np.int32), np.zeros(3, np.int64)))
     np.testing.assert_array_equal(np.argsort(-scores[1], kind="stable"), np.argsort(-dataset.train_counts, kind="stable"))
 
 
@@ -98,9 +98,9 @@ def test_lots_are_uniform_and_follow_the_seed():
     histories = dataset.histories("test")
     scores = []
     for seed in (0, 0, 1):
-        floor = Random(seed=seed)
-        floor.fit(dataset)
-        scores.append(floor.score(histories))
+        baseline = Random(seed=seed)
+        baseline.fit(dataset)
+        scores.append(baseline.score(histories))
     np.testing.assert_array_equal(scores[0], scores[1])
     assert (scores[0] != scores[2]).mean() > 0.99
     assert ((scores[0] >= 0) & (scores[0] < 1)).all()

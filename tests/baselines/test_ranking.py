@@ -47,9 +47,9 @@ def dataset() -> Dataset:
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_seen_items_follow_the_rule(dataset, exclude_seen):
-    floor = Popularity()
-    floor.fit(dataset)
-    table = pl.concat(ranked_tables(scores_of(floor), dataset, "test", k=9, exclude_seen=exclude_seen))
+    baseline = Popularity()
+    baseline.fit(dataset)
+    table = pl.concat(ranked_tables(scores_of(baseline), dataset, "test", k=9, exclude_seen=exclude_seen))
     with_target = [u for u in range(25) if len(dataset.targets("test")[u])]
     assert table["user_id"].unique(maintain_order=True).to_list() == [f"u{u}" for u in with_target]
     for user in with_target:
@@ -60,10 +60,10 @@ def test_seen_items_follow_the_rule(dataset, exclude_seen):
 
 def test_hits_only_keeps_the_rows_of_targets(dataset, monkeypatch):
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 60)
-    floor = Popularity()
-    floor.fit(dataset)
+    baseline = Popularity()
+    baseline.fit(dataset)
     every, hits = (
-        pl.concat(ranked_tables(scores_of(floor), dataset, "test", k=3, exclude_seen=False, hits_only=hits_only))
+        pl.concat(ranked_tables(scores_of(baseline), dataset, "test", k=3, exclude_seen=False, hits_only=hits_only))
         for hits_only in (False, True)
     )
     expected = every.join(targets_of(dataset, "test"), on=["user_id", "item_id"], how="semi", maintain_order="left")
@@ -72,11 +72,11 @@ def test_hits_only_keeps_the_rows_of_targets(dataset, monkeypatch):
 
 
 def test_chunks_of_users_change_nothing(dataset, monkeypatch):
-    floor = Popularity()
-    floor.fit(dataset)
+    baseline = Popularity()
+    baseline.fit(dataset)
 
     def tables() -> list[pl.DataFrame]:
-        return list(ranked_tables(scores_of(floor), dataset, "validation", k=4, exclude_seen=True))
+        return list(ranked_tables(scores_of(baseline), dataset, "validation", k=4, exclude_seen=True))
 
     whole = tables()
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 30)

@@ -339,7 +339,7 @@ def plot(steps: dict[tuple[str, int], np.ndarray], path: Path) -> None:
     """A page with milliseconds a user against the size of the catalogue."""
     curves = {
         f"{way}, ms a user": (kind, {float(items): float(np.median(ms)) for (name, items), ms in steps.items() if name == way})
-        for way, kind in (("trie", "model"), ("every step", "bound"), ("scan", "floor"))
+        for way, kind in (("trie", "model"), ("every step", "bound"), ("scan", "baseline"))
     }
     chart = curve_chart("Milliseconds a user, by items in the catalogue", curves)
     path.write_text(

@@ -180,16 +180,16 @@ class TestWorld:
             World.load(tmp_path)
 
     @pytest.mark.parametrize("seed", [1, 2, 3])
-    def test_floors_bayes_oracle(self, prepare: Callable[..., Any], seed: int) -> None:
-        """On the default world the best floor is at most 80 % of the Bayes bound, and the oracle is no worse than the bound."""
+    def test_baselines_bayes_oracle(self, prepare: Callable[..., Any], seed: int) -> None:
+        """On the default world the best baseline is at most 80 % of the Bayes bound, and the oracle is not below the bound."""
         dataset = prepare({"_target_": SHOP["_target_"], "seed": seed}).dataset
         world, histories = World.load(dataset.folder), dataset.histories("test")
         bayes = ndcg_at_10(world.predict(histories), dataset, "test")
-        floors = []
-        for floor in (Popularity(), ItemKNN(), Transitions(), Transitions(window=1, last=1)):
-            floor.fit(dataset)
-            floors.append(ndcg_at_10(floor.score(histories), dataset, "test"))
-        assert 0.02 < min(floors) < max(floors) <= 0.8 * bayes
+        baselines = []
+        for baseline in (Popularity(), ItemKNN(), Transitions(), Transitions(window=1, last=1)):
+            baseline.fit(dataset)
+            baselines.append(ndcg_at_10(baseline.score(histories), dataset, "test"))
+        assert 0.02 < min(baselines) < max(baselines) <= 0.8 * bayes
         assert bayes <= ndcg_at_10(world.oracle(histories), dataset, "test")
 
 

@@ -69,7 +69,7 @@ def catalogue(made: Fusion, generator: Any = HYBRID) -> dict[str, Tensor]:
             rows = []
             for user, history in enumerate(BATCH.history.tolist()):
                 items = np.array(history[: int(BATCH.lengths[user])], dtype=np.int32)
-                scores = made.scorers[name].floor.score(Sequences(items, np.array([0, len(items)])))[0]
+                scores = made.scorers[name].baseline.score(Sequences(items, np.array([0, len(items)])))[0]
                 rows.append((scores + 0.3) / (scores + 0.3).sum())
             found[name] = torch.from_numpy(np.log(rows))
     return {name: table.double() for name, table in found.items()}

@@ -1,4 +1,4 @@
-"""Messages of the audit and its floors."""
+"""Messages of the audit and its baselines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genrec.audits.audit import measure
 from genrec.baselines.graph import GraphHeuristic
 from genrec.errors import ConfigError, DataError
 
-ROOMS = ["audits"]  # the floors: evaluation.py
+ROOMS = ["audits"]  # the baselines: evaluation.py
 
 
 def nothing_held_out(scene: Scene) -> Any:

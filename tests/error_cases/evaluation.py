@@ -1,4 +1,4 @@
-"""Messages of metrics, floors and the evaluate stage."""
+"""Messages of metrics, baselines and the evaluate stage."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ CASES = [
     Case("an event type without weight", ConfigError, "none for view", lambda scene: weighted_targets(EVENTS, {"click": 1.0})),
     Case("a negative weight of an event", DataError, "weight -1.5", lambda scene: weighted_targets(EVENTS, "weight")),
     Case("a weight of nothing", ConfigError, "got clik", lambda scene: check_event_types({"clik": 1.0}, EVENTS)),
-    Case("a negative weight", ConfigError, "got -1.0", lambda scene: Evaluator(floors={}, target_weights={"click": -1.0})),
-    Case("a floor called model", ConfigError, "got model", lambda scene: Evaluator(floors={"model": Transitions()})),
+    Case("a negative weight", ConfigError, "got -1.0", lambda scene: Evaluator(baselines={}, target_weights={"click": -1.0})),
+    Case("a baseline called model", ConfigError, "got model", lambda scene: Evaluator(baselines={"model": Transitions()})),
     Case("an unknown category", ConfigError, "got genre", evaluation(category="genre")),
     Case("an unknown slice", ConfigError, "got colour", evaluation(slice_columns=["colour"])),
     Case("missing column", DataError, "['user_id', 'item_id']", hits(("ann", "a"))),
@@ -93,9 +93,11 @@ CASES = [
     Case("no last items", ConfigError, "got 0", lambda scene: Transitions(last=0)),
     Case("no window", ConfigError, "got 0", lambda scene: Transitions(window=0)),
     Case("no decay", ConfigError, "got 0.0", lambda scene: Transitions(gap_decay=0.0)),
-    Case("a k of nothing", ConfigError, "(5, 0)", lambda scene: Evaluator(floors={}, ks=(5, 0))),
-    Case("no draws", ConfigError, "got 0", lambda scene: Evaluator(floors={}, draws=0)),
-    Case("published key", ConfigError, "ndcg10", lambda scene: Evaluator(floors={}, published={"TIGER": {"ndcg10": 0.0384}})),
+    Case("a k of nothing", ConfigError, "(5, 0)", lambda scene: Evaluator(baselines={}, ks=(5, 0))),
+    Case("no draws", ConfigError, "got 0", lambda scene: Evaluator(baselines={}, draws=0)),
+    Case(
+        "published key", ConfigError, "ndcg10", lambda scene: Evaluator(baselines={}, published={"TIGER": {"ndcg10": 0.0384}})
+    ),
     Case("lists shorter than every k", ConfigError, "[20, 50]", evaluation(ks=[50, 20])),
     Case("nobody to evaluate", DataError, "leave_one_out", evaluation(split="nothing")),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from small_evaluation import FLOORS, evaluated, walks
+from small_evaluation import BASELINES, evaluated, walks
 from small_world import ring
 
 from error_cases import Case, Scene
@@ -18,9 +18,9 @@ from genrec.stages.evaluate import Evaluator
 ROOMS = ["baselines", "evaluation/fitted_baselines.py", "stages/evaluate.py"]
 
 
-def in_the_models_place(model: str, floors: dict[str, Any] = FLOORS) -> Any:
+def in_the_models_place(model: str, baselines: dict[str, Any] = BASELINES) -> Any:
     def trigger(scene: Scene) -> Any:
-        return evaluated(scene.path, walks(users=5), pl.DataFrame({"split": []}), floors=floors, model=model)
+        return evaluated(scene.path, walks(users=5), pl.DataFrame({"split": []}), baselines=baselines, model=model)
 
     return trigger
 
@@ -44,14 +44,17 @@ CASES = [
         "no texts", ConfigError, "text_vectors: expected vectors of the items, got none", lambda scene: LinearText().fit(ring())
     ),
     Case(
-        "search", ConfigError, "search_users: expected 0 or more, got -1", lambda scene: Evaluator(floors={}, search_users=-1)
+        "search",
+        ConfigError,
+        "search_users: expected 0 or more, got -1",
+        lambda scene: Evaluator(baselines={}, search_users=-1),
     ),
     Case("not a baseline", ConfigError, "got transition; did you mean transitions?", in_the_models_place("transition")),
     Case(
         "too large for it",
         ConfigError,
         "evaluate.model: expected a baseline that can be",
-        in_the_models_place("ease", FLOORS | LARGE),
+        in_the_models_place("ease", BASELINES | LARGE),
     ),
     Case("none fits", ConfigError, "got none", in_the_models_place("best", LARGE)),
 ]

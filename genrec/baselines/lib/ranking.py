@@ -9,7 +9,7 @@ import polars as pl
 from jaxtyping import Float, Int64
 
 from genrec.core.dataset import Dataset, Sequences
-from genrec.protocols import Floor
+from genrec.protocols import Baseline
 from genrec.types import ITEM_ID, RANK, SCORE, SPLIT, TIE_SIZE, TIE_START, USER_ID, Split
 
 SCORES_AT_ONCE = 2_000_000  # 16 MB of float64: larger blocks are mapped anew each time, which costs more than the work
@@ -18,9 +18,9 @@ SCORES_AT_ONCE = 2_000_000  # 16 MB of float64: larger blocks are mapped anew ea
 Score = Callable[[Sequences, Int64[np.ndarray, " rows"]], Float[np.ndarray, "rows items"]]
 
 
-def scores_of(floor: Floor) -> Score:
-    """A floor's scores of some of the users."""
-    return lambda histories, users: floor.score(histories.of(users))
+def scores_of(baseline: Baseline) -> Score:
+    """A baseline's scores of some of the users."""
+    return lambda histories, users: baseline.score(histories.of(users))
 
 
 def ranked_tables(
@@ -89,8 +89,8 @@ def top_k(scores: Float[np.ndarray, "users items"], k: int) -> tuple[Int64[np.nd
         [[0, 0, 0], [1, 0, 2], [1, 2, 3], [1, 2, 2], [1, 2, 2]]
     """
     # np.nonzero of a matrix is ten times slower than np.flatnonzero; the float's minimum keeps -inf out.
-    floor = np.maximum(_lower_bound(scores, k), np.finfo(scores.dtype).min)
-    row, column = np.divmod(np.flatnonzero(scores >= floor[:, None]), scores.shape[1])
+    threshold = np.maximum(_lower_bound(scores, k), np.finfo(scores.dtype).min)
+    row, column = np.divmod(np.flatnonzero(scores >= threshold[:, None]), scores.shape[1])
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
     place = np.arange(len(row))
@@ -107,7 +107,7 @@ def top_k(scores: Float[np.ndarray, "users items"], k: int) -> tuple[Int64[np.nd
 def _lower_bound(scores: Float[np.ndarray, "users items"], k: int) -> Float[np.ndarray, " users"]:
     """Something that at least ``k`` scores of a row reach, and few more: the k-th largest of the maxima of 4 k blocks.
 
-    One pass over the scores instead of the partition of a copy; half the time of ranking a floor.
+    One pass over the scores instead of the partition of a copy; half the time of ranking a baseline.
     """
     users, items = scores.shape
     if items <= k:
@@ -122,6 +122,6 @@ TIE_BREAK = 1e-9  # far below any difference between counts or similarities, far
 
 
 def tie_breaker(dataset: Dataset) -> Float[np.ndarray, " items"]:
-    """What other floors add to their scores: items they cannot tell apart, or know nothing of, go by popularity."""
+    """What other baselines add to their scores: items they cannot tell apart, or know nothing of, go by popularity."""
     counts = dataset.train_counts
     return TIE_BREAK * counts / max(1, counts.max(initial=0))

@@ -18,14 +18,14 @@ from jaxtyping import Float, Int64
 
 from genrec.baselines.lib.ranking import TIE_BREAK
 from genrec.core.dataset import Dataset, Sequences
-from genrec.protocols import Floor, HasOpenSettings, Resettable, SparseScores
+from genrec.protocols import Baseline, HasOpenSettings, Resettable, SparseScores
 
 K = 10  # settings are chosen by NDCG at 10
 PASSES = 2  # over all open settings; the second only where the first changed something
 ROWS_AT_ONCE, DENSE_ROWS_AT_ONCE = 1000, 200  # users ranked at once
 GAINS = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(K) + 2))])  # of all ranks up to this one
 
-Baseline = TypeVar("Baseline", bound=Floor)
+AnyBaseline = TypeVar("AnyBaseline", bound=Baseline)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class ValidationSample:
 
 
 @dataclass(frozen=True)
-class Choice(Generic[Baseline]):
+class Choice(Generic[AnyBaseline]):
     """A fitted baseline with the settings that were best on validation.
 
     Args:
@@ -119,7 +119,7 @@ class Choice(Generic[Baseline]):
         seconds: for fitting and choosing.
     """
 
-    baseline: Baseline
+    baseline: AnyBaseline
     settings: dict[str, Any]
     chosen: tuple[str, ...]
     ndcg: float | None
@@ -149,12 +149,12 @@ class Choice(Generic[Baseline]):
 
 
 def choose(
-    baseline: Baseline,
+    baseline: AnyBaseline,
     dataset: Dataset,
     sample: ValidationSample,
     *,
     advance: Callable[[int], None] = lambda count: None,
-) -> Choice[Baseline]:
+) -> Choice[AnyBaseline]:
     """Fits a baseline on the training part and settles its open settings on validation targets, by coordinate search.
 
     One setting after the other takes the value that ranks the sample's targets best, the earlier one of equals; again from the

@@ -1,4 +1,4 @@
-"""A floor as a probability distribution over the whole catalogue, in which no item is impossible."""
+"""A baseline as a probability distribution over the whole catalogue, in which no item is impossible."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from torch import Tensor
 
 from genrec.core.batch import Batch
 from genrec.core.dataset import Dataset, Sequences
-from genrec.protocols import KeptFloor
+from genrec.protocols import SavableBaseline
 from genrec.types import PAD
 
 
 def precise(device: torch.device) -> torch.dtype:
-    """float64 where there is one: floors break ties by differences that float32 would round away under a smoothing."""
+    """float64 where there is one: baselines break ties by differences that float32 would round away under a smoothing."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 class Smoothed:
-    """``p(i | history) = (s_i + smoothing) / sum over items of (s + smoothing)``, with the floor's scores ``s`` >= 0.
+    """``p(i | history) = (s_i + smoothing) / sum over items of (s + smoothing)``, with the baseline's scores ``s`` >= 0.
 
-    What a floor knows nothing about keeps a little probability, the same for all. A small smoothing tells items with some score
-    from those with none, a large one makes log-probabilities nearly linear in the scores; the ranking is the floor's own.
+    Items that a baseline knows nothing about keep a little probability, the same for all. A small smoothing separates items
+    with some score from those with none. A large one makes log-probabilities nearly linear in the scores. The ranking is that
+    of the baseline.
 
     Args:
-        floor: gives the scores.
+        baseline: gives the scores.
     """
 
-    def __init__(self, floor: KeptFloor) -> None:
-        self.floor, self.smoothing = floor, 1.0
+    def __init__(self, baseline: SavableBaseline) -> None:
+        self.baseline, self.smoothing = baseline, 1.0
 
     def fit(self, dataset: Dataset) -> None:
-        """Fits the floor on the training part."""
-        self.floor.fit(dataset)
+        """Fits the baseline on the training part."""
+        self.baseline.fit(dataset)
 
     def scores(self, batch: Batch) -> Float[Tensor, "batch items"]:
-        """The floor's own scores of every item, on the batch's device."""
+        """The baseline's own scores of every item, on the batch's device."""
         history, lengths = batch.history.cpu().numpy(), batch.lengths.cpu().numpy()
         sequences = Sequences(history[history != PAD].astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]))
-        scores = np.maximum(np.asarray(self.floor.score(sequences), dtype=np.float64), 0.0)
+        scores = np.maximum(np.asarray(self.baseline.score(sequences), dtype=np.float64), 0.0)
         return torch.from_numpy(scores).to(batch.history.device, precise(batch.history.device))
 
     def log_probs(self, batch: Batch) -> Float[Tensor, "batch items"]:
@@ -51,14 +52,14 @@ class Smoothed:
 
     def with_items(self, num_items: int) -> Smoothed:
         """The same for a catalogue with more items."""
-        grown = Smoothed(self.floor.with_items(num_items))
+        grown = Smoothed(self.baseline.with_items(num_items))
         grown.smoothing = self.smoothing
         return grown
 
     def save(self, folder: Path) -> None:
-        """Writes the fitted floor."""
-        self.floor.save(folder)
+        """Writes the fitted baseline."""
+        self.baseline.save(folder)
 
     def restore(self, folder: Path) -> None:
         """Reads what ``save`` wrote."""
-        self.floor.restore(folder)
+        self.baseline.restore(folder)

@@ -4,7 +4,7 @@ Curves while it trains; after each stage what its artifact knows, whether it was
 
     train/loss  val/ndcg@10  train/targets        by step, on the validation sample
     test/recall@10  val/ndcg@10 ...               as in metrics.json; after `genrec train` alone, val/ is the best round's
-    floors/<name>/...  members/<name>/...  bounds/<name>/...    the same keys of those
+    baselines/<name>/...  members/<name>/...  bounds/<name>/...    the same keys of those
     intervals/test/recall@10/low, .../high
     <kind>/...                                    every number among an artifact's facts: tokenizer/perplexity/0 (per level)
 """
@@ -22,7 +22,7 @@ from genrec.engine.components import TARGET, instantiate
 from genrec.engine.config import Config
 from genrec.engine.fingerprints import digest
 from genrec.engine.overrides import flat_settings
-from genrec.engine.runs import Run
+from genrec.engine.runs import Run, read_metrics
 from genrec.engine.tracking.tracker import Session, Setting, Tracker
 from genrec.errors import GenRecError
 
@@ -125,12 +125,12 @@ def tracked_settings(config: Config) -> dict[str, Setting]:
 def figures_of(artifact: Artifact) -> dict[str, float]:
     """The figures that an artifact adds to its run's."""
     if artifact.kind == "evaluation":
-        metrics = json.loads((artifact.path / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_metrics(artifact.path)
         named = {
             f"intervals/{key}": dict(zip(("low", "high"), pair, strict=True)) for key, pair in metrics["intervals"].items()
         }
         told: dict[str, Any] = {
-            key: metrics[key] for key in ("floors", "members", "bounds", "best_floor", "best_member", "users")
+            key: metrics[key] for key in ("baselines", "members", "bounds", "best_baseline", "best_member", "users")
         }
         return dict(_numbers(metrics["model"] | told | named))
     facts, best = artifact.facts, {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Floor(Protocol):
+class Baseline(Protocol):
     """A recommender without training loops, fitted on the training part only."""
 
     def fit(self, dataset: Dataset) -> None: ...
@@ -27,8 +27,8 @@ class Floor(Protocol):
 
 
 @runtime_checkable
-class KeptFloor(Floor, Protocol):
-    """A floor whose fitted state can be kept, and whose scores are >= 0: what a fusion takes as a member.
+class SavableBaseline(Baseline, Protocol):
+    """A baseline whose fitted state can be kept, and whose scores are >= 0: what a fusion takes as a member.
 
     A class attribute ``needs`` may name artifact kinds besides the dataset: {"encoder"} supplies ``item_vectors``.
     """
@@ -36,8 +36,8 @@ class KeptFloor(Floor, Protocol):
     def save(self, folder: Path) -> None: ...
     def restore(self, folder: Path) -> None: ...
 
-    def with_items(self, num_items: int) -> KeptFloor:
-        """The same floor for a catalogue with later items behind, of which it knows nothing; this one stays as it is."""
+    def with_items(self, num_items: int) -> SavableBaseline:
+        """The same baseline for a catalogue with later items behind, of which it knows nothing; this one stays as it is."""
         ...
 
 
