@@ -26,7 +26,7 @@ from genrec.decoding.trie_beam import TrieBeam
 from genrec.engine.logs import user_progress
 from genrec.engine.runs import Run
 from genrec.evaluation.figures import ACCURACY, accuracy
-from genrec.metrics.lib.hits import targets_of
+from genrec.metrics.lib.tables import targets_of
 from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy
 from genrec.reports.charts import curve_chart

@@ -17,7 +17,7 @@ from genrec.decoding.best_first import BestFirst
 from genrec.decoding.diverse_trie_beam import DiverseTrieBeam
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.lib.batch_decoding import widened
-from genrec.decoding.new_item_quota import Newcomers
+from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.decoding.parallel_graph import ParallelGraph
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.recommender.batch_lists import EMPTY_REQUEST, recommend_shards
@@ -33,7 +33,7 @@ STRATEGIES: dict[str, Callable[[], Any]] = {
     "diverse_trie_beam": lambda: DiverseTrieBeam(num_beams=20, per_prefix=ITEMS),
     "best_first": lambda: BestFirst(num_beams=20),
     "exhaustive": Exhaustive,
-    "newcomers": lambda: Newcomers(TrieBeam(num_beams=20), vectors=VECTORS, num_trained=600, share=0.1, reach=0.05),
+    "newcomers": lambda: NewItemQuota(TrieBeam(num_beams=20), vectors=VECTORS, num_trained=600, share=0.1, reach=0.05),
 }
 
 

@@ -14,7 +14,7 @@ from small_world import OPTIONS, ring, sids_of
 
 from genrec.core.dataset import Dataset
 from genrec.core.sids import SIDTable
-from genrec.decoding.new_item_quota import Newcomers
+from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ArtifactError
 from genrec.model.item_vectors import read_vectors, write_vectors
@@ -85,11 +85,11 @@ def test_slots_are_reserved_once_there_are_new_items(parts: dict[str, Path]) -> 
     assert isinstance(model.strategy, TrieBeam)
     vectors = {"item": np.concatenate([VECTORS["item"], np.ones((4, 7), dtype=np.float32)])}
     grown = model.grow(grown_ids(4), vectors)
-    assert isinstance(grown.strategy, Newcomers)
+    assert isinstance(grown.strategy, NewItemQuota)
     assert (grown.strategy.num_trained, grown.strategy.share, grown.strategy.reach) == (30, 0.2, 0.3)
     assert isinstance(replace(model, slots=ReservedSlots(0.0, {})).grow(grown_ids(4), vectors).strategy, TrieBeam)
     changed = grown.with_vectors({"item": vectors["item"] + 1})
-    assert isinstance(changed.strategy, Newcomers)
+    assert isinstance(changed.strategy, NewItemQuota)
     assert not torch.equal(changed.strategy.vectors, grown.strategy.vectors)
     assert changed.generator is grown.generator
 

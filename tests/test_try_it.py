@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 from test_models_with_times import shop_of_ids_by_times
 
 from genrec.decoding.fusion import Fusion
-from genrec.decoding.new_item_quota import Newcomers
+from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.errors import ArtifactError
 from genrec.recommender.bundle import _sample_times as bundle_sample_times
 from genrec.recommender.bundle import _samples as bundle_samples
@@ -174,7 +174,7 @@ def test_a_fusion_shows_the_search_of_its_generator() -> None:
     fusion.weights = {"generator": 1.0}
     catalogue = with_model(boutique(), strategy=fusion)
     vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-    for strategy in (fusion, Newcomers(fusion, vectors=vectors, num_trained=35, share=0.2)):
+    for strategy in (fusion, NewItemQuota(fusion, vectors=vectors, num_trained=35, share=0.2)):
         kept = Recommender(with_model(catalogue, strategy=strategy)).beams(["i1"], 5)
         assert kept["item_id"].to_list() == Recommender(boutique()).beams(["i1"], 5)["item_id"].to_list()
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 
 from genrec.baselines.lib.ranking import SCORES_AT_ONCE, Score
 from genrec.core.dataset import Dataset, Sequences
-from genrec.metrics.lib.hits import Hits
+from genrec.metrics.lib.tables import Hits
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
 from genrec.protocols import HitMetric

@@ -21,8 +21,7 @@ from torch import Tensor
 from genrec.core.batch import Batch
 from genrec.core.dataset import Dataset
 from genrec.core.trie import PrefixTrie
-from genrec.decoding.lib.candidates import best_items, bias_of, ranked, restricted, union
-from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.decoding.lib.candidates import best_items, bias_of, item_log_probs, ranked, restricted, union
 from genrec.decoding.lib.plain_strategies import BeamSearch, ScoreRanking
 from genrec.decoding.lib.smoothed_baseline import Smoothed, precise
 from genrec.errors import ConfigError, did_you_mean

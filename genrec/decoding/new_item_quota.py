@@ -24,7 +24,7 @@ from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
 from genrec.types import PAD, Decodes
 
 
-class Newcomers:
+class NewItemQuota:
     """The strategy's ``k`` best items, of which up to ``int(share * k)`` are new, as many as fit the history.
 
     A new item fits when the history is within its reach (see ``genrec.decoding.lib.new_item_reach``); an empty history is in

@@ -13,7 +13,7 @@ from genrec.core.batch import Batch
 from genrec.core.dataset import Sequences
 from genrec.core.deadlines import stop_if_abandoned
 from genrec.core.trie import PrefixTrie
-from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.decoding.lib.candidates import item_log_probs
 from genrec.protocols import device_of
 
 

@@ -17,8 +17,7 @@ from genrec.metrics.average_precision import AveragePrecision
 from genrec.metrics.diversity import Diversity, PrefixDiversity
 from genrec.metrics.exposure import Coverage, Gini
 from genrec.metrics.hit_rate import HitRate
-from genrec.metrics.lib.hits import find_hits
-from genrec.metrics.lib.lists import first_items
+from genrec.metrics.lib.tables import find_hits, first_items
 from genrec.metrics.miscalibration import Miscalibration
 from genrec.metrics.mrr import MRR
 from genrec.metrics.ndcg import NDCG

@@ -27,7 +27,7 @@ class RecommendSettings:
             baselines beside it.
         splits: whose targets to predict.
         new_share: of each list that items which came after training have at most, by their content, in a run that extends
-            another and in service: the last places go to those that fit (see ``Newcomers``). 0: only what the strategy lists
+            another and in service: the last places go to those that fit (see ``NewItemQuota``). 0: only what the strategy lists
             by itself.
         new_reach: share of the catalogue that may be more like such an item than a history that it fits; null: learned from
             what users took in the validation part.

@@ -32,7 +32,7 @@ from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.item_embedding import ItemEmbedding
-from genrec.nn.trie_walk import NO_ITEM, TrieWalk, placed
+from genrec.nn.trie_likelihood import NO_ITEM, TrieWalk, placed
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 

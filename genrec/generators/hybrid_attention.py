@@ -24,7 +24,7 @@ from genrec.core.batch import Batch
 from genrec.core.sids import SIDTable
 from genrec.nn.attention import DistanceBias
 from genrec.nn.blocks import Dropout, HistoryBlock
-from genrec.nn.parallel_codes import ParallelCodes
+from genrec.nn.code_decoder import ParallelCodes
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 

@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from genrec.core.batch import Batch
 from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError
+from genrec.nn.code_decoder import ParallelCodes
 from genrec.nn.history_encoder import HistoryEncoder
-from genrec.nn.parallel_codes import ParallelCodes
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 

@@ -19,7 +19,7 @@ from genrec.core.item_labels import item_labels, numbered
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.new_item_reach import SAFE_REACH, learned_reach
-from genrec.decoding.new_item_quota import Newcomers, content_of, content_sources
+from genrec.decoding.new_item_quota import NewItemQuota, content_of, content_sources
 from genrec.engine.aliases import with_current
 from genrec.engine.components import component_class, instantiate, parameters
 from genrec.errors import ArtifactError
@@ -57,7 +57,7 @@ class ReservedSlots:
         # A careful reach stands where nothing was learned for a source.
         reach = max(self.reaches.get(name, SAFE_REACH) for name in content_sources(vectors, JOINT, num_trained))
         content = content_of(vectors, JOINT, num_trained)
-        return Newcomers(strategy, vectors=content, num_trained=num_trained, share=self.share, reach=reach)
+        return NewItemQuota(strategy, vectors=content, num_trained=num_trained, share=self.share, reach=reach)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

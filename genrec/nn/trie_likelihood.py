@@ -1,6 +1,6 @@
-"""The generator given the TRUE prefixes of items: what it thinks of each code on their paths through the trie.
+"""Generators and the trie: what a generator thinks of each code on the TRUE paths of items, and where beams stand in the trie.
 
-From logits to log-probabilities of the children of trie nodes: the one place where normalization is decided.
+``child_log_probs`` turns logits into log-probabilities of the children of trie nodes; normalization is decided there alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
 from genrec.protocols import AutoregressiveGenerator
-from genrec.types import Normalization
+from genrec.types import PAD, Normalization
 
 
 @dataclass(frozen=True)
@@ -144,3 +144,43 @@ def child_log_probs(
     chosen = logits.gather(-1, child_codes).masked_fill(~real, float("-inf"))
     total = chosen if normalization == "trie" else logits
     return chosen - torch.logsumexp(total, dim=-1, keepdim=True)
+
+
+NO_ITEM = -1e4  # the logit of a code that no item has: its probability is zero in any precision, and differences stay numbers
+
+
+class TrieWalk:
+    """The trie, on whatever device it is asked about; ``PAD`` is the place of a prefix that no item has.
+
+    Args:
+        trie: of the catalogue.
+    """
+
+    def __init__(self, trie: PrefixTrie) -> None:
+        self.trie = trie
+
+    def of(self, device: torch.device) -> PrefixTrie:
+        """The trie on ``device``."""
+        if self.trie.device != device:
+            self.trie = self.trie.to(device)
+        return self.trie
+
+    def advance(self, nodes: Int64[Tensor, "*shape"], codes: Int64[Tensor, "*shape"], level: int) -> Int64[Tensor, "*shape"]:
+        """From nodes of depth ``level`` to their children along ``codes``."""
+        return torch.where(nodes == PAD, PAD, self.of(nodes.device).advance(nodes.clamp(min=0), codes, level))
+
+    def children(
+        self, nodes: Int64[Tensor, "*shape"], level: int
+    ) -> tuple[Int64[Tensor, "*shape width"], Int64[Tensor, "*shape width"]]:
+        """The children of nodes of depth ``level``, and the places of their codes: behind the last code where padded."""
+        trie = self.of(nodes.device)
+        child, codes, real = trie.children(nodes.clamp(min=0), level)
+        return child, torch.where(real & (nodes != PAD).unsqueeze(-1), codes, trie.sizes[level])
+
+
+def placed(
+    values: Float[Tensor, "*shape width"], places: Int64[Tensor, "*shape width"], size: int
+) -> Float[Tensor, "*shape size"]:
+    """Children's logits at the places of their codes, ``NO_ITEM`` elsewhere."""
+    logits = values.new_full((*values.shape[:-1], size + 1), NO_ITEM)
+    return logits.scatter(-1, places, values)[..., :size]

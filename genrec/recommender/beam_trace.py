@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genrec.decoding.fusion import GENERATOR, Fusion
 from genrec.decoding.lib.batch_decoding import request_of, widened
-from genrec.decoding.new_item_quota import Newcomers
+from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.errors import ConfigError
 from genrec.protocols import DecodingStrategy
 from genrec.recommender.catalogue import Catalogue
@@ -73,7 +73,7 @@ def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, His
 
 def _searching(strategy: Any, generator: Any, k: int) -> DecodingStrategy:
     """The part of a strategy that grows prefixes: of a fusion, what finds the generator's own candidates."""
-    if isinstance(strategy, Newcomers):
+    if isinstance(strategy, NewItemQuota):
         return _searching(strategy.strategy, generator, k)
     if isinstance(strategy, Fusion) and GENERATOR in strategy.active:
         return strategy.search(generator, max(strategy.num_candidates, k))

@@ -10,7 +10,7 @@ import torch
 
 from genrec.core.batch import Batch
 from genrec.core.dataset import Sequences
-from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.decoding.lib.candidates import item_log_probs
 from genrec.diagnosis.attribution import history_weights
 from genrec.errors import ConfigError
 from genrec.nn.trie_likelihood import path_choices

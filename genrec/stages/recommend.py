@@ -14,7 +14,7 @@ import polars as pl
 
 from genrec.core.dataset import Dataset, users_with_targets
 from genrec.decoding.lib.batch_decoding import Lists, recommend_users, with_ids
-from genrec.decoding.new_item_quota import Newcomers
+from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.engine.components import instantiate
 from genrec.engine.device import resolve_device
 from genrec.engine.logs import user_progress
@@ -89,7 +89,7 @@ def build(run: StageRun) -> dict[str, Any]:
         (run.folder / MEMBERS).mkdir(exist_ok=True)
         pl.concat(of_splits).write_parquet(run.folder / MEMBERS / f"{name}.parquet")
     told = {"k": k, "exclude_seen": settings.exclude_seen, "new_share": settings.new_share, "splits": splits}
-    if isinstance(strategy, Newcomers):
+    if isinstance(strategy, NewItemQuota):
         exposure = exposure_of(pl.concat(tables), dataset.item_ids[trained:])
         told["new_items"] = {"reach": strategy.reach, **exposure}
         run.say(told_exposure(exposure))

@@ -20,17 +20,16 @@ except ModuleNotFoundError as error:
     line = "genrec.testing: expected the package pytest, got no such package; install it: pip install pytest"
     raise ImportError(line) from error
 
-_ROOMS = ("baselines", "collisions", "encoders", "generators", "metrics", "objectives", "strategies", "tokenizers")
+_ROOMS = ("baselines", "encoders", "generators", "metrics", "objectives", "strategies", "tokenizers")
 pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in _ROOMS))  # so that a failed assert shows its values
 
 from genrec.testing.baselines import BaselineContract  # noqa: E402
-from genrec.testing.collisions import CollisionContract  # noqa: E402
 from genrec.testing.encoders import EncoderContract  # noqa: E402
 from genrec.testing.generators import GeneratorContract  # noqa: E402
 from genrec.testing.metrics import MetricContract  # noqa: E402
 from genrec.testing.objectives import ObjectiveContract  # noqa: E402
 from genrec.testing.strategies import DecodingContract  # noqa: E402
-from genrec.testing.tokenizers import TokenizerContract  # noqa: E402
+from genrec.testing.tokenizers import CollisionContract, TokenizerContract  # noqa: E402
 
 __all__ = [
     "BaselineContract",

@@ -7,8 +7,7 @@ import polars as pl
 import pytest
 
 from genrec.engine.registry import missing_members
-from genrec.metrics.lib.hits import find_hits
-from genrec.metrics.lib.lists import first_items
+from genrec.metrics.lib.tables import find_hits, first_items
 from genrec.protocols.metrics import HitMetric, ListMetric, MetricInputs
 from genrec.testing.makers import Contract, Maker
 from genrec.testing.worlds import ring, vectors_of

@@ -15,9 +15,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.lib.balanced_codes import balanced_assignment
-from genrec.tokenizers.lib.kmeans import group_means, plus_plus
-from genrec.tokenizers.lib.lookup_codes import IssuedTable
+from genrec.tokenizers.lib.kmeans import balanced_assignment, group_means, plus_plus
+from genrec.tokenizers.lib.lookup_codes import CodeTable
 from genrec.tokenizers.lib.residual import Residual, squared_distances
 from genrec.tokenizers.lib.residual_kmeans import ResidualKMeans
 from genrec.types import ITEM_ID
@@ -62,7 +61,7 @@ class BalancedRQKMeans(ResidualKMeans):
     def fit(self, inputs: TokenizerInputs) -> None:
         self._levels: list[Tensor] = []
         super().fit(inputs)
-        self._fitted = IssuedTable(inputs.items[ITEM_ID], torch.stack(self._levels, dim=1).numpy())
+        self._fitted = CodeTable(inputs.items[ITEM_ID], torch.stack(self._levels, dim=1).numpy())
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
         nearest_codes = super().encode(inputs)
@@ -75,7 +74,7 @@ class BalancedRQKMeans(ResidualKMeans):
 
     def restore(self, folder: Path) -> None:
         super().restore(folder)
-        self._fitted = IssuedTable.load(folder)
+        self._fitted = CodeTable.load(folder)
 
     def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         vectors = residual[:]

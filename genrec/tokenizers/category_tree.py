@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Int
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.lib.lookup_codes import IssuedCodes, digits, number_within
+from genrec.tokenizers.lib.lookup_codes import LookupCodes, digits, number_within
 from genrec.tokenizers.lib.residual import at_least
 from genrec.tokenizers.lib.tree_paths import category_paths
 
 
-class CategoryTree(IssuedCodes):
+class CategoryTree(LookupCodes):
     """Every item has an ID of its own; items without categories share the path of zeros.
 
     Args:

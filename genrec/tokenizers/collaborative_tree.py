@@ -12,12 +12,12 @@ from typing import ClassVar
 import numpy as np
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.lib.lookup_codes import IssuedCodes, number_within
+from genrec.tokenizers.lib.lookup_codes import LookupCodes, number_within
 from genrec.tokenizers.lib.residual import at_least
 from genrec.tokenizers.lib.tree_paths import pair_counts, tree_paths
 
 
-class CollaborativeTree(IssuedCodes):
+class CollaborativeTree(LookupCodes):
     """Every item has an ID of its own: the path to its leaf and its number there.
 
     Args:

@@ -11,12 +11,12 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.lib.lookup_codes import IssuedCodes
+from genrec.tokenizers.lib.lookup_codes import LookupCodes
 from genrec.tokenizers.lib.residual import at_least
 from genrec.tokenizers.lib.tree_paths import category_paths, pair_counts, tree_paths
 
 
-class HybridIndex(IssuedCodes):
+class HybridIndex(LookupCodes):
     """A tree's path and a token per item.
 
     Args:

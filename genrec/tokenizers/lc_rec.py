@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from genrec.tokenizers.lib.autoencoder import Autoencoder, straight_through
-from genrec.tokenizers.lib.balanced_codes import even_codes
+from genrec.tokenizers.lib.kmeans import even_codes
 from genrec.tokenizers.lib.residual import squared_distances
 
 

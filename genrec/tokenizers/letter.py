@@ -18,8 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.lib.autoencoder import Autoencoder, standardization, straight_through
-from genrec.tokenizers.lib.balanced_codes import balanced_assignment, even_codes
-from genrec.tokenizers.lib.kmeans import kmeans
+from genrec.tokenizers.lib.kmeans import balanced_assignment, even_codes, kmeans
 from genrec.tokenizers.lib.residual import at_least, checked_vectors, squared_distances
 
 _GROUPS = 10  # of codes, per level

@@ -17,7 +17,7 @@ import polars as pl
 
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.lib.lookup_codes import IssuedCodes
+from genrec.tokenizers.lib.lookup_codes import LookupCodes
 from genrec.types import ITEM_ID
 
 CODES = "codes"
@@ -38,7 +38,7 @@ def fitting_shift(items: Collection[str], keys: Collection[str]) -> int | None:
     return shift if shift and all(value - shift in numbers for value in values) else None
 
 
-class Published(IssuedCodes):
+class Published(LookupCodes):
     """IDs from a file.
 
     All levels are taken as they are. A published set that is unique already, by whatever means (a number at its end, moved last

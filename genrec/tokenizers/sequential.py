@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.lib.lookup_codes import IssuedCodes, digits
+from genrec.tokenizers.lib.lookup_codes import LookupCodes, digits
 from genrec.tokenizers.lib.residual import at_least
 
 
-class Sequential(IssuedCodes):
+class Sequential(LookupCodes):
     """Every item has an ID of its own; the leading levels are shared by items that were first seen close together.
 
     Args:

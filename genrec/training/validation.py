@@ -12,7 +12,7 @@ import torch
 from genrec.core.dataset import Dataset, check_unseen_targets, users_with_targets
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
-from genrec.metrics.lib.hits import find_hits, targets_of
+from genrec.metrics.lib.tables import find_hits, targets_of
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
 from genrec.nn.blocks import without_dropout

@@ -20,7 +20,7 @@ from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.random import Random
 from genrec.core.dataset import Dataset
-from genrec.metrics.lib.hits import find_hits, targets_of
+from genrec.metrics.lib.tables import find_hits, targets_of
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall
 

@@ -8,7 +8,7 @@ from genrec.baselines.lib import ranking
 from genrec.baselines.lib.ranking import ranked_tables, scores_of, top_k
 from genrec.baselines.popularity import Popularity
 from genrec.core.dataset import Dataset, Sequences
-from genrec.metrics.lib.hits import targets_of
+from genrec.metrics.lib.tables import targets_of
 
 
 def naive_top_k(scores: np.ndarray, k: int) -> list[tuple[int, int, int, int, int]]:

@@ -13,7 +13,7 @@ from genrec.core.batch import Batch
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.decoding.lib.candidates import item_log_probs
 from genrec.diagnosis.attribution import history_weights
 from genrec.nn.trie_likelihood import path_choices
 from genrec.protocols import DecodingRequest

@@ -14,7 +14,7 @@ from small_world import ArbitraryLogits, batch_of, sids_of
 
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.new_item_quota import Newcomers, content_of
+from genrec.decoding.new_item_quota import NewItemQuota, content_of
 from genrec.protocols import DecodingRequest
 from genrec.types import PAD
 
@@ -67,7 +67,7 @@ def test_lists_are_those_of_a_slow_walk(
     batch = batch_of(rows)
     mask = None if allowed is None else torch.tensor(allowed)
     request = DecodingRequest(batch, k, batch.history if hide else None, mask)
-    strategy = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=share, reach=reach)
+    strategy = NewItemQuota(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=share, reach=reach)
     decoded = strategy.decode(ArbitraryLogits(SIDS), TRIE, request)
     whole = Exhaustive().decode(ArbitraryLogits(SIDS), TRIE, replace(request, k=ITEMS))
     for row in range(len(rows)):
@@ -83,9 +83,9 @@ def test_no_share_and_no_reach_change_nothing_and_an_empty_history_is_within_nob
     request = DecodingRequest(batch_of([[], [1, 2]]), 10)
     plain = Exhaustive().decode(ArbitraryLogits(SIDS), TRIE, request)
     for settings in ({"share": 0.0, "reach": 0.3}, {"share": 1.0, "reach": 0.0}):
-        none = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, **settings)
+        none = NewItemQuota(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, **settings)
         assert none.decode(ArbitraryLogits(SIDS), TRIE, request).items.equal(plain.items)
-    strategy = Newcomers(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=1.0, reach=0.4)
+    strategy = NewItemQuota(Exhaustive(), vectors=VECTORS, num_trained=TRAINED, share=1.0, reach=0.4)
     assert strategy.content_scores(request)[0].isneginf().all()
 
 

@@ -13,7 +13,7 @@ from genrec.baselines.transitions import Transitions
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.evaluation_spec import check_event_types, weighted_targets
 from genrec.evaluation.external_recommendations import read_lists
-from genrec.metrics.lib.hits import find_hits
+from genrec.metrics.lib.tables import find_hits
 from genrec.stages.evaluate import Evaluator
 
 ROOMS = [

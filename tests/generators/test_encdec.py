@@ -8,7 +8,7 @@ import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, scrambled, sids_of
 
 from genrec.core.trie import PrefixTrie
-from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.decoding.lib.candidates import item_log_probs
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.protocols import CollisionContext, DecodingRequest
 from genrec.tokenizers.collision.item_token import ItemToken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-import genrec.objectives.lib.log_normalizer as module
+import genrec.objectives.lib.item_softmax as module
 
 
 @pytest.mark.parametrize("fewest", [1, 2, 64])

@@ -11,7 +11,7 @@ from small_world import OPTIONS, all_targets, random_histories, ring, scrambled,
 from genrec.core.batch import Batch
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
-from genrec.decoding.lib.likelihood import item_log_probs
+from genrec.decoding.lib.candidates import item_log_probs
 from genrec.protocols import Objective
 from genrec.training.fit import Fitted, fit
 from genrec.training.settings import TrainSettings

@@ -260,8 +260,8 @@ def test_ensemble_reasoning_is_the_slow_one() -> None:
 @pytest.mark.parametrize("block", [10**6, 100])
 def test_the_item_head_teaches_the_codes(distinct: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Targets of a level, example by example: most on the true code, the rest as the head's softmax has it below the prefix."""
-    monkeypatch.setattr("genrec.objectives.lib.log_normalizer.BLOCK", block)
-    monkeypatch.setattr("genrec.objectives.lib.log_normalizer.FEWEST", 1)
+    monkeypatch.setattr("genrec.objectives.lib.item_softmax.BLOCK", block)
+    monkeypatch.setattr("genrec.objectives.lib.item_softmax.FEWEST", 1)
     table, items = sids_of(40, (3, 5, 6), distinct=distinct), [3, 7, 7, 30, 12]
     generator = Given(table, items, dim=4)
     share, rows = 0.3, table.codes.tolist()

@@ -14,7 +14,7 @@ from genrec.tokenizers.fsq import FSQ
 from genrec.tokenizers.lc_rec import LCRec
 from genrec.tokenizers.letter import Letter
 from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated
-from genrec.tokenizers.lib.balanced_codes import even_codes
+from genrec.tokenizers.lib.kmeans import even_codes
 from genrec.tokenizers.rqvae import RQVAE
 from genrec.tokenizers.sim_vq import SimVQ
 

@@ -23,7 +23,7 @@ from genrec.tokenizers.category_tree import CategoryTree
 from genrec.tokenizers.collaborative_tree import CollaborativeTree
 from genrec.tokenizers.hierarchical_kmeans import HierarchicalKMeans
 from genrec.tokenizers.hybrid_index import HybridIndex
-from genrec.tokenizers.lib.balanced_codes import balanced_assignment
+from genrec.tokenizers.lib.kmeans import balanced_assignment
 from genrec.tokenizers.lib.lookup_codes import digits, number_within
 from genrec.tokenizers.lib.tree_paths import pair_counts, path_codes, split
 from genrec.tokenizers.lsh import LSH

@@ -1,4 +1,4 @@
-"""Cross-entropy on semantic IDs as objectives use it: the whole of ``sid_cross_entropy``, which its variants extend."""
+"""The cross-entropy on semantic IDs of ``sid_cross_entropy`` and its variants, and its distillation from an item head."""
 
 from __future__ import annotations
 
@@ -14,12 +14,47 @@ from torch.nn import functional as F
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
-from genrec.objectives.lib.head_distillation import ChildrenShares
-from genrec.objectives.lib.item_softmax import Proposal, item_cross_entropy, sampled_softmax
-from genrec.objectives.lib.log_normalizer import mean_log_normalizer
+from genrec.objectives.lib.item_softmax import Proposal, item_cross_entropy, mean_log_normalizer, sampled_softmax
 from genrec.objectives.lib.policy import check_writes_codes
 from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, LossTerms, Sampler, TargetLogits
 from genrec.types import Normalization
+
+
+class HeadDistillation:
+    """What an item head makes of the children along each target's path: level by level, shares of the softmax over all items.
+
+    It looks on while ``mean_log_normalizer`` goes over the head's softmax, whose table is in the order of ``trie.items``.
+
+    Args:
+        trie: of the items.
+        path: nodes from the root to each target's leaf.
+    """
+
+    def __init__(self, trie: PrefixTrie, path: Int64[Tensor, "targets levels_and_1"]) -> None:
+        self.trie, self._ahead = trie, path
+        self._blocks: list[list[Tensor]] = []
+
+    @torch.no_grad()
+    def __call__(self, weights: Float[Tensor, "items block"]) -> None:
+        """The next targets' weights, up to a factor of each target."""
+        trie, shares = self.trie, []
+        path, self._ahead = self._ahead[: weights.shape[1]], self._ahead[weights.shape[1] :]
+        for level, below in enumerate(trie.sums_below(weights)):
+            child, _, real = trie.children(path[:, level], level)
+            mass = below.gather(0, (child - trie.level_starts[level + 1]).T).T.masked_fill(~real, 0.0)
+            total = mass.sum(1, keepdim=True)  # 0 where the head rules all of them out: then they share evenly
+            shares.append(torch.where(total > 0, mass, real.float()) / torch.where(total > 0, total, real.sum(1, keepdim=True)))
+        self._blocks.append(shares)
+
+    def levels(self) -> list[Float[Tensor, "targets _"]]:
+        """Per level, a distribution over the family of the path's node, 0 where the family is padded."""
+        return [_joined(level) for level in zip(*self._blocks, strict=True)]
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Families of several blocks, padded to the widest."""
+    width = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, width - part.shape[1])) for part in parts])
 
 
 class SIDLoss:
@@ -114,7 +149,7 @@ class SIDLoss:
             return sampled_softmax(queries, table, items, self.item_negatives, self.proposal), None
         if not self.item_teaches:
             return item_cross_entropy(queries, table, items), None
-        shares = ChildrenShares(self.trie, self._paths(items))
+        shares = HeadDistillation(self.trie, self._paths(items))
         wanted = (queries * table[items]).sum(1).float()
         return mean_log_normalizer(queries, table[self.trie.items], shares) - wanted.mean(), shares.levels()
 

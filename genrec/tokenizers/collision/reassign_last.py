@@ -75,7 +75,7 @@ class _Moves:
             if len(np.unique(current)) == len(rows) and not self.spilled[rows].any():
                 continue
             costs = self._costs(rows, depth=self.table.shape[1] - 1)
-            # Larger than any sum of distances: first as few moves as possible. Newcomers moved anyway.
+            # Larger than any sum of distances: first as few moves as possible. New items moved anyway.
             move = 1.0 + costs.max(axis=1).sum()
             stays = np.arange(self.sizes[-1])[None, :] == current[:, None]
             costs = costs + np.where(stays | self.spilled[rows, None], 0.0, move)

@@ -18,7 +18,7 @@ CODES_FILE = "issued.parquet"
 
 
 @dataclass(frozen=True)
-class IssuedTable:
+class CodeTable:
     """item_id -> codes.
 
     Args:
@@ -43,12 +43,12 @@ class IssuedTable:
         pl.DataFrame({ITEM_ID: self.item_ids, **columns}).write_parquet(folder / CODES_FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> IssuedTable:
+    def load(cls, folder: Path) -> CodeTable:
         table = pl.read_parquet(folder / CODES_FILE, glob=False)
         return cls(table[ITEM_ID], table.drop(ITEM_ID).to_numpy())
 
 
-class IssuedCodes:
+class LookupCodes:
     """What all tokenizers without a rule for unseen items do; a subclass's ``fit`` calls ``issue``."""
 
     def issue(self, inputs: TokenizerInputs, codes: Int[np.ndarray, "items levels"]) -> None:
@@ -59,7 +59,7 @@ class IssuedCodes:
         """
         if inputs.num_items == 0:
             raise DataError("items", expected="at least one row", got=f"{inputs.num_items} rows", fix="prepare again")
-        self._table = IssuedTable(inputs.items[ITEM_ID], np.ascontiguousarray(codes, dtype=np.int64))
+        self._table = CodeTable(inputs.items[ITEM_ID], np.ascontiguousarray(codes, dtype=np.int64))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ class IssuedCodes:
         self._table.save(folder)
 
     def restore(self, folder: Path) -> None:
-        self._table = IssuedTable.load(folder)
+        self._table = CodeTable.load(folder)
 
 
 def digits(numbers: Int[np.ndarray, " items"], base: int, count: int | None = None) -> Int[np.ndarray, "items digits"]:

@@ -1,4 +1,4 @@
-"""How often one item came after another in the training part, at every distance: what counting baselines are made of."""
+"""What baselines count in histories: how often one item came after another, and recent items with their weights."""
 
 from __future__ import annotations
 
@@ -56,3 +56,35 @@ class Pairs:
         row, column = np.divmod(self.keys[used], self.num_items)
         starts = np.searchsorted(row, np.arange(self.num_items + 1))
         return sparse.csr_array((values[used], column, starts), shape=(self.num_items, self.num_items))
+
+
+def recency_weights(histories: Sequences, num_items: int, *, last: int, decay: float) -> sparse.csr_array:
+    """float64 [users, items]: the m-th last of the ``last`` most recent items gets ``decay ** m``; repeats add up."""
+    return weighted_histories(histories, num_items, last=last, weights=lambda age: decay**age)
+
+
+def weighted_histories(
+    histories: Sequences,
+    num_items: int,
+    *,
+    last: int,
+    weights: Callable[[Float[np.ndarray, " events"]], Float[np.ndarray, " events"]],
+) -> sparse.csr_array:
+    """float64 [users, items]: what each of the ``last`` most recent items weighs; repeats add up.
+
+    Args:
+        histories: whole histories, oldest first.
+        num_items: columns.
+        last: items that count, >= 1.
+        weights: from ages (0: the most recent item) to weights.
+    """
+    age = ages(histories)
+    recent = age < last
+    entries = weights(age[recent].astype(np.float64))
+    places = (histories.user_idx[recent], histories.item_idx[recent])
+    return sparse.csr_array((entries, places), shape=(len(histories), num_items))
+
+
+def ages(histories: Sequences) -> Int64[np.ndarray, " events"]:
+    """How many items of the same history came after each."""
+    return np.repeat(histories.offsets[1:], histories.lengths) - 1 - np.arange(len(histories.item_idx))
