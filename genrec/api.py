@@ -48,7 +48,7 @@ def run(
     from genrec.reports.report import write_report
 
     stages = Force(frozenset([force] if isinstance(force, str) else force))
-    return execute(_config(given, overrides, settings), until=until, say=_say(quiet), force=stages, report=write_report)
+    return execute(_config(given, overrides, settings), until=until, log=_log(quiet), force=stages, report=write_report)
 
 
 def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
     """
     from genrec.reports.audit_run import audit_data
 
-    return audit_data(_config(given, overrides, settings), say=_say(quiet))[1]
+    return audit_data(_config(given, overrides, settings), log=_log(quiet))[1]
 
 
 def compare(
@@ -114,7 +114,7 @@ def _config(given: Sequence[Any], overrides: Sequence[str] | None, settings: Map
     return compose([*(setting(key, value) for key, value in named.items()), *words])
 
 
-def _say(quiet: bool) -> Callable[[str], None]:
+def _log(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else print
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from genrec import __version__
-from genrec.engine.os_errors import refusals_told
+from genrec.engine.os_errors import wrap_os_errors
 from genrec.engine.pipeline import STAGES
 from genrec.errors import GenRecError
 from genrec.references import masked
@@ -62,7 +62,7 @@ def _traceback() -> int:
     return 1
 
 
-@refusals_told()
+@wrap_os_errors()
 def _dispatch(name: str, words: Sequence[str]) -> int:
     known = [*STAGES, *_files("commands")]
     if name not in known:

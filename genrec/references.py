@@ -45,9 +45,9 @@ def masked(text: str) -> str:
     return text
 
 
-def without_secrets(say: Callable[[str], None]) -> Callable[[str], None]:
+def without_secrets(log: Callable[[str], None]) -> Callable[[str], None]:
     """Says what it is told, masked."""
-    return lambda line: say(masked(line))
+    return lambda line: log(masked(line))
 
 
 def masked_in(value: Any) -> Any:

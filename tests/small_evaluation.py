@@ -14,7 +14,7 @@ from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset, Sequences
 from genrec.engine.artifacts import Artifact, Store
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.stages.evaluate import STAGE
 
 BASELINES = {
@@ -65,7 +65,7 @@ def evaluated(
     save: Callable[[Path], Any] | None = None,
     file: Path | None = None,
     more: Mapping[str, Callable[[Path], Any]] | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     candidates: Path | None = None,
     **settings: Any,
 ) -> Artifact:
@@ -102,7 +102,7 @@ def evaluated(
     config |= {"recommendations": str(file) if file else None}
 
     def build(folder: Path, work: Path) -> dict[str, Any]:
-        return STAGE.build(StageRun(config, inputs, folder, work, say, Runtime(name="walk")))
+        return STAGE.build(StageContext(config, inputs, folder, work, log, Runtime(name="walk")))
 
     return store.make(
         "evaluation",

@@ -301,7 +301,7 @@ def test_a_move_changes_no_fingerprint_and_a_run_store_made_before_is_used(
 ) -> None:
     given = [*SMALL, f"paths.runs='{tmp_path / 'runs'}'"]
     config = compose(given)
-    run = execute(config, until="tokenize", say=lambda line: None)
+    run = execute(config, until="tokenize", log=lambda line: None)
     before = {step.stage.kind: step.fingerprint for step in plan(config)}
     key = key_of(config, run, monkeypatch)
     moves.move(

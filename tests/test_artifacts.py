@@ -138,7 +138,7 @@ def test_a_second_process_waits_says_so_and_finds_it_made(tmp_path: Path) -> Non
     process.start()
     assert started.wait(20)
     said: list[str] = []
-    made = make(Store(tmp_path), say=said.append)
+    made = make(Store(tmp_path), log=said.append)
     process.join()
     assert (made.path / "by.txt").read_text(encoding="utf-8") == str(process.pid)
     assert any(str(process.pid) in line for line in said)

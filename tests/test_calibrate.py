@@ -22,7 +22,7 @@ from genrec.engine.components import instantiate
 from genrec.engine.config import compose
 from genrec.engine.pipeline import needed_stages, plan
 from genrec.engine.runs import Run
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import ConfigError
 from genrec.stages.calibrate import STAGE
 
@@ -54,7 +54,7 @@ def calibrated(root: Path, world: Dataset, *overrides: str) -> tuple[dict[str, A
     said: list[str] = []
     inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs(tree)}
     config = {key: tree[key] for key in STAGE.reads}
-    run = StageRun(config, inputs, root / "calibration", root, said.append, Runtime(device="cpu", progress=False))
+    run = StageContext(config, inputs, root / "calibration", root, said.append, Runtime(device="cpu", progress=False))
     return STAGE.build(run), said
 
 

@@ -18,7 +18,7 @@ from genrec.core.sids import SIDTable
 from genrec.engine.artifacts import Artifact
 from genrec.engine.config import compose
 from genrec.engine.pipeline import needed_stages
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import DataError
 from genrec.reports.charts import reliability_chart
 from genrec.reports.diagnosis import diagnosis_sections
@@ -64,7 +64,7 @@ def diagnosed(
     }
     inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs({"generator": option.node()})}
     said: list[str] = []
-    run = StageRun(config, inputs, root / "diagnosis", root, said.append, Runtime(device="cpu", progress=False))
+    run = StageContext(config, inputs, root / "diagnosis", root, said.append, Runtime(device="cpu", progress=False))
     facts = STAGE.build(run)
     return json.loads((root / "diagnosis" / "diagnosis.json").read_text(encoding="utf-8")), facts, said
 

@@ -12,7 +12,7 @@ from genrec.core.dataset import Dataset
 from genrec.core.sids import SIDTable
 from genrec.data.lib.demo_world import WORLD_FILE
 from genrec.engine.config import compose
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.reports.terminal import print_comparison
 from genrec.reports.verdict import verdict
 from genrec.stages import evaluate, prepare
@@ -67,7 +67,7 @@ def test_missing_and_short_lists_miss_and_are_told(tmp_path):
     table = recommended(dataset)
     halved = table.filter(~pl.col("user_id").is_in([f"u{u}" for u in range(30)]))
     first = table.filter((pl.col("user_id") == "u0") & (pl.col("rank") == 1))
-    artifact = evaluated(tmp_path, dataset, pl.concat([halved, first]), baselines={}, say=told.append)
+    artifact = evaluated(tmp_path, dataset, pl.concat([halved, first]), baselines={}, log=told.append)
     per_user = pl.read_parquet(artifact.path / "per_user.parquet").filter(pl.col("split") == "test")
     assert per_user["user_id"].to_list() == [f"u{u}" for u in range(60)]
     assert per_user["recall@10"][1:30].sum() == 0
@@ -91,11 +91,11 @@ def test_targets_that_the_seen_item_rule_hides_are_counted(tmp_path):
     dataset, told = walks(repeats=True), []
     hidden = sum(dataset.targets("test")[u][0] in dataset.histories("test")[u] for u in range(60))
     assert hidden > 0
-    evaluated(tmp_path / "a", dataset, recommended(dataset), baselines={}, say=told.append)
+    evaluated(tmp_path / "a", dataset, recommended(dataset), baselines={}, log=told.append)
     assert any(f"{hidden} of 60 test targets stand in their user's history" in line for line in told)
     told.clear()
     kept = recommended(dataset, exclude_seen=False)
-    evaluated(tmp_path / "b", dataset, kept, exclude_seen=False, baselines={}, say=told.append)
+    evaluated(tmp_path / "b", dataset, kept, exclude_seen=False, baselines={}, log=told.append)
     assert not any("stand in their user's history" in line for line in told)
 
 
@@ -141,7 +141,7 @@ def test_the_demo_world_gives_bounds_above_every_baseline(tmp_path):
     }
 
     def prepared(folder):
-        prepare.STAGE.build(StageRun(config, {}, folder, folder, lambda line: None, Runtime()))
+        prepare.STAGE.build(StageContext(config, {}, folder, folder, lambda line: None, Runtime()))
 
     folder = tmp_path / "prepared"
     folder.mkdir()
@@ -207,7 +207,7 @@ def test_weights_of_zero_leave_targets_out(walk, tmp_path):
         recommended(dataset),
         save=lambda folder: typed(dataset, folder),
         target_weights=weights,
-        say=told.append,
+        log=told.append,
     )
     metrics, every = metrics_of(artifact), pl.read_parquet(walk.path / "per_user.parquet")
     assert metrics["users"] == {"validation": 40, "test": 40}

@@ -55,7 +55,7 @@ def test_told_before_anything_runs(until: str, given: str, told: str, tmp_path: 
         plan(compose([*SMALL, f"paths.runs={tmp_path}", *given.split()]), until=verb)
     assert told in str(caught.value)
     with pytest.raises(GenRecError) as again:
-        execute(compose([*SMALL, f"paths.runs={tmp_path}", *given.split()]), until=verb, say=lambda line: None)
+        execute(compose([*SMALL, f"paths.runs={tmp_path}", *given.split()]), until=verb, log=lambda line: None)
     assert str(again.value) == str(caught.value)
     assert list(tmp_path.rglob("manifest.json")) == [], "nothing was made"
 
@@ -80,7 +80,7 @@ def test_told_once_the_data_are_there(given: str, told: str, store: Path) -> Non
     overrides = [*SMALL, f"paths.runs={store}", *given.split()]
     for _ in range(2):  # the second time the dataset is in the store, and the plan alone tells it
         with pytest.raises(GenRecError) as caught:
-            execute(compose(overrides), say=lambda line: None)
+            execute(compose(overrides), log=lambda line: None)
         assert told in str(caught.value)
     with pytest.raises(GenRecError) as planned:
         plan(compose(overrides))
@@ -109,7 +109,7 @@ def test_targets_that_are_all_seen_are_told_once_the_data_are_there(tmp_path: Pa
     (tmp_path / "two.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]), encoding="utf-8")
     overrides = ["data=tables", f"data.interactions={tmp_path}/two.csv", f"paths.runs={tmp_path}/runs", "threads=1"]
     with pytest.raises(GenRecError, match=r"recommend.exclude_seen: .* got 6 of 6 in their users' histories; use recommend"):
-        execute(compose(overrides), until="train", say=lambda line: None)
+        execute(compose(overrides), until="train", log=lambda line: None)
     assert {file.parent.parent.name for file in tmp_path.rglob("manifest.json")} == {"dataset"}
-    execute(compose([*overrides, "recommend.exclude_seen=false"]), until="prepare", say=lambda line: None)
+    execute(compose([*overrides, "recommend.exclude_seen=false"]), until="prepare", log=lambda line: None)
     plan(compose([*overrides, "recommend.exclude_seen=false"]), until="train")

@@ -101,7 +101,7 @@ def test_for_tables(big: Catalogue, tmp_path: Path) -> None:
     pl.DataFrame({"user_id": ["a", "a", "b"], "item_id": ["i1", "i2", "i3"]}).write_parquet(tmp_path / "h.parquet")
     catalogue = with_model(big, strategy=TrieBeam(num_beams=20))
     recommend_shards(
-        catalogue, tmp_path / "h.parquet", tmp_path / "out", replace(EMPTY_REQUEST, k=500), bundle="b", say=lambda line: None
+        catalogue, tmp_path / "h.parquet", tmp_path / "out", replace(EMPTY_REQUEST, k=500), bundle="b", log=lambda line: None
     )
     lists = pl.read_parquet(tmp_path / "out" / "part-00000.parquet")
     assert lists.group_by("user_id").len().sort("user_id").rows() == [("a", 500), ("b", 500)]

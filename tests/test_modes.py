@@ -98,7 +98,7 @@ def run(world: Path, until: str, *given: str) -> None:
     base += ["train.batch_states=200", "evaluate.draws=10", "evaluate.search_users=20"]
     overridden = {one.partition("=")[0] for one in given}
     overrides = [one for one in (*base, *sizes) if one.partition("=")[0] not in overridden]
-    execute(compose([*overrides, *given]), until=until, say=lambda line: None)
+    execute(compose([*overrides, *given]), until=until, log=lambda line: None)
 
 
 MODES = [

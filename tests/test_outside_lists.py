@@ -40,7 +40,7 @@ def test_scores_are_enough_and_a_table_without_splits_is_for_the_test_part(own, 
     dataset, told = walks(), []
     table = recommended(dataset).filter(pl.col("split") == "test").select("user_id", "item_id", "score")
     metrics = metrics_of(
-        evaluated(tmp_path, dataset, table, file=write(table, tmp_path / "a.csv"), ks=(1, 5, 10), say=told.append)
+        evaluated(tmp_path, dataset, table, file=write(table, tmp_path / "a.csv"), ks=(1, 5, 10), log=told.append)
     )
     assert metrics["model"] == {key: value for key, value in own["model"].items() if key.startswith("test/")}
     assert any("no column split" in line for line in told)
@@ -62,7 +62,7 @@ def test_strangers_and_cut_ties_are_told_and_keep_their_places(tmp_path):
     first = table.filter(pl.col("rank") == 1).with_columns(item_id=pl.lit("new"), score=pl.lit(99.0))
     nobody = first.head(1).with_columns(user_id=pl.lit("nobody"))
     lists = pl.concat([shifted, first, nobody])
-    metrics = metrics_of(evaluated(tmp_path, dataset, lists, file=write(lists, tmp_path / "a.parquet"), say=told.append))
+    metrics = metrics_of(evaluated(tmp_path, dataset, lists, file=write(lists, tmp_path / "a.parquet"), log=told.append))
     assert metrics["model"]["test/recall@1"] == 0
     warnings = "\n".join(metrics["warnings"])
     assert "1 of 61 users of the table are not in the dataset (nobody" in warnings

@@ -27,7 +27,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[toy_pipel
 
 def run(*overrides: str, until: str = UNTIL) -> tuple[Run, list[str]]:
     said: list[str] = []
-    return execute(compose(overrides), until=until, say=said.append), said
+    return execute(compose(overrides), until=until, log=said.append), said
 
 
 def actions(*overrides: str) -> dict[str, tuple[str, str]]:
@@ -178,7 +178,7 @@ def test_no_setting_is_ignored_in_silence(built: toy_pipeline.Built) -> None:
 
 def test_a_sweep_names_its_jobs_and_shares_work(built: toy_pipeline.Built, tmp_path: Path) -> None:
     said: list[str] = []
-    code = run_and_compare(expand(["tokenizer=fitted,random", "seed=0,1", "name=s"]), until=UNTIL, say=said.append)
+    code = run_and_compare(expand(["tokenizer=fitted,random", "seed=0,1", "name=s"]), until=UNTIL, log=said.append)
     assert code == 0
     names = sorted(path.name for path in (tmp_path / "runs").iterdir() if not path.name.startswith("."))
     assert names == [f"s,tokenizer={tokenizer},seed={seed}" for tokenizer in ("fitted", "random") for seed in (0, 1)]
@@ -208,7 +208,7 @@ def test_a_failing_job_costs_only_itself(
         return execute(config, **more)
 
     monkeypatch.setattr(sweep, "execute", fragile)
-    assert run_and_compare(expand(["seed=0,1"]), until=UNTIL, say=lambda line: None) == 2
+    assert run_and_compare(expand(["seed=0,1"]), until=UNTIL, log=lambda line: None) == 2
     assert "failed: default,seed=0: seed: expected luck, got 0" in capsys.readouterr().err
     assert Run(tmp_path / "runs" / "default,seed=1").kinds
 

@@ -124,7 +124,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("counted") / "runs"
     size = ["data.num_users=120", "data.num_items=240", "evaluate.search_users=0"]
     config = compose(["evaluate=baselines", *size, f"paths.runs='{runs}'", "name=shop"])
-    return execute(config, say=lambda line: None).path
+    return execute(config, log=lambda line: None).path
 
 
 def manifest_with(monkeypatch: pytest.MonkeyPatch, **state: Any) -> None:

@@ -83,7 +83,7 @@ def test_a_kill_at_any_moment_of_a_toy_run(toy: toy_pipeline.Built, tmp_path: Pa
         return replace(settings, tree={**settings.tree, "paths": {"runs": str(tmp_path / name)}})
 
     def run_to_the_end(name: str) -> Run:
-        return execute(config(name), until="train", say=lambda line: None)
+        return execute(config(name), until="train", log=lambda line: None)
 
     settings = compose()
     run_to_the_end("warm")  # what a process looks up once (its own commit, say) its children need not

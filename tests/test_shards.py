@@ -46,7 +46,7 @@ def histories(tmp_path: Path) -> Path:
 def made(histories: Path, out: Path, request: RecommendRequest = REQUEST, **more: Any) -> list[str]:
     said: list[str] = []
     settings = {"bundle": "b1", "shard_rows": ROWS} | more
-    recommend_shards(shop(40), histories, out, request, **settings, say=said.append)
+    recommend_shards(shop(40), histories, out, request, **settings, log=said.append)
     return said
 
 
@@ -94,7 +94,7 @@ from genrec.recommender.batch_lists import recommend_shards
 def say(line):
     print(line, flush=True)
     time.sleep(0.05)
-recommend_shards(shop(40), Path(sys.argv[1]), Path(sys.argv[2]), REQUEST, shard_rows=ROWS, bundle="b1", say=say)
+recommend_shards(shop(40), Path(sys.argv[1]), Path(sys.argv[2]), REQUEST, shard_rows=ROWS, bundle="b1", log=say)
 """
 
 
@@ -275,4 +275,4 @@ def test_refusals(tmp_path: Path, histories: Path) -> None:
             made(histories, tmp_path / "out3")
 
     table().write_parquet(histories)
-    recommend_shards(shop(40), histories, tmp_path / "out3", REQUEST, bundle="b1", say=meanwhile)
+    recommend_shards(shop(40), histories, tmp_path / "out3", REQUEST, bundle="b1", log=meanwhile)

@@ -46,7 +46,7 @@ def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def run(runs: Path, *overrides: str, until: str = "evaluate") -> tuple[Run, list[str]]:
     said: list[str] = []
-    return execute(compose([*WORLD, *MODEL, *TRAIN, f"paths.runs={runs}", *overrides]), until=until, say=said.append), said
+    return execute(compose([*WORLD, *MODEL, *TRAIN, f"paths.runs={runs}", *overrides]), until=until, log=said.append), said
 
 
 # --- reading back ---------------------------------------------------------------------------------------------------------
@@ -183,8 +183,8 @@ def test_a_tracker_that_fails_costs_no_run(runs: Path, monkeypatch: pytest.Monke
 
 def opened(logger: str, folder: Path, *, key: str = "k1", said: list[str] | None = None, **more: Any) -> Tracker:
     node = dict(compose([f"logger={logger}"]).tree["logger"]) | more
-    say = (said if said is not None else []).append
-    tracker = instantiate(node).open(Session("base,seed=0", "base", key, folder / "logs", {"train.lr": 0.1}, say))
+    log = (said if said is not None else []).append
+    tracker = instantiate(node).open(Session("base,seed=0", "base", key, folder / "logs", {"train.lr": 0.1}, log))
     assert tracker is not None
     return tracker
 

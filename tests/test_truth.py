@@ -42,7 +42,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[toy_pipel
 
 def made(*overrides: str, force: tuple[str, ...] = (), until: str = "train") -> tuple[Run, list[str]]:
     said: list[str] = []
-    return execute(compose(overrides), until=until, say=said.append, force=Force(frozenset(force))), said
+    return execute(compose(overrides), until=until, log=said.append, force=Force(frozenset(force))), said
 
 
 # --- the source of plug-ins ----------------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def test_forced_from_the_command_line(built: toy_pipeline.Built, capsys: pytest.
 
 def test_a_sweep_forces_what_its_jobs_share_once(built: toy_pipeline.Built) -> None:
     jobs = [Job((f"train.epochs={n}",), f",train.epochs={n}") for n in (2, 3)]
-    assert run_and_compare(jobs, until="train", say=lambda line: None) == 0
+    assert run_and_compare(jobs, until="train", log=lambda line: None) == 0
     built.clear()
-    assert run_and_compare(jobs, until="train", say=lambda line: None, force=["tokenize"]) == 0
+    assert run_and_compare(jobs, until="train", log=lambda line: None, force=["tokenize"]) == 0
     assert built == ["tokenize", "train", "train"]
 
 
@@ -248,13 +248,13 @@ def test_a_file_that_changes_while_a_run_waits(built: toy_pipeline.Built, tmp_pa
     assert lock.take()
     said: list[str] = []
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         said.append(line)
         if line.startswith("waiting"):
             file.write_text("cherry plum", encoding="utf-8")
             lock.free()
 
-    run = execute(compose(), until="train", say=say)
+    run = execute(compose(), until="train", log=log)
     assert any(line.startswith("waiting") for line in said)
     dataset = run.artifact("dataset")
     assert (dataset.path / "out.txt").read_text(encoding="utf-8") == "cherry plum"

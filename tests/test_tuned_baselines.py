@@ -33,7 +33,7 @@ def dataset():
 def test_what_was_chosen_is_stored_and_measured(tmp_path, dataset, exclude_seen):
     told: list[str] = []
     lists = recommended(dataset, exclude_seen=exclude_seen)
-    made = evaluated(tmp_path, dataset, lists, exclude_seen=exclude_seen, baselines=OPEN, search_users=120, say=told.append)
+    made = evaluated(tmp_path, dataset, lists, exclude_seen=exclude_seen, baselines=OPEN, search_users=120, log=told.append)
     metrics = metrics_of(made)
     sample = ValidationSample.draw(dataset, exclude_seen=exclude_seen, num_users=120, seed=0)
     for name, component in (("transitions", Transitions), ("pair_counts", PairCounts)):
@@ -89,7 +89,7 @@ def test_what_cannot_be_fitted_is_left_out_and_said(tmp_path, dataset):
         "ease": {"_target_": TARGET.format("ease.EASE"), "max_items": 3},
     }
     told: list[str] = []
-    metrics = metrics_of(evaluated(tmp_path, dataset, recommended(dataset), baselines=baselines, say=told.append))
+    metrics = metrics_of(evaluated(tmp_path, dataset, recommended(dataset), baselines=baselines, log=told.append))
     assert set(metrics["baselines"]) == set(OPEN)
     assert {"linear_text", "ease"} <= set(metrics["left_out"])
     assert "ease: left out, the catalogue has 30 items, more than max_items = 3" in told
@@ -107,7 +107,7 @@ def test_the_baselines_alone_train_nothing(tmp_path):
             "name=counted",
         ]
     )
-    run = execute(config, say=lambda line: None, report=write_report)
+    run = execute(config, log=lambda line: None, report=write_report)
     assert set(run.kinds) == {"dataset", "encoder", "evaluation"}
     assert {"linear_text", "ease", "pair_counts", "item_knn", "transitions", "popularity"} == set(run.metrics["baselines"])
     assert (run.path / "report.html").exists()
@@ -118,7 +118,7 @@ def test_the_baselines_need_no_table_of_the_items(tmp_path):
     rows = [f"u{user},i{(user + step) % 9},{step}" for user in range(40) for step in range(5)]
     file.write_text("user_id,item_id,timestamp\n" + "\n".join(rows), encoding="utf-8")
     places = [f"data.interactions={json.dumps(str(file))}", f"paths.runs={json.dumps(str(tmp_path / 'runs'))}"]
-    run = execute(compose(["data=tables", "evaluate=baselines", "name=bare", *places]), say=lambda line: None)
+    run = execute(compose(["data=tables", "evaluate=baselines", "name=bare", *places]), log=lambda line: None)
     assert set(run.kinds) == {"dataset", "evaluation"}
     assert "linear_text" in run.metrics["left_out"]
     assert "pair_counts" in run.metrics["baselines"]

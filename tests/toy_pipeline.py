@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from genrec.engine.components import instantiate
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 
 PARTS = """
 from __future__ import annotations
@@ -216,18 +216,18 @@ def stages(built: Built) -> dict[str, Stage]:
         return ("dataset", *sorted({"sids": "tokenizer"}[need] for need in component_class(config["generator"]).needs))  # type: ignore[attr-defined]
 
     def build_of(name: str, reads: tuple[str, ...]) -> Any:
-        def build(run: StageRun) -> dict[str, Any]:
+        def build(context: StageContext) -> dict[str, Any]:
             built.append(name)
             if built.fail_in == name:
-                (run.work / "checkpoint").write_text("half way", encoding="utf-8")
+                (context.work / "checkpoint").write_text("half way", encoding="utf-8")
                 raise RuntimeError(f"{name} fell over")
-            assert set(run.config) == set(reads)
-            text = instantiate(run.config["data"]).text if name == "prepare" else name
-            parts = [text, *((made.path / "out.txt").read_text(encoding="utf-8") for made in run.inputs.values())]
-            (run.folder / "out.txt").write_text(" + ".join(parts), encoding="utf-8")
-            (run.work / "checkpoint").write_text("half way", encoding="utf-8")
-            (run.folder / "late.txt").write_text(name, encoding="utf-8")
-            run.say(f"wrote {len(parts)} parts")
+            assert set(context.config) == set(reads)
+            text = instantiate(context.config["data"]).text if name == "prepare" else name
+            parts = [text, *((made.path / "out.txt").read_text(encoding="utf-8") for made in context.inputs.values())]
+            (context.folder / "out.txt").write_text(" + ".join(parts), encoding="utf-8")
+            (context.work / "checkpoint").write_text("half way", encoding="utf-8")
+            (context.folder / "late.txt").write_text(name, encoding="utf-8")
+            context.log(f"wrote {len(parts)} parts")
             return {"parts": len(parts)}
 
         return build

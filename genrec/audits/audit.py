@@ -44,12 +44,12 @@ def size_facts(dataset: Dataset) -> dict[str, Any]:
 Found = TypeVar("Found")
 
 
-def measure(dataset: Dataset, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(dataset: Dataset, log: Callable[[str], None]) -> dict[str, Any]:
     """Every figure of the audit, check by check; None where the data has nothing to check (no times, no texts).
 
     Args:
         dataset: prepared, with test targets.
-        say: prints a line of progress.
+        log: prints a line of progress.
 
     Raises:
         DataError: when nothing is held out for the test, or nothing is left to learn from.
@@ -69,13 +69,13 @@ def measure(dataset: Dataset, say: Callable[[str], None]) -> dict[str, Any]:
         start = time.perf_counter()
         found = check()
         seconds[name] = round(time.perf_counter() - start, 1)
-        say(f"{name}: {seconds[name]:.1f} s")
+        log(f"{name}: {seconds[name]:.1f} s")
         return found
 
     baselines = baselines_of(vectors := timed("item texts", lambda: item_vectors(dataset)))
     figures: dict[str, Any] = {
         "size": size_facts(dataset),
-        "baselines": timed("baselines", lambda: measure_baselines(dataset, baselines, lambda line: say(f"  {line}"))),
+        "baselines": timed("baselines", lambda: measure_baselines(dataset, baselines, lambda line: log(f"  {line}"))),
         "branching": timed("branching", lambda: branching(dataset, steps)),
         "smoothness": None if vectors is None else timed("smoothness", lambda: smoothness(steps, vectors)),
         "history": timed("history", lambda: history_depth(dataset, baselines)),
@@ -93,18 +93,18 @@ def measure(dataset: Dataset, say: Callable[[str], None]) -> dict[str, Any]:
         figures["times"] = time_facts(dataset, times)
         figures["future"] = future(dataset, times)
         if figures["times"]["tied_events"]:
-            figures["tie_orders"] = timed("ties", lambda: tie_orders(dataset, times, lambda line: say(f"  {line}")))
+            figures["tie_orders"] = timed("ties", lambda: tie_orders(dataset, times, lambda line: log(f"  {line}")))
     return figures | {"seconds": seconds}
 
 
-def audit_dataset(artifact: Artifact, *, name: str, threads: int | None, say: Callable[[str], None]) -> dict[str, Any]:
+def audit_dataset(artifact: Artifact, *, name: str, threads: int | None, log: Callable[[str], None]) -> dict[str, Any]:
     """Runs every check on a dataset.
 
     Args:
         artifact: the dataset.
         name: of the run.
         threads: of the processor; None: as many as there are.
-        say: prints a line.
+        log: prints a line.
 
     Returns:
         The content of audit.json: ``verdict``, ``findings``, ``figures``, ``dataset``, ``seconds``.
@@ -114,7 +114,7 @@ def audit_dataset(artifact: Artifact, *, name: str, threads: int | None, say: Ca
     """
     dataset, start = Dataset.load(artifact.path), time.perf_counter()
     with threadpool_limits(limits=threads):
-        figures = measure(dataset, say)
+        figures = measure(dataset, log)
     seconds = figures.pop("seconds") | {"all": round(time.perf_counter() - start, 1)}
     found = findings(figures)
     return {

@@ -37,7 +37,7 @@ def baselines_of(item_vectors: Float[np.ndarray, "items dim"] | None) -> dict[st
     }
 
 
-def measure_baselines(dataset: Dataset, baselines: dict[str, Baseline], say: Callable[[str], None]) -> dict[str, Any]:
+def measure_baselines(dataset: Dataset, baselines: dict[str, Baseline], log: Callable[[str], None]) -> dict[str, Any]:
     """Fits the baselines in place and ranks every target.
 
     Returns:
@@ -55,7 +55,7 @@ def measure_baselines(dataset: Dataset, baselines: dict[str, Baseline], say: Cal
                     values[exclude].append(per_user(hits, split))
         for exclude, frames in values.items():
             rows[exclude][name] = {key: cell for frame in frames for key, cell in summary(frame).items()}
-        say(f"{name}: test NDCG@10 {rows[True][name]['test/ndcg@10']['mean']:.4f} ({time.perf_counter() - start:.1f} s)")
+        log(f"{name}: test NDCG@10 {rows[True][name]['test/ndcg@10']['mean']:.4f} ({time.perf_counter() - start:.1f} s)")
     short = "val" if f"val/{HEADLINE}" in rows[True]["popularity"] else "test"
     best = max(baselines, key=lambda name: rows[True][name][f"{short}/{HEADLINE}"]["mean"])
     return {"seen_excluded": rows[True], "seen_kept": rows[False], "best": best, "chosen_on": short}

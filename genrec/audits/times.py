@@ -90,7 +90,7 @@ def future(dataset: Dataset, times: Float[np.ndarray, " events"]) -> dict[str, f
     }
 
 
-def tie_orders(dataset: Dataset, times: Float[np.ndarray, " events"], say: Callable[[str], None]) -> dict[str, Any]:
+def tie_orders(dataset: Dataset, times: Float[np.ndarray, " events"], log: Callable[[str], None]) -> dict[str, Any]:
     """Test figures under other orders of equal times: as prepared, by item id, and shuffled.
 
     Of transition counts, and of popularity as a baseline that knows no order.
@@ -113,7 +113,7 @@ def tie_orders(dataset: Dataset, times: Float[np.ndarray, " events"], say: Calla
             baseline.fit(data)
             values = per_user(target_hits(scores_of(baseline), data, "test")[True], "test", (10,))
             found[name][baseline_name] = summary(values)
-        say(f"ties {name.replace('_', ' ')}: {found[name]['changed_targets']:.1%} of the test targets change")
+        log(f"ties {name.replace('_', ' ')}: {found[name]['changed_targets']:.1%} of the test targets change")
     return found
 
 

@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
 
     config = compose(options.overrides)
     require_data(config, "audit")
-    folder, audit = audit_data(config, say=lambda line: print(line, flush=True))
+    folder, audit = audit_data(config, log=lambda line: print(line, flush=True))
     _print(audit)
     for ending in ("json", "html"):
         print(folder / f"{AUDIT}.{ending}")

@@ -84,7 +84,7 @@ def main(options: argparse.Namespace) -> int:
         bundle=digest({name: told["sha256"] for name, told in files.items()}),
         columns=columns,
         anew=options.anew,
-        say=lambda line: print(line, flush=True),
+        log=lambda line: print(line, flush=True),
     )
     print(f"{done['users']:,} users in {len(done['files']):,} files of {options.out}")
     return 0

@@ -51,12 +51,12 @@ def main(options: argparse.Namespace) -> int:
 
 
 def run_and_compare(
-    jobs: Sequence[Job], *, until: str = LAST, say: Callable[[str], None] = print, force: Sequence[str] = ()
+    jobs: Sequence[Job], *, until: str = LAST, log: Callable[[str], None] = print, force: Sequence[str] = ()
 ) -> int:
     """Runs jobs, prints their evaluations side by side, and tells again about those that failed; returns the exit code."""
-    outcome = run_jobs(jobs, until=until, say=say, force=force, report=_report)
+    outcome = run_jobs(jobs, until=until, log=log, force=force, report=_report)
     if until == LAST and outcome.runs:
-        _print_results(outcome.runs, say)
+        _print_results(outcome.runs, log)
     for name, failure in outcome.failures:
         print(f"failed: {name}: {failure}", file=sys.stderr)
     return outcome.exit_code
@@ -68,30 +68,30 @@ def _report(run: Run) -> Path:
     return write_report(run)
 
 
-def _print_results(runs: Sequence[Run], say: Callable[[str], None]) -> None:
+def _print_results(runs: Sequence[Run], log: Callable[[str], None]) -> None:
     from genrec.reports.advice import advice_of
     from genrec.reports.terminal import print_comparison
 
     print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
     for run in runs:
         if "generator" in run.kinds and (diverged := run.artifact("generator").facts.get("diverged")):
-            say(f"{run.name}: {diverged}")
+            log(f"{run.name}: {diverged}")
     for advice in advice_of(runs[0]) if len(runs) == 1 else ():
-        say(f"try: {advice.reason}\n  {advice.command}")
+        log(f"try: {advice.reason}\n  {advice.command}")
     if len(runs) > 1:
-        compare_runs(runs, say)
+        compare_runs(runs, log)
 
 
-def compare_runs(runs: Sequence[Run], say: Callable[[str], None] = print) -> None:
+def compare_runs(runs: Sequence[Run], log: Callable[[str], None] = print) -> None:
     """Writes ``<paths.runs>/<what the names begin with>.compare.html``: which differences between the runs are real."""
     from genrec.reports.evaluated_runs import COMPARISON, find_runs
 
     file = runs[0].path.with_name(f"{runs[0].name.partition(',')[0]}{COMPARISON}")
     try:
         write_comparison(find_runs([str(run.path) for run in runs]), file)
-        say(f"which differences are real: {file}")
+        log(f"which differences are real: {file}")
     except GenRecError as error:  # of another dataset, by another rule: they may be run together, but not compared
-        say(f"no comparison: {error}")
+        log(f"no comparison: {error}")
 
 
 def write_comparison(runs: Sequence[Finished], file: Path) -> None:

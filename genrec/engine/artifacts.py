@@ -24,7 +24,7 @@ from genrec import __version__
 from genrec.engine.aliases import with_current
 from genrec.engine.environment import environment
 from genrec.engine.fingerprints import ContentHashes, digest, sha256_file
-from genrec.engine.locks import Lock, held
+from genrec.engine.locks import Lock, file_lock
 from genrec.engine.plain_json import read_json
 from genrec.errors import ArtifactError
 from genrec.references import masked_in
@@ -202,7 +202,7 @@ class Store:
         inputs: Mapping[str, str],
         external: Mapping[str, str] | None = None,
         machine: Callable[[], Mapping[str, Any]] = dict,
-        say: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
         anew: bool = False,
     ) -> Artifact:
         """Makes an artifact, unless another process has made it meanwhile.
@@ -219,7 +219,7 @@ class Store:
         final = self.folder(kind, fingerprint)
         draft, work = final.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)
         older = final.with_name(f"{fingerprint}.old")
-        with self.locked(kind, fingerprint, say=say):
+        with self.locked(kind, fingerprint, log=log):
             if not anew and (made := self.find(kind, fingerprint)):
                 return made
             for leftover in (draft, older, work if anew else final):  # we hold the lock: whoever left them is dead
@@ -265,10 +265,10 @@ class Store:
         shutil.rmtree(self.work(kind, fingerprint), ignore_errors=True)
 
     @contextmanager
-    def locked(self, kind: str, fingerprint: str, *, say: Callable[[str], None] = print) -> Iterator[None]:
+    def locked(self, kind: str, fingerprint: str, *, log: Callable[[str], None] = print) -> Iterator[None]:
         """Holds the lock of one fingerprint; waits for another holder and says so."""
         path = self.folder(kind, fingerprint).with_name(f"{fingerprint}.lock")
-        with held(path, doing=f"making {kind} {fingerprint}", say=say):
+        with file_lock(path, doing=f"making {kind} {fingerprint}", log=log):
             yield
 
     def remove(self, kind: str, fingerprint: str) -> bool:

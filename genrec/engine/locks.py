@@ -67,20 +67,20 @@ def holder(path: Path) -> str:
 
 
 @contextmanager
-def held(path: Path, *, doing: str, say: Callable[[str], None] = print) -> Iterator[None]:
+def file_lock(path: Path, *, doing: str, log: Callable[[str], None] = print) -> Iterator[None]:
     """Holds a lock file; waits for another holder and says so.
 
     Args:
         path: of the file; it and its folder are made where they are not there.
         doing: what whoever has it is doing.
-        say: prints a line.
+        log: prints a line.
     """
     lock = Lock(path)
     if not lock.take():
-        say(f"waiting: {holder(path)} is {doing}")
+        log(f"waiting: {holder(path)} is {doing}")
         start = time.monotonic()
         lock.take(wait=True)
-        say(f"waited {time.monotonic() - start:.0f} s for {path}")
+        log(f"waited {time.monotonic() - start:.0f} s for {path}")
     try:
         yield
     finally:

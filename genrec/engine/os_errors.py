@@ -41,7 +41,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def refusal_of(error: BaseException) -> MachineError | None:
+def as_machine_error(error: BaseException) -> MachineError | None:
     """An error of a library or of Python in our words; None: it is told already, or the machine has nothing to do with it."""
     if isinstance(error, GenRecError):
         return None
@@ -59,7 +59,7 @@ def refusal_of(error: BaseException) -> MachineError | None:
 
 
 @contextmanager
-def refusals_told() -> Iterator[None]:
+def wrap_os_errors() -> Iterator[None]:
     """Turns what the machine refuses inside into a ``MachineError``.
 
     Raises:
@@ -68,6 +68,6 @@ def refusals_told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if refusal := refusal_of(error):
+        if refusal := as_machine_error(error):
             raise refusal from error
         raise

@@ -24,12 +24,12 @@ from genrec.engine.artifacts import Artifact, Store
 from genrec.engine.config import Config, component_class, instantiate
 from genrec.engine.device import keep_freed_memory
 from genrec.engine.fingerprints import digest
-from genrec.engine.os_errors import refusals_told
+from genrec.engine.os_errors import wrap_os_errors
 from genrec.engine.outside_content import SOURCE, content_of, files_of, refuse_changes
 from genrec.engine.overrides import flat_settings
 from genrec.engine.registry import fits_class
 from genrec.engine.runs import Run, check_name, extended_artifact, parent_of
-from genrec.engine.stage import Runtime, Stage, StageRun
+from genrec.engine.stage import Runtime, Stage, StageContext
 from genrec.engine.tracking.run_tracking import Tracking, tracking
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.references import expanded, without_secrets
@@ -155,12 +155,12 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
     return steps
 
 
-@refusals_told()
+@wrap_os_errors()
 def execute(
     config: Config,
     *,
     until: str = LAST,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     force: Force | None = None,
     report: Callable[[Run], Path] | None = None,
 ) -> Run:
@@ -169,68 +169,68 @@ def execute(
     Args:
         config: composed.
         until: the last stage.
-        say: prints a line.
+        log: prints a line.
         force: stages to make anew.
         report: writes the report of an evaluated run, and returns its file; None: no report is written.
 
     Raises:
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
-    force, run, say = force or Force(), run_of(config), without_secrets(say)
+    force, run, log = force or Force(), run_of(config), without_secrets(log)
     unused = unused_overrides(config, plan(config, until=until, force=force))  # what is wrong is told before any waiting
     for note in (*config.notes, *unused):
-        say(note)
-    with run.alone(say):
+        log(note)
+    with run.lock(log):
         steps = plan(config, until=until, force=force)  # once more: files may have changed while we waited
-        _make_all(config, steps, run, say, report)
+        _make_all(config, steps, run, log, report)
     force.done.update((step.stage.kind, step.fingerprint) for step in steps if step.anew)
     return run
 
 
-def make_artifact(config: Config, *, until: str, say: Callable[[str], None] = print) -> Artifact:
+def make_artifact(config: Config, *, until: str, log: Callable[[str], None] = print) -> Artifact:
     """Makes one artifact in the store, with all that it needs; the run of that name is neither read nor changed.
 
     Raises:
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
-    run, say = run_of(config), without_secrets(say)
+    run, log = run_of(config), without_secrets(log)
     for note in config.notes:
-        say(note)
+        log(note)
     with _threads(config.tree["threads"]):
-        runtime = _runtime(config, run, Tracking(run.store, say))
-        return [_perform(step, run, run.store, runtime, say) for step in plan(config, until=until)][-1]
+        runtime = _runtime(config, run, Tracking(run.store, log))
+        return [_perform(step, run, run.store, runtime, log) for step in plan(config, until=until)][-1]
 
 
 def _make_all(
-    config: Config, steps: Sequence[Step], run: Run, say: Callable[[str], None], report: Callable[[Run], Path] | None
+    config: Config, steps: Sequence[Step], run: Run, log: Callable[[str], None], report: Callable[[Run], Path] | None
 ) -> None:
     run.start(config.tree, config.overrides, {step.stage.kind: step.fingerprint for step in steps})
     store, start = run.store, time.perf_counter()
     keep_freed_memory()
-    with _threads(config.tree["threads"]), tracking(config, run, steps[0].fingerprint, say) as tracked:
+    with _threads(config.tree["threads"]), tracking(config, run, steps[0].fingerprint, log) as tracked:
         runtime = _runtime(config, run, tracked)
         for step in steps:
-            made = _perform(step, run, store, runtime, say)
+            made = _perform(step, run, store, runtime, log)
             _check_made(config, [step.stage for step in steps], made)
             run.link(step.stage.kind, made.fingerprint)
             tracked.stage(made, step.action != "skip")
     if report is not None and "evaluation" in {step.stage.kind for step in steps}:
-        say(f"report: {report(run)}")
-    say(f"{run.path}: done in {time.perf_counter() - start:.1f} s")
+        log(f"report: {report(run)}")
+    log(f"{run.path}: done in {time.perf_counter() - start:.1f} s")
 
 
-def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable[[str], None]) -> Artifact:
+def _perform(step: Step, run: Run, store: Store, runtime: Runtime, log: Callable[[str], None]) -> Artifact:
     stage = step.stage
     if step.action == "skip" and (made := store.find(stage.kind, step.fingerprint)):
-        say(f"{stage.name}: {step.reason}")
+        log(f"{stage.name}: {step.reason}")
         store.tidy(stage.kind, step.fingerprint)
         return made
-    say(f"{stage.name}: {'resuming' if step.action == 'resume' else 'running'} ({step.reason})")
+    log(f"{stage.name}: {'resuming' if step.action == 'resume' else 'running'} ({step.reason})")
     start = time.perf_counter()
 
     def build(folder: Path, work: Path) -> dict[str, Any]:
         inputs = {kind: store.open(kind, fingerprint, wanted_by=run.name) for kind, fingerprint in step.inputs.items()}
-        told = StageRun(step.config, inputs, folder, work, lambda line: say(f"  {line}"), runtime, step.extends)
+        told = StageContext(step.config, inputs, folder, work, lambda line: log(f"  {line}"), runtime, step.extends)
         refuse_changes(stage.name, step.files, step.external, store)  # hours may lie between the plan and a late stage
         if step.extends is None or stage.extend is None:
             facts = stage.build(told)
@@ -253,10 +253,10 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, say: Callable
         inputs=step.inputs,
         external=step.external,
         machine=runtime.machine,
-        say=say,
+        log=log,
         anew=step.anew,
     )
-    say(f"{stage.name}: {time.perf_counter() - start:.1f} s")
+    log(f"{stage.name}: {time.perf_counter() - start:.1f} s")
     return made
 
 

@@ -22,7 +22,7 @@ from genrec.engine.aliases import with_current
 from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.experiments import with_replacements
 from genrec.engine.links import point, remove, target_of
-from genrec.engine.locks import held
+from genrec.engine.locks import file_lock
 from genrec.engine.overrides import flat_settings, text_value, typed
 from genrec.engine.stage import Stage
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
@@ -145,9 +145,9 @@ class Run:
         return read_metrics(self.artifact("evaluation").path)
 
     @contextmanager
-    def alone(self, say: Callable[[str], None] = print) -> Iterator[None]:
+    def lock(self, log: Callable[[str], None] = print) -> Iterator[None]:
         """One process at a time works on a run: two with different settings would leave links to the artifacts of both."""
-        with held(self.path / LOCK, doing=f"working on {self.path}", say=say):
+        with file_lock(self.path / LOCK, doing=f"working on {self.path}", log=log):
             yield
 
     def start(self, config: Mapping[str, Any], overrides: Sequence[str], wanted: Mapping[str, str]) -> None:

@@ -43,7 +43,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class StageRun:
+class StageContext:
     """Everything one execution of a stage sees.
 
     Args:
@@ -51,7 +51,7 @@ class StageRun:
         inputs: artifact kind -> whole, verified artifact.
         folder: the stage writes its artifact's files here; they become visible all at once when ``build`` returns.
         work: a folder that survives a kill (checkpoints to resume from); removed once the artifact is whole.
-        say: prints one line to the user.
+        log: prints one line to the user.
         runtime: where and how to compute.
         extends: this stage's artifact of the run that the run extends, or None.
     """
@@ -60,7 +60,7 @@ class StageRun:
     inputs: Mapping[str, Artifact]
     folder: Path
     work: Path
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     runtime: Runtime
     extends: Artifact | None = None
 
@@ -82,8 +82,8 @@ class Stage:
             depends on that one setting of a group.
         inputs: which artifact kinds it needs, given the chosen components.
         build: writes the files and returns the facts for the manifest.
-        extend: builds the artifact of a run that extends another, from ``StageRun.extends``: what was fitted stays, items that
-            came later are added. None: the stage reads what other stages extended, and ``build`` does.
+        extend: builds the artifact of a run that extends another, from ``StageContext.extends``: it keeps what was fitted and
+            adds the items that came later. None: ``build`` makes it from what other stages extended.
         stands_for: configuration key -> which file or folder below the path given there counts as its content.
         beside: a kind: the whole pipeline makes this stage's artifact whenever it makes that one, though no stage reads it.
     """
@@ -93,8 +93,8 @@ class Stage:
     version: int
     reads: tuple[str, ...]
     inputs: Callable[[Mapping[str, Any]], tuple[str, ...]]
-    build: Callable[[StageRun], dict[str, Any]]
-    extend: Callable[[StageRun], dict[str, Any]] | None = None
+    build: Callable[[StageContext], dict[str, Any]]
+    extend: Callable[[StageContext], dict[str, Any]] | None = None
     beside: str | None = None
     stands_for: Mapping[str, Callable[[Path], Path]] = field(default_factory=dict)
 

@@ -96,7 +96,7 @@ def run_jobs(
     jobs: Sequence[Job],
     *,
     until: str = LAST,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     force: Sequence[str] = (),
     report: Callable[[Run], Path] | None = None,
 ) -> Outcome:
@@ -105,7 +105,7 @@ def run_jobs(
     Args:
         jobs: at least one.
         until: the last stage.
-        say: prints a line.
+        log: prints a line.
         force: names of stages to make anew.
         report: see ``execute``.
 
@@ -121,9 +121,9 @@ def run_jobs(
     failures: list[tuple[str, Exception]] = []
     for number, config in enumerate(configs, start=1):
         if len(jobs) > 1:
-            say(f"job {number}/{len(jobs)}: {config.name}")
+            log(f"job {number}/{len(jobs)}: {config.name}")
         try:
-            runs.append(execute(config, until=until, say=say, force=forced, report=report))
+            runs.append(execute(config, until=until, log=log, force=forced, report=report))
         except Exception as error:
             if len(jobs) == 1:
                 raise

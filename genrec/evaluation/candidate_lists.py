@@ -68,7 +68,7 @@ class CandidateLists:
 
 
 def read_candidates(
-    file: Path | None, dataset: Dataset, splits: Sequence[Split], say: Callable[[str], None]
+    file: Path | None, dataset: Dataset, splits: Sequence[Split], log: Callable[[str], None]
 ) -> CandidateLists | None:
     """The candidates of a table, or None without one.
 
@@ -76,7 +76,7 @@ def read_candidates(
         file: parquet, csv, tsv or json lines with ``user_id``, ``item_id`` and, where more than test lists are made, ``split``.
         dataset: whose users and items.
         splits: that lists are made for.
-        say: prints a line.
+        log: prints a line.
 
     Raises:
         DataError: when columns are missing, a user with a target has no candidate, or no row is of this dataset.
@@ -97,7 +97,7 @@ def read_candidates(
         got = f"user {table[USER_ID][0]!r} with item {table[ITEM_ID][0]!r} and no known pair"
         raise DataError(path, expected="users and items of the dataset", got=got, fix="write the ids of the interactions file")
     if strangers := numbered[ITEM_IDX].null_count():
-        say(f"candidates: {strangers:,} of {table.height:,} rows are of items that the dataset lacks, left out")
+        log(f"candidates: {strangers:,} of {table.height:,} rows are of items that the dataset lacks, left out")
     keys: dict[Split, np.ndarray] = {}
     sizes, doubts = [], []
     for split in splits:
@@ -125,7 +125,7 @@ def read_candidates(
             )
     number = np.concatenate(sizes) if sizes else np.zeros(1, int)
     facts = {"sha256": sha256_file(path)[:16], "mean": round(float(number.mean()), 2), "largest": int(number.max(initial=0))}
-    say(f"candidates: {facts['mean']:g} items a user (at most {facts['largest']:,}) of {dataset.num_items:,}, from {path}")
+    log(f"candidates: {facts['mean']:g} items a user (at most {facts['largest']:,}) of {dataset.num_items:,}, from {path}")
     doubts.append(
         f"lists are ranked among {facts['mean']:g} candidates a user, not among all {dataset.num_items:,} items: figures of "
         "full ranking do not compare with these"

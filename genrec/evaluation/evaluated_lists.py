@@ -11,7 +11,7 @@ import polars as pl
 
 from genrec.core.dataset import Dataset
 from genrec.engine.components import instantiate
-from genrec.engine.stage import StageRun
+from genrec.engine.stage import StageContext
 from genrec.errors import DataError
 from genrec.evaluation.candidate_lists import CandidateLists
 from genrec.evaluation.external_recommendations import read_lists
@@ -93,21 +93,21 @@ class EvaluatedLists:
                 )
 
 
-def lists_of_run(run: StageRun, dataset: Dataset, candidates: CandidateLists | None = None) -> EvaluatedLists:
+def lists_of_run(context: StageContext, dataset: Dataset, candidates: CandidateLists | None = None) -> EvaluatedLists:
     """What ``run`` is to evaluate.
 
     Raises:
         DataError: see ``read_lists``.
     """
-    file = run.config.get("recommendations")
+    file = context.config.get("recommendations")
     if file is None:
-        made = run.inputs["recommendations"]
+        made = context.inputs["recommendations"]
         table = pl.read_parquet(made.path / TABLE_FILE, glob=False)
         members = {name: made.path / MEMBERS / f"{name}.parquet" for name in made.facts.get("members", ())}
         return EvaluatedLists(table, int(made.facts["k"]), bool(made.facts["exclude_seen"]), "run", members=members)
-    settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
+    settings: RecommendSettings = instantiate(context.config["recommend"], "recommend")
     path = expanded(file)
-    table, guessed_ties, doubts = read_lists(path, dataset, exclude_seen=settings.exclude_seen, say=run.say)
+    table, guessed_ties, doubts = read_lists(path, dataset, exclude_seen=settings.exclude_seen, log=context.log)
     if candidates is not None:
         candidates.check(table, dataset, str(path))
     length = int(table[RANK].max() or 0)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import polars as pl
 from genrec.core.dataset import INTERACTIONS_FILE, PART, Dataset
 from genrec.core.item_labels import category_column
 from genrec.core.sids import SIDTable
-from genrec.engine.stage import StageRun
+from genrec.engine.stage import StageContext
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.evaluation.evaluated_lists import EvaluatedLists
 from genrec.evaluation.figures import ItemFacts
@@ -74,7 +74,7 @@ def check_event_types(weights: Mapping[str, float], events: pl.DataFrame) -> Non
             raise ConfigError(f"{KEY}.{kind}", expected="an event type of the data", got=kind, fix=did_you_mean(kind, known))
 
 
-def known_ks(ks: Sequence[int], lists: EvaluatedLists, say: Callable[[str], None]) -> list[int]:
+def known_ks(ks: Sequence[int], lists: EvaluatedLists, log: Callable[[str], None]) -> list[int]:
     """Those of ``ks`` that the lists are long enough for.
 
     Raises:
@@ -86,7 +86,7 @@ def known_ks(ks: Sequence[int], lists: EvaluatedLists, say: Callable[[str], None
         raise ConfigError("evaluate.ks", expected=f"a k of at most {length}", got=list(ks), fix="ask for longer lists")
     if len(known) < len(ks):
         left_out = ", ".join(str(k) for k in ks if k > lists.length)
-        say(f"lists hold {lists.length} items, so there is nothing at k = {left_out}")
+        log(f"lists hold {lists.length} items, so there is nothing at k = {left_out}")
     return known
 
 
@@ -95,7 +95,7 @@ def headline_k(ks: Sequence[int]) -> int:
     return max((k for k in ks if k <= 10), default=min(ks))
 
 
-def held_out(run: StageRun, dataset: Dataset, weights: Mapping[str, float] | str | None) -> dict[Split, pl.DataFrame]:
+def held_out(context: StageContext, dataset: Dataset, weights: Mapping[str, float] | str | None) -> dict[Split, pl.DataFrame]:
     """The (``user_id``, ``item_id``) pairs to predict, with a ``weight`` where they are not worth the same.
 
     Raises:
@@ -103,23 +103,23 @@ def held_out(run: StageRun, dataset: Dataset, weights: Mapping[str, float] | str
     """
     if weights is None:
         return {split: targets_of(dataset, split) for split in SPLITS}
-    events = pl.read_parquet(run.inputs["dataset"].path / INTERACTIONS_FILE, glob=False)
+    events = pl.read_parquet(context.inputs["dataset"].path / INTERACTIONS_FILE, glob=False)
     found = {split: weighted_targets(events.filter(pl.col(PART).cast(pl.String) == split), weights) for split in SPLITS}
     if isinstance(weights, Mapping):
         check_event_types(weights, events)
     for split, pairs in found.items():
         if left_out := targets_of(dataset, split).height - pairs.height:
-            run.say(f"{split}: {pairs.height:,} targets; {left_out:,} more held-out items weigh 0 and are none")
+            context.log(f"{split}: {pairs.height:,} targets; {left_out:,} more held-out items weigh 0 and are none")
     return found
 
 
-def item_facts(run: StageRun, dataset: Dataset, category: str | None) -> tuple[ItemFacts, dict[str, str]]:
+def item_facts(context: StageContext, dataset: Dataset, category: str | None) -> tuple[ItemFacts, dict[str, str]]:
     """What figures beyond accuracy need, and figure -> why it is left out, for those that lack it."""
     column = category_column(dataset.items, category)
-    vectors = read_vectors(run.parts["encoder"])[JOINT] if "encoder" in run.inputs else None
+    vectors = read_vectors(context.parts["encoder"])[JOINT] if "encoder" in context.inputs else None
     codes = None
-    if "sids" in run.inputs:
-        sids = SIDTable.load(run.inputs["sids"].path)
+    if "sids" in context.inputs:
+        sids = SIDTable.load(context.inputs["sids"].path)
         codes = sids.content.codes
         if sids.content is sids and sids.collision_level is not None:
             codes = np.delete(codes, sids.collision_level, axis=1)

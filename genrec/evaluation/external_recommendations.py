@@ -21,7 +21,7 @@ COLUMNS = (SPLIT, USER_ID, ITEM_ID, *NUMBERS)
 
 
 def read_lists(
-    file: Path, dataset: Dataset, *, exclude_seen: bool, say: Callable[[str], None]
+    file: Path, dataset: Dataset, *, exclude_seen: bool, log: Callable[[str], None]
 ) -> tuple[pl.DataFrame, bool, list[str]]:
     """The table as metrics take it, and what is doubtful about it.
 
@@ -31,7 +31,7 @@ def read_lists(
             interactions, as text or integers. Other columns are not read.
         dataset: whose users and items.
         exclude_seen: whether the lists were made without the items of the user's history.
-        say: prints a line.
+        log: prints a line.
 
     Returns:
         split, user_id, item_id, rank, score where there is one, tie_start, tie_size; whether ties were taken from equal scores;
@@ -42,9 +42,9 @@ def read_lists(
             is known, or lists hold seen items although they are said to be excluded.
     """
     table = _cast(read_table(file, columns=COLUMNS, required=(USER_ID, ITEM_ID)), file)
-    say(f"read {table.height:,} recommendations for {table[USER_ID].n_unique():,} users from {file}")
+    log(f"read {table.height:,} recommendations for {table[USER_ID].n_unique():,} users from {file}")
     if SPLIT not in table.columns:
-        say("no column split: all lists are taken to be for the test part")
+        log("no column split: all lists are taken to be for the test part")
         table = table.with_columns(pl.lit("test").alias(SPLIT))
     for split in table[SPLIT].unique().to_list():
         if split not in SPLITS:

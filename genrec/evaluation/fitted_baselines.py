@@ -11,7 +11,7 @@ from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.lib.setting_search import Choice, ValidationSample, choose, most_tries
 from genrec.core.dataset import Dataset
 from genrec.engine.logs import step_progress
-from genrec.engine.stage import StageRun
+from genrec.engine.stage import StageContext
 from genrec.errors import ConfigError
 from genrec.evaluation.candidate_lists import CandidateLists
 from genrec.evaluation.evaluated_lists import EvaluatedLists
@@ -24,16 +24,16 @@ BEST = "best"  # of the baselines on validation
 TEXT = "text"  # the source of an encoder that reads texts, where it has several
 
 
-def text_vectors(run: StageRun) -> dict[str, Any]:
+def text_vectors(context: StageContext) -> dict[str, Any]:
     """The runtime argument of baselines that read texts; empty where the run makes no vectors."""
-    if "encoder" not in run.inputs:
+    if "encoder" not in context.inputs:
         return {}
-    vectors = read_vectors(run.parts["encoder"])
+    vectors = read_vectors(context.parts["encoder"])
     return {"text_vectors": vectors.get(TEXT, vectors[JOINT])}
 
 
 def chosen_baselines(
-    run: StageRun, baselines: Mapping[str, Baseline], dataset: Dataset, *, exclude_seen: bool, num_users: int, seed: int
+    context: StageContext, baselines: Mapping[str, Baseline], dataset: Dataset, *, exclude_seen: bool, num_users: int, seed: int
 ) -> tuple[dict[str, Choice[Baseline]], dict[str, str]]:
     """Each baseline, fitted, with the settings that ranked a sample of the validation targets best.
 
@@ -53,12 +53,12 @@ def chosen_baselines(
     for name, baseline in baselines.items():
         if why := baseline.obstacle(dataset) if isinstance(baseline, HasObstacle) else None:
             left_out[name] = why
-            run.say(f"{name}: left out, {why}")
+            context.log(f"{name}: left out, {why}")
             continue
-        with step_progress(f"settings of {name}", most_tries(baseline), run.runtime.progress) as advance:
+        with step_progress(f"settings of {name}", most_tries(baseline), context.runtime.progress) as advance:
             choices[name] = choice = choose(baseline, dataset, sample, advance=advance)
         if choice.settings:
-            run.say(f"{name}: {choice.line}, {choice.seconds:.1f} s")
+            context.log(f"{name}: {choice.line}, {choice.seconds:.1f} s")
     return choices, left_out
 
 

@@ -53,7 +53,7 @@ def recommend_shards(
     bundle: str,
     columns: HistoryColumns = _COLUMNS,
     anew: bool = False,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Writes the lists of all users of a table; what an earlier call of the same finished is not computed again.
 
@@ -67,7 +67,7 @@ def recommend_shards(
         bundle: hash of what the catalogue was opened from.
         columns: what the columns of ``histories`` are called.
         anew: throw away what was made of something else.
-        say: told of every shard.
+        log: told of every shard.
 
     Returns:
         The content of manifest.json.
@@ -88,28 +88,28 @@ def recommend_shards(
         plan |= request.settings | {"shard_rows": shard_rows}
         _agree(out, plan, anew=anew)
         if (manifest := _finished(out)) is not None:
-            say(f"{out}: up to date")
+            log(f"{out}: up to date")
             return manifest
         num_shards = max(1, -(-rows // shard_rows))
         parts = [out / f"part-{shard:05d}.parquet" for shard in range(num_shards)]
         missing = [shard for shard, part in enumerate(parts) if not _is_whole(part)]
         if not all(_rows_of(out, shard).is_dir() for shard in missing):
-            say(f"{rows:,} rows to {num_shards:,} shards")
+            log(f"{rows:,} rows to {num_shards:,} shards")
             _gather(table, rows, num_shards, out)
         if len(missing) < num_shards:
-            say(f"{num_shards - len(missing):,} of {num_shards:,} shards are done already")
+            log(f"{num_shards - len(missing):,} of {num_shards:,} shards are done already")
         start, users = time.perf_counter(), 0
         for place, shard in enumerate(missing):
             told = _recommend(catalogue, _rows_of(out, shard), parts[shard], request)
             shutil.rmtree(_rows_of(out, shard))
             seconds, users = time.perf_counter() - start, users + told["users"]
             left = seconds / (place + 1) * (len(missing) - place - 1)
-            say(f"shard {shard + 1:,} of {num_shards:,}: {users / seconds:,.0f} users/s, {_duration(left)} left")
+            log(f"shard {shard + 1:,} of {num_shards:,}: {users / seconds:,.0f} users/s, {_duration(left)} left")
         manifest = plan | _total(parts)
         _written(out / MANIFEST, json.dumps(manifest, indent=2))
         shutil.rmtree(out / ROWS, ignore_errors=True)
         if manifest["unknown"]:
-            say(f"{manifest['unknown']:,} events of items that the catalogue does not have were left out")
+            log(f"{manifest['unknown']:,} events of items that the catalogue does not have were left out")
         return manifest
 
 

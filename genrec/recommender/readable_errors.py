@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 from safetensors import SafetensorError
 
-from genrec.engine.os_errors import refusals_told
+from genrec.engine.os_errors import wrap_os_errors
 from genrec.errors import ArtifactError
 
 _STUMBLES = (
@@ -30,7 +30,7 @@ def readable(path: Path) -> Iterator[None]:
         MachineError: where not the file is at fault but memory, the disk or a permission.
     """
     try:
-        with refusals_told():
+        with wrap_os_errors():
             yield
     except _STUMBLES as error:
         got = f"{type(error).__name__}: {error}"[:300]

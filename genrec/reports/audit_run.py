@@ -15,7 +15,7 @@ from genrec.engine.runs import AUDIT
 from genrec.reports.audit_page import audit_page
 
 
-def audit_data(config: Config, *, say: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]]:
+def audit_data(config: Config, *, log: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]]:
     """Prepares the data, runs every check, and writes ``audit.json`` and ``audit.html`` into the run's folder, nothing else.
 
     A run of the same name stays as it is: its record, and what it links to.
@@ -27,8 +27,8 @@ def audit_data(config: Config, *, say: Callable[[str], None] = print) -> tuple[P
         GenRecError: as ``prepare`` does; DataError where the split leaves nothing to test on.
     """
     run = run_of(config)
-    artifact = make_artifact(config, until="prepare", say=say)
-    audit = audit_dataset(artifact, name=run.name, threads=config.tree["threads"], say=say)
+    artifact = make_artifact(config, until="prepare", log=log)
+    audit = audit_dataset(artifact, name=run.name, threads=config.tree["threads"], log=log)
     run.path.mkdir(parents=True, exist_ok=True)
     for name, text in (("json", json.dumps(audit, indent=2, ensure_ascii=False)), ("html", audit_page(audit))):
         draft = run.path / f".{AUDIT}.{name}.{os.getpid()}"

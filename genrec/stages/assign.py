@@ -9,7 +9,7 @@ import numpy as np
 from genrec.core.sids import SIDTable
 from genrec.diagnosis.id_health import collisions, prefix_groups
 from genrec.engine.components import instantiate
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.model.id_assignment import (
     CODES_FILE,
     assignment_inputs,
@@ -22,20 +22,20 @@ from genrec.protocols import CollisionPolicy, TokenizerInputs
 from genrec.types import ITEM_ID
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes the SID table."""
-    inputs, artifact = tokenizer_inputs(run.parts), run.inputs["tokenizer"]
+    inputs, artifact = tokenizer_inputs(context.parts), context.inputs["tokenizer"]
     tokenizer = open_tokenizer(artifact.config["tokenizer"], artifact.path)
     codes = np.load(artifact.path / CODES_FILE, allow_pickle=False)
-    policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
-    context = collision_context(inputs, tokenizer, artifact.facts["codebooks"], _train_counts(inputs))
-    table = policy.resolve(codes, tokenizer.sizes, context)
+    policy: CollisionPolicy = instantiate(context.config["collision"], "collision")
+    policy_inputs = collision_context(inputs, tokenizer, artifact.facts["codebooks"], _train_counts(inputs))
+    table = policy.resolve(codes, tokenizer.sizes, policy_inputs)
     table = table.with_streams(encode_streams(tokenizer, inputs))
-    table.save(run.folder, inputs.items[ITEM_ID])
+    table.save(context.folder, inputs.items[ITEM_ID])
 
     moved = float(_elsewhere(table, codes).mean())
     before, after = (_collisions(each) for each in (codes, table.codes))
-    run.say(
+    context.log(
         f"IDs of {table.num_levels} levels, sizes {' x '.join(map(str, table.sizes))}: {after['unique_rate']:.1%} of the items "
         f"have one of their own ({before['unique_rate']:.1%} before), {moved:.1%} moved to other codes"
     )
@@ -59,23 +59,23 @@ def _collisions(codes: np.ndarray) -> dict[str, Any]:
     }
 
 
-def extend(run: StageRun) -> dict[str, Any]:
+def extend(context: StageContext) -> dict[str, Any]:
     """Writes the SID table of the run that is extended, and behind it the IDs of the items that came later."""
-    assert run.extends is not None
-    inputs, artifact, before = tokenizer_inputs(run.parts), run.inputs["tokenizer"], SIDTable.load(run.extends.path)
+    assert context.extends is not None
+    inputs, artifact, before = tokenizer_inputs(context.parts), context.inputs["tokenizer"], SIDTable.load(context.extends.path)
     table, codes = before, np.load(artifact.path / CODES_FILE, allow_pickle=False)
     tokenizer = open_tokenizer(artifact.config["tokenizer"], artifact.path)
     if added := inputs.num_items - before.num_items:
         rows = np.arange(before.num_items, inputs.num_items)
-        policy: CollisionPolicy = instantiate(run.config["collision"], "collision")
+        policy: CollisionPolicy = instantiate(context.config["collision"], "collision")
         counts, codebooks = _train_counts(inputs)[rows], artifact.facts["codebooks"]
-        context = collision_context(inputs.of(rows), tokenizer, codebooks, counts)
-        table = policy.extend(before, codes[rows], context)
+        policy_inputs = collision_context(inputs.of(rows), tokenizer, codebooks, counts)
+        table = policy.extend(before, codes[rows], policy_inputs)
         table = table.with_streams(encode_streams(tokenizer, inputs))
-    table.save(run.folder, inputs.items[ITEM_ID])
+    table.save(context.folder, inputs.items[ITEM_ID])
     elsewhere = _elsewhere(table, codes)
     displaced = int(elsewhere[before.num_items :].sum())
-    run.say(
+    context.log(
         f"{before.num_items:,} IDs stay, {added:,} are new ({displaced:,} of them not at the nearest codes, which were taken); "
         f"{table.unique_rate():.1%} of all items have one of their own"
     )

@@ -31,7 +31,7 @@ from genrec.decoding.lib.batch_decoding import request_of
 from genrec.engine.components import completed, component_class, instantiate
 from genrec.engine.device import resolve_device
 from genrec.engine.logs import step_progress, user_progress
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
 from genrec.model.item_vectors import JOINT, read_vectors
@@ -76,30 +76,30 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*model_inputs(config), "generator", *sorted(needed))))
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes calibration.json and the scorers' fitted state."""
-    settings: CalibrateSettings = instantiate(run.config["calibrate"], "calibrate")
-    rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
-    dataset = Dataset.load(run.inputs["dataset"].path)
-    vectors = {"item_vectors": read_vectors(run.parts["encoder"])[JOINT]} if "encoder" in run.inputs else {}
-    strategy: Fusion = instantiate(run.config["decoding"], "decoding", **vectors)
-    model = Model.open(run.parts).to(resolve_device(run.runtime.device))
+    settings: CalibrateSettings = instantiate(context.config["calibrate"], "calibrate")
+    rule: RecommendSettings = instantiate(context.config["recommend"], "recommend")
+    dataset = Dataset.load(context.inputs["dataset"].path)
+    vectors = {"item_vectors": read_vectors(context.parts["encoder"])[JOINT]} if "encoder" in context.inputs else {}
+    strategy: Fusion = instantiate(context.config["decoding"], "decoding", **vectors)
+    model = Model.open(context.parts).to(resolve_device(context.runtime.device))
     generator, trie = model.generator, model.trie
 
     settings_of: dict[str, Any] = {}
     on = ValidationSample.draw(dataset, exclude_seen=rule.exclude_seen, num_users=settings.num_users, seed=settings.seed)
 
     def with_chosen_settings(name: str, baseline: SavableBaseline) -> SavableBaseline:
-        with step_progress(f"settings of {name}", most_tries(baseline), run.runtime.progress) as advance:
+        with step_progress(f"settings of {name}", most_tries(baseline), context.runtime.progress) as advance:
             choice = choose(baseline, dataset, on, advance=advance)
         settings_of[name] = choice.facts
         if choice.chosen:
-            run.say(f"{name}: {choice.line}, {choice.seconds:.1f} s")
+            context.log(f"{name}: {choice.line}, {choice.seconds:.1f} s")
         return choice.baseline
 
     strategy.fit(generator, dataset, with_chosen_settings)
     for name in (name for name in strategy.members if name not in strategy.active):
-        run.say(f"{name}: {type(generator).__name__} was trained without one, left out")
+        context.log(f"{name}: {type(generator).__name__} was trained without one, left out")
     users, targets, excluded = sample(dataset, settings, exclude_seen=rule.exclude_seen)
     chunks = np.split(np.arange(len(users)), range(rule.batch_size, len(users), rule.batch_size))
     k = min(rule.k, dataset.num_items)
@@ -107,7 +107,7 @@ def build(run: StageRun) -> dict[str, Any]:
     requests = [request_of(generator, histories, users[chunk], k=k, exclude_seen=rule.exclude_seen) for chunk in chunks]
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     scores: dict[int, list[np.ndarray]] = {strategy.active.index(name): [] for name in strategy.scorers}
-    with user_progress("users", len(users), run.runtime.progress) as advance:
+    with user_progress("users", len(users), context.runtime.progress) as advance:
         for request in requests:
             found = strategy.candidates(generator, trie, request)
             parts.append((found.items.cpu().numpy(), found.log_probs.cpu().numpy()))
@@ -124,7 +124,7 @@ def build(run: StageRun) -> dict[str, Any]:
     strategy.weights = dict(zip(strategy.active, fitted.weights.tolist(), strict=True))
     for member, smoothing in fitted.smoothings.items():
         strategy.scorers[strategy.active[member]].smoothing = smoothing
-    strategy.save(run.folder)
+    strategy.save(context.folder)
 
     of_user = len(users) + excluded  # who cannot be hit counts, too
     empty = np.isneginf(log_probs).any(axis=2)
@@ -142,7 +142,7 @@ def build(run: StageRun) -> dict[str, Any]:
         "fused": _figures(fused, places, of_user),
     }
     for line in _told(facts):
-        run.say(line)
+        context.log(line)
     return facts
 
 

@@ -48,7 +48,7 @@ from genrec.diagnosis.beam_diagnostics import TOP, Decoder, Observed, beam_losse
 from genrec.engine.components import instantiate
 from genrec.engine.device import resolve_device
 from genrec.engine.logs import user_progress
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
 from genrec.model.trained import Model, model_inputs
@@ -84,14 +84,14 @@ class DiagnoseSettings:
                 raise ConfigError(f"diagnose.{key}", expected=f"at least {least}", got=getattr(self, key), fix="raise it")
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes diagnosis.json."""
-    settings: DiagnoseSettings = instantiate(run.config["diagnose"], "diagnose")
-    rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
-    strategy: DecodingStrategy = instantiate(run.config["decoding"], "decoding")
-    dataset = Dataset.load(run.inputs["dataset"].path)
+    settings: DiagnoseSettings = instantiate(context.config["diagnose"], "diagnose")
+    rule: RecommendSettings = instantiate(context.config["recommend"], "recommend")
+    strategy: DecodingStrategy = instantiate(context.config["decoding"], "decoding")
+    dataset = Dataset.load(context.inputs["dataset"].path)
     k = min(rule.k, dataset.num_items)
-    model = Model.open(run.parts).to(resolve_device(run.runtime.device))
+    model = Model.open(context.parts).to(resolve_device(context.runtime.device))
     generator = model.generator
     if isinstance(strategy, Fusion):
         strategy = strategy.search(generator, max(strategy.num_candidates, k))  # the generator is what is diagnosed
@@ -104,7 +104,7 @@ def build(run: StageRun) -> dict[str, Any]:
     histories, targets = dataset.histories(split), dataset.targets(split)
     users = users[np.argsort(histories.lengths[users], kind="stable")]  # so that little is padded
     parts = []
-    with user_progress("users", len(users), run.runtime.progress) as advance:
+    with user_progress("users", len(users), context.runtime.progress) as advance:
         for chunk in np.split(users, range(rule.batch_size, len(users), rule.batch_size)):
             parts.append(observe(decoder, histories, chunk, targets.item_idx[targets.offsets[chunk]].astype(np.int64)))
             advance(len(chunk))
@@ -125,12 +125,12 @@ def build(run: StageRun) -> dict[str, Any]:
         "because_of": _because_of(decoder, dataset, split, seen, settings.because_of, rng),
     }
     diagnosis = without_infinities(diagnosis)
-    (run.folder / DIAGNOSIS_FILE).write_text(
+    (context.folder / DIAGNOSIS_FILE).write_text(
         json.dumps(diagnosis, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
     )
     facts = _facts(diagnosis)
     for line in _told(facts, diagnosis["calibration"]["k"]):
-        run.say(line)
+        context.log(line)
     return facts
 
 

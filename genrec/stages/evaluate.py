@@ -40,7 +40,7 @@ from genrec.data.lib.demo_world import WORLD_FILE, World
 from genrec.data.lib.targets import target_facts
 from genrec.engine.components import instantiate
 from genrec.engine.runs import METRICS_FILE
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.evaluated_lists import lists_of_run
@@ -144,29 +144,28 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     return ("dataset", "recommendations", *(kind for kind in ("encoder", "sids") if kind in made))
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes metrics.json, per_user.parquet and per_user_baselines.parquet; the lists too when they are not the run's own."""
-    evaluator: Evaluator = instantiate(run.config["evaluate"], "evaluate", **text_vectors(run))
-    dataset = Dataset.load(run.inputs["dataset"].path)
-    repeats, settings = target_facts(dataset), instantiate(run.config["recommend"], "recommend")
-    candidates = read_candidates(settings.candidates, dataset, settings.splits, run.say)
-    lists = None if evaluator.model else lists_of_run(run, dataset, candidates)
+    evaluator: Evaluator = instantiate(context.config["evaluate"], "evaluate", **text_vectors(context))
+    dataset = Dataset.load(context.inputs["dataset"].path)
+    repeats, settings = target_facts(dataset), instantiate(context.config["recommend"], "recommend")
+    candidates = read_candidates(settings.candidates, dataset, settings.splits, context.log)
+    lists = None if evaluator.model else lists_of_run(context, dataset, candidates)
     exclude_seen = lists.exclude_seen if lists else settings.exclude_seen
     choices, not_fitted = chosen_baselines(
-        run, evaluator.baselines, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
+        context, evaluator.baselines, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
     )
     lists = lists or baseline_lists(choices, evaluator.model or BEST, dataset, settings, candidates)
-    ks = known_ks(evaluator.ks, lists, run.say)
-    facts, left_out = item_facts(run, dataset, evaluator.category)
-    targets = lists.listed_splits(
-        held_out(run, dataset, evaluator.target_weights), dataset.facts.get("split"), only_listed=evaluator.users == "listed"
-    )
+    ks = known_ks(evaluator.ks, lists, context.log)
+    facts, left_out = item_facts(context, dataset, evaluator.category)
+    targets = held_out(context, dataset, evaluator.target_weights)
+    targets = lists.listed_splits(targets, dataset.facts.get("split"), only_listed=evaluator.users == "listed")
     ruler = Ruler(targets, ks, headline_k(ks), facts, evaluator.metrics)
     left_out = {figure: why for figure, why in left_out.items() if figure in ruler.metrics}
     warnings = [*_warnings(targets, repeats, lists.exclude_seen), *lists.warnings(targets, ks)]
     warnings += candidates.doubts if candidates else []
     for warning in warnings:
-        run.say(f"WARNING: {warning}")
+        context.log(f"WARNING: {warning}")
 
     def ranked(score: Score, shown: int = 0) -> Lists:
         def of(split: Split) -> pl.DataFrame:
@@ -185,7 +184,7 @@ def build(run: StageRun) -> dict[str, Any]:
         is_popularity = popularity is None and isinstance(baseline, Popularity)
         baselines[name] = measure(ranked(scores_of(baseline), ruler.headline_k), ruler, popularity, is_popularity=is_popularity)
         popularity = baselines[name] if is_popularity else popularity
-        run.say(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
+        context.log(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
     baselines = {name: baselines[name] for name in choices}
     rivals = {name: baseline for name, baseline in baselines.items() if name != lists.baseline}
     model = measure(lists.of, ruler, popularity)
@@ -193,9 +192,9 @@ def build(run: StageRun) -> dict[str, Any]:
     if popularity is None and "serendipity" in ruler.metrics:
         left_out["serendipity"] = "there is no popularity baseline to compare with"
     for figure, why in left_out.items():
-        run.say(f"no {figure}: {why}")
+        context.log(f"no {figure}: {why}")
     bounds = {}
-    for name, score in _exact_scores(dataset, repeats, evaluator, run.say).items():
+    for name, score in _exact_scores(dataset, repeats, evaluator, context.log).items():
         of = ranked(score)
         figures = {
             split: accuracy(of(split), pairs, ks, ruler.of_hits).drop(USER_ID).mean() for split, pairs in targets.items()
@@ -243,18 +242,18 @@ def build(run: StageRun) -> dict[str, Any]:
         },
         "users": {split: rows.height for split, rows in model.accuracy.items()},
         "dataset": {
-            "fingerprint": run.inputs["dataset"].fingerprint,
+            "fingerprint": context.inputs["dataset"].fingerprint,
             "num_users": dataset.num_users,
             "num_items": dataset.num_items,
         },
         "warnings": warnings,
     }
-    (run.folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    (context.folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     per_user = [rows.select(pl.lit(split).alias(SPLIT), pl.all()) for split, rows in model.per_user.items()]
-    pl.concat(per_user, how="diagonal").write_parquet(run.folder / "per_user.parquet")
-    _write_baselines(baselines, run.folder / BASELINES_FILE)
+    pl.concat(per_user, how="diagonal").write_parquet(context.folder / "per_user.parquet")
+    _write_baselines(baselines, context.folder / BASELINES_FILE)
     if lists.source != "run":
-        lists.table.write_parquet(run.folder / TABLE_FILE)
+        lists.table.write_parquet(context.folder / TABLE_FILE)
     told = ("best_baseline", *(["best_member"] if members else []), "users")
     return {"metrics": metrics["model"], **{key: metrics[key] for key in told}}
 
@@ -289,18 +288,18 @@ def _warnings(
 
 
 def _exact_scores(
-    dataset: Dataset, facts: Mapping[str, Mapping[str, float]], evaluator: Evaluator, say: Callable[[str], None]
+    dataset: Dataset, facts: Mapping[str, Mapping[str, float]], evaluator: Evaluator, log: Callable[[str], None]
 ) -> dict[str, Score]:
     """The demo world's own probabilities: ``bayes`` sees the history, ``oracle`` the hidden state as well."""
     if dataset.folder is None or not (dataset.folder / WORLD_FILE).exists():
         return {}
     if evaluator.target_weights is not None or any(split["targets"] > split["users"] for split in facts.values()):
-        say("no bounds: they are exact for one target a user, all worth the same")
+        log("no bounds: they are exact for one target a user, all worth the same")
         return {}
     try:
         world = World.load(dataset.folder)
     except GenRecError as error:
-        say(f"no bounds: {error}")
+        log(f"no bounds: {error}")
         return {}
     return {"bayes": world.predict, "oracle": world.oracle}
 

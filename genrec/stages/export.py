@@ -35,7 +35,7 @@ from genrec.core.sids import SIDTable
 from genrec.engine.aliases import current, with_current
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.components import TARGET, instantiate, is_component, path_places
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, did_you_mean
 from genrec.evaluation.list_settings import RecommendSettings, list_inputs
 from genrec.model.id_assignment import encoder_if_needed
@@ -110,29 +110,29 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*needed, *more)))
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes the bundle."""
-    settings: ExportSettings = instantiate(run.config["export"], "export")
-    rule: RecommendSettings = instantiate(run.config["recommend"], "recommend")
-    dataset = Dataset.load(run.inputs["dataset"].path)
-    parts = {kind: run.inputs[kind] for kind in PARTS if kind in run.inputs}
+    settings: ExportSettings = instantiate(context.config["export"], "export")
+    rule: RecommendSettings = instantiate(context.config["recommend"], "recommend")
+    dataset = Dataset.load(context.inputs["dataset"].path)
+    parts = {kind: context.inputs[kind] for kind in PARTS if kind in context.inputs}
     for kind, artifact in parts.items():
-        folder = run.folder if settings.hub and kind == "generator" else run.folder / kind
+        folder = context.folder if settings.hub and kind == "generator" else context.folder / kind
         shutil.copytree(artifact.path, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
     if settings.hub:
-        _write_hub_config(run.folder / CONFIG_FILE)
-    settings.of(with_popularity(dataset)).write_parquet(run.folder / ITEMS_FILE)
+        _write_hub_config(context.folder / CONFIG_FILE)
+    settings.of(with_popularity(dataset)).write_parquet(context.folder / ITEMS_FILE)
     if settings.sample_users:
         _write_samples(
-            dataset, settings.sample_users, run.folder, with_times=getattr(_model(parts).generator, "needs_times", False)
+            dataset, settings.sample_users, context.folder, with_times=getattr(_model(parts).generator, "needs_times", False)
         )
     if "sids" in parts:
-        _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, run.folder / "sids")
+        _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, context.folder / "sids")
     if settings.runtime == "onnx":
-        _write_onnx(parts, run.folder / "onnx")
+        _write_onnx(parts, context.folder / "onnx")
 
-    _make_portable(generator_folder(run.folder) / CONFIG_FILE)
-    config = {"decoding": portable(run.config["decoding"], "decoding")}
+    _make_portable(generator_folder(context.folder) / CONFIG_FILE)
+    config = {"decoding": portable(context.config["decoding"], "decoding")}
     for artifact in parts.values():
         config |= {key: portable(node, key) for key, node in artifact.config.items() if is_component(node)}
     bundle = {
@@ -141,28 +141,29 @@ def build(run: StageRun) -> dict[str, Any]:
         "genrec": __version__,
         "exclude_seen": rule.exclude_seen,
         "new_share": rule.new_share,
-        "new_reaches": _reaches(run, dataset, rule),
+        "new_reaches": _reaches(context, dataset, rule),
         "config": config,
-        "facts": {kind: run.inputs[kind].facts for kind in ("dataset", *parts)},
-        "source": _source(run.inputs["dataset"]),
+        "facts": {kind: context.inputs[kind].facts for kind in ("dataset", *parts)},
+        "source": _source(context.inputs["dataset"]),
     }
-    (run.folder / BUNDLE_FILE).write_text(json.dumps(bundle, indent=2, ensure_ascii=False), encoding="utf-8")
-    (run.folder / CARD_FILE).write_text(model_card(bundle, title=settings.title, license=settings.license), encoding="utf-8")
+    (context.folder / BUNDLE_FILE).write_text(json.dumps(bundle, indent=2, ensure_ascii=False), encoding="utf-8")
+    card = model_card(bundle, title=settings.title, license=settings.license)
+    (context.folder / CARD_FILE).write_text(card, encoding="utf-8")
 
-    size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
-    run.say(f"{', '.join(parts)} and {dataset.num_items:,} items in {size / 1e6:,.1f} MB; open it with genrec.load")
+    size = sum(path.stat().st_size for path in context.folder.rglob("*") if path.is_file())
+    context.log(f"{', '.join(parts)} and {dataset.num_items:,} items in {size / 1e6:,.1f} MB; open it with genrec.load")
     return {"schema": SCHEMA, "num_items": dataset.num_items, "parts": list(parts), "bytes": size}
 
 
-def _reaches(run: StageRun, dataset: Dataset, rule: RecommendSettings) -> dict[str, float]:
+def _reaches(context: StageContext, dataset: Dataset, rule: RecommendSettings) -> dict[str, float]:
     """How near a history must be to an item that comes later, by each source of content."""
-    if "encoder" not in run.inputs or rule.new_share <= 0:
+    if "encoder" not in context.inputs or rule.new_share <= 0:
         return {}
-    vectors, trained = read_vectors(run.parts["encoder"]), count_trained(run.inputs["generator"].facts)
+    vectors, trained = read_vectors(context.parts["encoder"]), count_trained(context.inputs["generator"].facts)
     found = learn_reaches(vectors, trained, dataset, rule.new_reach)
     for name, reach in found.items():
         nothing = "; what it says of a new item does not tell who takes it, so none gets a place by it" if reach == 0 else ""
-        run.say(f"new items, {name}: listed to the histories that are nearer than {reach:.2%} of the catalogue{nothing}")
+        context.log(f"new items, {name}: listed to the histories that are nearer than {reach:.2%} of the catalogue{nothing}")
     return found
 
 

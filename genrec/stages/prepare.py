@@ -17,7 +17,7 @@ from genrec.data.lib.events import Events, Removed, catalogue_after
 from genrec.data.lib.targets import target_facts
 from genrec.data.order import Order
 from genrec.engine.components import instantiate
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError
 from genrec.protocols import DataSource, RawData, Splitter
 from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
@@ -25,17 +25,17 @@ from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, SPLIT,
 MOSTLY = 0.9  # a share of events in ties from which on the time is too coarse to give an order
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes the dataset, and ``interactions.parquet``: every event with its part, in the order of the histories."""
-    source: DataSource = instantiate(run.config["data"], "data")
-    filters: Filters = instantiate(run.config["filters"], "filters")
-    order: Order = instantiate(run.config["order"], "order")
-    splitter: Splitter | ByColumn = instantiate(run.config["split"], "split")
-    _require_column(run.config["data"], splitter)
+    source: DataSource = instantiate(context.config["data"], "data")
+    filters: Filters = instantiate(context.config["filters"], "filters")
+    order: Order = instantiate(context.config["order"], "order")
+    splitter: Splitter | ByColumn = instantiate(context.config["split"], "split")
+    _require_column(context.config["data"], splitter)
 
-    before = Dataset.load(run.extends.path).items if run.extends else None
+    before = Dataset.load(context.extends.path).items if context.extends else None
     raw = canonical(source.load(), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
-    _say_source(run, raw, type(source).__name__)
+    _say_source(context, raw, type(source).__name__)
     if before is not None and raw.items is not None:
         raw = replace(raw, items=catalogue_after(before, raw.items))
     raw, removed = filters.before_order(raw, order.key(raw.interactions))
@@ -45,22 +45,22 @@ def build(run: StageRun) -> dict[str, Any]:
         events, late = splitter.ordered(events, raw.files.get("interactions", "interactions"))
         more += late
     elif SPLIT in events.table.columns:
-        run.say(f"note: the data says of each event which part it is of; split=column honours that (now: {splitter})")
+        context.log(f"note: the data says of each event which part it is of; split=column honours that (now: {splitter})")
     events, short = _splittable(events, splitter)
     removed += more + short
     if before is not None:
         events = events.after(before)
         added = events.items.height - before.height
-        run.say(f"the {before.height:,} items of the run that is extended keep their places; {added:,} are new")
-    run.say("filters: none" if not removed else "filters, in this order:")
+        context.log(f"the {before.height:,} items of the run that is extended keep their places; {added:,} are new")
+    context.log("filters: none" if not removed else "filters, in this order:")
     for line in removed:
-        run.say(f"  {line}")
+        context.log(f"  {line}")
 
-    dataset = _dataset(run, events, order, splitter, raw.notes, removed)
-    dataset.save(run.folder)
-    _interactions(events, dataset).write_parquet(run.folder / INTERACTIONS_FILE)
+    dataset = _dataset(context, events, order, splitter, raw.notes, removed)
+    dataset.save(context.folder)
+    _interactions(events, dataset).write_parquet(context.folder / INTERACTIONS_FILE)
     for name, write in raw.extra_files.items():
-        write(run.folder / name)
+        write(context.folder / name)
     return dataset.facts
 
 
@@ -92,7 +92,7 @@ def _splittable(events: Events, splitter: Splitter | ByColumn) -> tuple[Events, 
 
 
 def _dataset(
-    run: StageRun,
+    context: StageContext,
     events: Events,
     order: Order,
     splitter: Splitter | ByColumn,
@@ -102,7 +102,7 @@ def _dataset(
     offsets = events.offsets
     timestamps = events.table[TIMESTAMP].cast(pl.Float64).to_numpy() if TIMESTAMP in events.table.columns else None
     if timestamps is not None and (missing := events.table[TIMESTAMP].null_count()):
-        run.say(f"times: {missing:,} of {events.table.height:,} are missing, so histories go without times")
+        context.log(f"times: {missing:,} of {events.table.height:,} are missing, so histories go without times")
         timestamps = None
     if isinstance(splitter, ByColumn):
         train_ends, validation_ends, split = splitter.split_parts(offsets, events.table[SPLIT].to_numpy())
@@ -127,23 +127,23 @@ def _dataset(
         "removed": [entry.facts() for entry in removed],
         "notes": [{"what": what, "count": count} for what, count in notes],
     }
-    _say_dataset(run, facts, offsets, train_ends)
-    _warn_of_order(run, events, order, facts["order"]["tied_events"])
+    _say_dataset(context, facts, offsets, train_ends)
+    _warn_of_order(context, events, order, facts["order"]["tied_events"])
     return replace(dataset, facts=facts)
 
 
-def _warn_of_order(run: StageRun, events: Events, order: Order, tied: int) -> None:
+def _warn_of_order(context: StageContext, events: Events, order: Order, tied: int) -> None:
     """Says what makes the order of histories doubtful, since every result depends on it."""
     columns, key = events.table.columns, order.key(events.table)
     if key is None and order.by == "auto":
-        run.say(
+        context.log(
             "WARNING: no time and no position: histories are in the order of the file's rows; name the time with "
             "data.timestamp=COLUMN, or say with order.by=input_order that the rows are in order"
         )
     elif key == TIMESTAMP and order.by == "auto" and POSITION in columns:
-        run.say("order: there is a position too; it counts where times are equal (order.by=position makes it count alone)")
+        context.log("order: there is a position too; it counts where times are equal (order.by=position makes it count alone)")
     if key == TIMESTAMP and tied > MOSTLY * events.table.height and POSITION not in columns:
-        run.say(
+        context.log(
             f"WARNING: {tied:,} of {events.table.height:,} events share their time with another one of the same user; if there "
             "is a finer time, name it with data.timestamp=COLUMN"
         )
@@ -165,30 +165,30 @@ def _interactions(events: Events, dataset: Dataset) -> pl.DataFrame:
     )
 
 
-def _say_source(run: StageRun, raw: RawData, source: str) -> None:
+def _say_source(context: StageContext, raw: RawData, source: str) -> None:
     file = raw.files.get("interactions", source)
-    run.say(f"read {raw.interactions.height:,} interactions of {raw.interactions[USER_ID].n_unique():,} users from {file}")
+    context.log(f"read {raw.interactions.height:,} interactions of {raw.interactions[USER_ID].n_unique():,} users from {file}")
     if raw.items is None:
-        run.say("no catalogue: the items are those that occur")
+        context.log("no catalogue: the items are those that occur")
     else:
-        run.say(f"read {raw.items.height:,} items from {raw.files.get('items', source)}")
+        context.log(f"read {raw.items.height:,} items from {raw.files.get('items', source)}")
     for what, count in raw.notes:
-        run.say(f"  {what}: {count:,}")
+        context.log(f"  {what}: {count:,}")
 
 
-def _say_dataset(run: StageRun, facts: dict[str, Any], offsets: np.ndarray, train_ends: np.ndarray) -> None:
+def _say_dataset(context: StageContext, facts: dict[str, Any], offsets: np.ndarray, train_ends: np.ndarray) -> None:
     order, split, lengths = facts["order"], facts["split"], np.diff(offsets)
-    run.say(f"order: by {order['by']}; equal keys by {order['ties']}; {order['tied_events']:,} events stand in ties")
+    context.log(f"order: by {order['by']}; equal keys by {order['ties']}; {order['tied_events']:,} events stand in ties")
     told = ", ".join(f"{key} {value}" for key, value in split.items() if key != "rule")
-    run.say(f"split: {split['rule']}" + (f" ({told})" if told else ""))
-    run.say(
+    context.log(f"split: {split['rule']}" + (f" ({told})" if told else ""))
+    context.log(
         f"dataset: {facts['num_users']:,} users, {facts['num_items']:,} items ({facts['cold_items']:,} never in training), "
         f"{facts['num_interactions']:,} interactions ({int((train_ends - offsets[:-1]).sum()):,} to train on), "
         f"history length {lengths.min()} / {np.median(lengths):g} / {lengths.max()} (min / median / max)"
     )
     for name, count in facts["targets"].items():
         if count["targets"]:
-            run.say(
+            context.log(
                 f"{name}: {count['targets']:,} targets of {count['users']:,} users; {count['repeat_rate']:.1%} are repeats of "
                 f"their history; {count['unseen_items']:,} are of items never seen in training"
             )

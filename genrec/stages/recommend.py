@@ -18,7 +18,7 @@ from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.engine.components import instantiate
 from genrec.engine.device import resolve_device
 from genrec.engine.logs import user_progress
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.list_settings import MEMBERS, TABLE_FILE, RecommendSettings, list_inputs
 from genrec.model.trained import Model, learn_reaches, open_strategy
@@ -26,19 +26,20 @@ from genrec.protocols import Decoded, HasBeams
 from genrec.types import ITEM_ID, SPLIT, USER_ID
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes the tables: split, user_id, item_id, rank, score, tie_start, tie_size."""
-    settings: RecommendSettings = instantiate(run.config["recommend"], "recommend")
-    strategy = open_strategy(run.config["decoding"], run.parts.get("calibration"))
-    dataset = Dataset.load(run.inputs["dataset"].path)
+    settings: RecommendSettings = instantiate(context.config["recommend"], "recommend")
+    strategy = open_strategy(context.config["decoding"], context.parts.get("calibration"))
+    dataset = Dataset.load(context.inputs["dataset"].path)
     k = min(settings.k, dataset.num_items)
     strategy.check(k)
-    candidates = read_candidates(settings.candidates, dataset, settings.splits, run.say)
+    candidates = read_candidates(settings.candidates, dataset, settings.splits, context.log)
     beams = strategy.num_beams if isinstance(strategy, HasBeams) else None
     if candidates and beams and candidates.facts["largest"] > beams:
         largest = candidates.facts["largest"]
-        run.say(f"note: {beams} beams may miss some of up to {largest:,} candidates; decoding.num_beams={largest} finds all")
-    model = Model.open(run.parts, strategy=strategy).to(resolve_device(run.runtime.device))
+        fix = f"decoding.num_beams={largest} finds all"
+        context.log(f"note: {beams} beams may miss some of up to {largest:,} candidates; {fix}")
+    model = Model.open(context.parts, strategy=strategy).to(resolve_device(context.runtime.device))
     trained = model.num_trained
     assert trained is not None
     if model.vectors:
@@ -53,7 +54,7 @@ def build(run: StageRun) -> dict[str, Any]:
         users = users_with_targets(dataset, split)
         members: dict[str, Lists] = {}
         start = time.perf_counter()
-        with user_progress(f"{split}", len(users), run.runtime.progress) as advance:
+        with user_progress(f"{split}", len(users), context.runtime.progress) as advance:
             table = recommend_users(
                 model.generator,
                 strategy,
@@ -77,22 +78,22 @@ def build(run: StageRun) -> dict[str, Any]:
             "users_per_second": round(len(users) / max(seconds, 1e-9), 1),
         }
         speed = splits[split]["users_per_second"]
-        run.say(
+        context.log(
             f"{split}: {len(users):,} users at {speed:,.0f} users/s; {legal:,} of {table.height:,} items are in the catalogue"
         )
         tables.append(table)
         for name, lists in members.items():
             of_split = with_ids(lists.table(), dataset).select(pl.lit(split).alias(SPLIT), pl.all())
             alone.setdefault(name, []).append(of_split)
-    pl.concat(tables).write_parquet(run.folder / TABLE_FILE)
+    pl.concat(tables).write_parquet(context.folder / TABLE_FILE)
     for name, of_splits in alone.items():
-        (run.folder / MEMBERS).mkdir(exist_ok=True)
-        pl.concat(of_splits).write_parquet(run.folder / MEMBERS / f"{name}.parquet")
+        (context.folder / MEMBERS).mkdir(exist_ok=True)
+        pl.concat(of_splits).write_parquet(context.folder / MEMBERS / f"{name}.parquet")
     told = {"k": k, "exclude_seen": settings.exclude_seen, "new_share": settings.new_share, "splits": splits}
     if isinstance(strategy, NewItemQuota):
         exposure = exposure_of(pl.concat(tables), dataset.item_ids[trained:])
         told["new_items"] = {"reach": strategy.reach, **exposure}
-        run.say(told_exposure(exposure))
+        context.log(told_exposure(exposure))
     return told | ({"members": list(alone)} if alone else {})
 
 

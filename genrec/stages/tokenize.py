@@ -13,7 +13,7 @@ import numpy as np
 from genrec.core.item_labels import item_labels, numbered
 from genrec.diagnosis.id_health import health, summary, table, warnings
 from genrec.engine.components import instantiate
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.model.id_assignment import CODES_FILE, encoder_if_needed, open_tokenizer, tokenizer_inputs
 from genrec.model.item_vectors import FITTED, JOINT
 from genrec.protocols import FitNotes, HasSource, ItemTokenizer, Reconstructs, TokenizerInputs
@@ -21,36 +21,36 @@ from genrec.protocols import FitNotes, HasSource, ItemTokenizer, Reconstructs, T
 HEALTH_FILE = "health.json"
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Writes ``fitted/``, ``codes.npy`` int32 [items, levels] (row number == item_idx) and ``health.json``."""
-    inputs = tokenizer_inputs(run.parts)
-    tokenizer: ItemTokenizer = instantiate(run.config["tokenizer"], "tokenizer")
+    inputs = tokenizer_inputs(context.parts)
+    tokenizer: ItemTokenizer = instantiate(context.config["tokenizer"], "tokenizer")
     tokenizer.fit(inputs)
     for note in tokenizer.notes if isinstance(tokenizer, FitNotes) else ():
-        run.say(note)
-    (run.folder / FITTED).mkdir()
-    tokenizer.save(run.folder / FITTED)
-    return _write(run, tokenizer, inputs, np.asarray(tokenizer.encode(inputs), dtype=np.int32))
+        context.log(note)
+    (context.folder / FITTED).mkdir()
+    tokenizer.save(context.folder / FITTED)
+    return _write(context, tokenizer, inputs, np.asarray(tokenizer.encode(inputs), dtype=np.int32))
 
 
-def extend(run: StageRun) -> dict[str, Any]:
+def extend(context: StageContext) -> dict[str, Any]:
     """The fitted tokenizer as it is; the codes too, and behind them those of the items that came later.
 
     Raises:
         DataError: when there are such items and the tokenizer has no rule for them.
     """
-    assert run.extends is not None
-    inputs, codes = tokenizer_inputs(run.parts), np.load(run.extends.path / CODES_FILE, allow_pickle=False)
-    shutil.copytree(run.extends.path / FITTED, run.folder / FITTED)
-    tokenizer = open_tokenizer(run.config["tokenizer"], run.folder)
+    assert context.extends is not None
+    inputs, codes = tokenizer_inputs(context.parts), np.load(context.extends.path / CODES_FILE, allow_pickle=False)
+    shutil.copytree(context.extends.path / FITTED, context.folder / FITTED)
+    tokenizer = open_tokenizer(context.config["tokenizer"], context.folder)
     if inputs.num_items > len(codes):
         later = inputs.of(np.arange(len(codes), inputs.num_items))
         codes = np.concatenate([codes, np.asarray(tokenizer.encode(later), dtype=np.int32)])
-    return _write(run, tokenizer, inputs, codes)
+    return _write(context, tokenizer, inputs, codes)
 
 
-def _write(run: StageRun, tokenizer: ItemTokenizer, inputs: TokenizerInputs, codes: np.ndarray) -> dict[str, Any]:
-    np.save(run.folder / CODES_FILE, codes, allow_pickle=False)
+def _write(context: StageContext, tokenizer: ItemTokenizer, inputs: TokenizerInputs, codes: np.ndarray) -> dict[str, Any]:
+    np.save(context.folder / CODES_FILE, codes, allow_pickle=False)
 
     source = tokenizer.source if isinstance(tokenizer, HasSource) else JOINT
     figures = health(
@@ -63,12 +63,12 @@ def _write(run: StageRun, tokenizer: ItemTokenizer, inputs: TokenizerInputs, cod
         labels={name: numbered(labels)[1] for name, labels in item_labels(inputs.items).items()},
         train=inputs.train,
     )
-    (run.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2), encoding="utf-8")
-    for line in (*table(figures), *warnings(figures, run.config["tokenizer"].get("codebook_size"))):
-        run.say(line)
+    (context.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    for line in (*table(figures), *warnings(figures, context.config["tokenizer"].get("codebook_size"))):
+        context.log(line)
     return {
         "sizes": list(tokenizer.sizes),
-        "codebooks": _folder_hash(run.folder / FITTED),
+        "codebooks": _folder_hash(context.folder / FITTED),
         **summary(figures),
     }
 

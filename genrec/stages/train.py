@@ -13,7 +13,7 @@ from genrec.core.dataset import Dataset
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.components import component_class, instantiate
 from genrec.engine.device import resolve_device
-from genrec.engine.stage import Stage, StageRun
+from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ArtifactError, ConfigError
 from genrec.model.trained import WEIGHTS_FILE, Model, count_trained, load_weights, model_inputs, save_with_later_items
 from genrec.protocols import FineTuningObjective, HasNormalization
@@ -22,17 +22,17 @@ HISTORY_FILE = "history.json"
 SEEN_RULE = "recommend.exclude_seen"  # the rounds are compared by the rule that the run's lists are made by
 
 
-def build(run: StageRun) -> dict[str, Any]:
+def build(context: StageContext) -> dict[str, Any]:
     """Trains; a checkpoint in ``run.work`` is resumed from."""
     from genrec.training.fit import fit  # Lightning is slow to import
 
-    settings = instantiate(run.config["train"], "train")
-    exclude_seen: bool = run.config[SEEN_RULE]
-    dataset = Dataset.load(run.inputs["dataset"].path)
+    settings = instantiate(context.config["train"], "train")
+    exclude_seen: bool = context.config[SEEN_RULE]
+    dataset = Dataset.load(context.inputs["dataset"].path)
     torch.manual_seed(settings.seed)
-    model = Model.new(run.config["generator"], run.parts, dataset)
+    model = Model.new(context.config["generator"], context.parts, dataset)
     generator, sids = model.generator, model.sids
-    objective = instantiate(run.config["objective"], "objective", trie=model.trie, train_counts=dataset.train_counts)
+    objective = instantiate(context.config["objective"], "objective", trie=model.trie, train_counts=dataset.train_counts)
     objective.check(generator)
     if settings.init_from is None and isinstance(objective, FineTuningObjective):
         expected = f"what {type(objective).__name__} is to fine-tune"
@@ -47,11 +47,11 @@ def build(run: StageRun) -> dict[str, Any]:
         dataset,
         model.trie,
         settings,
-        work=run.work,
-        device=resolve_device(run.runtime.device),
-        track=run.runtime.track,
-        progress=run.runtime.progress,
-        say=run.say,
+        work=context.work,
+        device=resolve_device(context.runtime.device),
+        track=context.runtime.track,
+        progress=context.runtime.progress,
+        log=context.log,
         exclude_seen=exclude_seen,
     )
     facts = {
@@ -65,34 +65,34 @@ def build(run: StageRun) -> dict[str, Any]:
         "validated_with": {"exclude_seen": exclude_seen},
     } | ({"diverged": fitted.diverged} if fitted.diverged else {})
     history = [row | {"exclude_seen": exclude_seen} for row in fitted.history]  # the rule behind its val/ figures
-    (run.folder / HISTORY_FILE).write_text(json.dumps(history, indent=2), encoding="utf-8")
-    model.save(run.folder, facts)
+    (context.folder / HISTORY_FILE).write_text(json.dumps(history, indent=2), encoding="utf-8")
+    model.save(context.folder, facts)
     return facts
 
 
-def extend(run: StageRun) -> dict[str, Any]:
+def extend(context: StageContext) -> dict[str, Any]:
     """The trained weights for a catalogue with later items: what a generator learned item by item is zero for those.
 
     Raises:
         ConfigError: when the generator knows items by nothing but such weights.
     """
-    assert run.extends is not None
-    dataset, folder = Dataset.load(run.inputs["dataset"].path), run.extends.path
-    node, before = run.config["generator"], run.extends.facts
+    assert context.extends is not None
+    dataset, folder = Dataset.load(context.inputs["dataset"].path), context.extends.path
+    node, before = context.config["generator"], context.extends.facts
     facts = before | {"num_items": dataset.num_items, "num_trained": count_trained(before)}
     later = dataset.num_items - before["num_items"]
-    if later and "sids" not in run.inputs:
+    if later and "sids" not in context.inputs:
         raise ConfigError(
             "extends",
             expected="a generator that knows items by their semantic IDs",
             got=f"{later:,} items that {component_class(node, 'generator').__name__} has never seen",
             fix="train it again: run without extends",
         )
-    save_with_later_items(run.folder, folder, node=node, facts=facts, later=later)
-    shutil.copyfile(folder / HISTORY_FILE, run.folder / HISTORY_FILE)
-    Model.open(run.parts | {"generator": run.folder})  # it fits, or nothing is kept
-    run.say(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
-    return facts | {"extends": run.extends.fingerprint}
+    save_with_later_items(context.folder, folder, node=node, facts=facts, later=later)
+    shutil.copyfile(folder / HISTORY_FILE, context.folder / HISTORY_FILE)
+    Model.open(context.parts | {"generator": context.folder})  # it fits, or nothing is kept
+    context.log(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
+    return facts | {"extends": context.extends.fingerprint}
 
 
 def _weights_of(path: Path) -> Path:

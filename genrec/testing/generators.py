@@ -210,7 +210,7 @@ class GeneratorContract:
             work=tmp_path,
             device=torch.device("cpu"),
             progress=False,
-            say=lambda line: None,
+            log=lambda line: None,
         )
         strategy: Any = FullRanking() if isinstance(generator, ItemScorer) else TrieBeam(num_beams=10)
         histories, users = world.histories("test"), np.arange(world.num_users)

@@ -33,7 +33,7 @@ class RoundKeeper(lightning.Callback):
         validator: measures ``val/ndcg@10``.
         work: folder that survives a kill.
         patience: rounds without a better score before training stops; None never stops early.
-        say: prints a line.
+        log: prints a line.
         track: told each round, also those before a kill.
     """
 
@@ -42,10 +42,10 @@ class RoundKeeper(lightning.Callback):
         validator: Validator,
         work: Path,
         patience: int | None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         track: Callable[[Mapping[str, float]], None],
     ) -> None:
-        self.validator, self.work, self.patience, self.say, self.track = validator, work, patience, say, track
+        self.validator, self.work, self.patience, self.log_line, self.track = validator, work, patience, log, track
         self.history: list[dict[str, float]] = []
         self._best_sha: str | None = None
         self._started = self._round_started = time.perf_counter()
@@ -103,7 +103,7 @@ class RoundKeeper(lightning.Callback):
         os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
         self._tell(row, seconds, pl_module)
         if self._out_of_patience():
-            self.say(f"no better {METRIC} for {self.patience} rounds: stopping")
+            self.log_line(f"no better {METRIC} for {self.patience} rounds: stopping")
             trainer.should_stop = True
 
     def load_best(self, module: TrainingModule) -> None:
@@ -133,7 +133,7 @@ class RoundKeeper(lightning.Callback):
         speed = (module.targets_seen - self._targets_before) / max(seconds, 1e-9)
         score = f"{METRIC} {row[METRIC]:.4f}" if METRIC in row else "no validation targets"
         mark = " (best)" if self._first_best is row else ""
-        self.say(
+        self.log_line(
             f"  round {len(self.history)}/{module.num_rounds}: loss {row['train/loss']:.3f}, {score}{mark}, "
             f"{speed:,.0f} targets/s, {left / 60:.1f} min left"
         )

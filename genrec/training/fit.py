@@ -65,7 +65,7 @@ def fit(
     device: torch.device,
     track: Callable[[Mapping[str, float]], None] = lambda row: None,
     progress: bool = True,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     exclude_seen: bool = True,
 ) -> Fitted:
     """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
@@ -94,14 +94,14 @@ def fit(
     if isinstance(objective, FineTuningObjective):
         objective.start(generator)
     rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None
-    module = TrainingModule(generator, objective, plan, settings, rollouts, say)
-    keeper = RoundKeeper(validator, work, settings.patience, say, track)
+    module = TrainingModule(generator, objective, plan, settings, rollouts, log)
+    keeper = RoundKeeper(validator, work, settings.patience, log, track)
     callbacks: list[lightning.Callback] = [keeper]
     if progress:
         callbacks.append(StepProgress(plan.num_batches))
     precision = resolve_precision(settings.precision, device)
     checkpoint = whole_checkpoint(work)
-    say(
+    log(
         f"  {plan.num_targets:,} targets an epoch, {plan.num_batches:,} batches in all, {precision}, "
         f"{sum(p.numel() for p in generator.parameters()):,} weights, {validator}" + (", resuming" if checkpoint else "")
     )
@@ -127,13 +127,13 @@ def fit(
     generator.eval()
     assert keeper.best is not None
     if keeper.cannot_tell:
-        say(
+        log(
             f"  WARNING: {METRIC} is {keeper.best[METRIC]:.4f} in all {len(keeper.history)} rounds, so the last is kept; raise "
             f"train.validation_users or train.lr"
         )
     diverged = divergence(keeper.history, dataset.num_items, settings.lr)
     if diverged:
-        say(f"  WARNING: {diverged}")
+        log(f"  WARNING: {diverged}")
     return Fitted(keeper.best, keeper.history, plan.num_targets, diverged)
 
 

@@ -113,11 +113,11 @@ class TrainingModule(lightning.LightningModule):
         plan: BatchPlan,
         settings: TrainSettings,
         rollouts: Rollouts | None = None,
-        say: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
     ) -> None:
         super().__init__()
         self.generator = generator
-        self.objective, self.plan, self.settings, self.rollouts, self.say = objective, plan, settings, rollouts, say
+        self.objective, self.plan, self.settings, self.rollouts, self.log_line = objective, plan, settings, rollouts, log
         self.num_rounds = min(settings.num_validations, plan.num_batches)
         self.targets_seen = 0
         self._room: int | None = None  # states of a batch that memory had no room for
@@ -171,7 +171,8 @@ class TrainingModule(lightning.LightningModule):
                 raise
         # Here the error is gone, and with it what its traceback held in memory.
         self._room = batch.history.numel()
-        self.say(f"  out of memory at step {self._batch.step}: batches as long ({self._room:,} states) are trained in halves")
+        step = self._batch.step
+        self.log_line(f"  out of memory at step {step}: batches as long ({self._room:,} states) are trained in halves")
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def configure_gradient_clipping(

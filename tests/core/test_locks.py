@@ -14,7 +14,7 @@ import pytest
 
 from genrec.engine.artifacts import Artifact, Store
 from genrec.engine.links import point, remove, target_of
-from genrec.engine.locks import Lock, held, holder
+from genrec.engine.locks import Lock, file_lock, holder
 from genrec.engine.runs import STORE, Run
 
 HOLD = """
@@ -67,7 +67,7 @@ def test_threads_take_turns(tmp_path: Path) -> None:
     inside, most, lines = [0], [0], list[str]()
 
     def work() -> None:
-        with held(tmp_path / "x.lock", doing="counting", say=lines.append):
+        with file_lock(tmp_path / "x.lock", doing="counting", log=lines.append):
             inside[0] += 1
             most[0] = max(most[0], inside[0])
             time.sleep(0.02)
@@ -83,7 +83,7 @@ def test_threads_take_turns(tmp_path: Path) -> None:
 
 
 def test_what_fails_inside_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), held(tmp_path / "x.lock", doing="failing"):
+    with pytest.raises(ZeroDivisionError), file_lock(tmp_path / "x.lock", doing="failing"):
         1 / 0
     assert Lock(tmp_path / "x.lock").take()
 

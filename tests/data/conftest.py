@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from genrec.core.dataset import Dataset
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.stages.prepare import STAGE
 
 FILTERS = "genrec.data.filters.Filters"
@@ -44,7 +44,7 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
         }
         said: list[str] = []
         facts = STAGE.build(
-            StageRun(config=config, inputs={}, folder=folder, work=tmp_path, say=said.append, runtime=Runtime())
+            StageContext(config=config, inputs={}, folder=folder, work=tmp_path, log=said.append, runtime=Runtime())
         )
         dataset = Dataset.load(folder)
         assert dataset.facts == json.loads(json.dumps(facts))

@@ -29,7 +29,7 @@ from file_kinds import (
 from genrec.cli import main
 from genrec.core.dataset import Dataset
 from genrec.engine.config import compose
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import GenRecError
 from genrec.stages.prepare import STAGE
 
@@ -217,7 +217,7 @@ def read(kind: Kind, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Dat
     folder = folder / "dataset"
     folder.mkdir()
     said: list[str] = []
-    STAGE.build(StageRun(config=config.tree, inputs={}, folder=folder, work=folder, say=said.append, runtime=Runtime()))
+    STAGE.build(StageContext(config=config.tree, inputs={}, folder=folder, work=folder, log=said.append, runtime=Runtime()))
     return Dataset.load(folder), pl.read_parquet(folder / "interactions.parquet")
 
 

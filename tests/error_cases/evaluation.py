@@ -54,7 +54,7 @@ def outside(exclude_seen: bool = True, *, drop: str = "", **columns: Any) -> Any
         file = scene.path / "lists.parquet"
         rows = {"user_id": ["u0"], "item_id": ["i29"], "rank": [1], "split": ["test"]} | columns
         pl.DataFrame({name: values for name, values in rows.items() if name != drop}).write_parquet(file)
-        return read_lists(file, walks(users=5), exclude_seen=exclude_seen, say=lambda line: None)
+        return read_lists(file, walks(users=5), exclude_seen=exclude_seen, log=lambda line: None)
 
     return trigger
 

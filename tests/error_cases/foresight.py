@@ -28,7 +28,7 @@ def run(scene: Scene, given: str) -> Any:
     lines = [f"u{user},i{(user + step) % 5}" for user in range(3) for step in range(4)]
     head = "user_id,item_id"
     (scene.path / "events.csv").write_text("\n".join([head, *lines]), encoding="utf-8")
-    return execute(compose([*DATA, *given.split()]), say=lambda line: None)
+    return execute(compose([*DATA, *given.split()]), log=lambda line: None)
 
 
 def prepared(scene: Scene, **changes: Any) -> Any:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from error_cases import Case, Scene
-from genrec.engine.os_errors import MachineError, refusals_told
+from genrec.engine.os_errors import MachineError, wrap_os_errors
 
 ROOMS = ["engine/os_errors.py"]
 
 
 def raised(error: Exception) -> Callable[[Scene], Any]:
-    @refusals_told()
+    @wrap_os_errors()
     def trigger(scene: Scene) -> Any:
         raise error
 

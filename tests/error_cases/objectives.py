@@ -12,7 +12,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.engine.artifacts import Artifact
 from genrec.engine.components import instantiate
 from genrec.engine.config import compose
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import ConfigError
 from genrec.stages.train import STAGE
 
@@ -43,7 +43,7 @@ def without_a_start(scene: Scene) -> Any:
     world.save(scene.path / "dataset")
     SIDS.save(scene.path / "sids", world.item_ids)
     inputs = {kind: Artifact(scene.path / kind) for kind in STAGE.inputs(tree)}
-    return STAGE.build(StageRun(STAGE.settings(tree), inputs, scene.path, scene.path, print, Runtime(progress=False)))
+    return STAGE.build(StageContext(STAGE.settings(tree), inputs, scene.path, scene.path, print, Runtime(progress=False)))
 
 
 def untrained() -> Any:

@@ -15,7 +15,7 @@ ROOMS = ["engine/tracking", "engine/tracking/run_tracking.py"]
 
 def without_tensorboard(scene: Scene) -> Any:
     scene.monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    return execute(compose(["logger=tensorboard"]), until="prepare", say=lambda line: None)
+    return execute(compose(["logger=tensorboard"]), until="prepare", log=lambda line: None)
 
 
 CASES = [Case("tensorboard is not installed", ConfigError, "no such package", without_tensorboard)]

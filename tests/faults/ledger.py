@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from genrec.engine.os_errors import refusal_of
+from genrec.engine.os_errors import as_machine_error
 from genrec.errors import GenRecError
 
 FAULTS, LOST, ACCEPTED, UNCLEAR = (
@@ -44,7 +44,7 @@ class Ledger:
         try:
             action()
         except Exception as error:
-            line = str(error if isinstance(error, GenRecError) else refusal_of(error) or "")
+            line = str(error if isinstance(error, GenRecError) else as_machine_error(error) or "")
             if not is_clear(line) or naming not in line:
                 self.failures[UNCLEAR].append(f"{what}: {naming!r} wanted, {type(error).__name__}: {error}")
             return line or repr(error)

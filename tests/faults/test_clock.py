@@ -52,10 +52,10 @@ def test_runs_are_the_same(jumping: None, tmp_path: Path, monkeypatch: pytest.Mo
     with toy_pipeline.importable(tmp_path):
         monkeypatch.setattr(os, "fsync", lambda handle: None)
         built = toy_pipeline.install(monkeypatch, tmp_path)
-        made = contents(execute(compose([f"paths.runs={tmp_path}/a"]), until="train", say=lambda line: None))
+        made = contents(execute(compose([f"paths.runs={tmp_path}/a"]), until="train", log=lambda line: None))
         number = len(built)
         for _ in range(3):
-            again = execute(compose([f"paths.runs={tmp_path}/a"]), until="train", say=lambda line: None)
+            again = execute(compose([f"paths.runs={tmp_path}/a"]), until="train", log=lambda line: None)
             ledger.kept("a finished run", contents(again) == made)
         assert len(built) == number, "nothing is made again because of a date"
 

@@ -34,7 +34,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     with toy_pipeline.importable(tmp_path):
         monkeypatch.setattr(os, "fsync", lambda handle: None)
         toy_pipeline.install(monkeypatch, tmp_path)
-        yield execute(compose(), until="train", say=lambda line: None)
+        yield execute(compose(), until="train", log=lambda line: None)
 
 
 def files_of(artifact: Artifact) -> list[Path]:

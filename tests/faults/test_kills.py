@@ -91,7 +91,7 @@ def test_a_run_killed_again_and_again(toy: toy_pipeline.Built, tmp_path: Path, l
         return replace(settings, tree={**settings.tree, "paths": {"runs": str(tmp_path / name)}})
 
     def run_to_the_end(name: str) -> Run:
-        return execute(config(name), until="train", say=lambda line: None)
+        return execute(config(name), until="train", log=lambda line: None)
 
     settings = compose()
     with pytest.MonkeyPatch.context() as patch:

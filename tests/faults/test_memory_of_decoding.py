@@ -14,7 +14,7 @@ from ledger import Ledger
 from small_shop import shop
 
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.engine.os_errors import refusals_told
+from genrec.engine.os_errors import wrap_os_errors
 from genrec.protocols import Decoded, DecodingRequest
 from genrec.recommender.journal import Journal
 from genrec.recommender.persistent import Live
@@ -59,7 +59,7 @@ def test_halved_once(batch_size: int, ledger: Ledger, caplog: pytest.LogCaptureF
 def test_half_is_too_much(ledger: Ledger) -> None:
     recommender = Recommender(shop(30))
     with room_for(10, ledger):
-        told = ledger.told("half", refusals_told()(lambda: recommender.recommend(HISTORIES, k=5)), "Tried 25 histories")
+        told = ledger.told("half", wrap_os_errors()(lambda: recommender.recommend(HISTORIES, k=5)), "Tried 25 histories")
     assert told is not None
     assert "lower" in told
     assert recommender.recommend(HISTORIES, k=5).height == 250, "and then it goes on"

@@ -20,7 +20,7 @@ from small_world import OPTIONS, ring, sids_of
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
-from genrec.engine.os_errors import refusals_told
+from genrec.engine.os_errors import wrap_os_errors
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import LossTerms
 from genrec.training import checkpointing as keeper_module
@@ -46,12 +46,12 @@ FULL = (
 
 
 def trained(
-    work: Path, settings: TrainSettings = SETTINGS, say: Callable[[str], None] = lambda line: None
+    work: Path, settings: TrainSettings = SETTINGS, log: Callable[[str], None] = lambda line: None
 ) -> tuple[dict[str, torch.Tensor], Fitted]:
     """Weights after training without dropout, so that halves of a batch draw nothing else than the whole."""
     torch.manual_seed(0)
     generator = PLAIN.build(SIDS, train_counts=WORLD.train_counts, dropout=0.0)
-    with refusals_told():
+    with wrap_os_errors():
         fitted = fit(
             generator,
             PLAIN.objective(TRIE, generator),
@@ -61,7 +61,7 @@ def trained(
             work=work,
             device=torch.device("cpu"),
             progress=False,
-            say=say,
+            log=log,
         )
     return {name: tensor.clone() for name, tensor in generator.state_dict().items()}, fitted
 
@@ -162,7 +162,7 @@ def test_a_batch_that_memory_has_no_room_for(
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         spoiled(patch, spoil)
-        _, fitted = trained(tmp_path, say=said.append)
+        _, fitted = trained(tmp_path, log=said.append)
     ledger.inject("training: out of memory")
     assert len([line for line in said if "out of memory at step 3" in line and "in halves" in line]) == 1
     for row, expected in zip(fitted.history, straight[1].history, strict=True):
@@ -219,7 +219,7 @@ def test_an_eta_while_the_wall_clock_jumps(tmp_path: Path, monkeypatch: pytest.M
     now, jumps = time.time, iter(range(0, 10_000_000, 37_777))
     monkeypatch.setattr(time, "time", lambda: (ledger.inject("clock: jump of the wall clock"), now() - next(jumps))[1])
     said: list[str] = []
-    trained(tmp_path, say=lambda line: (said.append(line), time.time())[0])
+    trained(tmp_path, log=lambda line: (said.append(line), time.time())[0])
     left = [float(line.rpartition(", ")[2].split()[0]) for line in said if "min left" in line]
     assert len(left) == 3
     assert all(0 <= minutes < 10 for minutes in left)

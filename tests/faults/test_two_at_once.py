@@ -47,7 +47,7 @@ def test_two_runs_into_one_folder(toy: toy_pipeline.Built, tmp_path: Path, ledge
     settings = compose()
     for attempt in range(12):
         numbers = (10 + attempt, 100 + attempt)
-        children = [forked(partial(execute, config(number), until="train", say=lambda line: None)) for number in numbers]
+        children = [forked(partial(execute, config(number), until="train", log=lambda line: None)) for number in numbers]
         ledger.inject("two runs into one folder", len(children) - 1)
         for child in children:
             assert os.waitpid(child, 0)[1] == 0
@@ -64,12 +64,12 @@ def test_the_second_says_whom_it_waits_for(toy: toy_pipeline.Built, tmp_path: Pa
     folder = Run(tmp_path / "runs" / "default")
 
     def hold() -> None:
-        with folder.alone():
+        with folder.lock():
             (tmp_path / "held").touch()
             while not (tmp_path / "seen").exists():
                 time.sleep(0.01)
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         said.append(line)
         if line.startswith("waiting"):
             (tmp_path / "seen").touch()
@@ -77,7 +77,7 @@ def test_the_second_says_whom_it_waits_for(toy: toy_pipeline.Built, tmp_path: Pa
     child, said = forked(hold), list[str]()
     while not (tmp_path / "held").exists():
         time.sleep(0.01)
-    execute(compose(), until="train", say=say)
+    execute(compose(), until="train", log=log)
     ledger.inject("two runs into one folder")
     os.waitpid(child, 0)
     assert any(f"waiting: process {child} is working on {folder.path}" in line for line in said)
@@ -90,7 +90,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path, ledger: Ledger) -> None:
     def hold() -> None:
         journal = Journal(state)
         journal.add([{"item_id": "a"}])
-        with run.alone():
+        with run.lock():
             (tmp_path / "held").touch()
             time.sleep(60)
 
@@ -102,7 +102,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path, ledger: Ledger) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         (tmp_path / "held").unlink()
-        with run.alone():
+        with run.lock():
             journal = Journal(state)
             ledger.kept("a", [row["item_id"] for row in journal.added()] == ["a"])
             journal.close()

@@ -74,7 +74,7 @@ def test_learns_a_deterministic_world_in_any_order(tmp_path: Path) -> None:
     )
     device = torch.device("cpu")
     fitted = fit(
-        generator, objective, world, trie, settings, work=tmp_path, device=device, progress=False, say=lambda line: None
+        generator, objective, world, trie, settings, work=tmp_path, device=device, progress=False, log=lambda line: None
     )
     assert "val/ndcg@10" in fitted.best
     histories, users = world.histories("test"), np.arange(world.num_users)

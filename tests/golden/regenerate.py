@@ -52,7 +52,7 @@ def trajectory(option: Option) -> list[float]:
             work=Path(work),
             device=torch.device("cpu"),
             progress=False,
-            say=lambda line: None,
+            log=lambda line: None,
         )
     assert [row["step"] for row in fitted.history] == list(range(1, len(fitted.history) + 1))
     return [round(row["train/loss"], 5) for row in fitted.history[:NUM_STEPS]]

@@ -42,4 +42,4 @@ def trained(policy: Any, objective: Objective, work: Path, *, epochs: int, lr: f
     )
     work.mkdir(exist_ok=True)
     cpu = torch.device("cpu")
-    return fit(policy, objective, WORLD, TRIE, settings, work=work, device=cpu, progress=False, say=lambda line: None)
+    return fit(policy, objective, WORLD, TRIE, settings, work=work, device=cpu, progress=False, log=lambda line: None)

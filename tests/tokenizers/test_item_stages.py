@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.sids import SIDTable
 from genrec.engine.config import conf_folder
-from genrec.engine.stage import Runtime, Stage, StageRun
+from genrec.engine.stage import Runtime, Stage, StageContext
 from genrec.stages import assign, embed, tokenize
 
 
@@ -32,7 +32,7 @@ def perform(stage: Stage, config: dict[str, Any], made: dict[str, Any], root: Pa
     folder.mkdir()
     inputs = {kind: made[kind] for kind in stage.inputs(config)}
     read = {key: config[key] for key in stage.reads}
-    facts = stage.build(StageRun(read, inputs, folder, root / "work", said.append, Runtime()))
+    facts = stage.build(StageContext(read, inputs, folder, root / "work", said.append, Runtime()))
     made[stage.kind] = SimpleNamespace(path=folder, facts=json.loads(json.dumps(facts)), config=read)
     return said
 

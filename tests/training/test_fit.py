@@ -64,7 +64,7 @@ def trained(
         work=work,
         device=torch.device("cpu"),
         progress=False,
-        say=lambda line: None,
+        log=lambda line: None,
     )
     assert not generator.training
     return {name: tensor.clone() for name, tensor in generator.state_dict().items()}, fitted

@@ -71,7 +71,7 @@ def trained(option: Option, work: Path, precision: Any, *, num_steps: int) -> tu
             work=work,
             device=torch.device("cpu"),
             progress=False,
-            say=lambda line: None,
+            log=lambda line: None,
         )
     moved = sum(float((weight.detach() - before[name]).abs().sum()) for name, weight in generator.named_parameters())
     return generator, [row["train/loss"] for row in fitted.history], watched, moved
@@ -131,7 +131,7 @@ def test_gradients_are_clipped_in_both(tmp_path: Path, monkeypatch: pytest.Monke
             work=folder,
             device=torch.device("cpu"),
             progress=False,
-            say=lambda line: None,
+            log=lambda line: None,
         )
     assert len(norms) >= 4
     assert max(norms) <= 1.001e-3

@@ -52,7 +52,7 @@ def fitted(work: Path, world: Dataset, settings: TrainSettings, **more: Any) -> 
     trie = PrefixTrie.build(sids)
     generator = OPTION.build(sids, train_counts=world.train_counts, dim=32)
     objective, device = OPTION.objective(trie, generator), torch.device("cpu")
-    made = fit(generator, objective, world, trie, settings, work=work, device=device, progress=False, say=lines.append, **more)
+    made = fit(generator, objective, world, trie, settings, work=work, device=device, progress=False, log=lines.append, **more)
     return made, lines
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from small_world import OPTIONS, Option, ring, sids_of
 
 from genrec.engine.artifacts import Artifact
-from genrec.engine.stage import Runtime, StageRun
+from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import ArtifactError
 from genrec.model.trained import Model
 from genrec.stages.train import SEEN_RULE, STAGE
@@ -37,7 +37,7 @@ def train(root: Path, name: str, option: Option, **settings: Any) -> Path:
     config[SEEN_RULE] = True
     inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs(config)}
     runtime = Runtime(device="cpu", progress=False)
-    facts = STAGE.build(StageRun(config, inputs, folders[name], folders[f"{name}.work"], lambda line: None, runtime))
+    facts = STAGE.build(StageContext(config, inputs, folders[name], folders[f"{name}.work"], lambda line: None, runtime))
     assert json.loads((folders[name] / "config.json").read_text(encoding="utf-8")) == {
         "generator": config["generator"],
         **facts,

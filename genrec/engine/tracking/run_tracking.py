@@ -35,19 +35,19 @@ MACHINE = ("device", "threads")  # a run that goes on elsewhere is still the sam
 
 
 @contextmanager
-def tracking(config: Config, run: Run, dataset: str, say: Callable[[str], None]) -> Iterator[Tracking]:
+def tracking(config: Config, run: Run, dataset: str, log: Callable[[str], None]) -> Iterator[Tracking]:
     """Opens the tracker that a configuration names, and closes it whatever happens.
 
     Args:
         config: of the run.
         run: its folder.
         dataset: fingerprint.
-        say: prints a line.
+        log: prints a line.
 
     Raises:
         ConfigError: when the tracker's package is missing; anything else that is wrong with a tracker is only warned about.
     """
-    told = Tracking(run.store, say)
+    told = Tracking(run.store, log)
     told.open(config, run, dataset)
     try:
         yield told
@@ -60,8 +60,8 @@ def tracking(config: Config, run: Run, dataset: str, say: Callable[[str], None])
 class Tracking:
     """A run's tracker, or none. A tracker that fails is warned about once and left alone: no run is lost for it."""
 
-    def __init__(self, store: Store, say: Callable[[str], None]) -> None:
-        self._store, self._say = store, say
+    def __init__(self, store: Store, log: Callable[[str], None]) -> None:
+        self._store, self._log = store, log
         self._tracker: Tracker | None = None
         self._step = 0
 
@@ -76,7 +76,7 @@ class Tracking:
             key=digest([with_first_published(parts), dataset])[:12],
             folder=run.path / "logs",
             settings=tracked_settings(config),
-            say=self._say,
+            log=self._log,
         )
         try:
             self._tracker = instantiate(node, "logger").open(session)
@@ -108,7 +108,7 @@ class Tracking:
 
     def _give_up(self, error: Exception) -> None:
         self._tracker = None
-        self._say(f"WARNING: the tracker failed and is left alone ({type(error).__name__}: {error})")
+        self._log(f"WARNING: the tracker failed and is left alone ({type(error).__name__}: {error})")
 
 
 def tracked_settings(config: Config) -> dict[str, Setting]:

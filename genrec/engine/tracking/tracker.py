@@ -26,7 +26,7 @@ class Session:
             stand beside the earlier ones and replace nothing.
         folder: ``<run>/logs``; each tracker has a folder of its own in it.
         settings: the flat configuration: ``train.lr``, ``tokenizer``, ``tokenizer.num_levels``, ...
-        say: prints a line.
+        log: prints a line.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Session:
     key: str
     folder: Path
     settings: Mapping[str, Setting]
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
 
 class Tracker(Protocol):

@@ -44,7 +44,7 @@ class WandbLog:
                 return WandbTracker(session, self, "online")
             except Exception as error:  # no network, no account, no such project: the figures are not worth less for it
                 told = next(iter(str(error).splitlines()), type(error).__name__)
-                session.say(f"WARNING: W&B cannot be reached ({told}); going on with logger.mode=offline")
+                session.log(f"WARNING: W&B cannot be reached ({told}); going on with logger.mode=offline")
         return WandbTracker(session, self, "offline")
 
 
@@ -55,15 +55,15 @@ class WandbTracker:
     the server remembers, curves go on behind the last point it has.
     """
 
-    def __init__(self, session: Session, log: WandbLog, mode: Literal["online", "offline"]) -> None:
+    def __init__(self, session: Session, destination: WandbLog, mode: Literal["online", "offline"]) -> None:
         import wandb
 
         folder = session.folder / "wandb"
         folder.mkdir(parents=True, exist_ok=True)
         self._ids = _Ids(folder / IDS_FILE, session.key)
-        self._say = session.say
+        self._log = session.log
         self._run = wandb.init(
-            project=log.project,
+            project=destination.project,
             mode=mode,
             dir=session.folder,
             id=os.environ.get("WANDB_RUN_ID") or self._ids.run,  # a sweep's agent has chosen one
@@ -77,7 +77,7 @@ class WandbTracker:
         )
         for curves in ("train/*", "val/*"):
             self._run.define_metric(curves, step_metric=STEP)
-        self._offline, self._upload_bytes = mode == "offline", log.upload_bytes
+        self._offline, self._upload_bytes = mode == "offline", destination.upload_bytes
         self._step = int(self._run.summary.get(STEP, -1)) if self._run.resumed else -1
 
     def curve(self, step: int, figures: Mapping[str, float]) -> None:
@@ -109,7 +109,7 @@ class WandbTracker:
         folder = Path(self._run.dir).parent
         self._run.finish(exit_code=int(failed))
         if self._offline:
-            self._say(f"W&B, offline: upload it with `wandb sync {folder}`")
+            self._log(f"W&B, offline: upload it with `wandb sync {folder}`")
 
 
 def described(artifact: Artifact, *, upload_bytes: int) -> Any:
