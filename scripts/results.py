@@ -2,7 +2,7 @@
 
 README's table of the demo is the last row of results/demo.jsonl.
 
-python scripts/results.py add runs/NAME --data amazon14_beauty --note "what it shows"
+python scripts/results.py add runs/NAME --data amazon14_beauty --label "best, 3 epochs" --note "what it shows"
 python scripts/results.py page
 
 A row holds the run's configuration, seed, figures and machine, and what made each of its artifacts: genrec's commit at that
@@ -59,6 +59,7 @@ before manifests had one: the state of the repository when the row was added, wh
 Row = Mapping[str, Any]
 
 
+LABELS = "labels.json"  # run -> what was run, in the words of a reader; later rows hold theirs
 UNFIGURED = ("diagnosis", "bundle")  # artifacts that no figure of a row comes from
 
 
@@ -67,6 +68,7 @@ def row_of(
     *,
     note: str,
     minutes: float | None,
+    label: str | None = None,
     peer: Mapping[str, Any] | None = None,
     log: str = "",
     marked: bool = False,
@@ -76,6 +78,7 @@ def row_of(
     Args:
         folder: of the run.
         note: what the row shows.
+        label: what was run, in the words of a reader; None: the run's name.
         minutes: of training, where the generator's manifest does not know them.
         peer: what another library's script says of the model whose table was evaluated (peers/README.md).
         log: what the run printed, for the targets a second of its training steps.
@@ -105,6 +108,7 @@ def row_of(
     speeds = [int(speed.replace(",", "")) for speed in SPEED.findall(log)]
     return {
         "run": run.name,
+        **({"label": label} if label else {}),
         "note": note,
         "date": datetime.now(UTC).date().isoformat(),
         "commit": ", ".join(dict.fromkeys(_short(maker) for maker in made.values())),
@@ -172,7 +176,7 @@ def _section(data: str, rows: Sequence[Row]) -> str:
         commits = ", ".join(dict.fromkeys(_made_by(row) for row in (*group, *within)))
         note = "; ".join(filter(None, [first["note"], OWN_TOKEN if _has_own_token(first) else ""]))
         figures = _figures(group, within, lambda row: row["model"])
-        lines.append(_line(f"**{first['run']}**", _seen(first), seeds, *figures, targets, minutes, commits, note))
+        lines.append(_line(f"**{_label(first)}**", _seen(first), seeds, *figures, targets, minutes, commits, note))
         for name in first.get("members", {}):
             alone = _figures(group, within, lambda row, name=name: row.get("members", {}).get(name, {}))  # type: ignore[misc]
             lines.append(_line(f"... {name} alone", _seen(first), seeds, *alone, "", "", "", ""))
@@ -266,7 +270,7 @@ def _generators(rows: Sequence[Row]) -> list[str]:
         figures = [_spread([row["model"].get(column) for row in group]) for column in columns]
         claim = CLAIMS.get(target, {"paper": "", "claim": ""})
         name, weights = target.rpartition(".")[2], f"{first['num_weights'] / 1e6:.1f}"
-        lines.append(_line(f"**{first['run']}**", name, weights, speed, threads, *figures, claim["paper"], claim["claim"]))
+        lines.append(_line(f"**{_label(first)}**", name, weights, speed, threads, *figures, claim["paper"], claim["claim"]))
     return lines
 
 
@@ -297,7 +301,7 @@ def _semantic_ids(rows: Sequence[Row]) -> list[str]:
             _spread([row["seconds"]["tokenizer"] for row in group if "tokenizer" in row.get("seconds", {})], digits=0),
         )
         figures = [_spread([row["model"].get(column) for row in group]) for column in COLUMNS[1:]]
-        lines.append(_line(f"**{group[0]['run']}**", *ids, *figures))
+        lines.append(_line(f"**{_label(group[0])}**", *ids, *figures))
     return lines
 
 
@@ -366,6 +370,10 @@ def _heading(column: str) -> str:
     return f"{split} {metric[0].upper()}{metric[metric.index('@') :]}"
 
 
+def _label(row: Row) -> str:
+    return str(row.get("label") or row["run"])
+
+
 def _seen(row: Row) -> str:
     return "out" if row["rules"]["exclude_seen"] else "in"
 
@@ -375,11 +383,15 @@ def _line(*cells: str) -> str:
 
 
 def read_rows(folder: Path = ROWS) -> dict[str, list[Row]]:
-    """Data -> rows, by file name."""
-    return {
-        file.stem: [_in_current_names(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
-        for file in sorted(folder.glob("*.jsonl"))
-    }
+    """Data -> rows, by file name. A row's ``label`` says what was run; older rows have theirs in ``labels.json``."""
+    labels = json.loads((folder / LABELS).read_text(encoding="utf-8")) if (folder / LABELS).exists() else {}
+    rows: dict[str, list[Row]] = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        stored = [json.loads(line) for line in lines]
+        named = [{"label": labels[row["run"]], **row} if row.get("run") in labels else row for row in stored]
+        rows[file.stem] = [_in_current_names(row) for row in named]
+    return rows
 
 
 def _in_current_names(row: Row) -> Row:
@@ -394,6 +406,7 @@ def main() -> None:
     add = commands.add_parser("add", help="append a finished run, then write the page")
     add.add_argument("run", type=Path, help="runs/NAME")
     add.add_argument("--data", required=True, help="what the data are called; names the file under results/")
+    add.add_argument("--label", required=True, help='what was run, in the words of a reader: "best, seen items listed"')
     add.add_argument("--note", default="", help="what the row shows, also when it is that something did not work")
     add.add_argument("--minutes", type=float, help="of training, instead of what the generator's manifest says")
     add.add_argument("--log", type=Path, help="what the run printed: holds the targets a second of its training steps")
@@ -405,7 +418,15 @@ def main() -> None:
         ROWS.mkdir(exist_ok=True)
         peer = json.loads(options.peer.read_text(encoding="utf-8")) if options.peer else None
         log = options.log.read_text(encoding="utf-8") if options.log else ""
-        row = row_of(options.run, note=options.note, minutes=options.minutes, peer=peer, log=log, marked=options.marked)
+        row = row_of(
+            options.run,
+            label=options.label,
+            note=options.note,
+            minutes=options.minutes,
+            peer=peer,
+            log=log,
+            marked=options.marked,
+        )
         with (ROWS / f"{options.data}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     rows = read_rows()

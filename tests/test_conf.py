@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -120,3 +121,13 @@ def test_constructors_are_keyword_only() -> None:
             signature = inspect.signature(component).parameters
             positional = [key for key in parameters(component) if signature[key].kind is not inspect.Parameter.KEYWORD_ONLY]
             assert not positional, f"{group}={option}: {name} takes {positional} by position"
+
+
+def test_the_configuration_page_is_up_to_date() -> None:
+    root = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location("configuration_page", root / "scripts" / "configuration_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert (root / "docs" / "configuration.md").read_text(encoding="utf-8") == script.page(), "run `make docs`"

@@ -50,6 +50,18 @@ def test_the_pages_are_up_to_date() -> None:
     assert readme == results.readme(readme, rows), "run `make docs`"
 
 
+def test_a_label_names_the_line() -> None:
+    (line,) = lines(row() | {"label": "best, 3 epochs"}, start="| **best, 3 epochs**")
+    assert "shop" not in line
+
+
+def test_every_measured_row_has_a_name_that_a_reader_understands() -> None:
+    """A label, or the option that was measured: not the name of a folder."""
+    options = {path.stem for path in (ROOT / "conf").glob("*/*.yaml")}
+    names = {results._label(row) for rows in results.read_rows().values() for row in rows if "source" not in row}
+    assert [name for name in sorted(names) if name not in options and " " not in name] == []
+
+
 def test_seeds_share_a_line() -> None:
     (line,) = lines(row(seed=0, ndcg=0.04), row(seed=1, ndcg=0.06))
     assert "| 0, 1 |" in line
