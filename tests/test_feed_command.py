@@ -24,9 +24,9 @@ from genrec.recommender.bundle import open_catalogue
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.feed import Feed
 from genrec.recommender.feed_file import read_feed
+from genrec.recommender.item_changes import item_rows
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.journal import Journal
-from genrec.recommender.new_items import item_rows
 from genrec.recommender.persistent import Live
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits

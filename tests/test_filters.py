@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from genrec.errors import ConfigError
-from genrec.recommender import filters as filters_module
+from genrec.recommender import item_table as filters_module
 from genrec.recommender.filter_language import allowed_items
-from genrec.recommender.filters import Filters
+from genrec.recommender.item_table import Filters
 
 ITEMS = pl.DataFrame({"item_id": [f"i{row}" for row in range(60)], "price": np.arange(60.0), "title": ["a red shoe"] * 60})
 LOOKS = " or ".join(f'"z{number}" in title' for number in range(500))

@@ -15,7 +15,7 @@ from small_shop import shop
 from test_service import TOKEN, changed, removing, served
 
 from genrec.errors import DataError
-from genrec.recommender.changes import Changes
+from genrec.recommender.item_changes import Changes
 from genrec.recommender.journal import JOURNAL_FILE, Journal
 from genrec.recommender.persistent import Live
 from genrec.recommender.recommender import Recommender

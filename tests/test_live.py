@@ -13,7 +13,7 @@ import pytest
 from small_shop import shop
 
 from genrec.errors import DataError
-from genrec.recommender.changes import Changes
+from genrec.recommender.item_changes import Changes
 from genrec.recommender.journal import Journal
 from genrec.recommender.persistent import Live
 from genrec.recommender.recommender import Recommender

@@ -127,7 +127,7 @@ def test_after_a_warm_up_nothing_of_the_bundle_is_needed(tmp_path: Path) -> None
 
 
 def test_a_service_without_a_tokenizer_starts_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    from genrec.recommender.warm_up import warmed
+    from genrec.recommender.bundle import warmed
 
     closed = replace(shop(20), intake=None)
     with caplog.at_level(logging.WARNING, logger="genrec.serving"):

@@ -9,7 +9,7 @@ import pytest
 
 from genrec.engine.os_errors import MachineError
 from genrec.errors import ArtifactError
-from genrec.recommender.readable_errors import readable
+from genrec.recommender.bundle_contents import readable
 
 
 @pytest.mark.parametrize(

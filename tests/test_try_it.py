@@ -43,8 +43,8 @@ from genrec.recommender.persistent import Live
 from genrec.recommender.recommender import Recommender
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits
-from genrec.serving.page import page_data
 from genrec.serving.page_controls import choices, image_column, ranges
+from genrec.serving.pages import page_data
 from genrec.serving.service import Service
 from genrec.stages.export import sample_histories, sample_times, with_popularity
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from genrec.engine.runs import bundle_path
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.recommender.external import add_external, external_of
+from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, external_of, read_token
 from genrec.references import expanded
-from genrec.serving.admin_token import TOKEN_VARIABLE, read_token
 
 if TYPE_CHECKING:
     from genrec.recommender.catalogue import Catalogue
-    from genrec.recommender.changes import Changes
     from genrec.recommender.feed_file import FeedFile
+    from genrec.recommender.item_changes import Changes
     from genrec.recommender.journal import Journal
 
 _SHOWN = 5  # unknown ids named in a line
@@ -115,9 +114,9 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
     """
     import polars as pl
 
+    from genrec.recommender.bundle_contents import readable
     from genrec.recommender.bundle_layout import ITEMS_FILE
     from genrec.recommender.feed_file import read_feed
-    from genrec.recommender.readable_errors import readable
 
     with readable(bundle):
         schema = pl.scan_parquet(bundle / ITEMS_FILE, glob=False).collect_schema()

@@ -15,7 +15,7 @@ from genrec.engine.artifacts import Artifact
 from genrec.engine.fingerprints import digest
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
-from genrec.recommender.external import add_external, external_of
+from genrec.recommender.command_options import add_external, external_of
 from genrec.references import expanded
 
 if TYPE_CHECKING:
@@ -96,9 +96,8 @@ def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
     Raises:
         ConfigError: for unknown ones, and values that they cannot have.
     """
-    from genrec.recommender.arguments import whole_number
     from genrec.recommender.batch_lists import EMPTY_REQUEST
-    from genrec.recommender.requests import OLD_NAMES
+    from genrec.recommender.requests import OLD_NAMES, whole_number
 
     defaults = _defaults()
     given: dict[str, Any] = {}

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
-from genrec.recommender.external import add_external, external_of
+from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, external_of, read_token
 from genrec.references import expanded
-from genrec.serving.admin_token import TOKEN_VARIABLE, read_token
 
 if TYPE_CHECKING:
     from genrec.serving.limits import Limits
@@ -58,11 +57,10 @@ def main(options: argparse.Namespace) -> int:
         expected, fix = "the packages fastapi and uvicorn", 'install them: pip install "genrec[serve]"'
         raise ConfigError("serve", expected=expected, got=f"no {error.name}", fix=fix) from error
     from genrec.engine.logs import log_to_stderr
-    from genrec.recommender.bundle import open_catalogue
+    from genrec.recommender.bundle import open_catalogue, warmed
+    from genrec.recommender.catalogue import resident
     from genrec.recommender.journal import Journal
-    from genrec.recommender.memory import resident
     from genrec.recommender.persistent import Live
-    from genrec.recommender.warm_up import warmed
     from genrec.serving.service import Service
 
     limits, token, external = limits_of(options.limits), read_token(options.token_file), external_of(options.external)

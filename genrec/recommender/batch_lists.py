@@ -28,10 +28,9 @@ from genrec.engine.artifacts import MANIFEST, sync
 from genrec.engine.fingerprints import ContentHashes, sha256_file
 from genrec.engine.locks import Lock, holder
 from genrec.errors import ArtifactError, ConfigError
-from genrec.recommender.arguments import whole_number
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.history_file import HistoryColumns, scan_histories
-from genrec.recommender.requests import OLD_NAMES, RecommendRequest
+from genrec.recommender.requests import OLD_NAMES, RecommendRequest, whole_number
 from genrec.types import USER_ID
 
 PLAN, ROWS, LOCK, HASHES = "plan.json", ".rows", ".lock", ".hashes.json"

@@ -1,7 +1,7 @@
-"""Opens what ``genrec export`` made, also a stranger's: nothing from outside the folder, no code of it, no pickle.
+"""Opens what ``genrec export`` made, of any origin: it reads nothing outside the folder, runs no code of it.
 
-What a bundle may hold is looked at first (``contents``), then what it says it is made of (``nodes``); only then is anything
-built. No training code is imported.
+The files are checked first (``bundle_contents``), then the components that they name (``bundle_components``); only then is
+anything built. No training code is imported.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from safetensors import safe_open
 
 from genrec.engine.artifacts import Artifact
 from genrec.engine.components import allow_package
+from genrec.engine.logs import LOGGER
 from genrec.engine.plain_json import read_json
-from genrec.errors import ArtifactError, DataError
+from genrec.errors import ArtifactError, DataError, GenRecError
 from genrec.model.trained import CONFIG_FILE, WEIGHTS_FILE, Model, count_trained, open_strategy, saved_in
-from genrec.recommender.allotment import Allotment
 from genrec.recommender.bundle_components import Nodes, checked_nodes
-from genrec.recommender.bundle_contents import check_files, check_listed, check_sizes
+from genrec.recommender.bundle_contents import Allotment, check_files, check_listed, check_sizes, readable
 from genrec.recommender.bundle_layout import (
     BUNDLE_FILE,
     ITEMS_FILE,
@@ -30,14 +30,14 @@ from genrec.recommender.bundle_layout import (
     SAMPLES_FILE,
     generator_folder,
     part_folders,
+    understood,
 )
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.histories import read_times
+from genrec.recommender.item_changes import shown_id
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.new_item_encoder import BundleIntake
-from genrec.recommender.new_items import shown_id
-from genrec.recommender.readable_errors import readable
-from genrec.recommender.upgrade_bundle import understood
+from genrec.recommender.requests import RecommendRequest
 from genrec.types import ITEM_ID
 
 MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: so many may be, and for each byte of their file
@@ -162,3 +162,24 @@ def _num_weights(file: Path) -> tuple[int, int]:
     with safe_open(file, "pt") as weights:
         sizes = [math.prod(weights.get_slice(name).get_shape()) for name in weights.keys()]  # noqa: SIM118
     return sum(sizes), len(sizes)
+
+
+def warmed(catalogue: Catalogue) -> Catalogue:
+    """The same catalogue, after it took in an item that is thrown away and recommended to an empty history.
+
+    Its encoder and tokenizer are in memory then, and no file of the bundle is needed any more. What does not work is told in
+    the log: a bundle whose tokenizer takes no new items still recommends.
+    """
+    name = "warm-up"
+    while name in catalogue.table.idx:
+        name += "-"
+    try:
+        grown, _ = catalogue.with_items([{ITEM_ID: name, **({catalogue.table.title: name} if catalogue.table.title else {})}])
+        grown.recommend(RecommendRequest(histories=[[]], times=[[]], k=1))
+    except Exception as error:  # such as a text model that is not on this machine; who adds an item is told
+        LOGGER.warning("the first new item will fail: %s", error)
+    try:
+        catalogue.recommend(RecommendRequest(histories=[[]], times=[[]], k=min(10, len(catalogue.table))))
+    except GenRecError as error:
+        LOGGER.warning("the first list failed: %s", error)
+    return catalogue

@@ -1,16 +1,26 @@
-"""How a bundle's folder is laid out: names that ``genrec export`` writes and that whoever opens a bundle reads."""
+"""How a bundle's folder is laid out, and which schemas and revisions of it this version opens.
+
+``genrec export`` writes the names below, and whoever opens a bundle reads them. The schema says which files there are and what
+they mean: a reader opens exactly its own schema. A revision adds something to a schema. An older bundle lacks the addition, and
+a rule of ``RULES`` gives the value that it had in effect. A newer bundle is refused, because its answers could differ. A
+component upgrades its own files in the same way (``RQKMeans.restore``); an argument that a configuration omits has its default.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from genrec.core.sids import SIDTable
+from genrec.errors import ArtifactError
 from genrec.types import ITEM_ID
 
 SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
-REVISION = 2  # of the schema: what was added to it; older bundles are read by the rules of genrec.recommender.upgrade_bundle
+REVISION = 2  # of the schema: what was added to it; older bundles are read by ``RULES``
 BUNDLE_FILE, ITEMS_FILE, CARD_FILE, SAMPLES_FILE = "bundle.json", "items.parquet", "README.md", "samples.json"
 SAMPLE_TIMES_FILE = "sample_times.json"
 POPULARITY = "popularity"  # column of the items; a catalogue's own of this name is left as it is
@@ -32,3 +42,49 @@ def part_folders(bundle: Path) -> dict[str, Path]:
 def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:
     """Returns ``item_id`` and a column ``code_<level>`` for each level, in the order of the catalogue."""
     return pl.DataFrame([item_ids.alias(ITEM_ID), *(pl.Series(f"code_{i}", codes) for i, codes in enumerate(sids.codes.T))])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What bundles from before a revision meant.
+
+    Args:
+        revision: the first that says it by itself.
+        name: of the rule.
+        lacking: key of bundle.json -> what its absence stands for.
+    """
+
+    revision: int
+    name: str
+    lacking: Mapping[str, Any]
+
+
+RULES = (
+    Rule(1, "no places of lists were kept for items that came after training", {"new_share": 0.0}),
+    Rule(2, "how near a history must be to a new item was not learned: very near", {"new_reaches": {}}),
+)
+
+
+def understood(bundle: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """The content of a bundle.json in the words of this version.
+
+    Args:
+        bundle: as read.
+        where: its file.
+
+    Raises:
+        ArtifactError: for another schema or a newer revision.
+    """
+    schema, revision = bundle["schema"], bundle.get("revision", 0)
+    if schema != SCHEMA or revision > REVISION:
+        raise ArtifactError(
+            where,
+            expected=f"a bundle of schema {SCHEMA}, at most revision {REVISION}",
+            got=f"schema {schema}, revision {revision} by genrec {bundle['genrec']}",
+            fix="export it again with this version, or open it with that one",
+        )
+    whole = dict(bundle)
+    for rule in RULES:
+        if revision < rule.revision:
+            whole = {**rule.lacking, **whole}
+    return whole

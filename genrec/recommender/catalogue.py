@@ -1,9 +1,16 @@
-"""What is recommended from at one moment: model, IDs, trie and items. Never changed, only replaced as a whole."""
+"""The catalogue that recommendations are made from: model, IDs, trie and items, and the memory that they take.
+
+A catalogue never changes; it is replaced as a whole.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,10 +25,9 @@ from genrec.decoding.quota import Quota
 from genrec.errors import ConfigError, did_you_mean
 from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy
-from genrec.recommender.changes import Changes
 from genrec.recommender.histories import Histories, read_histories, read_table
+from genrec.recommender.item_changes import Changes, ItemRows, item_rows
 from genrec.recommender.item_table import ItemTable
-from genrec.recommender.new_items import ItemRows, item_rows
 from genrec.recommender.requests import HistoryRequest, ListRequest, RecommendRequest
 from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_ID, USER_IDX
 
@@ -290,3 +296,39 @@ class Catalogue:
             return strategy
         groups = np.stack([self.table.groups(column) for column in quota])
         return Quota(strategy, torch.from_numpy(groups), list(quota.values()), searches=searches)
+
+
+def memory_of(catalogue: Catalogue) -> dict[str, int]:
+    """Bytes of each part: ``weights`` (buffers included), ``trie``, ``ids``, ``vectors`` and ``items``, their table and index.
+
+    What PyTorch and the other libraries take is in ``resident`` alone.
+
+    Args:
+        catalogue: of items.
+    """
+    trie, sids, generator = catalogue.trie, catalogue.table.sids, catalogue.generator
+    tensors = chain(generator.parameters(), generator.buffers()) if isinstance(generator, torch.nn.Module) else ()
+    return {
+        "weights": sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values()),
+        "trie": 0 if trie is None else trie.num_bytes,
+        "ids": 0 if sids is None else sids.codes.nbytes,
+        "vectors": sum(rows.nbytes for rows in catalogue.vectors.values()),
+        "items": catalogue.table.num_bytes,
+    }
+
+
+def resident() -> int:
+    """Bytes that this process has in memory; where the system does not say, the most it ever had; 0 where it says neither."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError):
+        return _peak()
+
+
+def _peak() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from genrec.recommender.catalogue import Catalogue
-from genrec.recommender.changes import Changes
+from genrec.recommender.item_changes import Changes, ItemRows
 from genrec.recommender.journal import ABSENT, REMOVED, Journal, Writing
-from genrec.recommender.new_items import ItemRows
 from genrec.types import ITEM_ID
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from genrec.data.lib.columns import with_point
 from genrec.data.lib.files import read_table, require_columns
 from genrec.errors import DataError
-from genrec.recommender.new_items import ItemRows, item_rows, problems
+from genrec.recommender.item_changes import ItemRows, item_rows, problems
 from genrec.types import ITEM_ID
 
 _DECIMAL_COMMA = r"^[+-]?[\d.]+,\d+$"

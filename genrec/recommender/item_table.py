@@ -1,10 +1,15 @@
-"""The items of a catalogue by id, and what filters, preferences and quotas may say of them."""
+"""The items of a catalogue by id, and the filters, preferences and quotas that refer to them.
+
+A filter is read once, its answers are cached, and its cost is known before any item is looked at.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,8 +20,8 @@ from genrec.core.deadlines import stop_if_abandoned
 from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.recommender.bundle_layout import POPULARITY, sid_frame
-from genrec.recommender.filters import Filters
-from genrec.recommender.new_items import ItemRows
+from genrec.recommender.filter_language import Filter, read_filter
+from genrec.recommender.item_changes import ItemRows
 from genrec.types import ITEM_ID, ITEM_IDX, PAD
 
 TEXT = "text"  # column of ``ItemTable.texts``
@@ -182,3 +187,74 @@ class ItemTable:
                 rows.select(pl.when(pl.col("value").is_null()).then(PAD).otherwise(first)).to_series().to_numpy()
             )
         return self._groups[column]
+
+
+KEPT, KEPT_BYTES = 256, 64_000_000  # answers of the filters that were asked for last
+_FEWEST = 50_000  # items that a price is made for: reading a filter costs as much, however small the catalogue
+
+
+class Filters:
+    """The filters that were asked for last, and which items passed them.
+
+    Args:
+        items: the table.
+    """
+
+    def __init__(self, items: pl.DataFrame) -> None:
+        self._items, self._lock = items, Lock()
+        self._read: OrderedDict[str, Filter] = OrderedDict()
+        self._answers: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def passing(self, text: str) -> Bool[np.ndarray, " items"]:
+        """Which items pass; not to be written to.
+
+        Raises:
+            ConfigError: for what cannot be read, unknown columns, and values that do not fit a column.
+        """
+        with self._lock:
+            if text in self._answers:
+                self._answers.move_to_end(text)
+                return self._answers[text]
+        answer = self.read(text).passing(self._items).view()
+        answer.setflags(write=False)
+        with self._lock:
+            self._answers[text] = answer
+            while len(self._answers) > max(1, min(KEPT, KEPT_BYTES // max(answer.nbytes, 1))):
+                self._answers.popitem(last=False)
+        return answer
+
+    def read(self, text: str) -> Filter:
+        """The filter, before any item is looked at.
+
+        Raises:
+            ConfigError: as ``passing``.
+        """
+        with self._lock:
+            if text in self._read:
+                self._read.move_to_end(text)
+                return self._read[text]
+        one = read_filter(text, self._items)
+        with self._lock:
+            self._read[text] = one
+            while len(self._read) > KEPT:
+                self._read.popitem(last=False)
+        return one
+
+    def check_cost(self, texts: Iterable[str], most: float) -> None:
+        """Holds what several filters will cost, each once, against a limit.
+
+        Args:
+            texts: the filters.
+            most: milliseconds of a core, about.
+
+        Raises:
+            ConfigError: when they cost more; and as ``passing``.
+        """
+        total, tests = 0.0, 0
+        for text in dict.fromkeys(texts):
+            one = self.read(text)
+            total, tests = total + one.cost * max(self._items.height, _FEWEST) / 1e6, tests + len(one.tests)
+            if total > most:
+                got = f"{total:,.0f} ms for {tests:,} tests of {self._items.height:,} items"
+                fix = "ask for less: looking into texts and lists costs most, see docs/filters.md"
+                raise ConfigError("filter", expected=f"filters that take about {most:g} ms", got=got, fix=fix)

@@ -8,15 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from genrec.recommender.bundle import open_catalogue
+from genrec.recommender.bundle import open_catalogue, warmed
 from genrec.recommender.catalogue import Catalogue
-from genrec.recommender.changes import Changes
 from genrec.recommender.feed import Feed, write_items
+from genrec.recommender.item_changes import Changes, ItemRows, item_rows
 from genrec.recommender.item_table import listed_ids
 from genrec.recommender.journal import ABSENT, REMOVED, Journal
-from genrec.recommender.new_items import ItemRows, item_rows
 from genrec.recommender.recommender import Recommender, warned
-from genrec.recommender.warm_up import warmed
 
 
 class Live(Recommender):

@@ -14,14 +14,12 @@ import polars as pl
 from genrec.errors import DataError
 from genrec.recommender.beam_trace import beams
 from genrec.recommender.bundle import open_catalogue
-from genrec.recommender.catalogue import Catalogue
-from genrec.recommender.changes import Changes
+from genrec.recommender.catalogue import Catalogue, memory_of, resident
 from genrec.recommender.explanation import Explanation, explain, scored
 from genrec.recommender.histories import Histories, checked_history
+from genrec.recommender.item_changes import Changes, shown_id
 from genrec.recommender.item_search import similar_items
 from genrec.recommender.item_table import listed_ids
-from genrec.recommender.memory import memory_of, resident
-from genrec.recommender.new_items import shown_id
 from genrec.recommender.requests import (
     BeamRequest,
     ExplainRequest,
@@ -307,7 +305,7 @@ def open_bundle(
     """Opens a bundle; see ``open_catalogue``. ``warm``: with all that the first new item would open."""
     catalogue = open_catalogue(path, plugins=plugins, external=external)
     if warm:
-        from genrec.recommender.warm_up import warmed
+        from genrec.recommender.bundle import warmed
 
         catalogue = warmed(catalogue)
     return Recommender(catalogue)

@@ -29,7 +29,7 @@ def try_it_page(data: dict[str, Any], *, lead: str) -> str:
     """The document.
 
     Args:
-        data: what the script reads; see ``genrec.serving.page.page_data``.
+        data: what the script reads; see ``genrec.serving.pages.page_data``.
         lead: one sentence about the recommender.
     """
     folder = files("genrec.reports")

@@ -19,14 +19,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from genrec import __version__
 from genrec.errors import GenRecError
 from genrec.recommender.catalogue import STATUSES
-from genrec.recommender.changes import Changes
+from genrec.recommender.item_changes import Changes
 from genrec.recommender.item_search import search_items, told_items
 from genrec.serving.bodies import with_limits
-from genrec.serving.calls_page import calls_page
 from genrec.serving.http_errors import RefusedError, answer_of, of_validation
 from genrec.serving.limits import Limits
 from genrec.serving.middleware import VALUES, Guard
-from genrec.serving.page import PageOf
+from genrec.serving.pages import PageOf, calls_page
 from genrec.serving.prometheus import CONTENT_TYPE
 from genrec.serving.schemas import (
     BeamsBody,

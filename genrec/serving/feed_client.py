@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genrec.errors import ConfigError, DataError
-from genrec.recommender.changes import Changes
+from genrec.recommender.item_changes import Changes
 from genrec.types import ITEM_ID
 
 _ITEMS, _BYTES = 500, 500_000  # of a call, within the limits of a service as it is started

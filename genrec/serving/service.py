@@ -11,7 +11,7 @@ from typing import Any
 from genrec.core.deadlines import AbandonedError
 from genrec.engine.logs import LOGGER
 from genrec.engine.os_errors import is_out_of_memory
-from genrec.recommender.memory import memory_of, resident
+from genrec.recommender.catalogue import memory_of, resident
 from genrec.recommender.persistent import Live
 from genrec.recommender.requests import AnyRequest, RecommendRequest
 from genrec.serving.answers import Answer, answers, group_of, singles

@@ -18,7 +18,7 @@ from genrec.recommender.journal import Journal
 from genrec.serving.feed_client import FeedClient
 
 ROOMS = (
-    *("recommender/new_items.py", "recommender/item_table.py", "recommender/catalogue.py"),
+    *("recommender/item_changes.py", "recommender/item_table.py", "recommender/catalogue.py"),
     *("recommender/feed_file.py", "serving/feed_client.py", "commands/feed.py"),
 )
 

@@ -11,11 +11,11 @@ import small_shop
 from error_cases import Case, Scene
 from genrec.errors import ConfigError, DataError
 from genrec.recommender.filter_language import allowed_items
-from genrec.recommender.filters import Filters
+from genrec.recommender.item_table import Filters
 from genrec.recommender.recommender import Recommender
 from genrec.recommender.requests import BeamRequest, RecommendRequest
 
-ROOMS = ("recommender/filters.py", "recommender/arguments.py", "recommender/filter_language.py")
+ROOMS = ("recommender/item_table.py", "recommender/requests.py", "recommender/filter_language.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "price": ["9,99", None], "tags": [["x"], None], "new": [True, False]})
 
 

@@ -13,7 +13,7 @@ from error_cases import Case, Scene
 from genrec.engine.components import UnknownKeyError, instantiate
 from genrec.errors import ArtifactError, ConfigError
 from genrec.nn.pretrained import check_folder
-from genrec.recommender.external import external_of
+from genrec.recommender.command_options import external_of
 
 ROOMS = ("engine/registry.py", "references.py", "nn/pretrained.py")
 ATTACKS = {attack.name: attack for attack in attacks()}

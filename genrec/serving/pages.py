@@ -1,8 +1,14 @@
-"""The page to try a recommender: made once for each catalogue, from what its columns allow."""
+"""The pages of a service: one to try its recommender, and one that lists its calls.
+
+The first is made once for each catalogue, from its columns. The second is made from the OpenAPI document, without a script.
+"""
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from html import escape
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -75,3 +81,29 @@ def _lead(catalogue: Catalogue) -> str:
     sids = catalogue.table.sids
     ids = "" if sids is None else f" by IDs of {' × '.join(map(str, sids.sizes))} codes"
     return f"{type(catalogue.generator).__name__} recommends from {len(catalogue.table):,} items{ids}."
+
+
+_STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em}pre{overflow-x:auto;padding:1em}"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def calls_page(document: Mapping[str, Any]) -> tuple[str, str]:
+    """The page, and its Content-Security-Policy."""
+    parts = []
+    for path, methods in document["paths"].items():
+        for method, call in methods.items():
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(call.get('description', ''))}</p>")
+            names = [parameter["name"] for parameter in call.get("parameters", ())]
+            if names:
+                parts.append(f"<p>Parameters: {', '.join(f'<code>{escape(name)}</code>' for name in names)}</p>")
+            parts += [f"<pre>{escape(json.dumps(example, indent=2))}</pre>" for example in _examples(document, call)[:1]]
+    title = f"{escape(document['info']['title'])} {escape(document['info']['version'])}"
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    lead = '<p>The whole document: <a href="/openapi.json">/openapi.json</a>. A page to try it: <a href="/">/</a>.</p>'
+    return f"{head}<h1>{title}</h1>{lead}{''.join(parts)}</html>", _POLICY
+
+
+def _examples(document: Mapping[str, Any], call: Mapping[str, Any]) -> list[Any]:
+    schema = call.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return list(document.get("components", {}).get("schemas", {}).get(name, {}).get("examples", ()))

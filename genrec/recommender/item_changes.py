@@ -1,13 +1,13 @@
-"""Items as people give them -> rows of a catalogue's columns, and which columns each of them speaks of.
+"""Items as callers give them, in the columns of a catalogue, and what a call changed of the catalogue.
 
-What may be an item's id: one rule for every way in, and no rule for taking an item down.
+One rule says what may be the id of an item that comes in; any id can be taken down.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -167,3 +167,39 @@ def shown_id(value: Any) -> str:
         ascii(value) if isinstance(value, str) and not value.isascii() and not is_item_id(value[:LONGEST_ID]) else repr(value)
     )
     return text if len(text) <= 100 else f"{text[:80]}... ({len(value) if isinstance(value, str) else len(text):,} characters)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """Ids by what became of them, each in the order given.
+
+    Args:
+        added: new to the catalogue.
+        updated: known, and some of their content is another now.
+        unchanged: known, and nothing about them changed.
+        removed: not recommended from now on.
+        restored: recommended again.
+        unknown: the catalogue does not have them; nothing was done.
+        still_removed: added or updated, and not recommended: they were taken down, and only a restore puts them back.
+    """
+
+    added: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    still_removed: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, int]:
+        """``num_added``, ``num_updated``, ... in the order of the fields."""
+        return {f"num_{field.name}": len(getattr(self, field.name)) for field in fields(self) if field.name != "unknown"}
+
+    def and_then(self, later: Changes) -> Changes:
+        """Both, one after the other."""
+        return replace(self, **{field.name: getattr(self, field.name) + getattr(later, field.name) for field in fields(self)})
+
+    @property
+    def anything(self) -> bool:
+        """Whether the catalogue is another one now."""
+        return bool(self.added or self.updated or self.removed or self.restored)

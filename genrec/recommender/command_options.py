@@ -1,0 +1,51 @@
+"""Options that several commands share: files outside a bundle (``--external``), and the token of admin calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from genrec.errors import ConfigError
+from genrec.references import expanded
+
+TOKEN_VARIABLE = "GENREC_ADMIN_TOKEN"
+
+
+def add_external(parser: argparse.ArgumentParser) -> None:
+    """Declares ``--external``."""
+    help = "a file or folder outside the bundle that it may read for new items, such as encoder.model=FOLDER"
+    parser.add_argument("--external", nargs="+", default=(), metavar="PLACE=PATH", help=help)
+
+
+def external_of(words: Sequence[str]) -> dict[str, str]:
+    """``["encoder.model=/models/minilm"]`` -> place -> path.
+
+    Raises:
+        ConfigError: for a word without a place or a path.
+    """
+    given = {}
+    for word in words:
+        place, _, path = word.partition("=")
+        if not place or not path:
+            raise ConfigError("--external", expected="PLACE=PATH", got=word, fix="write encoder.model=FOLDER")
+        given[place] = path
+    return given
+
+
+def read_token(file: Path | None) -> str | None:
+    """Returns the token in a file, or else in the environment; None: there is none.
+
+    Raises:
+        ConfigError: for a file without one.
+    """
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        token = expanded(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("--token-file", expected="a file with a token", got=str(error), fix="correct the path") from error
+    if not token:
+        raise ConfigError("--token-file", expected="a token", got=f"nothing in {file}", fix="write one into it")
+    return token
