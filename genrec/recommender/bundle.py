@@ -1,4 +1,4 @@
-"""Opens what ``genrec export`` made, of any origin: it reads nothing outside the folder, runs no code of it.
+"""Opens what ``genrec export`` made, of any origin. It reads nothing outside the folder, and runs no code of it.
 
 The files are checked first (``bundle_contents``), then the components that they name (``bundle_components``); only then is
 anything built. No training code is imported.
