@@ -46,8 +46,8 @@ NOT_IN_YAML = {  # settings of the stage `recommend`, whose lists are evaluated
 ONLY_IN_YAML = {
     "splits": "which targets are evaluated",
     "candidates": "evaluation among given items, user by user",
-    "new_share": "a rule of the bundle, fixed when it is exported",
-    "new_reach": "a rule of the bundle, fixed when it is exported",
+    "new_item_share": "a rule of the bundle, fixed when it is exported",
+    "new_item_reach": "a rule of the bundle, fixed when it is exported",
 }
 
 

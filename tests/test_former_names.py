@@ -115,6 +115,8 @@ SETTINGS = {  # what was typed before -> what is typed now
     "evaluate.floors.other={_target_:genrec.baselines.popularity.Popularity}": (
         "evaluate.baselines.other={_target_:genrec.baselines.popularity.Popularity}"
     ),
+    "recommend.new_share=0.3": "recommend.new_item_share=0.3",
+    "recommend.new_reach=0.02": "recommend.new_item_reach=0.02",
     "evaluate=all_floors": "evaluate=all_baselines",
 }
 

@@ -33,7 +33,7 @@ STRATEGIES: dict[str, Callable[[], Any]] = {
     "diverse_trie_beam": lambda: DiverseTrieBeam(num_beams=20, per_prefix=ITEMS),
     "best_first": lambda: BestFirst(num_beams=20),
     "exhaustive": Exhaustive,
-    "newcomers": lambda: NewItemQuota(TrieBeam(num_beams=20), vectors=VECTORS, num_trained=600, share=0.1, reach=0.05),
+    "new_item_quota": lambda: NewItemQuota(TrieBeam(num_beams=20), vectors=VECTORS, num_trained=600, share=0.1, reach=0.05),
 }
 
 

@@ -33,10 +33,10 @@ class NewItemQuota:
 
     Args:
         strategy: does the search.
-        vectors: [items, dim] of content, scaled to length one here; the newcomers are the last rows.
-        num_trained: items that the generator was trained with; the rest are newcomers.
-        share: of the list that newcomers have at most by their content, in [0, 1].
-        reach: share of the trained items that may be more like a newcomer than a history is.
+        vectors: [items, dim] of content, scaled to length one here; the new items are the last rows.
+        num_trained: items that the generator was trained with; the rest are new items.
+        share: of the list that new items have at most by their content, in [0, 1].
+        reach: share of the trained items that may be more like a new item than a history is.
         last: how many of the most recent items of a history count.
         decay: weight of an item relative to the next more recent one.
     """
@@ -80,12 +80,12 @@ class NewItemQuota:
         return answer.with_rows(users, ranked(items, scores, request.k))
 
     @cached_property
-    def thresholds(self) -> Float[Tensor, " newcomers"]:
-        """From which cosine on a history is within reach of each newcomer."""
+    def thresholds(self) -> Float[Tensor, " new_items"]:
+        """From which cosine on a history is within reach of each new item."""
         return thresholds(self.vectors[self.num_trained :], self.vectors[: self.num_trained], self.reach)
 
     def content_scores(self, request: DecodingRequest) -> Float[Tensor, "batch items"]:
-        """Cosine of each newcomer to the history's last items, recent ones weighing more; -inf for all that do not fit."""
+        """Cosine of each new item to the history's last items, recent ones weighing more; -inf for all that do not fit."""
         history = request.batch.history
         vectors = self.vectors.to(history.device)
         taste = tastes(history, request.batch.lengths, vectors, last=self.last, decay=self.decay)
@@ -96,7 +96,7 @@ class NewItemQuota:
         return scores
 
     def _missing(self, answer: Decoded, request: DecodingRequest) -> Bool[Tensor, "batch items"]:
-        """The newcomers that should be listed and are not."""
+        """The new items that should be listed and are not."""
         inside = (answer.items != PAD) & (torch.arange(answer.items.shape[1], device=answer.items.device) < request.k)
         listed = torch.where(inside & (answer.items >= self.num_trained), answer.items, PAD)
         scores = restricted(self.content_scores(request), replace(request, bias=None))
@@ -109,7 +109,7 @@ class NewItemQuota:
         return chosen.scatter_(1, torch.where(wanted, best, scores.shape[1]), True)[:, :-1]
 
     def _gives_way(self, lists: Decoded, k: int, number: Int64[Tensor, " users"]) -> Bool[Tensor, "users slots"]:
-        """Which entries make room: what stands beyond ``k``, and the last entries that are no newcomers."""
+        """Which entries make room: what stands beyond ``k``, and the last entries that are no new items."""
         inside = (lists.items != PAD) & (torch.arange(lists.items.shape[1], device=lists.items.device) < k)
         others = inside & (lists.items < self.num_trained)
         surplus = (inside.sum(dim=1) + number - k).clamp(min=0).unsqueeze(1)
@@ -118,21 +118,21 @@ class NewItemQuota:
 
 
 def content_sources(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) -> list[str]:
-    """The sources that newcomers are compared by: those that know them; the joint vectors where it has no sources.
+    """The sources that new items are compared by: those that know them; the joint vectors where it has no sources.
 
-    Without newcomers, all sources.
+    Without new items, all sources.
     """
     known = [name for name, rows in vectors.items() if name != joint and (num_trained >= len(rows) or rows[num_trained:].any())]
     return known or [joint]
 
 
 def content_of(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) -> Float[np.ndarray, "items dim"]:
-    """What newcomers are compared by: the sources that know them, side by side.
+    """What new items are compared by: the sources that know them, side by side.
 
     Args:
         vectors: source -> [items, dim].
         joint: the name of the encoder's joint vectors.
-        num_trained: the rows after it are the newcomers.
+        num_trained: the rows after it are the new items.
     """
     known = content_sources(vectors, joint, num_trained)
     if known == [joint]:

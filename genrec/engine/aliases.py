@@ -272,6 +272,7 @@ CLASSES: dict[str, str] = {
 }
 PARAMETERS: dict[str, dict[str, str]] = {  # by the path of the class, any that it had
     "genrec.stages.evaluate.Evaluator": {"floors": "baselines"},
+    "genrec.stages.recommend.RecommendSettings": {"new_share": "new_item_share", "new_reach": "new_item_reach"},
 }
 ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, each with the value that means what was before
     "genrec.stages.evaluate.Evaluator": {"metrics": None},

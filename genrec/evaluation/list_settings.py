@@ -26,10 +26,10 @@ class RecommendSettings:
         exclude_seen: never recommend an item of the user's own history. One rule for the whole table, and for the
             baselines beside it.
         splits: whose targets to predict.
-        new_share: of each list that items which came after training have at most, by their content, in a run that extends
-            another and in service: the last places go to those that fit (see ``NewItemQuota``). 0: only what the strategy lists
-            by itself.
-        new_reach: share of the catalogue that may be more like such an item than a history that it fits; null: learned from
+        new_item_share: share of each list that new items (those that came after training) have at most, by their content, in a
+            run that extends another and in service. The last entries of the list are theirs (see ``NewItemQuota``). 0: only
+            what the strategy lists by itself.
+        new_item_reach: share of the catalogue that may be more like a new item than a history that it fits; null: learned from
             what users took in the validation part.
         batch_size: users per batch.
         candidates: a table of user_id, item_id and split: rank only these items, also by the baselines. None: all items.
@@ -39,21 +39,24 @@ class RecommendSettings:
     exclude_seen: bool = True
     splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     batch_size: int = 128
-    new_share: float = 0.1
-    new_reach: float | None = None
+    new_item_share: float = 0.1
+    new_item_reach: float | None = None
     candidates: Path | None = None
 
     def __post_init__(self) -> None:
         for key in ("k", "batch_size"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"recommend.{key}", expected="at least 1", got=getattr(self, key), fix="raise it")
-        if not 0 <= self.new_share <= 1:
+        if not 0 <= self.new_item_share <= 1:
             raise ConfigError(
-                "recommend.new_share", expected="a share of the list, 0 to 1", got=self.new_share, fix="change it"
+                "recommend.new_item_share", expected="a share of the list, 0 to 1", got=self.new_item_share, fix="change it"
             )
-        if self.new_reach is not None and not 0 <= self.new_reach <= 1:
+        if self.new_item_reach is not None and not 0 <= self.new_item_reach <= 1:
             raise ConfigError(
-                "recommend.new_reach", expected="a share of the catalogue, 0 to 1, or null", got=self.new_reach, fix="change it"
+                "recommend.new_item_reach",
+                expected="a share of the catalogue, 0 to 1, or null",
+                got=self.new_item_reach,
+                fix="change it",
             )
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise ConfigError(

@@ -140,7 +140,7 @@ def build(context: StageContext) -> dict[str, Any]:
         "revision": REVISION,
         "genrec": __version__,
         "exclude_seen": rule.exclude_seen,
-        "new_share": rule.new_share,
+        "new_share": rule.new_item_share,
         "new_reaches": _reaches(context, dataset, rule),
         "config": config,
         "facts": {kind: context.inputs[kind].facts for kind in ("dataset", *parts)},
@@ -157,10 +157,10 @@ def build(context: StageContext) -> dict[str, Any]:
 
 def _reaches(context: StageContext, dataset: Dataset, rule: RecommendSettings) -> dict[str, float]:
     """How near a history must be to an item that comes later, by each source of content."""
-    if "encoder" not in context.inputs or rule.new_share <= 0:
+    if "encoder" not in context.inputs or rule.new_item_share <= 0:
         return {}
     vectors, trained = read_vectors(context.parts["encoder"]), count_trained(context.inputs["generator"].facts)
-    found = learn_reaches(vectors, trained, dataset, rule.new_reach)
+    found = learn_reaches(vectors, trained, dataset, rule.new_item_reach)
     for name, reach in found.items():
         nothing = "; what it says of a new item does not tell who takes it, so none gets a place by it" if reach == 0 else ""
         context.log(f"new items, {name}: listed to the histories that are nearer than {reach:.2%} of the catalogue{nothing}")

@@ -43,8 +43,10 @@ def build(context: StageContext) -> dict[str, Any]:
     trained = model.num_trained
     assert trained is not None
     if model.vectors:
-        reaches = {} if trained >= dataset.num_items else learn_reaches(model.vectors, trained, dataset, settings.new_reach)
-        model = model.with_slots(settings.new_share, reaches)
+        reaches = (
+            {} if trained >= dataset.num_items else learn_reaches(model.vectors, trained, dataset, settings.new_item_reach)
+        )
+        model = model.with_slots(settings.new_item_share, reaches)
         assert model.strategy is not None
         strategy = model.strategy
 
@@ -89,7 +91,7 @@ def build(context: StageContext) -> dict[str, Any]:
     for name, of_splits in alone.items():
         (context.folder / MEMBERS).mkdir(exist_ok=True)
         pl.concat(of_splits).write_parquet(context.folder / MEMBERS / f"{name}.parquet")
-    told = {"k": k, "exclude_seen": settings.exclude_seen, "new_share": settings.new_share, "splits": splits}
+    told = {"k": k, "exclude_seen": settings.exclude_seen, "new_item_share": settings.new_item_share, "splits": splits}
     if isinstance(strategy, NewItemQuota):
         exposure = exposure_of(pl.concat(tables), dataset.item_ids[trained:])
         told["new_items"] = {"reach": strategy.reach, **exposure}

@@ -104,4 +104,4 @@ def make_train(num_items: int, num_users: int = 80, seed: int = 1) -> Sequences:
 def new_items() -> pl.DataFrame:
     """Returns an item that was not there before."""
     content = {"title": ["red unheard soap"], "brand": [None], "categories": [["Beauty", "soap"]], "image": ["7.png"]}
-    return pl.DataFrame({"item_id": ["newcomer"], **content}, schema_overrides={"brand": pl.String})
+    return pl.DataFrame({"item_id": ["new_item"], **content}, schema_overrides={"brand": pl.String})

@@ -74,7 +74,7 @@ def external(tmp_path: Path, sentence_model: Path, image_model: Path, pictures: 
     """Class name -> what a yaml leaves to the user, and caches in a place of the test."""
     vectors = np.random.default_rng(3).standard_normal((items.height + 1, 10)).astype(np.float32)
     np.save(tmp_path / "vectors.npy", vectors, allow_pickle=False)
-    (tmp_path / "ids.json").write_text(json.dumps(["newcomer", *items["item_id"][::-1]]), encoding="utf-8")
+    (tmp_path / "ids.json").write_text(json.dumps(["new_item", *items["item_id"][::-1]]), encoding="utf-8")
     return {
         "SentenceTransformerEncoder": {"model": str(sentence_model), "cache": str(tmp_path / "cache")},
         "ImageEncoder": {"model": str(image_model), "folder": str(pictures), "cache": str(tmp_path / "cache")},

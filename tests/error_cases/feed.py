@@ -82,7 +82,7 @@ CASES = [
     Case("no service", ConfigError, "refused", lambda scene: FeedClient("http://127.0.0.1:1", None).feed([{"item_id": "a"}])),
     Case("ids that are no text", DataError, "decode", ids_of(b"\xff\xfe\xff")),
     Case("a row without an id", DataError, "None", ids_of(b"item_id,x\na,1\n,2\n", "ids.csv")),
-    Case("a reach beyond the catalogue", ConfigError, "1.5", lambda scene: RecommendSettings(new_reach=1.5)),
+    Case("a reach beyond the catalogue", ConfigError, "1.5", lambda scene: RecommendSettings(new_item_reach=1.5)),
     Case("like what is not there", DataError, "'z'", lambda scene: shop().similar("z")),
     Case("an id that is too long", DataError, "(1,001 characters)", added({"item_id": "x" * 1001})),
     Case("an id of half a character", DataError, "\\ud83d", added({"item_id": "\ud83d"})),

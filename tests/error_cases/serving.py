@@ -192,7 +192,7 @@ CASES = [
     ),
     Case("two on one folder", ArtifactError, "another process", sharded(ROWS, another_writes)),
     Case("a row of nobody", DataError, "row 1", sharded(ROWS.with_columns(user_id=pl.lit(None, pl.String)))),
-    Case("more than the whole list", ConfigError, "1.5", lambda scene: RecommendSettings(new_share=1.5)),
+    Case("more than the whole list", ConfigError, "1.5", lambda scene: RecommendSettings(new_item_share=1.5)),
     Case("no such column", ConfigError, "titel", lambda scene: ExportSettings(columns=("titel",)).of(ITEMS)),
     Case("fewer than no users", ConfigError, "got -1", lambda scene: ExportSettings(sample_users=-1)),
     Case("a search without beams", ConfigError, "Exhaustive", without_beams),

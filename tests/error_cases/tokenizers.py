@@ -50,7 +50,7 @@ def fit(tokenizer: Any, inputs: TokenizerInputs) -> Callable[[Scene], Any]:
 def later(scene: Scene) -> Any:
     tokenizer = Sequential()
     tokenizer.fit(items("a", "b"))
-    return tokenizer.encode(items("b", "newcomer"))
+    return tokenizer.encode(items("b", "new_item"))
 
 
 def published(told: object, **settings: Any) -> Callable[[Scene], Any]:
@@ -77,7 +77,7 @@ def anchored(codes: list[list[int]], *names: str, **settings: Any) -> Callable[[
 CASES = [
     Case("number too small", ConfigError, "got 0", lambda scene: RandomCodes(num_levels=0)),
     Case("no items", DataError, "0 rows", fit(Sequential(), items())),
-    Case("unseen item", DataError, "newcomer", later),
+    Case("unseen item", DataError, "new_item", later),
     Case("more blocks than dimensions", ConfigError, "got 4", fit(OPQ(num_levels=4), items("a", "b"))),
     Case("no category column", ConfigError, "genres", fit(CategoryTree(column="genres"), items("a"))),
     Case("no such key column", ConfigError, "asin", published({"a": [1]}, key="asin")),

@@ -133,6 +133,6 @@ def test_only_the_rule_enters_the_fingerprint(tmp_path: Path) -> None:
     usual = fingerprints()
     assert fingerprints("recommend.k=20")["train"] == usual["train"]
     assert fingerprints("recommend.k=20")["recommend"] != usual["recommend"]
-    assert fingerprints("recommend.batch_size=7", "recommend.new_share=0.5")["train"] == usual["train"]
+    assert fingerprints("recommend.batch_size=7", "recommend.new_item_share=0.5")["train"] == usual["train"]
     assert fingerprints("recommend.exclude_seen=false")["train"] != usual["train"]
     assert fingerprints("recommend.exclude_seen=false")["assign"] == usual["assign"]

@@ -89,7 +89,7 @@ def test_no_share_and_no_reach_change_nothing_and_an_empty_history_is_within_nob
     assert strategy.content_scores(request)[0].isneginf().all()
 
 
-def test_newcomers_are_compared_by_the_sources_that_know_them() -> None:
+def test_new_items_are_compared_by_the_sources_that_know_them() -> None:
     nothing = np.concatenate([np.ones((TRAINED, 2)), np.zeros((ITEMS - TRAINED, 2))])
     content = content_of({"item": VECTORS, "text": VECTORS[:, :3] * 2, "collaborative": nothing}, "item", TRAINED)
     np.testing.assert_allclose(content, VECTORS[:, :3] / np.linalg.norm(VECTORS[:, :3], axis=1, keepdims=True), rtol=1e-6)
