@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrec.engine.artifacts import MANIFEST, Artifact
+from genrec.engine.component_objects import component_settings, is_component_object
+from genrec.engine.experiments import EXPERIMENT
 from genrec.engine.given_tables import given_tables, table_settings
-from genrec.engine.overrides import setting
+from genrec.engine.overrides import parse_overrides, setting
 from genrec.engine.runs import RECORD, STORE, Run
 from genrec.errors import ArtifactError, ConfigError
 from genrec.references import expanded
@@ -35,8 +37,10 @@ def run(
         force: stages to make anew, with all that follows them, even when they are up to date.
         quiet: print nothing.
         settings: top-level settings and group choices, ``experiment="demo"``, ``tokenizer="rqvae"``, ``seed=1``. ``data`` may
-            be a table of interactions too (polars, pandas, arrow; columns as for ``data=tables``), or ``{"interactions": table,
-            "items": table}``.
+            be a table of interactions too (polars, pandas, arrow; columns as for ``data=tables``) and ``items`` one of the
+            items. Any group may be a component instead of an option's name: an object, ``RQKMeans(num_levels=4)``, a class,
+            ``EncDec``, or a class with settings, ``genrec.configured(EncDec, dim=64)``. The run is the same as when the
+            settings are typed.
 
     Returns:
         The run: ``.metrics``, ``.artifact("generator")``, ``.config``.
@@ -107,11 +111,49 @@ def _config(given: Sequence[Any], overrides: Sequence[str] | None, settings: Map
     if isinstance(overrides, str):
         raise ConfigError("overrides", expected="a list of key=value", got=repr(overrides), fix=f"give [{overrides!r}]")
     words, named = list(overrides or ()), dict(settings)
+    if (items := named.pop("items", None)) is not None:
+        named["data"] = _with_items(named.get("data"), items)
     if tables := given_tables(named.get("data")):
         del named["data"]
-        without = compose([*(setting(key, value) for key, value in named.items()), *words])
-        named = table_settings(tables, expanded(without.tree["paths"]["runs"]) / STORE) | named
+    objects = {key: named.pop(key) for key, value in settings.items() if key in named and is_component_object(key, value)}
+    if tables:
+        named = table_settings(tables, _store(named, words)) | named
+    if objects:
+        experiment = any(key.startswith(f"{EXPERIMENT}=") for key in (*words, *(f"{key}=" for key in named)))
+        read = component_settings(objects, lambda: _store(named, words), experiment=experiment)
+        named |= {key: value for key, value in read.named.items() if key not in named}
+        named, words = _with_plugins(read.plugins, named, words)
     return compose([*(setting(key, value) for key, value in named.items()), *words])
+
+
+def _with_items(data: Any, items: Any) -> dict[str, Any]:
+    """The tables of ``data=`` with those of ``items=``."""
+    if given_tables(data) is None or isinstance(data, Mapping):
+        fix = 'give data=interactions, or data={"interactions": ..., "items": ...}'
+        raise ConfigError("items", expected="a table beside data=, which is one too", got=f"data={data!r:.80}", fix=fix)
+    return {"interactions": data, "items": items}
+
+
+def _store(named: Mapping[str, Any], words: Sequence[str]) -> Path:
+    """Where what is given in memory is written: the store of the runs folder that the other settings say."""
+    from genrec.engine.config import compose
+
+    saying = ("paths", EXPERIMENT, "plugins", "extends")
+    lines = [*(setting(key, value) for key, value in named.items() if key.partition(".")[0] in saying), *words]
+    lines = [line for line in lines if line.partition("=")[0].partition(".")[0] in saying]
+    return expanded(compose(["data=demo", *lines]).tree["paths"]["runs"]) / STORE
+
+
+def _with_plugins(packages: Sequence[str], named: dict[str, Any], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The settings with the packages of the user's own classes among the plug-ins: who holds a class has loaded its package."""
+    if not packages:
+        return named, words
+    given = named.get("plugins", ())
+    for line in (line for line in words if line.partition("=")[0] == "plugins"):
+        given = parse_overrides([line])[0].value()
+    given = [given] if isinstance(given, str) else list(given or ())
+    words = [line for line in words if line.partition("=")[0] != "plugins"]
+    return {**named, "plugins": list(dict.fromkeys([*given, *packages]))}, words
 
 
 def _log(quiet: bool) -> Callable[[str], None]:

@@ -3,3 +3,7 @@
 A baseline is one file here, named in ``conf/evaluate``; what baselines share is in ``lib``. None imports another.
 They are fitted on the training part only, and their open settings are chosen on validation.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

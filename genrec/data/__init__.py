@@ -3,3 +3,7 @@
 A source is one file here and one yaml in ``conf/data``; what sources share is in ``lib``. No plug-in imports another.
 ``lib.canonical`` is the only place that judges rows.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

@@ -3,3 +3,7 @@
 A strategy is one file here and one yaml in ``conf/decoding``; the search they share is in ``lib``. None imports another.
 ``exhaustive`` is the exact oracle beside every search.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

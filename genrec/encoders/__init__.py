@@ -3,3 +3,7 @@
 An encoder is one file here and one yaml in ``conf/encoder``; what encoders share is in ``lib``. None imports another.
 It is fitted on the catalogue and the training part only.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

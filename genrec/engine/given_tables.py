@@ -36,6 +36,8 @@ def table_settings(tables: Mapping[str, Any], store: Path) -> dict[str, Any]:
 
 
 def _is_table(value: Any) -> bool:
+    if isinstance(value, type) or hasattr(value, "load"):  # a data source: some have a setting that is called columns
+        return False
     return type(value).__name__ == "LazyFrame" or hasattr(value, "columns")  # of a lazy one asking for columns is work
 
 
@@ -53,9 +55,14 @@ def _written(key: str, table: Any, store: Path) -> Path:
         fix = "give its columns, such as user_id and item_id"
         raise DataError(f"data.{key}", expected="a table with columns", got=f"{type(table).__name__} of none", fix=fix)
     file = store.absolute() / FOLDER / f"{sha256(buffer.getvalue()).hexdigest()[:16]}.parquet"
+    write_once(file, buffer.getvalue())
+    return file
+
+
+def write_once(file: Path, content: bytes) -> None:
+    """Writes a file that is named by its content, unless it is there; no reader ever sees half of it."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(buffer.getvalue())
+        draft.write_bytes(content)
         os.replace(draft, file)
-    return file

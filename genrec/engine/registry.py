@@ -86,6 +86,12 @@ def slot_of(group: str) -> Slot | None:
     return Slot(group, groups[group], PROTOCOLS.get(group, ())) if group in groups else None
 
 
+def groups_of(target: str | None = None) -> list[str]:
+    """The groups that a shipped class may stand in; without one, all groups."""
+    groups, _ = _shipped()
+    return [group for group, targets in groups.items() if target is None or target in targets]
+
+
 @cache
 def any_slot() -> Slot:
     """Any place at all: all shipped classes."""

@@ -3,3 +3,7 @@
 A generator is one file here and one yaml in ``conf/generator``; its layers come from ``genrec.nn``. None imports another.
 ``encdec`` is the default; docs/methods has a page for each.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

@@ -3,3 +3,7 @@
 A stage is a function from artifacts to one artifact. No stage imports another: what they share is in the rooms below.
 Raise a stage's version whenever the same settings and inputs would give another result.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

@@ -3,3 +3,7 @@
 A tokenizer is one file here and one yaml in ``conf/tokenizer``; what tokenizers share is in ``lib``. None imports another.
 ``genrec new tokenizer`` writes one; the contracts in ``genrec.testing`` hold for each.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

@@ -57,6 +57,7 @@ class BalancedRQKMeans(ResidualKMeans):
             normalize_residuals=normalize_residuals,
             seed=seed,
         )
+        self.rounds = rounds
 
     def fit(self, inputs: TokenizerInputs) -> None:
         self._levels: list[Tensor] = []

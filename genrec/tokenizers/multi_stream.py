@@ -56,7 +56,8 @@ class MultiStream:
         if not streams or len({source, *streams}) <= len(streams):
             fix = "name at least one, each once, and not the source"
             raise ConfigError("tokenizer.streams", expected=f"sources beside {source}", got=list(streams), fix=fix)
-        self.source, self.streams = source, tuple(streams)
+        self.source, self.streams, self.seed = source, tuple(streams), seed
+        self.num_levels, self.codebook_size = num_levels, codebook_size
         self._quantizers = {
             name: ResidualKMeans(num_levels=num_levels, codebook_size=codebook_size, source=name, seed=seed)
             for name in (source, *streams)

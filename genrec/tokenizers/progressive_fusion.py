@@ -75,6 +75,7 @@ class ProgressiveFusion:
         at_least(1, batch_size=batch_size)
         at_least(0, steps=steps)
         self._quantizer = ResidualKMeans(num_levels=num_levels, codebook_size=codebook_size, source=_FUSED, seed=seed)
+        self.num_levels, self.codebook_size = num_levels, codebook_size
         self.sizes, self.source, self.collaborative = self._quantizer.sizes, source, collaborative
         self.steps, self.batch_size, self.lr, self.weight_decay = steps, batch_size, lr, weight_decay
         self.alignment_weight, self.seed = alignment_weight, seed

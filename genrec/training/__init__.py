@@ -3,3 +3,7 @@
 ``fit`` is the way in: plan of batches, module, validation, checkpoints to resume from exactly.
 The order of batches is a function of (seed, epoch) alone; keep it so, resume depends on it.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

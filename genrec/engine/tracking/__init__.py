@@ -3,3 +3,7 @@
 A tracker is one file here and one yaml in ``conf/logger``; it may import ``tracker.py`` and the library it writes to.
 ``run_tracking.py`` collects the figures, the same for every tracker.
 """
+
+from genrec.engine.exports import export_lazily
+
+__getattr__, __dir__ = export_lazily(__name__)

@@ -97,6 +97,7 @@ class Autoencoder(ABC):
     ) -> None:
         at_least(1, num_levels=len(sizes), codebook_size=min(sizes, default=1), latent_dim=latent_dim)
         at_least(1, steps=steps, batch_size=batch_size)
+        self.num_levels, self.codebook_size = len(sizes), sizes[0]
         self.sizes, self.source, self.hidden, self.latent_dim = sizes, source, tuple(hidden), latent_dim
         self.steps, self.batch_size, self.lr, self.weight_decay = steps, batch_size, lr, weight_decay
         self.commitment, self.seed = commitment, seed
