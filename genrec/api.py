@@ -119,7 +119,7 @@ def _config(given: Sequence[Any], overrides: Sequence[str] | None, settings: Map
     if tables:
         named = table_settings(tables, _store(named, words)) | named
     if objects:
-        experiment = any(key.startswith(f"{EXPERIMENT}=") for key in (*words, *(f"{key}=" for key in named)))
+        experiment = EXPERIMENT in {*named, *(str(line).partition("=")[0] for line in words)}
         read = component_settings(objects, lambda: _store(named, words), experiment=experiment)
         named |= {key: value for key, value in read.named.items() if key not in named}
         named, words = _with_plugins(read.plugins, named, words)
@@ -140,7 +140,7 @@ def _store(named: Mapping[str, Any], words: Sequence[str]) -> Path:
 
     saying = ("paths", EXPERIMENT, "plugins", "extends")
     lines = [*(setting(key, value) for key, value in named.items() if key.partition(".")[0] in saying), *words]
-    lines = [line for line in lines if line.partition("=")[0].partition(".")[0] in saying]
+    lines = [line for line in lines if str(line).partition("=")[0].partition(".")[0] in saying]
     return expanded(compose(["data=demo", *lines]).tree["paths"]["runs"]) / STORE
 
 
@@ -149,10 +149,10 @@ def _with_plugins(packages: Sequence[str], named: dict[str, Any], words: list[st
     if not packages:
         return named, words
     given = named.get("plugins", ())
-    for line in (line for line in words if line.partition("=")[0] == "plugins"):
+    for line in (line for line in words if str(line).partition("=")[0] == "plugins"):
         given = parse_overrides([line])[0].value()
     given = [given] if isinstance(given, str) else list(given or ())
-    words = [line for line in words if line.partition("=")[0] != "plugins"]
+    words = [line for line in words if str(line).partition("=")[0] != "plugins"]
     return {**named, "plugins": list(dict.fromkeys([*given, *packages]))}, words
 
 

@@ -196,10 +196,10 @@ def test_other_settings_have_other_fingerprints(tmp_path: Path, monkeypatch: pyt
 
 def test_a_mapping_replaces_the_one_of_the_options_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    floors = {"popularity": Popularity(), "pairs": PairCounts(window=None, last=5)}
-    node = config_of(evaluate=Evaluator(floors=floors, ks=(1, 10))).tree["evaluate"]
-    assert list(node["floors"]) == ["popularity", "pairs"]
-    assert (node["floors"]["pairs"]["window"], node["floors"]["pairs"]["last"]) == (None, 5)
+    baselines = {"popularity": Popularity(), "pairs": PairCounts(window=None, last=5)}
+    node = config_of(evaluate=Evaluator(baselines=baselines, ks=(1, 10))).tree["evaluate"]
+    assert list(node["baselines"]) == ["popularity", "pairs"]
+    assert (node["baselines"]["pairs"]["window"], node["baselines"]["pairs"]["last"]) == (None, 5)
     assert node["ks"] == [1, 10]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,53 @@ def test_what_answers_at_once_imports_no_torch(tmp_path: Path, words: list[str],
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert done.stderr.splitlines()[-1].strip() == "loaded:"
+
+
+ROOMS = {  # room -> some of what it exports
+    "genrec": (
+        "SIDTable",
+        "PrefixTrie",
+        "Recommender",
+        "RecommendRequest",
+        "Run",
+        "run",
+        "configured",
+        "metrics",
+        "tokenizers",
+    ),
+    "genrec.core": ("SIDTable", "PrefixTrie", "Dataset"),
+    "genrec.tokenizers": ("RQKMeans", "RQVAE", "AppendLevel"),
+    "genrec.generators": ("EncDec", "SASRec"),
+    "genrec.metrics": ("ndcg", "NDCG"),
+    "genrec.recommender": ("Recommender", "SimilarRequest"),
+    "genrec.training": ("TrainSettings",),
+    "genrec.engine.tracking": ("CSVLog",),
+}
+
+
+def test_names_of_rooms_load_nothing_heavy() -> None:
+    program = (
+        "import importlib, sys\n"
+        f"for room, names in {ROOMS}.items():\n"
+        "    missing = set(names) - set(dir(importlib.import_module(room)))\n"
+        "    assert not missing, (room, missing)\n"
+        f"sys.exit(any(name in sys.modules for name in {SLOW}))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_every_shipped_plug_in_is_exported_by_its_room() -> None:
+    homes: dict[tuple[str, str], str] = {}
+    for target in any_slot().targets:
+        module, _, name = target.rpartition(".")
+        room = ".".join(module.split(".")[:2])
+        if room != "genrec.engine":  # its trackers are exported by the room inside
+            exported = importlib.import_module(room)
+            assert name in dir(exported), target
+            assert getattr(exported, name) is component_class({"_target_": target})
+            assert homes.setdefault((room, name), target) == target, "two classes of one name in a room"
+    with pytest.raises(AttributeError, match="no attribute 'RQMeans'"):
+        importlib.import_module("genrec.tokenizers").RQMeans
 
 
 def test_stages_import_no_lightning() -> None:

@@ -23,8 +23,7 @@ from typing import Any
 
 from genrec.engine.aliases import TARGET, current
 from genrec.engine.given_tables import write_once
-from genrec.engine.registry import PROTOCOLS, conf_folder, groups_of, slot_of
-from genrec.engine.requirements import members_in_words, missing_members
+from genrec.engine.registry import PROTOCOLS, conf_folder, groups_of, members_in_words, missing_members, slot_of
 from genrec.engine.signatures import in_words, parameters
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.references import expanded

@@ -152,7 +152,7 @@ def sample(dataset: Dataset, settings: CalibrateSettings, *, exclude_seen: bool)
     users = np.random.default_rng(settings.seed).permutation(users)[: settings.num_users]
     histories, targets = dataset.histories("validation"), dataset.targets("validation")
     following = targets.item_idx[targets.offsets[users]].astype(np.int64)
-    seen = np.array([item in histories[user] for user, item in zip(users, following, strict=True)], dtype=bool)
+    seen = np.array([item in histories[int(user)] for user, item in zip(users, following, strict=True)], dtype=bool)
     is_open = ~seen if exclude_seen else np.ones(len(users), dtype=bool)
     if not is_open.any():
         raise DataError(
