@@ -144,6 +144,12 @@ class Run:
         """``evaluation/metrics.json``: ``model``, ``baselines``, ``intervals``, ..."""
         return read_metrics(self.artifact("evaluation").path)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: its artifacts, and its figures beside those of the baselines."""
+        from genrec.engine.notebook import run_html
+
+        return run_html(self)
+
     @contextmanager
     def lock(self, log: Callable[[str], None] = print) -> Iterator[None]:
         """One process at a time works on a run: two with different settings would leave links to the artifacts of both."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from genrec.engine.notebook import table
 from genrec.errors import DataError
 from genrec.recommender.beam_trace import beams
 from genrec.recommender.bundle import open_catalogue
@@ -52,6 +53,23 @@ class Recommender:
         ids = "" if now.table.sids is None else f", IDs of {' x '.join(map(str, now.table.sids.sizes))} codes"
         size = f"{sum(memory_of(now).values()) / 1e6:,.1f} MB"
         return f"Recommender({type(now.generator).__name__}, {len(now.table):,} items{ids}, {size})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what it recommends from, by which model, and a few of its items."""
+        now = self.catalogue
+        removed, later = len(now.removed), len(now.table) - (now.num_bundled or len(now.table))
+        facts = {
+            "model": type(now.generator).__name__,
+            "decoding": type(now.strategy).__name__,
+            "items": f"{len(now.table):,}, of which {later:,} came later and {removed:,} are not recommended",
+            "columns": ", ".join(now.table.frame.columns),
+            "semantic IDs": "none" if now.table.sids is None else f"{' x '.join(map(str, now.table.sids.sizes))} codes",
+            "items of the history": "left out" if now.exclude_seen else "recommended again",
+            "bundle": " ".join(filter(None, (now.source["fingerprint"], now.source["created"]))) or None,
+            "memory": f"{sum(memory_of(now).values()) / 1e6:,.1f} MB",
+        }
+        rows = [(key, value) for key, value in facts.items() if value is not None]
+        return f"<b>Recommender</b>{table(['', ''], rows)}"
 
     @property
     def memory(self) -> dict[str, int]:
