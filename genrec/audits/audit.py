@@ -14,7 +14,7 @@ from genrec.audits.baseline_scores import baselines_of, measure_baselines
 from genrec.audits.content import item_vectors, near_duplicates
 from genrec.audits.copies import copies
 from genrec.audits.order import ascending, both_ways, id_prior, numbering
-from genrec.audits.readings import findings, verdict
+from genrec.audits.readings import read_findings, verdict
 from genrec.audits.shortcuts import branching, history_depth, smoothness
 from genrec.audits.steps import steps_of
 from genrec.audits.times import event_times, future, tie_orders, time_facts
@@ -25,7 +25,7 @@ from genrec.errors import DataError
 
 
 def size_facts(dataset: Dataset) -> dict[str, Any]:
-    """Users, items, events, density, lengths; per split the targets and those whose item never occurs in training."""
+    """Counts users, items, events, density and lengths; per split the targets and those whose item never occurs in training."""
     lengths = dataset.events.lengths
     return {
         "users": dataset.num_users,
@@ -41,18 +41,18 @@ def size_facts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-Found = TypeVar("Found")
+Figures = TypeVar("Figures")
 
 
 def measure(dataset: Dataset, log: Callable[[str], None]) -> dict[str, Any]:
-    """Every figure of the audit, check by check; None where the data has nothing to check (no times, no texts).
+    """Computes every figure of the audit, check by check; None where the data has nothing to check (no times, no texts).
 
     Args:
         dataset: prepared, with test targets.
         log: prints a line of progress.
 
     Raises:
-        DataError: when nothing is held out for the test, or nothing is left to learn from.
+        DataError: when nothing is held out for the test, or the training part is empty.
     """
     times, steps = event_times(dataset), steps_of(dataset, "test")
     if not len(steps.target) or not len(dataset.train.item_idx):
@@ -65,12 +65,12 @@ def measure(dataset: Dataset, log: Callable[[str], None]) -> dict[str, Any]:
         )
     seconds: dict[str, float] = {}
 
-    def timed(name: str, check: Callable[[], Found]) -> Found:
+    def timed(name: str, check: Callable[[], Figures]) -> Figures:
         start = time.perf_counter()
-        found = check()
+        result = check()
         seconds[name] = round(time.perf_counter() - start, 1)
         log(f"{name}: {seconds[name]:.1f} s")
-        return found
+        return result
 
     baselines = baselines_of(vectors := timed("item texts", lambda: item_vectors(dataset)))
     figures: dict[str, Any] = {
@@ -102,8 +102,8 @@ def audit_dataset(artifact: Artifact, *, name: str, threads: int | None, log: Ca
 
     Args:
         artifact: the dataset.
-        name: of the run.
-        threads: of the processor; None: as many as there are.
+        name: name of the run.
+        threads: number of processor threads; None: as many as there are.
         log: prints a line.
 
     Returns:
@@ -116,11 +116,11 @@ def audit_dataset(artifact: Artifact, *, name: str, threads: int | None, log: Ca
     with threadpool_limits(limits=threads):
         figures = measure(dataset, log)
     seconds = figures.pop("seconds") | {"all": round(time.perf_counter() - start, 1)}
-    found = findings(figures)
+    findings = read_findings(figures)
     return {
         "name": name,
-        "verdict": verdict(figures, found),
-        "findings": [asdict(finding) for finding in found],
+        "verdict": verdict(figures, findings),
+        "findings": [asdict(finding) for finding in findings],
         "figures": figures,
         "dataset": {"fingerprint": artifact.fingerprint, "settings": artifact.config, **dataset.facts},
         "seconds": seconds,

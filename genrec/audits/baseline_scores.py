@@ -1,4 +1,4 @@
-"""The baselines: what needs no training, on both splits and under both seen-item rules."""
+"""Scores of the baselines, which need no training, on both splits and under both seen-item rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADLINE = "ndcg@10"
 
 
 def baselines_of(item_vectors: Float[np.ndarray, "items dim"] | None) -> dict[str, Baseline]:
-    """The house's baselines, by name; ``item_vectors`` is for the graph heuristic."""
+    """Makes the baselines of an audit, by name; the graph heuristic reads ``item_vectors``."""
     return {
         "random": Random(),
         "popularity": Popularity(),

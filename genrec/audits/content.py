@@ -1,4 +1,4 @@
-"""What items say of themselves: vectors for cosines, and pairs of items that say the same."""
+"""Contents of items: vectors of their texts for cosines, and pairs of items with nearly the same title."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genrec.encoders.tfidf_svd import TfidfSVD
 from genrec.types import ITEM_ID
 
 TITLE = "title"
-SHORT_COLUMNS = (TITLE, "brand", "categories")  # descriptions cost minutes and tell items apart no better
+SHORT_COLUMNS = (TITLE, "brand", "categories")  # descriptions cost minutes and separate items no better
 NEAR = 0.95  # TF-IDF cosine of two titles that count as near-duplicates
 DIM = 64
 ROWS_AT_ONCE = 1024
@@ -26,7 +26,7 @@ EXAMPLES = 5
 
 
 def text_columns(items: pl.DataFrame) -> list[str]:
-    """The columns that say what an item is, where they hold anything; the description where nothing else does."""
+    """The short columns of texts that are not empty; the description where there is none of them."""
     filled = [
         name for name in (*SHORT_COLUMNS, "description") if name in items.columns and items[name].null_count() < items.height
     ]
@@ -34,7 +34,7 @@ def text_columns(items: pl.DataFrame) -> list[str]:
 
 
 def item_vectors(dataset: Dataset) -> Float[np.ndarray, "items dim"] | None:
-    """Unit vectors of the item texts (zero without a word); None without texts."""
+    """Computes unit vectors of the item texts (zero without a word); None without texts."""
     columns = text_columns(dataset.items)
     if not columns or not any(words(text) for text in item_texts(dataset.items, columns)):
         return None
@@ -45,7 +45,7 @@ def item_vectors(dataset: Dataset) -> Float[np.ndarray, "items dim"] | None:
 
 
 def near_duplicates(dataset: Dataset, steps: Steps) -> dict[str, Any] | None:
-    """Items whose titles have the same words, or nearly: TF-IDF cosine of at least ``NEAR``. None without titles.
+    """Counts items with (nearly) the same words in their titles: TF-IDF cosine of at least ``NEAR``. None without titles.
 
     Returns:
         ``same_title`` and ``near``: share of the items that have such a partner; ``target_in_catalogue``: test targets that
@@ -59,14 +59,14 @@ def near_duplicates(dataset: Dataset, steps: Steps) -> dict[str, Any] | None:
     pairs = _near_pairs(titles)
     partners = np.diff(pairs.indptr) > 0
     histories = dataset.histories("test")
-    owned = sparse.csr_array(
+    in_histories = sparse.csr_array(
         (np.ones(len(histories.item_idx), np.float32), (histories.user_idx, histories.item_idx)),
         shape=(len(histories), dataset.num_items),
     )
-    in_history = owned[steps.user].multiply(pairs[steps.target]).sum(axis=1) > 0
+    near_history = in_histories[steps.user].multiply(pairs[steps.target]).sum(axis=1) > 0
     first, second = pairs.nonzero()
-    once = np.flatnonzero(first < second)
-    chosen = once[np.random.default_rng(0).permutation(len(once))[:EXAMPLES]]
+    ordered = np.flatnonzero(first < second)
+    chosen = ordered[np.random.default_rng(0).permutation(len(ordered))[:EXAMPLES]]
     names = dataset.items[TITLE].cast(pl.String)
     ids = dataset.items[ITEM_ID]
     same = pl.Series(titles).is_duplicated().to_numpy() & (np.array([len(title) for title in titles]) > 0)
@@ -74,7 +74,7 @@ def near_duplicates(dataset: Dataset, steps: Steps) -> dict[str, Any] | None:
         "same_title": float(same.mean()),
         "near": float(partners.mean()),
         "target_in_catalogue": float(partners[steps.target].mean()),
-        "target_in_history": float(np.mean(in_history)),
+        "target_in_history": float(np.mean(near_history)),
         "examples": [
             [ids[int(i)], names[int(i)], ids[int(j)], names[int(j)]] for i, j in zip(first[chosen], second[chosen], strict=True)
         ],
@@ -82,13 +82,13 @@ def near_duplicates(dataset: Dataset, steps: Steps) -> dict[str, Any] | None:
 
 
 def _near_pairs(titles: list[str]) -> sparse.csr_array:
-    """float32 [items, items], symmetric, 1 for near-duplicates; nobody is their own."""
+    """float32 [items, items], symmetric, 1 for near-duplicates; 0 on the diagonal."""
     weights = TfidfVectorizer(tokenizer=words, token_pattern=None, sublinear_tf=True, dtype=np.float32).fit_transform(titles)
     weights = sparse.csr_array(weights)
-    turned = weights.T.tocsr()
+    transposed = weights.T.tocsr()
     rows, columns = [], []
     for start in range(0, len(titles), ROWS_AT_ONCE):
-        cosine = (weights[start : start + ROWS_AT_ONCE] @ turned).tocoo()
+        cosine = (weights[start : start + ROWS_AT_ONCE] @ transposed).tocoo()
         near = (cosine.data >= NEAR) & (cosine.row + start != cosine.col)
         rows.append(cosine.row[near] + start)
         columns.append(cosine.col[near])

@@ -17,13 +17,14 @@ from genrec.core.dataset import Dataset, Sequences
 from genrec.protocols import Baseline
 
 GAPS = (1, 2, 3, 4, 5)
+REACH = 10  # numbers beside that of the last item
 
 
 def ascending(dataset: Dataset, times: Float[np.ndarray, " events"] | None) -> dict[str, Any]:
-    """Share of pairs of events of one user in which the later item has the higher id; .5 where order and ids are unrelated.
+    """Measures in how many pairs of one user's events the later item has the higher id; .5 if order and ids are unrelated.
 
-    Ids handed out at first appearance rise by construction, so ``settled`` counts only pairs in which neither item appears
-    for the first time. ``by_gap`` holds settled pairs at a distance of 1, 2, ... events: drift (newer items have higher
+    Ids that are given out at first appearance rise by construction, so ``settled`` counts only pairs in which neither item
+    appears for the first time. ``by_gap`` holds settled pairs at a distance of 1, 2, ... events: drift (newer items have higher
     ids) grows with distance, sorted ties fade. ``tied`` and ``apart``: settled pairs with equal and with different times.
 
     Returns:
@@ -39,30 +40,30 @@ def ascending(dataset: Dataset, times: Float[np.ndarray, " events"] | None) -> d
         same = (user[:-gap] == user[gap:]) & (item[:-gap] != item[gap:])
         return same, old[:-gap] & old[gap:], rank[item[gap:]] > rank[item[:-gap]]
 
-    same, settled, rises = pairs(1)
-    found: dict[str, Any] = {
+    same, repeated, rises = pairs(1)
+    shares: dict[str, Any] = {
         "all": _share(rises[same]),
-        "settled": _share(rises[same & settled]),
+        "settled": _share(rises[same & repeated]),
         "last_pair": _share(rises[same & ends[1:]]),
-        "settled_last_pair": _share(rises[same & settled & ends[1:]]),
+        "settled_last_pair": _share(rises[same & repeated & ends[1:]]),
         "by_gap": {},
     }
     for gap in GAPS:
         if gap < len(item):
-            near, known, up = pairs(gap)
-            found["by_gap"][str(gap)] = _share(up[near & known])
+            near, both_repeated, up = pairs(gap)
+            shares["by_gap"][str(gap)] = _share(up[near & both_repeated])
     if times is not None:
-        tied, known = times[:-1] == times[1:], np.isfinite(times[:-1]) & np.isfinite(times[1:])
-        found["tied"] = _share(rises[same & settled & tied])
-        found["apart"] = _share(rises[same & settled & ~tied & known])
-    return found
+        tied, both_timed = times[:-1] == times[1:], np.isfinite(times[:-1]) & np.isfinite(times[1:])
+        shares["tied"] = _share(rises[same & repeated & tied])
+        shares["apart"] = _share(rises[same & repeated & ~tied & both_timed])
+    return shares
 
 
 def id_prior(dataset: Dataset, neighbours: Baseline) -> dict[str, Any]:
-    """What an order-blind baseline, fitted item-kNN, gains from ids alone.
+    """Measures what an order-blind baseline, fitted item-kNN, gains from ids alone.
 
     Scores of items with a higher id than the last item's are multiplied by ``p``, the others by ``1 - p``; ``p`` is the
-    ascending share of the training pairs. Neighbours know no order, so whatever they gain comes from the ids.
+    ascending share of the training pairs. Item-kNN ignores order, so any gain comes from the ids.
     """
     rank, train = id_ranks(dataset.item_ids), dataset.train
     same = (train.user_idx[:-1] == train.user_idx[1:]) & (train.item_idx[:-1] != train.item_idx[1:])
@@ -79,8 +80,8 @@ def id_prior(dataset: Dataset, neighbours: Baseline) -> dict[str, Any]:
     def ndcg(score: Score) -> Float[np.ndarray, " users"]:
         return per_user(target_hits(score, dataset, "test")[True], "test", (10,))["test/ndcg@10"].to_numpy()
 
-    without, told = ndcg(plain), ndcg(with_prior)
-    return {"p": p, "without": float(without.mean()), "with": float(told.mean()), "gain": paired_gain(without, told)}
+    before, after = ndcg(plain), ndcg(with_prior)
+    return {"p": p, "without": float(before.mean()), "with": float(after.mean()), "gain": paired_gain(before, after)}
 
 
 def both_ways(dataset: Dataset) -> dict[str, Any]:
@@ -95,13 +96,13 @@ def both_ways(dataset: Dataset) -> dict[str, Any]:
 
 
 def _backward(dataset: Dataset) -> Dataset:
-    """Each user's training part turned around."""
+    """Returns the dataset with each user's training part in reverse."""
     items = np.array(dataset.events.item_idx)
     starts, ends = dataset.events.offsets[:-1], dataset.train_ends
-    place = np.arange(len(items))
+    position = np.arange(len(items))
     user = dataset.events.user_idx
-    trained = place < ends[user]
-    items[trained] = items[(starts[user] + ends[user] - 1 - place)[trained]]
+    trained = position < ends[user]
+    items[trained] = items[(starts[user] + ends[user] - 1 - position)[trained]]
     return replace(dataset, events=Sequences(items, dataset.events.offsets))
 
 
@@ -111,11 +112,8 @@ def _share(rises: Bool[np.ndarray, " pairs"]) -> dict[str, float]:
     return {"share": share, "pairs": number, "z": (share - 0.5) * 2 * number**0.5}
 
 
-REACH = 10
-
-
 def numbering(dataset: Dataset, steps: Steps, times: Float[np.ndarray, " events"] | None) -> dict[str, Any]:
-    """Two numberings, by ``item_id`` (ascending) and by ``row`` of the catalogue.
+    """Measures two numberings, by ``item_id`` (ascending) and by ``row`` of the catalogue.
 
     Returns:
         For each: ``first_appearance``, Spearman's correlation with the order in which items first appear, user after user;
@@ -126,10 +124,10 @@ def numbering(dataset: Dataset, steps: Steps, times: Float[np.ndarray, " events"
     item = dataset.events.item_idx
     occurring, first = np.unique(item, return_index=True)
     numberings = {"item_id": id_ranks(dataset.item_ids), "row": np.arange(dataset.num_items)}
-    found: dict[str, Any] = {"chance": min(1.0, REACH / max(1, dataset.num_items - 1)), "reach": REACH}
+    shares: dict[str, Any] = {"chance": min(1.0, REACH / max(1, dataset.num_items - 1)), "reach": REACH}
     for name, number in numberings.items():
         ahead = number[steps.target] - number[steps.last]
-        found[name] = {
+        shares[name] = {
             "first_appearance": _spearman(number[occurring], first),
             "next_numbers": float(np.mean((ahead > 0) & (ahead <= REACH))),
             "previous_numbers": float(np.mean((ahead < 0) & (ahead >= -REACH))),
@@ -137,13 +135,13 @@ def numbering(dataset: Dataset, steps: Steps, times: Float[np.ndarray, " events"
     starts = dataset.events.offsets[:-1][dataset.events.lengths > 0]
     users = id_ranks(dataset.user_ids)[dataset.events.lengths > 0]
     when = starts if times is None else times[starts]
-    known = np.isfinite(when)
-    found["user_ids"] = _spearman(users[known], when[known])
-    return found
+    timed = np.isfinite(when)
+    shares["user_ids"] = _spearman(users[timed], when[timed])
+    return shares
 
 
 def _spearman(a: Int64[np.ndarray, " n"], b: Float[np.ndarray, " n"] | Int64[np.ndarray, " n"]) -> float:
-    """0 where one of them is constant."""
+    """Spearman's rank correlation; 0 where one of the two is constant."""
     x, y = rankdata(a), rankdata(b)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Where the targets stand under a score, with seen items kept and excluded, from one pass over the scores."""
+"""Ranks of the targets under a score, with seen items kept and excluded, from one pass over the scores."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ KS = (5, 10, 20)
 
 
 def target_hits(score: Score, dataset: Dataset, split: Split) -> dict[bool, Hits]:
-    """The hits of ``ranked_tables`` and ``find_hits``, for ``exclude_seen`` False and True, in a third of the time.
+    """Computes the hits of ``ranked_tables`` and ``find_hits``, for ``exclude_seen`` False and True, in a third of the time.
 
     Nothing is sorted: a target's rank is one more than the number of items that score higher.
 
     Args:
         score: as for ``ranked_tables``; finite.
-        dataset: what to rank.
-        split: whose histories and targets.
+        dataset: the data to rank.
+        split: the part whose targets are ranked, after its histories.
     """
-    histories, targets = dataset.histories(split), _distinct(dataset.targets(split), dataset.num_items)
+    histories, targets = dataset.histories(split), _distinct_targets(dataset.targets(split), dataset.num_items)
     users = np.flatnonzero(targets.lengths)
     parts: dict[bool, list[Int64[np.ndarray, "3 targets"]]] = {False: [], True: []}
     size = dataset.num_items
@@ -41,20 +41,20 @@ def target_hits(score: Score, dataset: Dataset, split: Split) -> dict[bool, Hits
         scores = np.asarray(score(histories, chunk), dtype=np.float64)
         seen = np.unique(np.repeat(np.arange(len(chunk)), histories.lengths[chunk]) * size + _events(histories, chunk))
         seen_row, seen_item = np.divmod(seen, size)
-        for place in range(int(targets.lengths[chunk].max())):
-            rows = np.flatnonzero(targets.lengths[chunk] > place)
-            item = targets.item_idx[targets.offsets[chunk[rows]] + place]
-            own = np.full(len(chunk), np.inf)  # nothing is above that: users with fewer targets count for nothing
-            own[rows] = scores[rows, item]
-            above, level = _row_counts(scores > own[:, None])[rows], _row_counts(scores == own[:, None])[rows]
+        for number in range(int(targets.lengths[chunk].max())):
+            rows = np.flatnonzero(targets.lengths[chunk] > number)
+            item = targets.item_idx[targets.offsets[chunk[rows]] + number]
+            target_score = np.full(len(chunk), np.inf)  # no item is above infinity, so users with fewer targets add nothing
+            target_score[rows] = scores[rows, item]
+            above, level = _row_counts(scores > target_score[:, None])[rows], _row_counts(scores == target_score[:, None])[rows]
             parts[False].append(np.stack([start + rows, above + 1, level]))
-            seen_score, bar = scores[seen_row, seen_item], own[seen_row]
+            seen_score, bar = scores[seen_row, seen_item], target_score[seen_row]
             above = above - np.bincount(seen_row[seen_score > bar], minlength=len(chunk))[rows]
             level = level - np.bincount(seen_row[seen_score == bar], minlength=len(chunk))[rows]
             new = ~np.isin(rows * size + item, seen)
             parts[True].append(np.stack([start + rows, above + 1, level])[:, new])
 
-    def joined(rows: list[Int64[np.ndarray, "3 targets"]]) -> Hits:
+    def join_hits(rows: list[Int64[np.ndarray, "3 targets"]]) -> Hits:
         user, tie_start, tie_size = np.concatenate(rows, axis=1)
         order = np.lexsort((tie_start, user))
         return Hits(
@@ -65,17 +65,17 @@ def target_hits(score: Score, dataset: Dataset, split: Split) -> dict[bool, Hits
             tie_size=tie_size[order],
         )
 
-    return {exclude: joined(rows) for exclude, rows in parts.items()}
+    return {exclude: join_hits(rows) for exclude, rows in parts.items()}
 
 
 def per_user(hits: Hits, split: Split, ks: Sequence[int] = KS) -> pl.DataFrame:
-    """A row per user with a target, a column per metric: ``test/recall@10``, ..."""
+    """Makes a table with a row per user with a target and a column per metric: ``test/recall@10``, ..."""
     columns = {f"{name}@{k}": metric.from_hits(hits, k) for name, metric in METRICS.items() for k in ks}
     return pl.DataFrame({f"{SHORT_SPLIT[split]}/{name}": figures for name, figures in columns.items()})
 
 
 def summary(values: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """Per column: the mean over the users and its 95 % bootstrap interval."""
+    """Computes for each column the mean over the users and its 95 % bootstrap interval."""
     means = values.mean().row(0, named=True)
     return {
         column: {"mean": means[column], "low": low, "high": high} for column, (low, high) in bootstrap_intervals(values).items()
@@ -83,19 +83,19 @@ def summary(values: pl.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def paired_gain(before: Float[np.ndarray, " users"], after: Float[np.ndarray, " users"]) -> dict[str, float]:
-    """Mean of ``after - before`` over the same users, with its interval."""
+    """Computes the mean of ``after - before`` over the same users, with its interval."""
     return summary(pl.DataFrame({"gain": after - before}))["gain"]
 
 
-def _distinct(targets: Sequences, num_items: int) -> Sequences:
-    """An item held out twice is one target."""
+def _distinct_targets(targets: Sequences, num_items: int) -> Sequences:
+    """Removes repeats: an item that is held out twice is one target."""
     pairs = np.unique(targets.user_idx * num_items + targets.item_idx)
     lengths = np.bincount(pairs // num_items, minlength=len(targets))
     return Sequences(pairs % num_items, np.concatenate([[0], np.cumsum(lengths)]))
 
 
 def _row_counts(marks: Bool[np.ndarray, "rows items"]) -> Int64[np.ndarray, " rows"]:
-    """Marks per row; without an axis, counting is vectorized."""
+    """Counts the marks of each row; without an axis, counting is vectorized."""
     return np.array([np.count_nonzero(row) for row in marks])
 
 

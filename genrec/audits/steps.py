@@ -1,4 +1,4 @@
-"""The step that a model is asked for: from the last item of a history to a target."""
+"""Steps: what a model has to predict, from the last item of a history to a target."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Steps:
 
 
 def steps_of(dataset: Dataset, split: Split) -> Steps:
-    """Every held-out event of a split, with what came last before the split's first held-out event of that user."""
+    """Pairs every held-out event of a split with the last item before that user's first held-out event of the split."""
     histories, targets = dataset.histories(split), dataset.targets(split)
     user = targets.user_idx
-    known = histories.lengths[user] > 0
-    user = user[known]
+    has_history = histories.lengths[user] > 0
+    user = user[has_history]
     last = histories.item_idx[histories.offsets[1:][user] - 1]
-    return Steps(user, last.astype(np.int64), targets.item_idx[known].astype(np.int64))
+    return Steps(user, last.astype(np.int64), targets.item_idx[has_history].astype(np.int64))
 
 
 def id_ranks(ids: pl.Series) -> Int64[np.ndarray, " ids"]:
-    """Place of each id in ascending order: by number where all are whole numbers, else by text."""
+    """Computes the rank of each id in ascending order: by number where all are whole numbers, else by text."""
     numbers = ids.cast(pl.Int64, strict=False)
     return (ids if numbers.null_count() else numbers).rank("ordinal").to_numpy().astype(np.int64) - 1

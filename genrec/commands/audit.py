@@ -35,7 +35,7 @@ def _print(audit: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    styles = {"fine": "green", "mind this": "yellow", "serious": "bold red", "not tested": "dim"}
+    styles = {"fine": "green", "warning": "yellow", "serious": "bold red", "not tested": "dim"}
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     for column, options in {"": {"no_wrap": True}, "check": {}, "figure": {"justify": "right"}, "what it is": {}}.items():
         table.add_column(column, **options)  # type: ignore[arg-type]

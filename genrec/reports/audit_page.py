@@ -9,8 +9,8 @@ from typing import Any
 from genrec.reports.charts import Bars, Kind, bar_chart, grouped_bars
 from genrec.reports.page import Markup, facts_list, join, render, scrolling, section, tag
 
-MARKS = {"serious": "✕", "mind this": "!", "fine": "✓", "not tested": "–"}  # worst first; text, not colour alone
-STYLES = {"serious": "bad", "mind this": "warn", "fine": "good", "not tested": "none"}
+MARKS = {"serious": "✕", "warning": "!", "fine": "✓", "not tested": "–"}  # worst first; text, not colour alone
+STYLES = {"serious": "bad", "warning": "warn", "fine": "good", "not tested": "none"}
 NAMES = {"graph_1": "graph TGH-1", "graph_2": "graph TGH-2", "item_knn": "item-kNN", "transitions_log": "transitions, log"}
 
 
@@ -41,7 +41,7 @@ def _tiles(findings: list[Mapping[str, str]], figures: Mapping[str, Any]) -> Mar
     size = figures["size"]
     tiles = [
         (str(grades.count("serious")), "serious", "bad" if "serious" in grades else "good"),
-        (str(grades.count("mind this")), "to be minded", "warn" if "mind this" in grades else "good"),
+        (str(grades.count("warning")), "warnings", "warn" if "warning" in grades else "good"),
         *((by_key[key]["figure"], by_key[key]["label"], "") for key in ("baseline", "resolution")),
         (f"{size['users']:,}", f"users, {size['items']:,} items, {size['events']:,} events", ""),
     ]
@@ -88,7 +88,7 @@ def _pill(grade: str) -> Markup:
 def _card(finding: Mapping[str, str], figures: Mapping[str, Any]) -> Markup:
     number = tag("p", tag("b", finding["figure"]), " ", tag("span", finding["label"]), class_="figure")
     words = [
-        tag("p", finding["found"]),
+        tag("p", finding["observed"]),
         tag("p", tag("b", "What it means. "), finding["means"]) if finding["means"] else None,
         tag("p", tag("b", "What to do. "), _code(finding["advice"])) if finding["advice"] else None,
     ]
@@ -108,7 +108,7 @@ def _untested(findings: list[Mapping[str, str]]) -> Markup | None:
         tag(
             "li",
             tag("b", finding["title"], ": "),
-            " ".join(finding[key] for key in ("found", "means", "advice") if finding[key]),
+            " ".join(finding[key] for key in ("observed", "means", "advice") if finding[key]),
             id=finding["key"],
         )
         for finding in findings

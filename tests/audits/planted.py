@@ -12,7 +12,7 @@ import polars as pl
 
 from genrec.audits.audit import measure
 from genrec.audits.findings import Finding
-from genrec.audits.readings import findings
+from genrec.audits.readings import read_findings
 from genrec.core.dataset import Dataset, Sequences
 
 USERS, ITEMS = 700, 150
@@ -155,4 +155,4 @@ def twin_items() -> Dataset:
 def audited(make: Callable[[], Dataset]) -> tuple[dict[str, Any], dict[str, Finding]]:
     """Figures and findings by key; each shop is audited once."""
     figures = measure(make(), lambda line: None)
-    return figures, {finding.key: finding for finding in findings(figures)}
+    return figures, {finding.key: finding for finding in read_findings(figures)}

@@ -115,7 +115,7 @@ def test_findings_are_complete_and_figures_survive_json(make):
         assert finding.title
         assert finding.figure
         assert finding.label
-        assert finding.found
+        assert finding.observed
         if finding.grade != "not tested":
             assert finding.means
             assert finding.advice or finding.grade == "fine"

@@ -15,7 +15,7 @@ from genrec.audits.order import _backward, ascending
 from genrec.audits.ranks import target_hits
 from genrec.audits.shortcuts import branching, smoothness
 from genrec.audits.steps import id_ranks, steps_of
-from genrec.audits.times import event_times, future, reordered
+from genrec.audits.times import event_times, future, reorder_ties
 from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.random import Random
@@ -120,11 +120,11 @@ def test_training_parts_are_turned_around():
         assert turned.events[user].tolist()[-2:] == dataset.events[user].tolist()[-2:]
 
 
-def test_ties_are_reordered_within_themselves():
+def test_ties_are_reorder_ties_within_themselves():
     dataset = days(sort_by_id=False)
     times = event_times(dataset)
     rank = id_ranks(dataset.item_ids)
-    sorted_ = reordered(dataset, times, rank[dataset.events.item_idx])
+    sorted_ = reorder_ties(dataset, times, rank[dataset.events.item_idx])
     starts = dataset.events.offsets
     for user in range(50):
         when = times[starts[user] : starts[user + 1]]
@@ -144,7 +144,9 @@ def test_missing_times_tie_with_nothing_and_are_read_from_the_folder(tmp_path):
     found = event_times(Dataset.load(tmp_path))
     np.testing.assert_array_equal(found[1::2], times[1::2])
     assert np.isnan(found[::2]).all()
-    assert reordered(dataset, found, np.arange(len(found))[::-1]).events.item_idx.tolist() == dataset.events.item_idx.tolist()
+    assert (
+        reorder_ties(dataset, found, np.arange(len(found))[::-1]).events.item_idx.tolist() == dataset.events.item_idx.tolist()
+    )
 
 
 def test_future_equals_the_loop():
