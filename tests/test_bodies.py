@@ -14,10 +14,10 @@ from small_shop import shop
 from starlette.testclient import TestClient
 
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.serving.app import create_app
 from genrec.serving.bodies import DEEPEST, read_body
-from genrec.serving.http_errors import RefusedError, shown
+from genrec.serving.http_errors import RefusedError, short_repr
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
 
@@ -27,7 +27,9 @@ LIMITS = Limits()
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create_app(Service(Live(shop(40), Journal(None)), LIMITS), Path("bundle"), token="s3cret")) as client:
+    with TestClient(
+        create_app(Service(PersistentRecommender(shop(40), Journal(None)), LIMITS), Path("bundle"), token="s3cret")
+    ) as client:
         yield client
 
 
@@ -66,7 +68,7 @@ def test_a_large_body_is_refused_at_once(client: TestClient, name: str) -> None:
 
 def test_the_loop_goes_on_meanwhile() -> None:
     """Nothing holds it for as long as a tenth of a second."""
-    app, gaps = create_app(Service(Live(shop(40), Journal(None)), LIMITS), Path("bundle")), []
+    app, gaps = create_app(Service(PersistentRecommender(shop(40), Journal(None)), LIMITS), Path("bundle")), []
 
     async def ask(body: bytes) -> int:
         sent: list[dict[str, Any]] = []
@@ -194,7 +196,7 @@ def test_depth() -> None:
 @pytest.mark.parametrize("value", [[1] * 10**6, {"a": [{}, None]}, "x" * 10**6, [[["y"]]], 1.5, {1: "a'b"}, b"z" * 3])
 def test_a_value_is_shown_by_its_beginning(value: Any) -> None:
     start = time.process_time()
-    text = shown(value)
+    text = short_repr(value)
     assert time.process_time() - start < 0.05
     assert repr(value)[: len(text)] == text or text.rstrip("'") in repr(value)
     assert len(text) == min(500, len(repr(value)))

@@ -16,9 +16,9 @@ from small_shop import shop
 
 from genrec.errors import ConfigError
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.serving.app import create_app
-from genrec.serving.connections import server_of
+from genrec.serving.connections import bounded_server
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
 
@@ -30,7 +30,9 @@ HEAD = b"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r
 @contextmanager
 def listening(limits: Limits) -> Iterator[int]:
     """A server in a thread of this process; its port."""
-    server = server_of(create_app(Service(Live(shop(40), Journal(None)), limits), Path("bundle")), limits, port=0)
+    server = bounded_server(
+        create_app(Service(PersistentRecommender(shop(40), Journal(None)), limits), Path("bundle")), limits, port=0
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

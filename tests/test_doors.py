@@ -21,7 +21,7 @@ from genrec.errors import ConfigError, DataError
 from genrec.recommender.recommender import Recommender
 from genrec.recommender.requests import BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest, field_docs
 from genrec.serving import schemas
-from genrec.serving.answers import group_of, singles
+from genrec.serving.answers import batch_group, split_request
 from genrec.stages.recommend import RecommendSettings
 
 DOORS: dict[type, tuple[str, type[Any], str]] = {  # request -> method of Recommender, body, path
@@ -217,7 +217,7 @@ def test_the_old_name_of_a_filter_is_still_taken(capsys: pytest.CaptureFixture[s
 
 def test_requests_that_are_answered_together() -> None:
     one = RecommendRequest(histories=[["i1"], []], k=3, steer={"even == true": 1.0})
-    assert group_of(one) == group_of(replace(one, histories=[["i2"]]))
+    assert batch_group(one) == batch_group(replace(one, histories=[["i2"]]))
     for other in (
         replace(one, k=4),
         replace(one, steer={"even == true": 2.0}),
@@ -227,9 +227,9 @@ def test_requests_that_are_answered_together() -> None:
         replace(one, times=[[1.0], []]),
         BeamRequest(history=["i1"], k=3, steer={"even == true": 1.0}),
     ):
-        assert group_of(one) != group_of(other)
-    assert group_of(SimilarRequest(item_id="a")) != group_of(SimilarRequest(item_id="b"))
-    alone = singles(replace(one, times=[[1.0], []]))
+        assert batch_group(one) != batch_group(other)
+    assert batch_group(SimilarRequest(item_id="a")) != batch_group(SimilarRequest(item_id="b"))
+    alone = split_request(replace(one, times=[[1.0], []]))
     assert [(request.histories, request.times) for request in alone] == [([["i1"]], [[1.0]]), ([[]], [[]])]  # type: ignore[union-attr]
 
 

@@ -13,7 +13,7 @@ from test_feed_command import served
 from genrec.cli import main
 from genrec.recommender.bundle import open_catalogue
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 
 PAGE = Path(__file__).parents[1] / "docs" / "every_night.md"
 
@@ -34,7 +34,9 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     (tmp_path / "night" / "items.parquet").replace(tmp_path / "items.parquet")
     (tmp_path / "takedowns.txt").write_text("i05\n", encoding="utf-8")
     bundle = tmp_path / "runs" / "shop" / "bundle"
-    with served(Live(open_catalogue(bundle), Journal(tmp_path / "state")), bundle) as url:  # as `genrec serve` does it
+    with served(
+        PersistentRecommender(open_catalogue(bundle), Journal(tmp_path / "state")), bundle
+    ) as url:  # as `genrec serve` does it
         assert main([url if word.startswith("http") else word for word in commands[2]]) == 0
     assert "20 new, 0 updated, 58 unchanged, 2 taken down" in capsys.readouterr().out
     assert main(commands[3]) == 0
@@ -44,6 +46,6 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert main(commands[5]) == 0
     week = open_catalogue(tmp_path / "runs" / "shop_week" / "bundle")
     assert len(week.table) == ALL
-    live = Live(week, Journal(tmp_path / "state"))
+    live = PersistentRecommender(week, Journal(tmp_path / "state"))
     assert live.removed == ["i00", "i01", "i05"], "takedowns outlive the bundle"
     live.close()

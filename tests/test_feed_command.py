@@ -27,7 +27,7 @@ from genrec.recommender.feed_file import read_feed
 from genrec.recommender.item_changes import item_rows
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
@@ -46,8 +46,8 @@ def items_of(bundle: Path) -> pl.DataFrame:
     return pl.read_parquet(bundle / "items.parquet")
 
 
-def live_of(bundle: Path, state: Path) -> Live:
-    return Live(open_catalogue(bundle), Journal(state))
+def live_of(bundle: Path, state: Path) -> PersistentRecommender:
+    return PersistentRecommender(open_catalogue(bundle), Journal(state))
 
 
 def write(path: Path, rows: Any) -> Path:
@@ -187,7 +187,7 @@ def test_what_is_asked_wrongly(bundle: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 @contextmanager
-def served(live: Live, bundle: Path) -> Iterator[str]:
+def served(live: PersistentRecommender, bundle: Path) -> Iterator[str]:
     """The service in a thread, at an address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -298,7 +298,7 @@ class World:
         self.gone = (self.gone - set(restored)) | set(removed)
         return rows, removed, restored
 
-    def check(self, live: Live, number: int) -> None:
+    def check(self, live: PersistentRecommender, number: int) -> None:
         """Nothing taken down is listed, every update shows."""
         ids = sorted(self.content)
         histories = [self.random.sample(ids, length) for length in (0, 1, 3, 8, 20)]
@@ -331,7 +331,7 @@ def nights(world: World, number: int, run: Any, opened: Any, state: Path, monkey
                 kills, state = kills + 1, following
         feed(state)
         assert not feed(state), f"night {night}: twice is once"
-        live = Live(opened(), Journal(state))
+        live = PersistentRecommender(opened(), Journal(state))
         world.check(live, night)
         if night % 5 == 4:
             live.swap(opened())
@@ -354,7 +354,7 @@ def test_thirty_nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(small, table=ItemTable(items, small.table.sids))
 
     def run(state: Path, rows: Any, removed: list[str], restored: list[str], full: bool) -> bool:
-        live = Live(opened(), Journal(state))
+        live = PersistentRecommender(opened(), Journal(state))
         try:
             given = item_rows(rows, live.items.schema)
             return live.feed(Feed(items=given, removed=tuple(removed), restored=tuple(restored), full=full)).anything

@@ -51,15 +51,15 @@ def test_answers_are_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     real = filters_module.read_filter
     monkeypatch.setattr(filters_module, "read_filter", lambda text, items: reads.append(text) or real(text, items))
-    monkeypatch.setattr(filters_module, "KEPT", 3)
+    monkeypatch.setattr(filters_module, "MAX_CACHED", 3)
     filters = Filters(ITEMS)
     for text in ("price < 1", "price < 2", "price < 1", "price < 3", "price < 4", "price < 1"):
-        assert filters.passing(text).tolist() == allowed_items(text, ITEMS).tolist()
+        assert filters.passing_items(text).tolist() == allowed_items(text, ITEMS).tolist()
         assert len(filters._answers) <= 3
         assert len(filters._read) <= 3
     assert reads == ["price < 1", "price < 2", "price < 3", "price < 4"], "what is asked for again stays"
     with pytest.raises(ValueError, match="read-only"):
-        filters.passing("price < 1")[0] = False
-    monkeypatch.setattr(filters_module, "KEPT_BYTES", 60)
-    filters.passing("price < 5")
+        filters.passing_items("price < 1")[0] = False
+    monkeypatch.setattr(filters_module, "MAX_CACHED_BYTES", 60)
+    filters.passing_items("price < 5")
     assert len(filters._answers) == 1

@@ -17,7 +17,7 @@ from test_service import TOKEN, changed, removing, served
 from genrec.errors import DataError
 from genrec.recommender.item_changes import Changes
 from genrec.recommender.journal import JOURNAL_FILE, Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.recommender import Recommender
 from genrec.serving.limits import Limits
 
@@ -93,7 +93,7 @@ def test_what_may_not_be_added_is_refused_by_every_way_in(item_id: Any, tmp_path
         answer = asked(client, "POST", "/items", {"items": [{"item_id": "fine"}, {"item_id": item_id}]})
         assert (answer.status_code, answer.json()["where"]) == (422, "items")
         assert asked(client, "GET", "/items", status="added").json()["num_found"] == 0
-    for recommender in (Recommender(shop(20)), live := Live(shop(20), Journal(tmp_path))):
+    for recommender in (Recommender(shop(20)), live := PersistentRecommender(shop(20), Journal(tmp_path))):
         with pytest.raises(DataError, match="an item_id"):
             recommender.add_items([{"item_id": "fine"}, {"item_id": item_id}])
         assert recommender.items.height == 20
@@ -149,11 +149,11 @@ def of_schema_1(folder: Path, checksum: Callable[[list[Any]], int]) -> None:
 def test_a_journal_of_before_updates_opens(tmp_path: Path) -> None:
     of_schema_1(tmp_path, lambda row: zlib.crc32(json.dumps(row).encode()))
     for _ in range(2):  # brought up to date once
-        live = Live(shop(20), Journal(tmp_path))
+        live = PersistentRecommender(shop(20), Journal(tmp_path))
         assert live.removed == ["i4", "late2"]
         assert live.items.tail(2).rows() == [("late1", True), ("late2", None)]
         live.close()
-    live = Live(shop(20), Journal(tmp_path))
+    live = PersistentRecommender(shop(20), Journal(tmp_path))
     assert live.add_items([{"item_id": "late2", "even": False}]) == Changes(updated=("late2",), still_removed=("late2",))
     live.close()
-    assert Live(shop(20), Journal(tmp_path)).items.row(-1) == ("late2", False)
+    assert PersistentRecommender(shop(20), Journal(tmp_path)).items.row(-1) == ("late2", False)

@@ -15,7 +15,7 @@ from small_shop import shop
 from genrec.errors import DataError
 from genrec.recommender.item_changes import Changes
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.recommender import Recommender
 
 
@@ -47,7 +47,7 @@ def test_removed_items_are_not_listed_and_scores_stay() -> None:
 
 
 @contextmanager
-def asked_by_others(live: Live) -> Iterator[list[tuple[frozenset[str], frozenset[str]]]]:
+def asked_by_others(live: PersistentRecommender) -> Iterator[list[tuple[frozenset[str], frozenset[str]]]]:
     """Two threads ask all the time; each answer with what had been removed before it was asked for."""
     answers: list[tuple[frozenset[str], frozenset[str]]] = []
     failed: list[BaseException] = []
@@ -74,7 +74,7 @@ def asked_by_others(live: Live) -> Iterator[list[tuple[frozenset[str], frozenset
 def test_every_answer_is_of_one_state() -> None:
     """Codes of the two shops differ, and items 30.. exist in the second one only; what was removed is removed in both."""
     few, many = shop(30), shop(45, seed=1)
-    live = Live(few, Journal(None))
+    live = PersistentRecommender(few, Journal(None))
     whole = {frozenset(listed(Recommender(catalogue))) for catalogue in (few, many)}
     with asked_by_others(live) as answers:
         while len(answers) < 30:
@@ -99,7 +99,7 @@ def test_every_answer_is_of_one_state() -> None:
 def test_items_come_and_go_while_others_ask() -> None:
     """An item that came late is listed like any other, by the IDs of its own shop, until it is removed."""
     few, many = shop(30), shop(45, seed=1)
-    live = Live(few, Journal(None))
+    live = PersistentRecommender(few, Journal(None))
     with asked_by_others(live) as answers:
         for row in range(30, 40):
             live.add_items([{"item_id": f"late{row}"}])
@@ -115,7 +115,7 @@ def test_items_come_and_go_while_others_ask() -> None:
 
 
 def test_nothing_is_lost_by_a_restart(tmp_path: Path) -> None:
-    live = Live(shop(30), Journal(tmp_path))
+    live = PersistentRecommender(shop(30), Journal(tmp_path))
     live.add_items([{"item_id": "late1", "even": True}, {"item_id": "late2"}])
     live.remove_items(["i4", "late2", "i7"])
     assert live.add_items([{"item_id": "i7", "even": True}]) == Changes(updated=("i7",), still_removed=("i7",))
@@ -125,13 +125,13 @@ def test_nothing_is_lost_by_a_restart(tmp_path: Path) -> None:
         live.add_items([{"item_id": "late3"}, {"item_id": "late4", "even": "odd"}])
     answer = listed(live)
     live.close()
-    again = Live(shop(30), Journal(tmp_path))
+    again = PersistentRecommender(shop(30), Journal(tmp_path))
     assert listed(again) == answer
     assert again.removed == ["i4", "i7", "late2"]
     assert again.items.tail(3).rows() == [("i29", False), ("late1", None), ("late2", None)]
     assert again.items_with("updated").rows() == [("i7", True), ("late1", None)]
     assert again.items_with("added")["item_id"].to_list() == ["late1", "late2"]
     again.close()
-    other = Live(shop(45, seed=1), Journal(tmp_path))
+    other = PersistentRecommender(shop(45, seed=1), Journal(tmp_path))
     assert other.removed == ["i4", "i7", "late2"]
     assert other.items.row(7) == ("i7", True), "an update outlives the bundle that it was made on"

@@ -127,14 +127,14 @@ def test_after_a_warm_up_nothing_of_the_bundle_is_needed(tmp_path: Path) -> None
 
 
 def test_a_service_without_a_tokenizer_starts_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    from genrec.recommender.bundle import warmed
+    from genrec.recommender.bundle import warm_up
 
     closed = replace(shop(20), intake=None)
     with caplog.at_level(logging.WARNING, logger="genrec.serving"):
-        assert warmed(closed) is closed
+        assert warm_up(closed) is closed
     assert "the first new item will fail" in caplog.text
-    with served(Limits(), catalogue=warmed(closed)) as client:
-        assert service_of(client).live.items.height == 20
+    with served(Limits(), catalogue=warm_up(closed)) as client:
+        assert service_of(client).recommender.items.height == 20
 
 
 def test_the_calls_as_a_page() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from genrec.engine.os_errors import MachineError
 from genrec.errors import ArtifactError
-from genrec.recommender.bundle_contents import readable
+from genrec.recommender.bundle_contents import readable_errors
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from genrec.recommender.bundle_contents import readable
     ids=repr,
 )
 def test_the_machine_is_not_taken_for_a_damaged_bundle(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(MachineError), readable(tmp_path):
+    with pytest.raises(MachineError), readable_errors(tmp_path):
         raise error
 
 
@@ -30,6 +30,6 @@ def test_the_machine_is_not_taken_for_a_damaged_bundle(tmp_path: Path, error: Ex
     "error", [ValueError("no header"), KeyError("codes"), FileNotFoundError(errno.ENOENT, "No such file", "weights")], ids=repr
 )
 def test_a_damaged_bundle_is_told_with_what_its_reader_said(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(ArtifactError, match=type(error).__name__) as told, readable(tmp_path):
+    with pytest.raises(ArtifactError, match=type(error).__name__) as told, readable_errors(tmp_path):
         raise error
     assert str(tmp_path) in str(told.value)

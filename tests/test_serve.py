@@ -23,9 +23,9 @@ from small_shop import shop
 import genrec
 from genrec.recommender import persistent as live_module
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.serving.app import create_app
-from genrec.serving.connections import server_of
+from genrec.serving.connections import bounded_server
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
 
@@ -112,7 +112,7 @@ def test_what_was_acknowledged_survives_a_kill(server: Server, bundle: Path, tmp
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
     """A server in a thread of this process."""
-    server = server_of(app, Limits(timeout=100), port=0)
+    server = bounded_server(app, Limits(timeout=100), port=0)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -126,7 +126,7 @@ def listening(app: Any) -> Iterator[str]:
 def test_schemathesis_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the document allows or forbids: no 5xx, declared statuses, answers of the declared form."""
     monkeypatch.setattr(live_module, "open_catalogue", lambda path, plugins, **more: shop(50, seed=1))
-    service = Service(Live(shop(40), Journal(tmp_path / "state")), Limits(timeout=100))
+    service = Service(PersistentRecommender(shop(40), Journal(tmp_path / "state")), Limits(timeout=100))
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     tool = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert tool is not None

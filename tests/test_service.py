@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from genrec.recommender import persistent as live_module
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.recommender import Recommender
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits
@@ -33,7 +33,7 @@ SMALL = Limits(body=20_000, histories=3, history_len=5, k=20, items=2, preferenc
 def served(
     limits: Limits = SMALL, journal: Journal | None = None, catalogue: Catalogue | None = None, **more: Any
 ) -> Iterator[TestClient]:
-    service = Service(Live(catalogue or shop(40), journal or Journal(None)), limits)
+    service = Service(PersistentRecommender(catalogue or shop(40), journal or Journal(None)), limits)
     app = create_app(service, Path("bundle"), **({"token": "s3cret"} | more))
     with TestClient(app, raise_server_exceptions=True) as client:
         client.app_state["service"] = service
@@ -184,7 +184,7 @@ def test_admin_calls_need_the_token() -> None:
         assert [item["item_id"] for item in answer.json()["lists"][0]["items"]] == ["new"]
         expected = {"num_items": 41, "num_removed": 2, "num_taken_down": 1, "unknown": ["nowhere"]}
         assert changed(removing(client, "nowhere", "i2")) == expected
-        assert service_of(client).live.removed == ["i1", "i2"]
+        assert service_of(client).recommender.removed == ["i1", "i2"]
     with served(token=None) as client:
         assert removing(client, "i1").status_code == 403
 
@@ -201,7 +201,7 @@ def test_changes_outlive_the_process_and_a_reload(tmp_path: Path, monkeypatch: p
         assert changed(client.post("/reload", headers=TOKEN)) == {"num_items": 51, "num_removed": 1}
     with served(journal=Journal(tmp_path)) as client:
         assert client.post("/items", json={"items": [{"item_id": "new"}]}, headers=TOKEN).json()["num_items"] == 41
-        assert service_of(client).live.removed == ["i1"]
+        assert service_of(client).recommender.removed == ["i1"]
 
 
 class Held:

@@ -36,10 +36,10 @@ from genrec.recommender.bundle import _sample_times as bundle_sample_times
 from genrec.recommender.bundle import _samples as bundle_samples
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.filter_language import allowed_items
-from genrec.recommender.item_search import search_items, told_items
+from genrec.recommender.item_search import item_records, search_items
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.recommender import Recommender
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits
@@ -67,7 +67,9 @@ def boutique(num_items: int = 40) -> Catalogue:
 
 
 def app_of(catalogue: Catalogue, **limits: Any) -> Any:
-    return create_app(Service(Live(catalogue, Journal(None)), Limits(**({"timeout": 60.0} | limits))), Path("bundle"))
+    return create_app(
+        Service(PersistentRecommender(catalogue, Journal(None)), Limits(**({"timeout": 60.0} | limits))), Path("bundle")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_search_finds_what_a_person_would(titles: list[str | None], query: str, 
 
 
 def test_what_was_removed_is_not_found() -> None:
-    catalogue, _ = boutique().without(["i5"])
+    catalogue, _ = boutique().without_items(["i5"])
     everything, number = search_items(catalogue, "shoe", 40)
     assert (len(everything), number) == (38, 38)
     assert 5 not in everything
@@ -127,7 +129,7 @@ def test_items_are_told_as_json_has_them() -> None:
             "photos": [[b"\xff"], None],
         }
     )
-    told = told_items(replace(shop(1), table=ItemTable(frame, None)), [1, 0])
+    told = item_records(replace(shop(1), table=ItemTable(frame, None)), [1, 0])
     assert [item["item_id"] for item in told] == ["b", "a"]
     assert told[1] == {
         "item_id": "a",
@@ -136,7 +138,7 @@ def test_items_are_told_as_json_has_them() -> None:
         "status": ["active"],
     }
     assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told_items(replace(shop(1), table=ItemTable(frame.select("item_id"), None)), [0])[0]["content"] == {}
+    assert item_records(replace(shop(1), table=ItemTable(frame.select("item_id"), None)), [0])[0]["content"] == {}
 
 
 # --- explanations and beams ---

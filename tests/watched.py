@@ -131,7 +131,9 @@ def without_guards() -> None:
         return found
 
     components.component_class = any_class  # type: ignore[assignment]
-    bundle.checked_nodes = lambda path, config, generator, **more: nodes.Nodes({**config, "generator": generator}, {})  # type: ignore[assignment]
+    bundle.check_components = lambda path, config, generator, **more: nodes.BundleComponents(
+        {**config, "generator": generator}, {}
+    )  # type: ignore[assignment]
     for name in ("check_files", "check_listed", "check_sizes"):
         setattr(bundle, name, lambda *arguments: None)
     time.sleep = lambda seconds: None  # the hub is asked again and again
@@ -178,7 +180,7 @@ def attacked(attack: Attack, good: Path) -> dict[str, Any]:
 def every_class(path: Path) -> dict[str, Any]:
     """Every public class of genrec in every slot that opens, with something saved and without: which were not refused."""
     from genrec.engine.registry import slot_of
-    from genrec.recommender.bundle_components import LATER, OPENED, checked_nodes
+    from genrec.recommender.bundle_components import LATER, OPENED, check_components
 
     config = json.loads((path / "bundle.json").read_text(encoding="utf-8"))["config"]
     names = {
@@ -195,7 +197,7 @@ def every_class(path: Path) -> dict[str, Any]:
                     node, tried = {"_target_": name}, tried + 1
                     changed = {**config, slot: node}
                     try:
-                        checked_nodes(path, changed, changed["generator"], saved=saved)
+                        check_components(path, changed, changed["generator"], saved=saved)
                         if name not in slot_of(slot).targets:  # type: ignore[union-attr]
                             passed.append([name, slot])
                     except GenRecError:

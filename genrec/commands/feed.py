@@ -114,11 +114,11 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
     """
     import polars as pl
 
-    from genrec.recommender.bundle_contents import readable
+    from genrec.recommender.bundle_contents import readable_errors
     from genrec.recommender.bundle_layout import ITEMS_FILE
     from genrec.recommender.feed_file import read_feed
 
-    with readable(bundle):
+    with readable_errors(bundle):
         schema = pl.scan_parquet(bundle / ITEMS_FILE, glob=False).collect_schema()
     found = read_feed(expanded(options.items), schema, item=options.item, decimal="," if options.decimal == "comma" else ".")
     for line in found.wrong:
@@ -160,17 +160,17 @@ def _fed(
     options: argparse.Namespace,
 ) -> Changes:
     from genrec.recommender.feed import Feed
-    from genrec.recommender.persistent import Live
+    from genrec.recommender.persistent import PersistentRecommender
 
     feed = Feed(
-        items=items.given(catalogue.table.frame.schema) if options.items else None,
+        items=items.to_item_rows(catalogue.table.frame.schema) if options.items else None,
         removed=removed,
         restored=restored,
         full=options.full_catalogue,
         returning=options.restore_returning,
         reassign=options.reassign,
     )
-    return Live(catalogue, journal).feed(feed)
+    return PersistentRecommender(catalogue, journal).feed(feed)
 
 
 def told(changes: Changes) -> list[str]:

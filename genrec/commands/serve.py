@@ -52,15 +52,15 @@ def main(options: argparse.Namespace) -> int:
     """Serves until it is told to stop; returns the exit code."""
     try:
         from genrec.serving.app import create_app
-        from genrec.serving.connections import server_of
+        from genrec.serving.connections import bounded_server
     except ModuleNotFoundError as error:
         expected, fix = "the packages fastapi and uvicorn", 'install them: pip install "genrec[serve]"'
         raise ConfigError("serve", expected=expected, got=f"no {error.name}", fix=fix) from error
     from genrec.engine.logs import log_to_stderr
-    from genrec.recommender.bundle import open_catalogue, warmed
-    from genrec.recommender.catalogue import resident
+    from genrec.recommender.bundle import open_catalogue, warm_up
+    from genrec.recommender.catalogue import process_memory
     from genrec.recommender.journal import Journal
-    from genrec.recommender.persistent import Live
+    from genrec.recommender.persistent import PersistentRecommender
     from genrec.serving.service import Service
 
     limits, token, external = limits_of(options.limits), read_token(options.token_file), external_of(options.external)
@@ -73,7 +73,7 @@ def main(options: argparse.Namespace) -> int:
     bundle = bundle_path(expanded(options.bundle))
     catalogue = open_catalogue(bundle, plugins=options.plugins, external=external)
     log_to_stderr()
-    service = Service(Live(warmed(catalogue), Journal(options.state_dir)), limits)
+    service = Service(PersistentRecommender(warm_up(catalogue), Journal(options.state_dir)), limits)
     app = create_app(
         service,
         bundle,
@@ -82,8 +82,10 @@ def main(options: argparse.Namespace) -> int:
         external=external,
         log_histories=options.log_histories,
     )
-    print(f"{service.live} at http://{options.host}:{options.port}; process {resident() / 1e6:,.0f} MB", flush=True)
-    server = server_of(app, limits, host=options.host, port=options.port)
+    print(
+        f"{service.recommender} at http://{options.host}:{options.port}; process {process_memory() / 1e6:,.0f} MB", flush=True
+    )
+    server = bounded_server(app, limits, host=options.host, port=options.port)
     with suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 3  # uvicorn has said why

@@ -268,6 +268,8 @@ CLASSES: dict[str, str] = {
     "genrec.tokenizers.issued.IssuedCodes": "genrec.tokenizers.lib.lookup_codes.LookupCodes",
     "genrec.tokenizers.issued.IssuedTable": "genrec.tokenizers.lib.lookup_codes.CodeTable",
     "genrec.tokenizers.rqvae.rotated": "genrec.tokenizers.lib.autoencoder.rotated",
+    "genrec.serving.live.Live": "genrec.recommender.persistent.PersistentRecommender",
+    "genrec.serving.measures.Measures": "genrec.serving.prometheus.ServiceMetrics",
     "genrec.stages.recommend.RecommendSettings": "genrec.stages.list_settings.RecommendSettings",
 }
 PARAMETERS: dict[str, dict[str, str]] = {  # by the path of the class, any that it had

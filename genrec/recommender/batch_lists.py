@@ -39,7 +39,7 @@ _SHARD = "shard of its user"
 _COLUMNS = HistoryColumns()
 EMPTY_REQUEST = RecommendRequest(histories=[[]])
 SHARD_ROWS = 500_000
-_TOLD = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
+_SUMMARY_KEY = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
 
 
 def recommend_shards(
@@ -78,15 +78,15 @@ def recommend_shards(
     """
     shard_rows = whole_number("shard_rows", shard_rows)
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out):
+    with _lock_folder(out):
         table = scan_histories(histories, columns)
         catalogue.recommend(replace(request, histories=[[]], times=[[]]))  # what cannot be met is told before anything is begun
         rows = int(table.select(pl.len()).collect().item())
         content = ContentHashes(out / HASHES).of(histories)
         plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns)}
         plan |= request.settings | {"shard_rows": shard_rows}
-        _agree(out, plan, anew=anew)
-        if (manifest := _finished(out)) is not None:
+        _check_plan(out, plan, anew=anew)
+        if (manifest := _read_finished(out)) is not None:
             log(f"{out}: up to date")
             return manifest
         num_shards = max(1, -(-rows // shard_rows))
@@ -98,47 +98,49 @@ def recommend_shards(
         if len(missing) < num_shards:
             log(f"{num_shards - len(missing):,} of {num_shards:,} shards are done already")
         start, users = time.perf_counter(), 0
-        for place, shard in enumerate(missing):
-            told = _recommend(catalogue, _rows_of(out, shard), parts[shard], request)
+        for num_done, shard in enumerate(missing):
+            summary = _recommend(catalogue, _rows_of(out, shard), parts[shard], request)
             shutil.rmtree(_rows_of(out, shard))
-            seconds, users = time.perf_counter() - start, users + told["users"]
-            left = seconds / (place + 1) * (len(missing) - place - 1)
+            seconds, users = time.perf_counter() - start, users + summary["users"]
+            left = seconds / (num_done + 1) * (len(missing) - num_done - 1)
             log(f"shard {shard + 1:,} of {num_shards:,}: {users / seconds:,.0f} users/s, {_duration(left)} left")
         manifest = plan | _total(parts)
-        _written(out / MANIFEST, json.dumps(manifest, indent=2))
+        _write_text(out / MANIFEST, json.dumps(manifest, indent=2))
         shutil.rmtree(out / ROWS, ignore_errors=True)
         if manifest["unknown"]:
             log(f"{manifest['unknown']:,} events of items that the catalogue does not have were left out")
         return manifest
 
 
-def _agree(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
+def _check_plan(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
     """Holds what is wanted against what was begun in this folder."""
-    begun = _read(out / PLAN)
-    if begun is not None:
-        begun = {OLD_NAMES.get(key, key): value for key, value in begun.items()}
-    if begun != plan and anew:
+    earlier_plan = _read(out / PLAN)
+    if earlier_plan is not None:
+        earlier_plan = {OLD_NAMES.get(key, key): value for key, value in earlier_plan.items()}
+    if earlier_plan != plan and anew:
         for file in (out / MANIFEST, out / PLAN, *out.glob("part-*.parquet")):
             file.unlink(missing_ok=True)
         shutil.rmtree(out / ROWS, ignore_errors=True)
-        begun = None
-    if begun is None:
+        earlier_plan = None
+    if earlier_plan is None:
         if strange := next((file.name for file in sorted(out.iterdir()) if not file.name.startswith(".")), None):
             raise ConfigError(out, expected="an empty folder", got=strange, fix="give another")
-        _written(out / PLAN, json.dumps(plan, indent=2))
+        _write_text(out / PLAN, json.dumps(plan, indent=2))
         return
     for key in plan:
-        if begun.get(key) != plan[key]:
+        if earlier_plan.get(key) != plan[key]:
             fix = "give another folder, or --anew to throw them away"
-            raise ConfigError(out, expected=f"lists by {key} {begun.get(key)!r}, as begun there", got=repr(plan[key]), fix=fix)
+            raise ConfigError(
+                out, expected=f"lists by {key} {earlier_plan.get(key)!r}, as begun there", got=repr(plan[key]), fix=fix
+            )
 
 
-def _finished(out: Path) -> dict[str, Any] | None:
+def _read_finished(out: Path) -> dict[str, Any] | None:
     """The manifest, when all that it lists is there in full size."""
     if not (manifest := _read(out / MANIFEST)):
         return None
     files = manifest["files"].items()
-    is_there = all((out / name).is_file() and (out / name).stat().st_size == told["bytes"] for name, told in files)
+    is_there = all((out / name).is_file() and (out / name).stat().st_size == facts["bytes"] for name, facts in files)
     return manifest if is_there else None
 
 
@@ -154,7 +156,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _is_whole(part: Path) -> bool:
     try:
-        return _TOLD in pl.read_parquet_metadata(part)
+        return _SUMMARY_KEY in pl.read_parquet_metadata(part)
     except (OSError, pl.exceptions.PolarsError):  # not there yet, or cut since
         return False
 
@@ -187,26 +189,30 @@ def _recommend(catalogue: Catalogue, rows: Path, part: Path, request: RecommendR
     table = pl.concat([pl.read_parquet(file, glob=False) for file in files])
     lists, read = catalogue.recommend(replace(request, histories=table, times=None))
     assert read.users is not None
-    told = {"users": len(read.users), "unknown": sum(map(len, read.unknown))}
+    summary = {"users": len(read.users), "unknown": sum(map(len, read.unknown))}
     draft = part.with_name(f".{part.name}")
-    lists.write_parquet(draft, metadata={_TOLD: json.dumps(told)})
-    _moved(draft, part)
-    return told
+    lists.write_parquet(draft, metadata={_SUMMARY_KEY: json.dumps(summary)})
+    _move_into_place(draft, part)
+    return summary
 
 
 def _total(parts: list[Path]) -> dict[str, Any]:
-    told = [json.loads(pl.read_parquet_metadata(part)[_TOLD]) for part in parts]
+    summaries = [json.loads(pl.read_parquet_metadata(part)[_SUMMARY_KEY]) for part in parts]
     files = {part.name: {"bytes": part.stat().st_size, "sha256": sha256_file(part)} for part in parts}
-    return {"users": sum(t["users"] for t in told), "unknown": sum(t["unknown"] for t in told), "files": files}
+    return {
+        "users": sum(summary["users"] for summary in summaries),
+        "unknown": sum(summary["unknown"] for summary in summaries),
+        "files": files,
+    }
 
 
-def _written(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}")
     draft.write_text(text, encoding="utf-8")
-    _moved(draft, path)
+    _move_into_place(draft, path)
 
 
-def _moved(draft: Path, path: Path) -> None:
+def _move_into_place(draft: Path, path: Path) -> None:
     """Gives a finished file its name, and comes back when both are on disk."""
     sync(draft)
     os.replace(draft, path)
@@ -214,7 +220,7 @@ def _moved(draft: Path, path: Path) -> None:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def _lock_folder(out: Path) -> Iterator[None]:
     """Keeps other processes out of a folder; the system lets go of it on any death."""
     lock = Lock(out / LOCK)
     if not lock.take():

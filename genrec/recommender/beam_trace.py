@@ -44,7 +44,7 @@ def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, His
         ConfigError: when the strategy keeps no beams.
     """
     read, allowed = catalogue.read(request), catalogue.allowed(request.filter)
-    kept: list[tuple[Tensor, Tensor]] = []
+    beams_by_level: list[tuple[Tensor, Tensor]] = []
     decoded = request_of(
         catalogue.generator,
         read.sequences,
@@ -54,40 +54,40 @@ def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, His
         allowed=allowed,
         bias=catalogue.bias(request),
     )
-    watched = replace(decoded, observer=lambda level, nodes, scores: kept.append((nodes[0], scores[0])))
-    _searching(widened(catalogue.strategy, decoded.k), catalogue.generator, decoded.k).decode(
-        catalogue.generator, catalogue.trie, watched
+    observed_request = replace(decoded, observer=lambda level, nodes, scores: beams_by_level.append((nodes[0], scores[0])))
+    _prefix_search(widened(catalogue.strategy, decoded.k), catalogue.generator, decoded.k).decode(
+        catalogue.generator, catalogue.trie, observed_request
     )
-    if not kept or catalogue.trie is None:
+    if not beams_by_level or catalogue.trie is None:
         got = type(catalogue.strategy).__name__
         raise ConfigError(
             "beams", expected="a decoding strategy that keeps beams", got=got, fix="export with decoding=trie_beam"
         )
     rows = [
-        (level, *told)
-        for level, (nodes, scores) in enumerate(kept)
-        for told in _told(catalogue, nodes[scores > float("-inf")], scores[scores > float("-inf")], allowed)
+        (level, *row)
+        for level, (nodes, scores) in enumerate(beams_by_level)
+        for row in _describe_nodes(catalogue, nodes[scores > float("-inf")], scores[scores > float("-inf")], allowed)
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row"), read
 
 
-def _searching(strategy: Any, generator: Any, k: int) -> DecodingStrategy:
+def _prefix_search(strategy: Any, generator: Any, k: int) -> DecodingStrategy:
     """The part of a strategy that grows prefixes: of a fusion, what finds the generator's own candidates."""
     if isinstance(strategy, NewItemQuota):
-        return _searching(strategy.strategy, generator, k)
+        return _prefix_search(strategy.strategy, generator, k)
     if isinstance(strategy, Fusion) and GENERATOR in strategy.active:
         return strategy.search(generator, max(strategy.num_candidates, k))
     found: DecodingStrategy = strategy
     return found
 
 
-def _told(
+def _describe_nodes(
     catalogue: Catalogue, nodes: Tensor, scores: Tensor, allowed: Tensor | None
 ) -> list[tuple[list[int], float, int, str]]:
     """Codes, log-probability, number of allowed items, and the first of these, of each node; all are of one depth."""
     trie = catalogue.trie
     assert trie is not None
-    told = []
+    rows = []
     for node, score in zip(nodes.tolist(), scores.tolist(), strict=True):
         below = trie.items[trie.first_item[node] : trie.end_item[node]].long()
         below = below if allowed is None else below[allowed[below]]
@@ -95,5 +95,5 @@ def _told(
         while above:
             codes.append(int(trie.code[above]))
             above = int(trie.parent[above])
-        told.append((codes[::-1], score, len(below), catalogue.table.ids([int(below[0])])[0]))
-    return told
+        rows.append((codes[::-1], score, len(below), catalogue.table.ids([int(below[0])])[0]))
+    return rows

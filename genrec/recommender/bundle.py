@@ -21,8 +21,8 @@ from genrec.engine.logs import LOGGER
 from genrec.engine.plain_json import read_json
 from genrec.errors import ArtifactError, DataError, GenRecError
 from genrec.model.trained import CONFIG_FILE, WEIGHTS_FILE, Model, count_trained, open_strategy, saved_in
-from genrec.recommender.bundle_components import Nodes, checked_nodes
-from genrec.recommender.bundle_contents import Allotment, check_files, check_listed, check_sizes, readable
+from genrec.recommender.bundle_components import BundleComponents, check_components
+from genrec.recommender.bundle_contents import TensorBudget, check_files, check_listed, check_sizes, readable_errors
 from genrec.recommender.bundle_layout import (
     BUNDLE_FILE,
     ITEMS_FILE,
@@ -30,13 +30,13 @@ from genrec.recommender.bundle_layout import (
     SAMPLES_FILE,
     generator_folder,
     part_folders,
-    understood,
+    upgrade_bundle,
 )
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.histories import read_times
 from genrec.recommender.item_changes import shown_id
 from genrec.recommender.item_table import ItemTable
-from genrec.recommender.new_item_encoder import BundleIntake
+from genrec.recommender.new_item_encoder import NewItemEncoder
 from genrec.recommender.requests import RecommendRequest
 from genrec.types import ITEM_ID
 
@@ -58,7 +58,7 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping
         ConfigError: when it names classes that do not belong where they stand, or are of a package that is not allowed.
     """
     path = path.resolve()  # a run's link may point elsewhere by the time the first new item comes
-    with readable(path):
+    with readable_errors(path):
         if path.is_dir():
             check_files(path)
         artifact = Artifact(path)
@@ -67,26 +67,28 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping
         check_listed(path, artifact.manifest["files"])
         artifact.check(hashes=True)
         check_sizes(path)
-        bundle = understood(read_json(path / BUNDLE_FILE), path / BUNDLE_FILE)
+        bundle = upgrade_bundle(read_json(path / BUNDLE_FILE), path / BUNDLE_FILE)
         folder = generator_folder(path)
         generator = read_json(folder / CONFIG_FILE)
         saved = saved_in(folder) is not None
-        nodes = checked_nodes(path, bundle["config"], generator["generator"], saved=saved, plugins=plugins, external=external)
+        components = check_components(
+            path, bundle["config"], generator["generator"], saved=saved, plugins=plugins, external=external
+        )
         for package in plugins:
             allow_package(package)
         items = pl.read_parquet(path / ITEMS_FILE, glob=False)
         _check_items(path / ITEMS_FILE, items)
         _check_numbers(path, bundle, generator, items.height)
         source = {key: str(artifact.manifest.get(key, "")) for key in ("fingerprint", "created", "genrec")}
-        return replace(_opened(path, bundle, nodes, items), source=source)
+        return replace(_build_catalogue(path, bundle, components, items), source=source)
 
 
-def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataFrame) -> Catalogue:
+def _build_catalogue(path: Path, bundle: Mapping[str, Any], components: BundleComponents, items: pl.DataFrame) -> Catalogue:
     parts = part_folders(path)
-    with Allotment(*_num_weights(parts["generator"] / WEIGHTS_FILE)):
-        strategy = open_strategy(nodes["decoding"], parts.get("calibration"))
+    with TensorBudget(*_num_weights(parts["generator"] / WEIGHTS_FILE)):
+        strategy = open_strategy(components["decoding"], parts.get("calibration"))
         trained = count_trained(bundle["facts"]["generator"])
-        model = Model.open(parts, node=nodes["generator"], num_trained=trained, strategy=strategy)
+        model = Model.open(parts, node=components["generator"], num_trained=trained, strategy=strategy)
     model = model.with_slots(bundle["new_share"], bundle["new_reaches"])
     samples = _samples(path / SAMPLES_FILE)
     return Catalogue(
@@ -94,7 +96,7 @@ def _opened(path: Path, bundle: Mapping[str, Any], nodes: Nodes, items: pl.DataF
         table=ItemTable(items, model.sids),
         exclude_seen=bundle["exclude_seen"],
         num_bundled=items.height,
-        intake=BundleIntake(path, bundle, nodes) if "tokenizer" in parts else None,
+        intake=NewItemEncoder(path, bundle, components) if "tokenizer" in parts else None,
         samples=samples,
         sample_times=_sample_times(path / SAMPLE_TIMES_FILE, samples),
     )
@@ -143,8 +145,8 @@ def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str
     facts, share, rule = bundle["facts"]["generator"], bundle["new_share"], bundle["exclude_seen"]
     if not isinstance(rule, bool):
         raise ArtifactError(path, expected="exclude_seen of true or false", got=repr(rule), fix="export it again")
-    told = {"facts.generator.num_items": facts["num_items"], f"{CONFIG_FILE}: num_items": generator["num_items"]}
-    for key, value in told.items():
+    sizes = {"facts.generator.num_items": facts["num_items"], f"{CONFIG_FILE}: num_items": generator["num_items"]}
+    for key, value in sizes.items():
         if type(value) is not int or value != num_items:
             raise ArtifactError(path, expected=f"{key} of {num_items:,}", got=repr(value), fix="export it again")
     trained = facts.get("num_trained", num_items)
@@ -164,7 +166,7 @@ def _num_weights(file: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def warmed(catalogue: Catalogue) -> Catalogue:
+def warm_up(catalogue: Catalogue) -> Catalogue:
     """The same catalogue, after it took in an item that is thrown away and recommended to an empty history.
 
     Its encoder and tokenizer are in memory then, and no file of the bundle is needed any more. What does not work is told in

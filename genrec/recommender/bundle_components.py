@@ -28,7 +28,7 @@ from genrec.types import RUNTIME
 
 OPENED = ("decoding", "generator")  # what is built when a bundle opens
 LATER = ("encoder", "tokenizer", "collision")  # and with the first new item
-UNTOLD = RUNTIME - {"max_history_len"}  # arguments that genrec supplies, whatever a node says
+SUPPLIED = RUNTIME - {"max_history_len"}  # arguments that genrec supplies, whatever a node says
 LARGEST = {  # numbers: of beams and lists, of layers and levels; what is beyond is a trap
     "decoding": 100_000,
     "generator": 10_000_000,
@@ -42,7 +42,7 @@ _FIX = "export it again, from a run whose settings do not name it"
 
 
 @dataclass(frozen=True)
-class Nodes:
+class BundleComponents:
     """The components of a bundle, fit to be built.
 
     Args:
@@ -62,19 +62,21 @@ class Nodes:
         Raises:
             ConfigError: when it needs a file or folder that the caller did not name.
         """
-        for place, told in self.missing.items():
-            if place.partition(".")[0] == group:
-                how = f'genrec.load(BUNDLE, external={{"{place}": FOLDER}}), genrec serve BUNDLE --external {place}=FOLDER'
+        for key_path, stored_path in self.missing.items():
+            if key_path.partition(".")[0] == group:
+                how = (
+                    f'genrec.load(BUNDLE, external={{"{key_path}": FOLDER}}), genrec serve BUNDLE --external {key_path}=FOLDER'
+                )
                 raise ConfigError(
-                    place,
+                    key_path,
                     expected="what it was trained with, to make vectors of new items; no bundle carries it",
-                    got=told,
+                    got=stored_path,
                     fix=f"say where it is: {how}",
                 )
         return self.trees[group]
 
 
-def checked_nodes(
+def check_components(
     path: Path,
     config: Any,
     generator: Any,
@@ -82,7 +84,7 @@ def checked_nodes(
     saved: bool,
     plugins: Collection[str] = (),
     external: Mapping[str, str | Path] | None = None,
-) -> Nodes:
+) -> BundleComponents:
     """Looks at every node of a bundle and builds none.
 
     Args:
@@ -107,16 +109,16 @@ def checked_nodes(
         if slot is None or not is_component(node):
             raise ArtifactError(path, expected="a component of a group", got=f"{group}={node!r}"[:100], fix=_FIX)
         if group in (*OPENED, *LATER):
-            trees[group] = check.node(node, group, slot, saved=saved)
+            trees[group] = check.check_node(node, group, slot, saved=saved)
         else:
-            check.name(node, group, slot)
+            check.check_name(node, group, slot)
     if is_component(config.get("generator")):
-        check.node(config["generator"], "generator", slot_of("generator"), saved=saved)
-    for place in check.external:
-        if place not in check.places:
-            fix = did_you_mean(place, check.places)
-            raise ConfigError("external", expected="a place of the bundle that new items need", got=place, fix=fix)
-    return Nodes(trees, check.missing)
+        check.check_node(config["generator"], "generator", slot_of("generator"), saved=saved)
+    for key_path in check.external:
+        if key_path not in check.key_paths:
+            fix = did_you_mean(key_path, check.key_paths)
+            raise ConfigError("external", expected="a place of the bundle that new items need", got=key_path, fix=fix)
+    return BundleComponents(trees, check.missing)
 
 
 class _Check:
@@ -124,45 +126,45 @@ class _Check:
 
     def __init__(self, path: Path, plugins: Collection[str], external: dict[str, str | Path]) -> None:
         self.path, self.plugins, self.external = path, plugins, external
-        self.places: list[str] = []
+        self.key_paths: list[str] = []
         self.missing: dict[str, str] = {}
 
-    def node(self, node: Mapping[str, Any], where: str, slot: Slot | None, *, saved: bool = False) -> dict[str, Any]:
+    def check_node(self, node: Mapping[str, Any], where: str, slot: Slot | None, *, saved: bool = False) -> dict[str, Any]:
         """A copy of a node that may be built."""
         outline, component = self._outline(node, where, slot)
         whole: dict[str, Any] = {TARGET: current(node[TARGET])}
         for key, value in node.items():
-            place = f"{where}.{key}"
+            key_path = f"{where}.{key}"
             if key == TARGET:
                 continue
-            if key in UNTOLD:
-                raise self._refused("nothing: genrec supplies it", place, value)
+            if key in SUPPLIED:
+                raise self._error("nothing: genrec supplies it", key_path, value)
             if key not in outline.annotations:
-                raise UnknownKeyError(place, tuple(outline.annotations))
+                raise UnknownKeyError(key_path, tuple(outline.annotations))
             if key == CACHE:
                 if value != outline.defaults.get(CACHE):
-                    raise self._refused("nothing: a cache is the caller's to choose", place, value)
+                    raise self._error("nothing: a cache is the caller's to choose", key_path, value)
                 if str(node[TARGET]).startswith("genrec."):
                     whole[CACHE] = None  # in memory
                 continue
             if outline.names_paths(key):
                 inside = saved and "saved" in outline.annotations
-                whole[key] = self._external(value, place, needed=key in outline.reads_later, inside=inside)
+                whole[key] = self._external_path(value, key_path, needed=key in outline.reads_later, inside=inside)
                 continue
-            below = slot_below(component, slot, key) if component else _below(slot, key)
-            whole[key] = self._value(value, place, below)
+            below = slot_below(component, slot, key) if component else _slot_below(slot, key)
+            whole[key] = self._check_value(value, key_path, below)
             if component and not any(True for _ in _components(value)):
-                raise_all(value_errors(value, outline.annotations[key], place)[:1])
+                raise_all(value_errors(value, outline.annotations[key], key_path)[:1])
         return whole
 
-    def name(self, node: Mapping[str, Any], where: str, slot: Slot) -> None:
+    def check_name(self, node: Mapping[str, Any], where: str, slot: Slot) -> None:
         """Looks at the class of a node that nobody builds, such as the settings of a training long past; it is not imported."""
-        given = str(node[TARGET])
-        target = current(given)
+        class_name = str(node[TARGET])
+        target = current(class_name)
         root = target.partition(".")[0]
         if target not in slot.targets and (root == "genrec" or root not in {name.partition(".")[0] for name in self.plugins}):
             fix = f"allow it with plugins=[{root}]" if root != "genrec" else did_you_mean(target, slot.targets)
-            raise ConfigError(f"{where}.{TARGET}", expected=f"a class for {slot.name}", got=given, fix=fix)
+            raise ConfigError(f"{where}.{TARGET}", expected=f"a class for {slot.name}", got=class_name, fix=fix)
 
     def _outline(self, node: Mapping[str, Any], where: str, slot: Slot | None) -> tuple[Outline, type | None]:
         """Of a class, which is imported when it is needed at once or not genrec's."""
@@ -173,48 +175,50 @@ class _Check:
         component = component_class(node, where, slot, self.plugins)
         return outline_of(component), component
 
-    def _value(self, value: Any, place: str, slot: Slot | None) -> Any:
+    def _check_value(self, value: Any, key_path: str, slot: Slot | None) -> Any:
         if is_component(value):
-            return self.node(value, place, slot)
+            return self.check_node(value, key_path, slot)
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str) or _OUTSIDE.search(key) or re.search(r"[\\/]", key) or key in (".", ".."):
-                    raise self._refused("names", place, key)
-            return {key: self._value(item, f"{place}.{key}", slot) for key, item in value.items()}
+                    raise self._error("names", key_path, key)
+            return {key: self._check_value(item, f"{key_path}.{key}", slot) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self._value(item, f"{place}[{i}]", slot) for i, item in enumerate(value)]
+            return [self._check_value(item, f"{key_path}[{i}]", slot) for i, item in enumerate(value)]
         if isinstance(value, str) and _OUTSIDE.search(value):
-            raise self._refused("a bundle that has all it opens", place, value)
-        group, name = place.partition(".")[0], re.sub(r"\[\d+\]", "", place).rpartition(".")[2]
+            raise self._error("a bundle that has all it opens", key_path, value)
+        group, name = key_path.partition(".")[0], re.sub(r"\[\d+\]", "", key_path).rpartition(".")[2]
         most = LARGEST.get(group, math.inf) if name != "seed" else math.inf
         if isinstance(value, int | float) and not abs(value) <= most:
-            raise self._refused(f"numbers up to {most:,}", place, value)
+            raise self._error(f"numbers up to {most:,}", key_path, value)
         return value
 
-    def _external(self, value: Any, place: str, *, needed: bool, inside: bool) -> Any:
+    def _external_path(self, value: Any, key_path: str, *, needed: bool, inside: bool) -> Any:
         """What stands for a file or folder that a class names: the caller's, or one that cannot be opened."""
         if isinstance(value, Sequence) and not isinstance(value, str):
-            return [self._external(item, f"{place}[{i}]", needed=needed, inside=inside) for i, item in enumerate(value)]
+            return [self._external_path(item, f"{key_path}[{i}]", needed=needed, inside=inside) for i, item in enumerate(value)]
         if not isinstance(value, str):
             return value
-        group = place.partition(".")[0]
+        group = key_path.partition(".")[0]
         if group in OPENED and not inside:
-            raise self._refused("a bundle that has all it opens", place, value)
+            raise self._error("a bundle that has all it opens", key_path, value)
         if needed:
-            self.places.append(place)
-            if place in self.external:
-                there = Path(self.external[place]).expanduser()
-                if not there.exists():
-                    raise ConfigError(f"external {place}", expected="a file or folder", got=str(there), fix="correct the path")
-                return str(there.resolve())
-            self.missing[place] = value
+            self.key_paths.append(key_path)
+            if key_path in self.external:
+                target_path = Path(self.external[key_path]).expanduser()
+                if not target_path.exists():
+                    raise ConfigError(
+                        f"external {key_path}", expected="a file or folder", got=str(target_path), fix="correct the path"
+                    )
+                return str(target_path.resolve())
+            self.missing[key_path] = value
         return f"{_NOWHERE}/{Path(value.replace(_NOWHERE, '')).name}"
 
-    def _refused(self, expected: str, place: str, value: Any) -> ArtifactError:
-        return ArtifactError(self.path, expected=expected, got=f"{place}={value}"[:200], fix=_FIX)
+    def _error(self, expected: str, key_path: str, value: Any) -> ArtifactError:
+        return ArtifactError(self.path, expected=expected, got=f"{key_path}={value}"[:200], fix=_FIX)
 
 
-def _below(slot: Slot | None, parameter: str) -> Slot:
+def _slot_below(slot: Slot | None, parameter: str) -> Slot:
     """What may stand below a class of genrec: what is shipped there."""
     return (slot.of(parameter) if slot else None) or Slot(f"a part at {parameter}", frozenset())
 

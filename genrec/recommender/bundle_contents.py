@@ -1,6 +1,6 @@
 """What a bundle of unknown origin may hold, and how errors of reading it are reported.
 
-It holds plain files of a few kinds. What they become in memory is in proportion to their bytes; ``Allotment`` bounds what is
+It holds plain files of a few kinds. What they become in memory is in proportion to their bytes; ``TensorBudget`` bounds what is
 built from them.
 """
 
@@ -40,10 +40,10 @@ def check_files(path: Path) -> None:
     for entry in _entries(path):
         file, name = Path(entry.path), Path(entry.path).relative_to(path)
         if entry.is_symlink():
-            there = file.resolve()
-            if not there.is_relative_to(path) or there.is_dir():
+            target = file.resolve()
+            if not target.is_relative_to(path) or target.is_dir():
                 fix = "copy the bundle with what its links point to (cp -rL)"
-                raise ArtifactError(file, expected="a file inside the bundle", got=f"a way to {there}", fix=fix)
+                raise ArtifactError(file, expected="a file inside the bundle", got=f"a way to {target}", fix=fix)
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise ArtifactError(file, expected="a plain file", got=f"a {_kind(mode)}", fix=_EXPORT_AGAIN)
@@ -60,11 +60,11 @@ def check_listed(path: Path, files: Mapping[str, Any]) -> None:
         ArtifactError: for one that does not lie in the bundle.
     """
     for name in files:
-        there = (path / name).resolve() if "\0" not in name else path.parent
+        target = (path / name).resolve() if "\0" not in name else path.parent
         odd = PureWindowsPath(name).drive or ".." in PurePosixPath(name.replace("\\", "/")).parts
-        if odd or there == path or not there.is_relative_to(path):
+        if odd or target == path or not target.is_relative_to(path):
             fix = "copy the bundle with what its links point to (cp -rL)"
-            raise ArtifactError(path / name, expected="a file inside the bundle", got=f"a way to {there}", fix=fix)
+            raise ArtifactError(path / name, expected="a file inside the bundle", got=f"a way to {target}", fix=fix)
 
 
 def check_sizes(path: Path) -> None:
@@ -142,7 +142,7 @@ _STUMBLES = (
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable_errors(path: Path) -> Iterator[None]:
     """What a reader stumbles over while a bundle is opened is an error of the bundle, though its manifest may know the file so.
 
     Args:
@@ -165,7 +165,7 @@ _SPARE_CALLS = 5000
 _ANY_SIZE = {"repeat", "repeat_interleave", "constant_pad_nd", "new_empty", "new_zeros", "new_ones", "new_full", "one_hot"}
 
 
-class Allotment(TorchDispatchMode):
+class TensorBudget(TorchDispatchMode):
     """Within it, operations that would make more numbers than allowed, all together, are refused before they make them.
 
     Args:
@@ -187,14 +187,14 @@ class Allotment(TorchDispatchMode):
         from_tensors = any(isinstance(argument, torch.Tensor) for argument in args)
         if from_tensors and func.overloadpacket.__name__ not in _ANY_SIZE:
             return func(*args, **(kwargs or {}))  # views, sums, copies: as large as what they are made of
-        if (wanted := max((_numbers(argument) for argument in args), default=0)) > self._left:
-            raise ValueError(f"{wanted:,} numbers by {func}, of {self._all:,} that weights of this size call for")
+        if (size := max((_numbers(argument) for argument in args), default=0)) > self._left:
+            raise ValueError(f"{size:,} numbers by {func}, of {self._all:,} that weights of this size call for")
         self._calls -= 1
-        made = func(*args, **(kwargs or {}))
-        self._left -= made.numel() if isinstance(made, torch.Tensor) else 0
+        result = func(*args, **(kwargs or {}))
+        self._left -= result.numel() if isinstance(result, torch.Tensor) else 0
         if self._left < 0 or self._calls < 0:
             raise ValueError(f"more tensors, or more than the {self._all:,} numbers, than weights of this size call for")
-        return made
+        return result
 
 
 def _numbers(argument: Any) -> int:

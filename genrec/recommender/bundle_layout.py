@@ -65,7 +65,7 @@ RULES = (
 )
 
 
-def understood(bundle: Mapping[str, Any], where: Path) -> dict[str, Any]:
+def upgrade_bundle(bundle: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """The content of a bundle.json in the words of this version.
 
     Args:

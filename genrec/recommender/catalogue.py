@@ -112,17 +112,17 @@ class Catalogue:
         """Items that came after the generator was trained."""
         return 0 if self.num_trained is None else max(len(self.table) - self.num_trained, 0)
 
-    def without(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
+    def without_items(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
         """Recommends these items no longer, as far as the catalogue has them; histories may still have them.
 
         Raises:
             DataError: for what is no list of strings.
         """
         rows, unknown = self.table.known_rows(item_ids)
-        gone = [row for row in rows if row not in self.removed]
+        removed_rows = [row for row in rows if row not in self.removed]
         idle = [row for row in rows if row in self.removed]
-        changes = Changes(removed=self._ids(gone), unchanged=self._ids(idle), unknown=tuple(unknown))
-        return replace(self, removed=self.removed.union(gone)) if gone else self, changes
+        changes = Changes(removed=self._ids(removed_rows), unchanged=self._ids(idle), unknown=tuple(unknown))
+        return replace(self, removed=self.removed.union(removed_rows)) if removed_rows else self, changes
 
     def put_back(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
         """Recommends removed items again, as far as the catalogue has them.
@@ -131,10 +131,10 @@ class Catalogue:
             DataError: for what is no list of strings.
         """
         rows, unknown = self.table.known_rows(item_ids)
-        back = [row for row in rows if row in self.removed]
+        restored_rows = [row for row in rows if row in self.removed]
         idle = [row for row in rows if row not in self.removed]
-        changes = Changes(restored=self._ids(back), unchanged=self._ids(idle), unknown=tuple(unknown))
-        return replace(self, removed=self.removed.difference(back)) if back else self, changes
+        changes = Changes(restored=self._ids(restored_rows), unchanged=self._ids(idle), unknown=tuple(unknown))
+        return replace(self, removed=self.removed.difference(restored_rows)) if restored_rows else self, changes
 
     def with_items(
         self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False
@@ -154,12 +154,12 @@ class Catalogue:
         return self.with_rows(item_rows(items, self.table.frame.schema), reassign=reassign)
 
     def with_rows(
-        self, given: ItemRows, *, reassign: bool = False, codes: Mapping[str, Sequence[int]] | None = None
+        self, items: ItemRows, *, reassign: bool = False, codes: Mapping[str, Sequence[int]] | None = None
     ) -> tuple[Catalogue, Changes]:
         """See ``with_items``; of rows that have been read, some of which may have had an ID already."""
-        is_known = np.array([item_id in self.table.idx for item_id in given.frame[ITEM_ID]], dtype=bool)
-        catalogue, changes = self._with_content(given.of(is_known), reassign=reassign)
-        later = given.of(~is_known).frame
+        is_known = np.array([item_id in self.table.idx for item_id in items.frame[ITEM_ID]], dtype=bool)
+        catalogue, changes = self._with_content(items.select(is_known), reassign=reassign)
+        later = items.select(~is_known).frame
         if not later.height:
             return catalogue, changes
         if self.intake is None:
@@ -175,14 +175,14 @@ class Catalogue:
         Raises:
             DataError: for what cannot be read or given an ID.
         """
-        given = items if isinstance(items, ItemRows) else item_rows(items, self.table.frame.schema)
-        is_known = np.array([item_id in self.table.idx for item_id in given.frame[ITEM_ID]], dtype=bool)
-        catalogue, changes = self._with_content(given.of(is_known), reassign=reassign)
-        return catalogue, replace(changes, unknown=tuple(given.frame[ITEM_ID].filter(pl.Series(~is_known))))
+        rows = items if isinstance(items, ItemRows) else item_rows(items, self.table.frame.schema)
+        is_known = np.array([item_id in self.table.idx for item_id in rows.frame[ITEM_ID]], dtype=bool)
+        catalogue, changes = self._with_content(rows.select(is_known), reassign=reassign)
+        return catalogue, replace(changes, unknown=tuple(rows.frame[ITEM_ID].filter(pl.Series(~is_known))))
 
-    def _with_content(self, said: ItemRows, *, reassign: bool) -> tuple[Catalogue, Changes]:
-        rows = [self.table.idx[item_id] for item_id in said.frame[ITEM_ID]]
-        table, changed = self.table.with_content(rows, said)
+    def _with_content(self, new_rows: ItemRows, *, reassign: bool) -> tuple[Catalogue, Changes]:
+        rows = [self.table.idx[item_id] for item_id in new_rows.frame[ITEM_ID]]
+        table, changed = self.table.with_content(rows, new_rows)
         is_new = set(changed)
         changes = Changes(
             updated=self._ids(changed),
@@ -218,8 +218,8 @@ class Catalogue:
     def statuses_of(self, row: int) -> list[str]:
         """What ``rows_with`` finds an item by."""
         is_added = self.num_bundled is not None and row >= self.num_bundled
-        told = {"active": row not in self.removed, "removed": row in self.removed, "added": is_added}
-        return [name for name, holds in (told | {"updated": row in self.updated}).items() if holds]
+        flags = {"active": row not in self.removed, "removed": row in self.removed, "added": is_added}
+        return [name for name, is_true in (flags | {"updated": row in self.updated}).items() if is_true]
 
     def _ids(self, rows: Iterable[int]) -> tuple[str, ...]:
         return tuple(self.table.ids(list(rows)))
@@ -233,7 +233,7 @@ class Catalogue:
         """What passes the filter and was not removed; None: everything."""
         if filter is None and not self.removed:
             return None
-        allowed = np.ones(len(self.table), dtype=bool) if filter is None else self.table.passing(filter).copy()
+        allowed = np.ones(len(self.table), dtype=bool) if filter is None else self.table.passing_items(filter).copy()
         allowed[list(self.removed)] = False
         return torch.from_numpy(allowed)
 
@@ -301,7 +301,7 @@ class Catalogue:
 def memory_of(catalogue: Catalogue) -> dict[str, int]:
     """Bytes of each part: ``weights`` (buffers included), ``trie``, ``ids``, ``vectors`` and ``items``, their table and index.
 
-    What PyTorch and the other libraries take is in ``resident`` alone.
+    What PyTorch and the other libraries take is in ``process_memory`` alone.
 
     Args:
         catalogue: of items.
@@ -317,7 +317,7 @@ def memory_of(catalogue: Catalogue) -> dict[str, int]:
     }
 
 
-def resident() -> int:
+def process_memory() -> int:
     """Bytes that this process has in memory; where the system does not say, the most it ever had; 0 where it says neither."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -25,13 +25,13 @@ def external_of(words: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: for a word without a place or a path.
     """
-    given = {}
+    paths = {}
     for word in words:
-        place, _, path = word.partition("=")
-        if not place or not path:
+        key, _, path = word.partition("=")
+        if not key or not path:
             raise ConfigError("--external", expected="PLACE=PATH", got=word, fix="write encoder.model=FOLDER")
-        given[place] = path
-    return given
+        paths[key] = path
+    return paths
 
 
 def read_token(file: Path | None) -> str | None:

@@ -70,7 +70,7 @@ def explain(catalogue: Catalogue, request: ExplainRequest) -> tuple[Explanation,
     return explanation, read
 
 
-def scored(catalogue: Catalogue, history: Sequences, items: list[int]) -> pl.DataFrame:
+def score_items(catalogue: Catalogue, history: Sequences, items: list[int]) -> pl.DataFrame:
     """``item_id`` and ``score``, the generator's log-probability of each as the next item, in the order given."""
     return pl.DataFrame({ITEM_ID: catalogue.table.ids(items), SCORE: log_probs(catalogue, history, items)})
 

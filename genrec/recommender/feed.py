@@ -54,35 +54,37 @@ class Feed:
             journal: says why items are removed.
         """
         listed: set[str] = set() if self.items is None else set(self.items.frame[ITEM_ID])
-        back = list(self.restored)
+        restored_ids = list(self.restored)
         if self.returning:
-            back += [entry.item_id for entry in journal.entries() if entry.removed == ABSENT and entry.item_id in listed]
+            restored_ids += [
+                entry.item_id for entry in journal.entries() if entry.removed == ABSENT and entry.item_id in listed
+            ]
         if self.items is not None:
-            given, reassign = self.items, self.reassign
+            rows, reassign = self.items, self.reassign
             yield Step(
-                lambda now: now.with_rows(given, reassign=reassign),
-                lambda writing, changes, now: write_items(writing, given, changes, now, reassign=reassign),
+                lambda current: current.with_rows(rows, reassign=reassign),
+                lambda writing, changes, current: write_items(writing, rows, changes, current, reassign=reassign),
             )
-        if back:
+        if restored_ids:
             yield Step(
-                lambda now: _only_known(now.put_back(back)),
-                lambda writing, changes, now: writing.mark(changes.restored, removed=0),
+                lambda current: _without_unchanged(current.put_back(restored_ids)),
+                lambda writing, changes, current: writing.mark(changes.restored, removed=0),
             )
         if self.full:
             missing = [item_id for item_id in catalogue.table.frame[ITEM_ID] if item_id not in listed]
             yield Step(
-                lambda now: _only_changed(now.without(missing)),
-                lambda writing, changes, now: writing.mark(changes.removed, removed=ABSENT),
+                lambda current: _removed_only(current.without_items(missing)),
+                lambda writing, changes, current: writing.mark(changes.removed, removed=ABSENT),
             )
         if self.removed:
-            gone = [*self.removed]
+            removed_ids = [*self.removed]
             yield Step(
-                lambda now: _only_known(now.without(gone)),
-                lambda writing, changes, now: _taken_down(writing, changes, gone),
+                lambda current: _without_unchanged(current.without_items(removed_ids)),
+                lambda writing, changes, current: _mark_taken_down(writing, changes, removed_ids),
             )
 
 
-def write_items(writing: Writing, given: ItemRows, changes: Changes, now: Catalogue, *, reassign: bool) -> None:
+def write_items(writing: Writing, items: ItemRows, changes: Changes, catalogue: Catalogue, *, reassign: bool) -> None:
     """Writes down what a call said of items, as far as it changed something.
 
     Args:
@@ -92,30 +94,31 @@ def write_items(writing: Writing, given: ItemRows, changes: Changes, now: Catalo
         now: the catalogue after it.
         reassign: whether IDs followed.
     """
-    ids = given.frame[ITEM_ID]
+    ids = items.frame[ITEM_ID]
     added, updated = (np.array(ids.is_in(list(names))) for names in (changes.added, changes.updated))
-    writing.add(given.of(added).said())
-    writing.update(given.of(updated).said(), reassign=reassign)
+    writing.add(items.select(added).named_values())
+    writing.update(items.select(updated).named_values(), reassign=reassign)
     named = (*changes.added, *(changes.updated if reassign else ()))
-    if named and now.table.sids is not None:
-        rows = [now.table.idx[item_id] for item_id in named]
-        writing.name(dict(zip(named, now.table.sids.codes[rows].tolist(), strict=True)), now.table.sids.layout)
+    if named and catalogue.table.sids is not None:
+        rows = [catalogue.table.idx[item_id] for item_id in named]
+        writing.name(dict(zip(named, catalogue.table.sids.codes[rows].tolist(), strict=True)), catalogue.table.sids.layout)
 
 
-def _taken_down(writing: Writing, changes: Changes, gone: list[str]) -> None:
+def _mark_taken_down(writing: Writing, changes: Changes, removed_ids: list[str]) -> None:
     """What somebody takes down stays down, also where a full feed had done it already."""
     unknown = set(changes.unknown)
     writing.mark(
-        (item_id for item_id in gone if item_id not in unknown and writing.entry(item_id).removed != REMOVED), removed=REMOVED
+        (item_id for item_id in removed_ids if item_id not in unknown and writing.entry(item_id).removed != REMOVED),
+        removed=REMOVED,
     )
 
 
-def _only_known(done: tuple[Catalogue, Changes]) -> tuple[Catalogue, Changes]:
+def _without_unchanged(result: tuple[Catalogue, Changes]) -> tuple[Catalogue, Changes]:
     """Without the items that were so already: of a feed only its rows count as unchanged."""
-    catalogue, changes = done
+    catalogue, changes = result
     return catalogue, Changes(removed=changes.removed, restored=changes.restored, unknown=changes.unknown)
 
 
-def _only_changed(done: tuple[Catalogue, Changes]) -> tuple[Catalogue, Changes]:
-    catalogue, changes = done
+def _removed_only(result: tuple[Catalogue, Changes]) -> tuple[Catalogue, Changes]:
+    catalogue, changes = result
     return catalogue, Changes(removed=changes.removed)

@@ -38,7 +38,7 @@ class FeedFile:
     passed_over: list[str] = field(default_factory=list)
     commas: list[str] = field(default_factory=list)
 
-    def given(self, schema: Mapping[str, pl.DataType]) -> ItemRows:
+    def to_item_rows(self, schema: Mapping[str, pl.DataType]) -> ItemRows:
         """The rows in the columns of a catalogue."""
         return item_rows(self.rows, schema)
 
@@ -70,14 +70,14 @@ def read_feed(
     commas = [name for name in texts if table[name].str.contains(_DECIMAL_COMMA).any()]
     passed_over = [name for name in table.columns if name not in schema]
     kinds = {name: schema[name] for name in table.columns if name in schema}
-    rows = [{name: _fitting(row[name], kind) for name, kind in kinds.items()} for row in table.iter_rows(named=True)]
+    rows = [{name: _convert(row[name], kind) for name, kind in kinds.items()} for row in table.iter_rows(named=True)]
     wrong: dict[int, str] = {}
     for number, error in problems(rows, schema):
         where = error.where.removeprefix("items: ").removeprefix("items")
-        told = f"expected {error.expected}, got {error.got}; {error.fix}"
-        wrong.setdefault(number, " ".join(f"{path}, row {number + 1}{f' ({where})' if where else ''}: {told}".split()))
-    good = [row for number, row in enumerate(rows) if number not in wrong]
-    return FeedFile(good, [wrong[number] for number in sorted(wrong)], table.height, passed_over, commas)
+        reason = f"expected {error.expected}, got {error.got}; {error.fix}"
+        wrong.setdefault(number, " ".join(f"{path}, row {number + 1}{f' ({where})' if where else ''}: {reason}".split()))
+    sound_rows = [row for number, row in enumerate(rows) if number not in wrong]
+    return FeedFile(sound_rows, [wrong[number] for number in sorted(wrong)], table.height, passed_over, commas)
 
 
 def read_ids(path: Path, *, item: str = ITEM_ID) -> tuple[str, ...]:
@@ -93,14 +93,14 @@ def read_ids(path: Path, *, item: str = ITEM_ID) -> tuple[str, ...]:
             raise DataError(path, expected="a text of ids, one a line", got=str(error), fix="correct it") from error
         return tuple(dict.fromkeys(line.strip() for line in lines if line.strip() and line.strip() != item))
     column = read_table(path, columns=[item], required=[item])[item]
-    ids = [_fitting(value, pl.String()) for value in column]
+    ids = [_convert(value, pl.String()) for value in column]
     for number, item_id in enumerate(ids):
         if not isinstance(item_id, str) or not item_id:
             raise DataError(f"{path}, row {number + 1}", expected="an id", got=repr(item_id), fix="correct the row, or drop it")
     return tuple(dict.fromkeys(ids))
 
 
-def _fitting(value: Any, kind: pl.DataType) -> Any:
+def _convert(value: Any, kind: pl.DataType) -> Any:
     """A value as a file has it, in the form of its column where it is the same value; else as it is, to be refused."""
     if isinstance(value, float) and math.isnan(value):
         return None

@@ -67,7 +67,7 @@ def allowed_items(predicate: str, items: pl.DataFrame) -> Bool[np.ndarray, " ite
     >>> allowed_items('price < 10 and brand in ["OPI", "Essie"]', shop).tolist()
     [True, False, False]
     """
-    return read_filter(predicate, items).passing(items)
+    return read_filter(predicate, items).passing_items(items)
 
 
 # Milliseconds of a core for a million items: a comparison, the same with a list of values, and a look into texts or lists (and
@@ -84,9 +84,9 @@ class Junction:
     word: str
     parts: list[int | Junction]
 
-    def of(self, answers: list[pl.Series]) -> pl.Series:
+    def combine(self, answers: list[pl.Series]) -> pl.Series:
         """Puts the answers of all tests together."""
-        parts = (answers[part] if isinstance(part, int) else part.of(answers) for part in self.parts)
+        parts = (answers[part] if isinstance(part, int) else part.combine(answers) for part in self.parts)
         return ~next(parts) if self.word == "not" else reduce(and_ if self.word == "and" else or_, parts)
 
 
@@ -106,7 +106,7 @@ class Filter:
     tree: int | Junction
     cost: float
 
-    def passing(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
+    def passing_items(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
         """Which items pass.
 
         Raises:
@@ -117,13 +117,13 @@ class Filter:
             for start in range(0, len(self.tests), _AT_ONCE):
                 stop_if_abandoned()
                 some = self.tests[start : start + _AT_ONCE]
-                answers += items.select(test.alias(str(place)) for place, test in enumerate(some)).get_columns()
+                answers += items.select(test.alias(str(number)) for number, test in enumerate(some)).get_columns()
         except pl.exceptions.PolarsError as error:  # such as an order of values that an enumeration does not have
-            told = str(error).partition("\n")[0]
+            message = str(error).partition("\n")[0]
             raise ConfigError(
-                "filter", expected="tests that fit the columns", got=self.text, fix=f"polars says: {told}"
+                "filter", expected="tests that fit the columns", got=self.text, fix=f"polars says: {message}"
             ) from error
-        return (answers[self.tree] if isinstance(self.tree, int) else self.tree.of(answers)).to_numpy()
+        return (answers[self.tree] if isinstance(self.tree, int) else self.tree.combine(answers)).to_numpy()
 
 
 def read_filter(predicate: str, items: pl.DataFrame) -> Filter:
@@ -143,7 +143,7 @@ def read_filter(predicate: str, items: pl.DataFrame) -> Filter:
 class _Token:
     kind: str  # text, number, column, word, sign, end
     shown: str
-    place: int  # 1-based character
+    position: int  # 1-based character
 
 
 class _Parser:
@@ -159,7 +159,7 @@ class _Parser:
 
     def parse(self) -> Filter:
         tree = self._either()
-        if self._here.kind != "end":
+        if self._token.kind != "end":
             self._refuse("and, or, or the end")
         tests = tuple(test for _, test in self._tests.values())
         return Filter(self._text, tests, tree, self._cost + _COMBINE * self._looks)
@@ -183,17 +183,17 @@ class _Parser:
         if self._depth > MAX_DEPTH:
             self._refuse(f"at most {MAX_DEPTH} parentheses or nots inside one another")
         if self._take("not"):
-            found: int | Junction = Junction("not", [self._term()])
+            tree: int | Junction = Junction("not", [self._term()])
         elif self._take("("):
-            found = self._either()
+            tree = self._either()
             self._expect(")")
         else:
-            found = self._test()
+            tree = self._test()
         self._depth -= 1
-        return found
+        return tree
 
     def _test(self) -> int:
-        if self._here.kind in ("text", "number"):
+        if self._token.kind in ("text", "number"):
             value = self._value()
             negated = self._take("not")
             self._expect("in")
@@ -202,31 +202,31 @@ class _Parser:
             if name not in self._sizes:
                 self._sizes[name] = self._items[name].estimated_size() / max(self._items.height, 1)
             cost = LOOK_INTO + LOOK_AT_BYTE * self._sizes[name]
-            return self._numbered(test, (name, "has", _exact(value)), cost, negated=negated)
-        place, (name, column) = self._here.place, self._column()
+            return self._add_test(test, (name, "has", _typed_value(value)), cost, negated=negated)
+        position, (name, column) = self._token.position, self._column()
         if self._take("is"):
             negated = self._take("not")
             self._expect("null")
-            return self._numbered(column.is_null(), (name, "null"), COMPARE, negated=negated)
-        if self._here.shown in ("not", "in"):
+            return self._add_test(column.is_null(), (name, "null"), COMPARE, negated=negated)
+        if self._token.shown in ("not", "in"):
             negated = self._take("not")
             self._expect("in")
             self._expect("[")
-            values = [self._fitting(name, self._value())]
+            values = [self._check_fits(name, self._value())]
             while self._take(","):
-                values.append(self._fitting(name, self._value()))
+                values.append(self._check_fits(name, self._value()))
             self._expect("]")
-            key = (name, "in", *map(_exact, values))
-            return self._numbered(column.is_in(self._alike(name, values)), key, AMONG, negated=negated)
-        sign = self._here.shown
+            key = (name, "in", *map(_typed_value, values))
+            return self._add_test(column.is_in(self._cast_values(name, values)), key, AMONG, negated=negated)
+        sign = self._token.shown
         if sign not in _COMPARISONS:
-            self._refuse(f"==, !=, <, <=, >, >=, in or is after the column at {place}")
+            self._refuse(f"==, !=, <, <=, >, >=, in or is after the column at {position}")
         self._next += 1
-        value = self._fitting(name, self._value())
-        return self._numbered(_COMPARISONS[sign](column, value), (name, sign, _exact(value)), COMPARE)
+        value = self._check_fits(name, self._value())
+        return self._add_test(_COMPARISONS[sign](column, value), (name, sign, _typed_value(value)), COMPARE)
 
     def _column(self) -> tuple[str, pl.Expr]:
-        token = self._here
+        token = self._token
         name = token.shown.strip("`")
         if token.kind not in ("column", "word") or (token.kind == "word" and name in _WORDS):
             self._refuse("a column")
@@ -236,7 +236,7 @@ class _Parser:
         return name, pl.col(name)
 
     def _value(self) -> Value:
-        token = self._here
+        token = self._token
         if token.kind == "text":
             value: Value = re.sub(r"\\(.)", r"\1", token.shown[1:-1])
         elif token.kind == "number":
@@ -251,7 +251,7 @@ class _Parser:
 
     # --- what fits what ---
 
-    def _fitting(self, name: str, value: Value) -> Value:
+    def _check_fits(self, name: str, value: Value) -> Value:
         """The value just read, if it can be compared with the column."""
         dtype = self._schema[name]
         fits = (
@@ -261,10 +261,10 @@ class _Parser:
         )
         if not fits:
             self._next -= 1
-            self._refuse(f"a value that fits column {name} ({dtype})", self._why(name, value))
+            self._refuse(f"a value that fits column {name} ({dtype})", self._fix_for(name, value))
         return value
 
-    def _why(self, name: str, value: Value) -> str:
+    def _fix_for(self, name: str, value: Value) -> str:
         """What to do about a value that does not fit a column."""
         dtype, fix = self._schema[name], "see docs/filters.md"
         if dtype == pl.String and isinstance(value, int | float) and not isinstance(value, bool):
@@ -279,7 +279,7 @@ class _Parser:
             return f"{name} holds true and false"
         return fix
 
-    def _alike(self, name: str, values: list[Value]) -> list[Value]:
+    def _cast_values(self, name: str, values: list[Value]) -> list[Value]:
         """The values as numbers of the column's own kind, which polars wants of lists; without those it cannot hold."""
         dtype = self._schema[name]
         if dtype.is_float():
@@ -301,7 +301,7 @@ class _Parser:
         fitting = "a column of texts or of lists of them" if isinstance(value, str) else "a column of lists of numbers"
         return self._refuse(f"{fitting}; {name} is {dtype}")
 
-    def _numbered(self, test: pl.Expr, key: tuple[object, ...], cost: float, *, negated: bool = False) -> int:
+    def _add_test(self, test: pl.Expr, key: tuple[object, ...], cost: float, *, negated: bool = False) -> int:
         """The number of a test, the same for equal ones. A missing value passes neither a test nor its opposite."""
         self._looks += 1
         key = (*key, negated)
@@ -313,29 +313,29 @@ class _Parser:
     # --- tokens ---
 
     @property
-    def _here(self) -> _Token:
+    def _token(self) -> _Token:
         return self._tokens[self._next]
 
     def _take(self, shown: str) -> bool:
         """Whether the next token is this one; if so, goes on."""
-        found = self._here.kind in ("word", "sign") and self._here.shown == shown
-        self._next += found
-        return found
+        is_next = self._token.kind in ("word", "sign") and self._token.shown == shown
+        self._next += is_next
+        return is_next
 
     def _expect(self, shown: str) -> None:
         if not self._take(shown):
             self._refuse(shown)
 
     def _refuse(self, expected: str, fix: str = "see docs/filters.md") -> NoReturn:
-        where = f"filter, character {self._here.place}"
-        raise ConfigError(where, expected=expected, got=self._here.shown or "the end", fix=fix)
+        where = f"filter, character {self._token.position}"
+        raise ConfigError(where, expected=expected, got=self._token.shown or "the end", fix=fix)
 
     def _split(self) -> list[_Token]:
-        tokens, place, end = [], 0, len(self._text.rstrip())
-        while place < end:
-            match = _TOKEN.match(self._text, place)
+        tokens, position, end = [], 0, len(self._text.rstrip())
+        while position < end:
+            match = _TOKEN.match(self._text, position)
             if match is None:
-                start = place + len(self._text[place:]) - len(self._text[place:].lstrip())
+                start = position + len(self._text[position:]) - len(self._text[position:].lstrip())
                 raise ConfigError(
                     f"filter, character {start + 1}",
                     expected="a column, a value or a sign",
@@ -344,10 +344,10 @@ class _Parser:
                 )
             kind = str(match.lastgroup)
             tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
-            place = match.end()
+            position = match.end()
         return [*tokens, _Token("end", "", end + 1)]
 
 
-def _exact(value: Value) -> tuple[str, Value]:
+def _typed_value(value: Value) -> tuple[str, Value]:
     """Tells true from 1 and 1 from 1.0."""
     return type(value).__name__, value

@@ -50,13 +50,17 @@ def read_histories(
     Raises:
         DataError: when something else than strings stands in a history, or ``times`` are not one number for each item.
     """
-    entries = [checked_history(history) for history in histories]
-    known = [[item_id in idx for item_id in history] for history in entries]
+    entries = [check_history(history) for history in histories]
+    known_flags = [[item_id in idx for item_id in history] for history in entries]
     rows = [idx[item_id] for history in entries for item_id in history if item_id in idx]
-    clock = None if times is None else np.array([time for own in read_times(times, entries) for time in own], dtype=np.float64)
+    clock = (
+        None
+        if times is None
+        else np.array([time for clock_times in read_times(times, entries) for time in clock_times], dtype=np.float64)
+    )
     if clock is not None:
-        clock = clock[np.array([is_known for history in known for is_known in history], dtype=bool)]
-    offsets = np.cumsum([0, *map(sum, known)], dtype=np.int64)
+        clock = clock[np.array([flag for flags in known_flags for flag in flags], dtype=bool)]
+    offsets = np.cumsum([0, *map(sum, known_flags)], dtype=np.int64)
     unknown = [[item_id for item_id in history if item_id not in idx] for history in entries]
     return Histories(Sequences(np.array(rows, dtype=np.int32), offsets, clock), unknown)
 
@@ -67,25 +71,25 @@ def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]
     Raises:
         DataError: when they are not one number for each item.
     """
-    given = [listed(own, "times") for own in listed(times, "times")]
-    if len(given) != len(histories):
+    time_lists = [as_list(clock_times, "times") for clock_times in as_list(times, "times")]
+    if len(time_lists) != len(histories):
         fix = "give a list of times for each history"
-        raise DataError("times", expected=f"times of {len(histories)} histories", got=len(given), fix=fix)
-    for place, (own, history) in enumerate(zip(given, histories, strict=True)):
-        if len(own) != len(history):
+        raise DataError("times", expected=f"times of {len(histories)} histories", got=len(time_lists), fix=fix)
+    for number, (clock_times, history) in enumerate(zip(time_lists, histories, strict=True)):
+        if len(clock_times) != len(history):
             fix = "give a time for each item"
-            raise DataError(f"times of history {place}", expected=f"{len(history)} times", got=len(own), fix=fix)
-        if _NUMBERS.issuperset(map(type, own)) and all(-_LATEST < time < _LATEST for time in own):
+            raise DataError(f"times of history {number}", expected=f"{len(history)} times", got=len(clock_times), fix=fix)
+        if _NUMBERS.issuperset(map(type, clock_times)) and all(-_LATEST < time < _LATEST for time in clock_times):
             continue
-        for time in own:
+        for time in clock_times:
             is_number = isinstance(time, int | float | np.number) and not isinstance(time, bool)
             if not is_number or abs(time) >= _LATEST or math.isnan(time):
                 fix = "give times as in the training data: seconds, where those were dates"
-                raise DataError(f"times of history {place}", expected="a number for each item", got=repr(time), fix=fix)
-    return given
+                raise DataError(f"times of history {number}", expected="a number for each item", got=repr(time), fix=fix)
+    return time_lists
 
 
-def checked_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool]:
+def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool]:
     """Histories as a table or as lists of ids, and whether what was given was one list of ids.
 
     Args:
@@ -95,15 +99,15 @@ def checked_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], b
         DataError: for anything else, and a table without the columns of one (see ``read_table``).
     """
     if isinstance(histories, pl.LazyFrame) or hasattr(histories, "columns"):
-        frame = _polars(histories)
+        frame = _as_polars(histories)
         require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
         return frame, False
-    entries = listed(histories)
+    entries = as_list(histories)
     if not entries:
         fix = "give [[]] for one history without items"
         raise DataError(_WHERE, expected="a list of item ids, or of such lists", got="[]", fix=fix)
     is_one = all(isinstance(entry, str) for entry in entries)
-    return [checked_history(history) for history in ([entries] if is_one else entries)], is_one
+    return [check_history(history) for history in ([entries] if is_one else entries)], is_one
 
 
 def read_table(table: Any, item_ids: pl.Series) -> Histories:
@@ -120,7 +124,7 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
     Raises:
         DataError: for what is no such table, users without an id, and values that cannot be read.
     """
-    frame = _polars(table)
+    frame = _as_polars(table)
     require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
     text_ids(frame[USER_ID], _WHERE)  # refuses what is no id; users keep the type they came in
     columns = [frame[USER_ID], text_ids(frame[ITEM_ID], _WHERE, allow_missing=True)]
@@ -131,19 +135,19 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
     ]
     events = pl.DataFrame(columns)
     users = events[USER_ID].unique(maintain_order=True)
-    events = _ordered(_with_rows(events.filter(pl.col(ITEM_ID).is_not_null()), users, USER_IDX))
+    events = _sort_events(_with_rows(events.filter(pl.col(ITEM_ID).is_not_null()), users, USER_IDX))
     events = _with_rows(events, item_ids, ITEM_IDX)
-    known = events.filter(pl.col(ITEM_IDX).is_not_null())
-    offsets = np.cumsum([0, *np.bincount(known[USER_IDX].to_numpy(), minlength=len(users))], dtype=np.int64)
+    known_events = events.filter(pl.col(ITEM_IDX).is_not_null())
+    offsets = np.cumsum([0, *np.bincount(known_events[USER_IDX].to_numpy(), minlength=len(users))], dtype=np.int64)
     has_times = TIMESTAMP in events.columns and events[TIMESTAMP].null_count() == 0
-    clock = known[TIMESTAMP].to_numpy() if has_times else None
+    clock = known_events[TIMESTAMP].to_numpy() if has_times else None
     unknown: list[list[str]] = [[] for _ in range(len(users))]
     for user, item_id in events.filter(pl.col(ITEM_IDX).is_null()).select(USER_IDX, ITEM_ID).iter_rows():
         unknown[user].append(item_id)
-    return Histories(Sequences(known[ITEM_IDX].cast(pl.Int32).to_numpy(), offsets, clock), unknown, users)
+    return Histories(Sequences(known_events[ITEM_IDX].cast(pl.Int32).to_numpy(), offsets, clock), unknown, users)
 
 
-def listed(value: Any, where: str = _WHERE) -> list[Any]:
+def as_list(value: Any, where: str = _WHERE) -> list[Any]:
     """The entries of a list.
 
     Raises:
@@ -160,20 +164,20 @@ def listed(value: Any, where: str = _WHERE) -> list[Any]:
     return list(value)
 
 
-def checked_history(history: Any) -> list[str]:
+def check_history(history: Any) -> list[str]:
     """The item ids of one history.
 
     Raises:
         DataError: for what is no list of strings.
     """
-    entries = listed(history)
+    entries = as_list(history)
     for item_id in entries:
         if not isinstance(item_id, str):
             raise DataError(_WHERE, expected="item ids as strings", got=repr(item_id), fix="convert them")
     return entries
 
 
-def _polars(table: Any) -> pl.DataFrame:
+def _as_polars(table: Any) -> pl.DataFrame:
     if isinstance(table, pl.LazyFrame):
         table = table.collect()
     if isinstance(table, pl.DataFrame):
@@ -190,7 +194,7 @@ def _with_rows(events: pl.DataFrame, ids: pl.Series, name: str) -> pl.DataFrame:
     return events.join(ids.to_frame().with_row_index(name), on=ids.name, how="left", maintain_order="left")
 
 
-def _ordered(events: pl.DataFrame) -> pl.DataFrame:
+def _sort_events(events: pl.DataFrame) -> pl.DataFrame:
     by = [name for name in (POSITION, TIMESTAMP) if name in events.columns][:1]
     for name in by:
         lacking = events.filter(pl.col(name).is_null())[USER_ID]

@@ -58,13 +58,13 @@ def scan_histories(path: Path, columns: HistoryColumns) -> pl.LazyFrame:
     if not path.exists():
         raise DataError(path, expected="a table of events, or a folder of parts", got="nothing there", fix="check the path")
     table = _parquet(path) if _is_parquet(path) else read_table(path, columns=list(columns.names.values())).lazy()
-    there = table.collect_schema().names()
-    given = {USER_ID: True, ITEM_ID: True, POSITION: columns.position, TIMESTAMP: columns.timestamp}
+    columns_there = table.collect_schema().names()
+    is_required = {USER_ID: True, ITEM_ID: True, POSITION: columns.position, TIMESTAMP: columns.timestamp}
     for name, column in columns.names.items():
-        if given[name] and column not in there:
-            all_names = there if _is_parquet(path) else read_table(path).columns
+        if is_required[name] and column not in columns_there:
+            all_names = columns_there if _is_parquet(path) else read_table(path).columns
             require_columns([column], all_names, str(path), f" ({_OPTIONS[name]} COLUMN)")
-    table = table.select(pl.col(column).alias(name) for name, column in columns.names.items() if column in there)
+    table = table.select(pl.col(column).alias(name) for name, column in columns.names.items() if column in columns_there)
     names = table.collect_schema().names()
     needed = [USER_ID, *[name for name in (POSITION, TIMESTAMP) if name in names][:1]]
     if columns.drop_missing:

@@ -30,20 +30,20 @@ class ItemRows:
     frame: pl.DataFrame
     named: Mapping[str, Bool[np.ndarray, " rows"]]
 
-    def of(self, chosen: Bool[np.ndarray, " rows"]) -> ItemRows:
+    def select(self, chosen: Bool[np.ndarray, " rows"]) -> ItemRows:
         """Some of the rows."""
         return ItemRows(self.frame.filter(pl.Series(chosen)), {name: rows[chosen] for name, rows in self.named.items()})
 
-    def said(self) -> list[dict[str, Any]]:
+    def named_values(self) -> list[dict[str, Any]]:
         """Each row's id and what it says, nothing else."""
         rows = self.frame.to_dicts()
         return [
-            {name: value for name, value in row.items() if name == ITEM_ID or self.named[name][place]}
-            for place, row in enumerate(rows)
+            {name: value for name, value in row.items() if name == ITEM_ID or self.named[name][number]}
+            for number, row in enumerate(rows)
         ]
 
 
-def given_rows(items: Any) -> list[Any]:
+def item_dicts(items: Any) -> list[Any]:
     """Each item by itself; ids that a table has as integers are text, as in histories.
 
     Args:
@@ -83,7 +83,7 @@ def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping
         DataError: for what is no item, ids that are missing, too long or given twice, unknown columns, and values that do not
             fit theirs.
     """
-    rows = given_rows(items)
+    rows = item_dicts(items)
     for _, error in problems(rows, schema):
         raise error
     frame = pl.DataFrame({name: _series(name, kind, [row.get(name) for row in rows]) for name, kind in schema.items()})
@@ -97,33 +97,33 @@ def problems(rows: list[Any], schema: Mapping[str, pl.DataType]) -> Iterator[tup
         rows: as given.
         schema: of the catalogue.
     """
-    known, sound = set[str](), list[int]()
+    seen_ids, sound_rows = set[str](), list[int]()
     for number, row in enumerate(rows):
-        error = _of_row(row, known, schema)
+        error = _row_error(row, seen_ids, schema)
         if error is None:
-            sound.append(number)
+            sound_rows.append(number)
         else:
             yield number, error
     for name, kind in schema.items():
-        values = [rows[number].get(name) for number in sound]
+        values = [rows[number].get(name) for number in sound_rows]
         if _fits(name, kind, values):
             continue
-        for number, value in zip(sound, values, strict=True):  # one by one, to name those that do not fit
+        for number, value in zip(sound_rows, values, strict=True):  # one by one, to name those that do not fit
             if not _fits(name, kind, [value]):
                 where, got = f"items: {rows[number][ITEM_ID]}, column {name}", repr(value)[:200]
                 yield number, DataError(where, expected=f"a value of type {kind}", got=got, fix="correct it, or leave it out")
 
 
-def _of_row(row: Any, known: set[str], schema: Mapping[str, pl.DataType]) -> DataError | None:
+def _row_error(row: Any, seen_ids: set[str], schema: Mapping[str, pl.DataType]) -> DataError | None:
     if not isinstance(row, Mapping):
         return DataError("items", expected="a mapping of columns to values", got=repr(row), fix="give item_id and content")
     item_id = row.get(ITEM_ID)
     if not isinstance(item_id, str) or not is_item_id(item_id):
         expected = f"an item_id, a string of 1 to {LONGEST_ID:,} characters"
         return DataError("items", expected=expected, got=shown_id(item_id), fix="give every item its own string")
-    if item_id in known:
+    if item_id in seen_ids:
         return DataError("items", expected="an item_id, each once", got=shown_id(item_id), fix="give every item its own string")
-    known.add(item_id)
+    seen_ids.add(item_id)
     for column in row:
         if column not in schema:
             fix = did_you_mean(str(column), schema)

@@ -51,21 +51,21 @@ def search_items(catalogue: Catalogue, query: str, limit: int) -> tuple[list[int
     text = pl.col(TEXT)
     whole = [text.str.contains(f" {word}", literal=True) for word in dict.fromkeys(phrase.split())]
     is_id, has_phrase = text.str.ends_with(f"\n {phrase}"), text.str.contains(f" {phrase}", literal=True)
-    keys = {"id": is_id, "phrase": has_phrase, "words": pl.all_horizontal(whole), "place": -pl.int_range(pl.len())}
+    keys = {"id": is_id, "phrase": has_phrase, "words": pl.all_horizontal(whole), "order": -pl.int_range(pl.len())}
     best = rows.head(RANKED).select(ITEM_IDX, **keys).top_k(limit, by=list(keys))
     return best.sort(*keys, descending=True)[ITEM_IDX].to_list(), rows.height
 
 
-def told_items(catalogue: Catalogue, rows: list[int]) -> list[dict[str, Any]]:
+def item_records(catalogue: Catalogue, rows: list[int]) -> list[dict[str, Any]]:
     """Id, content and codes of items, as JSON has them: what is binary is left out, and NaN is null."""
     table = catalogue.table
     columns = [name for name, kind in table.frame.schema.items() if name != ITEM_ID and not _NOT_JSON.search(str(kind))]
-    told = json.loads(table.frame.select(columns)[rows].write_json()) if columns else [{} for _ in rows]
+    contents = json.loads(table.frame.select(columns)[rows].write_json()) if columns else [{} for _ in rows]
     codes = [None for _ in rows] if table.sids is None else table.sids.codes[rows].tolist()
-    parts = zip(table.ids(rows), told, codes, strict=True)
+    parts = zip(table.ids(rows), contents, codes, strict=True)
     return [
-        {ITEM_ID: item_id, "content": content, "codes": own, "status": catalogue.statuses_of(row)}
-        for row, (item_id, content, own) in zip(rows, parts, strict=True)
+        {ITEM_ID: item_id, "content": content, "codes": item_codes, "status": catalogue.statuses_of(row)}
+        for row, (item_id, content, item_codes) in zip(rows, parts, strict=True)
     ]
 
 

@@ -28,7 +28,7 @@ TEXT = "text"  # column of ``ItemTable.texts``
 TITLES = ("title", "name")  # columns that say what an item is called, the first that is there
 
 
-def listed_ids(item_ids: Iterable[Any]) -> list[str]:
+def check_ids(item_ids: Iterable[Any]) -> list[str]:
     """Ids as a list.
 
     Raises:
@@ -36,11 +36,11 @@ def listed_ids(item_ids: Iterable[Any]) -> list[str]:
     """
     if isinstance(item_ids, str | bytes | Mapping) or not isinstance(item_ids, Iterable):
         raise DataError("items", expected="a list of item ids", got=repr(item_ids)[:200], fix="give a list")
-    given = list(item_ids)
-    for item_id in given:
+    ids = list(item_ids)
+    for item_id in ids:
         if not isinstance(item_id, str):
             raise DataError("items", expected="item ids as strings", got=repr(item_id)[:200], fix="convert them")
-    return given
+    return ids
 
 
 class ItemTable:
@@ -120,15 +120,15 @@ class ItemTable:
         Raises:
             DataError: for what is no string.
         """
-        rows, unknown, given = [], [], listed_ids(item_ids)
-        for item_id in dict.fromkeys(given):
+        rows, unknown, asked_ids = [], [], check_ids(item_ids)
+        for item_id in dict.fromkeys(asked_ids):
             if (row := self.idx.get(item_id)) is None:
                 unknown.append(item_id)
             else:
                 rows.append(row)
         return rows, unknown
 
-    def with_content(self, rows: Sequence[int], said: ItemRows) -> tuple[ItemTable, list[int]]:
+    def with_content(self, rows: Sequence[int], new_rows: ItemRows) -> tuple[ItemTable, list[int]]:
         """The table with other content of some items, and which of ``rows`` really changed.
 
         Args:
@@ -139,15 +139,15 @@ class ItemTable:
         before, columns = frame[list(rows)], dict[str, pl.Series]()
         changed = np.zeros(len(rows), dtype=bool)
         for name in frame.columns:
-            named = said.named[name]
-            differs = named & before[name].ne_missing(said.frame[name]).to_numpy()
+            named = new_rows.named[name]
+            differs = named & before[name].ne_missing(new_rows.frame[name]).to_numpy()
             if name == ITEM_ID or not differs.any():
                 columns[name] = frame[name]
                 continue
             changed |= differs
-            place = np.arange(number)
-            place[np.asarray(rows)[differs]] = number + np.flatnonzero(differs)
-            columns[name] = pl.concat([frame[name], said.frame[name]]).gather(place)
+            source_rows = np.arange(number)
+            source_rows[np.asarray(rows)[differs]] = number + np.flatnonzero(differs)
+            columns[name] = pl.concat([frame[name], new_rows.frame[name]]).gather(source_rows)
         return ItemTable(pl.DataFrame(columns), self.sids), [row for row, is_new in zip(rows, changed, strict=True) if is_new]
 
     @cached_property
@@ -155,9 +155,9 @@ class ItemTable:
         """What passes which filter."""
         return Filters(self.described)
 
-    def passing(self, filter: str) -> Bool[np.ndarray, " items"]:
+    def passing_items(self, filter: str) -> Bool[np.ndarray, " items"]:
         """Which items pass a filter; not to be written to."""
-        return self.filters.passing(filter)
+        return self.filters.passing_items(filter)
 
     def bias(self, steer: Mapping[str, float]) -> Float32[np.ndarray, " items"]:
         """What preferences add to the log-probability of each item."""
@@ -165,7 +165,7 @@ class ItemTable:
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the request
             for predicate, amount in steer.items():
                 stop_if_abandoned()
-                bias += np.where(self.passing(predicate), float(amount), 0.0)
+                bias += np.where(self.passing_items(predicate), float(amount), 0.0)
             return bias.astype(np.float32)
 
     def groups(self, column: str) -> Int64[np.ndarray, " items"]:
@@ -189,7 +189,7 @@ class ItemTable:
         return self._groups[column]
 
 
-KEPT, KEPT_BYTES = 256, 64_000_000  # answers of the filters that were asked for last
+MAX_CACHED, MAX_CACHED_BYTES = 256, 64_000_000  # answers of the filters that were asked for last
 _FEWEST = 50_000  # items that a price is made for: reading a filter costs as much, however small the catalogue
 
 
@@ -205,7 +205,7 @@ class Filters:
         self._read: OrderedDict[str, Filter] = OrderedDict()
         self._answers: OrderedDict[str, np.ndarray] = OrderedDict()
 
-    def passing(self, text: str) -> Bool[np.ndarray, " items"]:
+    def passing_items(self, text: str) -> Bool[np.ndarray, " items"]:
         """Which items pass; not to be written to.
 
         Raises:
@@ -215,11 +215,11 @@ class Filters:
             if text in self._answers:
                 self._answers.move_to_end(text)
                 return self._answers[text]
-        answer = self.read(text).passing(self._items).view()
+        answer = self.read(text).passing_items(self._items).view()
         answer.setflags(write=False)
         with self._lock:
             self._answers[text] = answer
-            while len(self._answers) > max(1, min(KEPT, KEPT_BYTES // max(answer.nbytes, 1))):
+            while len(self._answers) > max(1, min(MAX_CACHED, MAX_CACHED_BYTES // max(answer.nbytes, 1))):
                 self._answers.popitem(last=False)
         return answer
 
@@ -233,12 +233,12 @@ class Filters:
             if text in self._read:
                 self._read.move_to_end(text)
                 return self._read[text]
-        one = read_filter(text, self._items)
+        parsed = read_filter(text, self._items)
         with self._lock:
-            self._read[text] = one
-            while len(self._read) > KEPT:
+            self._read[text] = parsed
+            while len(self._read) > MAX_CACHED:
                 self._read.popitem(last=False)
-        return one
+        return parsed
 
     def check_cost(self, texts: Iterable[str], most: float) -> None:
         """Holds what several filters will cost, each once, against a limit.
@@ -252,8 +252,8 @@ class Filters:
         """
         total, tests = 0.0, 0
         for text in dict.fromkeys(texts):
-            one = self.read(text)
-            total, tests = total + one.cost * max(self._items.height, _FEWEST) / 1e6, tests + len(one.tests)
+            parsed = self.read(text)
+            total, tests = total + parsed.cost * max(self._items.height, _FEWEST) / 1e6, tests + len(parsed.tests)
             if total > most:
                 got = f"{total:,.0f} ms for {tests:,} tests of {self._items.height:,} items"
                 fix = "ask for less: looking into texts and lists costs most, see docs/filters.md"

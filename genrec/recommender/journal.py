@@ -121,8 +121,8 @@ class Writing:
 
     def name(self, codes: Mapping[str, list[int]], layout: str) -> None:
         """These items have these IDs of a layout."""
-        for item_id, own in codes.items():
-            self.entries[item_id] = replace(self.entry(item_id), codes={"layout": layout, "codes": own})
+        for item_id, item_codes in codes.items():
+            self.entries[item_id] = replace(self.entry(item_id), codes={"layout": layout, "codes": item_codes})
 
     def mark(self, item_ids: Iterable[str], *, removed: bool | int) -> None:
         """These items are removed, or are not."""
@@ -144,21 +144,23 @@ class Journal:
         self._where = str(folder or "state_dir")
         self._lock: Lock | None
         self._folder = folder
-        self._lock, known = (None, 0) if folder is None else _locked(folder)
+        self._lock, num_signed = (None, 0) if folder is None else _lock_folder(folder)
         try:
-            self._database, self._writes = self._opened(":memory:" if folder is None else folder / JOURNAL_FILE, known)
+            self._database, self._writes = self._open_database(
+                ":memory:" if folder is None else folder / JOURNAL_FILE, num_signed
+            )
             self._sign()
         except BaseException:
             self._unlock()
             raise
 
-    def _opened(self, file: Path | str, known: int) -> tuple[sqlite3.Connection, int]:
+    def _open_database(self, file: Path | str, num_signed: int) -> tuple[sqlite3.Connection, int]:
         """The database, and how many writes it knows of: at least ``known``."""
         fix = f"restore a copy, or remove {file} and {LOCK_FILE} beside it to start from the bundle alone"
-        with self._told("a journal of added and removed items", fix):
+        with self._as_artifact_error("a journal of added and removed items", fix):
             database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
             try:
-                return database, _read(database, known)
+                return database, _read(database, num_signed)
             except BaseException:
                 database.close()
                 raise
@@ -169,7 +171,7 @@ class Journal:
 
     def entry(self, item_id: str) -> Entry | None:
         """One of them."""
-        with self._told("a journal that can be written", "make room, or give another state_dir"):
+        with self._as_artifact_error("a journal that can be written", "make room, or give another state_dir"):
             row = self._database.execute(f"SELECT {_NAMES} FROM items WHERE item_id = ?", (item_id,)).fetchone()
         return None if row is None else _entry(row)
 
@@ -221,7 +223,10 @@ class Journal:
         Raises:
             ArtifactError: when it cannot be written, such as on a full disk.
         """
-        with self._told("a journal that can be written", "make room, or give another state_dir"), _transaction(self._database):
+        with (
+            self._as_artifact_error("a journal that can be written", "make room, or give another state_dir"),
+            _transaction(self._database),
+        ):
             for entry in writing.entries.values():
                 row = entry._row()
                 self._database.execute(_PUT, (*row, _checksum(*row)))
@@ -246,7 +251,7 @@ class Journal:
             self._lock = None
 
     @contextmanager
-    def _told(self, expected: str, fix: str) -> Iterator[None]:
+    def _as_artifact_error(self, expected: str, fix: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -265,16 +270,16 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _read(database: sqlite3.Connection, known: int) -> int:
+def _read(database: sqlite3.Connection, num_signed: int) -> int:
     """Makes the tables of a new journal, or checks those of an older one; returns how many writes there were."""
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
     (schema,) = database.execute("PRAGMA user_version").fetchone()
     if schema not in range(_SCHEMA + 1):
         raise sqlite3.DatabaseError(f"schema {schema}")
-    (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-    if found != "ok":
-        raise sqlite3.DatabaseError(found)
+    (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
     with _transaction(database):
         if schema == 0:
             database.execute(_TABLE)
@@ -288,8 +293,8 @@ def _read(database: sqlite3.Connection, known: int) -> int:
         if _checksum(*row) != checksum:
             raise sqlite3.DatabaseError(f"a damaged row for {row[0]}")
     (writes,) = database.execute("SELECT number FROM writes").fetchone()
-    if writes < known:
-        raise sqlite3.DatabaseError(f"one of {writes} writes where there were {known}")
+    if writes < num_signed:
+        raise sqlite3.DatabaseError(f"one of {writes} writes where there were {num_signed}")
     return int(writes)
 
 
@@ -306,7 +311,7 @@ def _bring_up(database: sqlite3.Connection) -> None:
         database.execute("UPDATE items SET added = ?, checksum = ? WHERE item_id = ?", (row[3], _checksum(*row), item_id))
 
 
-def _locked(folder: Path) -> tuple[Lock, int]:
+def _lock_folder(folder: Path) -> tuple[Lock, int]:
     """Holds the folder for this process, and reads how many writes there were; the system lets go of it on any death."""
     lock = Lock(folder / HELD_FILE)
     try:

@@ -35,7 +35,7 @@ def model_card(bundle: Mapping[str, Any], *, title: str, license: str | None) ->
         front.insert(0, f"license: {json.dumps(license)}")
     facts, config = bundle["facts"], bundle["config"]
     sections = {
-        "What it is": _what(facts, config),
+        "What it is": _description(facts, config),
         "What it was trained on": _data(facts["dataset"], bundle["source"]),
         "Semantic IDs": _sids(facts) if "sids" in facts else [],
         "Validation": _best(facts["generator"]["best"]),
@@ -46,12 +46,12 @@ def model_card(bundle: Mapping[str, Any], *, title: str, license: str | None) ->
     for heading, body in sections.items():
         if body:
             lines += ["", f"## {heading}", "", *body]
-    components = json.dumps({key: _told(node) for key, node in config.items()}, indent=2, ensure_ascii=False)
+    components = json.dumps({key: _public_settings(node) for key, node in config.items()}, indent=2, ensure_ascii=False)
     lines += ["", "## Settings", "", f"Made by genrec {bundle['genrec']}.", "", "```json", components, "```", ""]
     return "\n".join(lines)
 
 
-def _what(facts: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+def _description(facts: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     generator, decoding = _class(config["generator"]), _class(config["decoding"])
     weights, longest = facts["generator"]["num_weights"], facts["generator"]["max_history_len"]
     how = "It writes the semantic ID of the next item, level by level" if "sids" in facts else "It scores every item at once"
@@ -108,13 +108,13 @@ def _limits(facts: Mapping[str, Any], exclude_seen: bool) -> Iterator[str]:
         yield f"- {cold:,} items were never trained on; trust their ranks less."
 
 
-def _told(node: Any) -> Any:
+def _public_settings(node: Any) -> Any:
     """A component's settings; of a plug-in only the class: nobody here knows which of its settings the world may read."""
     if not isinstance(node, Mapping):
         return node
     if TARGET in node and not str(node[TARGET]).startswith("genrec."):
         return {TARGET: node[TARGET]}
-    return {key: _told(value) for key, value in node.items()}
+    return {key: _public_settings(value) for key, value in node.items()}
 
 
 def _class(node: Mapping[str, Any]) -> str:

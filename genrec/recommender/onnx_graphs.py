@@ -71,8 +71,8 @@ def write_onnx(generator: Generator, trie: PrefixTrie | None, folder: Path) -> N
             torch's exporter is not installed.
     """
     example = (torch.zeros(2, 3, dtype=torch.long), torch.tensor([3, 1]))
-    kept = generator.prefill(Batch(*example)) if isinstance(generator, AutoregressiveGenerator) else None
-    if not isinstance(generator, AutoregressiveGenerator) or trie is None or not isinstance(kept, DecoderState):
+    state = generator.prefill(Batch(*example)) if isinstance(generator, AutoregressiveGenerator) else None
+    if not isinstance(generator, AutoregressiveGenerator) or trie is None or not isinstance(state, DecoderState):
         expected, fix = "a generator whose state is a DecoderState, such as encdec", "leave export.runtime out"
         raise ConfigError("export.runtime", expected=expected, got=type(generator).__name__, fix=fix)
     try:
@@ -81,7 +81,7 @@ def write_onnx(generator: Generator, trie: PrefixTrie | None, folder: Path) -> N
         fix = 'install it: pip install "genrec[onnx]"'
         raise ConfigError("export.runtime", expected="the package onnxscript", got=f"no {error.name}", fix=fix) from error
     history, codes = _History(generator).eval(), _Codes(generator).eval()
-    tables = [f"{kind}_{block}" for block in range(len(kept.history)) for kind in ("keys", "values")]
+    tables = [f"{kind}_{block}" for block in range(len(state.history)) for kind in ("keys", "values")]
     levels = [f"level_{level}" for level in range(trie.num_levels)]
     written = torch.zeros(2, 3, trie.num_levels - 1, dtype=torch.long)
     user, table = {0: "batch"}, {0: "batch", 2: "states"}

@@ -8,16 +8,16 @@ from typing import Any
 
 import polars as pl
 
-from genrec.recommender.bundle import open_catalogue, warmed
+from genrec.recommender.bundle import open_catalogue, warm_up
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.feed import Feed, write_items
 from genrec.recommender.item_changes import Changes, ItemRows, item_rows
-from genrec.recommender.item_table import listed_ids
+from genrec.recommender.item_table import check_ids
 from genrec.recommender.journal import ABSENT, REMOVED, Journal
-from genrec.recommender.recommender import Recommender, warned
+from genrec.recommender.recommender import Recommender, warn_unknown
 
 
-class Live(Recommender):
+class PersistentRecommender(Recommender):
     """Answers from the newest of several bundles, with everything that was ever added or removed.
 
     A change is worked out first, then written down, then seen: what fails leaves nothing behind, and what has returned is never
@@ -34,7 +34,7 @@ class Live(Recommender):
     def __init__(self, catalogue: Catalogue, journal: Journal) -> None:
         super().__init__(catalogue)
         self._journal = journal
-        self.catalogue = self._replayed(catalogue)
+        self.catalogue = self._replay_journal(catalogue)
 
     def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False) -> Changes:
         """See ``Recommender.add_items``.
@@ -43,8 +43,8 @@ class Live(Recommender):
             ArtifactError: when it cannot be written down; nothing is added then.
         """
         with self._writing:
-            given = item_rows(items, self.catalogue.table.frame.schema)
-            return self._written(*self.catalogue.with_rows(given, reassign=reassign), given, reassign=reassign)
+            rows = item_rows(items, self.catalogue.table.frame.schema)
+            return self._write(*self.catalogue.with_rows(rows, reassign=reassign), rows, reassign=reassign)
 
     def update_items(
         self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False, quiet: bool = False
@@ -55,9 +55,9 @@ class Live(Recommender):
             ArtifactError: when it cannot be written down; nothing is updated then.
         """
         with self._writing:
-            given = item_rows(items, self.catalogue.table.frame.schema)
-            changes = self._written(*self.catalogue.with_changes(given, reassign=reassign), given, reassign=reassign)
-            return warned(changes, quiet=quiet)
+            rows = item_rows(items, self.catalogue.table.frame.schema)
+            changes = self._write(*self.catalogue.with_changes(rows, reassign=reassign), rows, reassign=reassign)
+            return warn_unknown(changes, quiet=quiet)
 
     def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
         """See ``Recommender.remove_items``; ``absent``: only because a feed of the full catalogue lacks them.
@@ -66,12 +66,12 @@ class Live(Recommender):
             ArtifactError: when it cannot be written down; nothing is removed then.
         """
         with self._writing:
-            following, changes = self.catalogue.without(item_ids)
+            following, changes = self.catalogue.without_items(item_ids)
             if absent:
-                self._written(following, changes, absent=changes.removed)
+                self._write(following, changes, absent=changes.removed)
             else:
-                self._written(following, changes, taken_down=(*changes.removed, *changes.unchanged))
-            return warned(changes, quiet=quiet)
+                self._write(following, changes, taken_down=(*changes.removed, *changes.unchanged))
+            return warn_unknown(changes, quiet=quiet)
 
     def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
         """See ``Recommender.restore_items``; ``absent``: only what was removed because a full feed lacked it.
@@ -81,9 +81,9 @@ class Live(Recommender):
         """
         with self._writing:
             if absent:
-                gone = {entry.item_id for entry in self._journal.entries() if entry.removed == ABSENT}
-                item_ids = [item_id for item_id in listed_ids(item_ids) if item_id in gone]
-            return warned(self._written(*self.catalogue.put_back(item_ids)), quiet=quiet)
+                absent_ids = {entry.item_id for entry in self._journal.entries() if entry.removed == ABSENT}
+                item_ids = [item_id for item_id in check_ids(item_ids) if item_id in absent_ids]
+            return warn_unknown(self._write(*self.catalogue.put_back(item_ids)), quiet=quiet)
 
     def feed(self, feed: Feed) -> Changes:
         """A whole feed at once, as ``genrec feed`` reads it: all of it is written down, or nothing.
@@ -117,19 +117,19 @@ class Live(Recommender):
             DataError: when an item of the journal does not fit it; the old one stays.
         """
         if isinstance(following, Path):
-            following = warmed(open_catalogue(following, plugins=plugins, external=external))
+            following = warm_up(open_catalogue(following, plugins=plugins, external=external))
         with self._writing:
-            self.catalogue = self._replayed(following)
+            self.catalogue = self._replay_journal(following)
 
     def close(self) -> None:
         """Lets another process have the journal."""
         self._journal.close()
 
-    def _written(
+    def _write(
         self,
         following: Catalogue,
         changes: Changes,
-        given: ItemRows | None = None,
+        rows: ItemRows | None = None,
         *,
         reassign: bool = False,
         taken_down: Iterable[str] = (),
@@ -137,8 +137,8 @@ class Live(Recommender):
     ) -> Changes:
         """Writes a change down, and only then lets others see it; what changes nothing is not written."""
         writing = self._journal.writing()
-        if given is not None:
-            write_items(writing, given, changes, following, reassign=reassign)
+        if rows is not None:
+            write_items(writing, rows, changes, following, reassign=reassign)
         writing.mark(taken_down, removed=REMOVED)
         writing.mark(absent, removed=ABSENT)
         writing.mark(changes.restored, removed=0)
@@ -147,14 +147,14 @@ class Live(Recommender):
         self.catalogue = following
         return changes
 
-    def _replayed(self, catalogue: Catalogue) -> Catalogue:
+    def _replay_journal(self, catalogue: Catalogue) -> Catalogue:
         """A bundle's catalogue with what the journal says of it; columns and items that it does not know are passed over.
 
         An item that a call added and the bundle has by now is taken from the bundle, what a call changed stays changed.
         """
         columns, entries = set(catalogue.table.frame.columns), self._journal.entries()
         later = [
-            _known(entry.basis or entry.content or {}, columns)
+            _known_columns(entry.basis or entry.content or {}, columns)
             for entry in entries
             if entry.added and entry.item_id not in catalogue.table.idx
         ]
@@ -165,14 +165,14 @@ class Live(Recommender):
             catalogue, _ = catalogue.with_rows(item_rows(later, catalogue.table.frame.schema), codes=had)
         updated = [entry for entry in entries if entry.updated and entry.item_id in catalogue.table.idx]
         for reassign in (True, False):  # first what was given an ID anew, by the content that it had then
-            rows = [_known((entry.basis if reassign else entry.content) or {}, columns) for entry in updated]
+            rows = [_known_columns((entry.basis if reassign else entry.content) or {}, columns) for entry in updated]
             if reassign:
                 rows = [row for row, entry in zip(rows, updated, strict=True) if entry.basis and not entry.added]
             if rows:
                 catalogue, _ = catalogue.with_changes(rows, reassign=reassign)
-        gone = (entry.item_id for entry in entries if entry.removed and entry.item_id in catalogue.table.idx)
-        return catalogue.without(gone)[0]
+        removed_ids = (entry.item_id for entry in entries if entry.removed and entry.item_id in catalogue.table.idx)
+        return catalogue.without_items(removed_ids)[0]
 
 
-def _known(content: Mapping[str, Any], columns: set[str]) -> dict[str, Any]:
+def _known_columns(content: Mapping[str, Any], columns: set[str]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name in columns}

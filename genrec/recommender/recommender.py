@@ -15,20 +15,20 @@ from genrec.engine.notebook import table
 from genrec.errors import DataError
 from genrec.recommender.beam_trace import beams
 from genrec.recommender.bundle import open_catalogue
-from genrec.recommender.catalogue import Catalogue, memory_of, resident
-from genrec.recommender.explanation import Explanation, explain, scored
-from genrec.recommender.histories import Histories, checked_history
+from genrec.recommender.catalogue import Catalogue, memory_of, process_memory
+from genrec.recommender.explanation import Explanation, explain, score_items
+from genrec.recommender.histories import Histories, check_history
 from genrec.recommender.item_changes import Changes, shown_id
 from genrec.recommender.item_search import similar_items
-from genrec.recommender.item_table import listed_ids
+from genrec.recommender.item_table import check_ids
 from genrec.recommender.requests import (
     BeamRequest,
     ExplainRequest,
     HistoryRequest,
     RecommendRequest,
     SimilarRequest,
+    accepts_request,
     as_request,
-    takes,
 )
 
 T = TypeVar("T")
@@ -49,10 +49,10 @@ class Recommender:
         self._writing = Lock()
 
     def __repr__(self) -> str:
-        now = self.catalogue
-        ids = "" if now.table.sids is None else f", IDs of {' x '.join(map(str, now.table.sids.sizes))} codes"
-        size = f"{sum(memory_of(now).values()) / 1e6:,.1f} MB"
-        return f"Recommender({type(now.generator).__name__}, {len(now.table):,} items{ids}, {size})"
+        catalogue = self.catalogue
+        ids = "" if catalogue.table.sids is None else f", IDs of {' x '.join(map(str, catalogue.table.sids.sizes))} codes"
+        size = f"{sum(memory_of(catalogue).values()) / 1e6:,.1f} MB"
+        return f"Recommender({type(catalogue.generator).__name__}, {len(catalogue.table):,} items{ids}, {size})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: what it recommends from, by which model, and a few of its items."""
@@ -74,7 +74,7 @@ class Recommender:
     @property
     def memory(self) -> dict[str, int]:
         """Bytes of its parts (see ``memory_of``), and under ``process`` all that this process has in memory."""
-        return memory_of(self.catalogue) | {"process": resident()}
+        return memory_of(self.catalogue) | {"process": process_memory()}
 
     @property
     def items(self) -> pl.DataFrame:
@@ -88,7 +88,7 @@ class Recommender:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    @takes(RecommendRequest)
+    @accepts_request(RecommendRequest)
     def recommend(
         self,
         histories: RecommendRequest | Sequence[str] | Iterable[Iterable[str]] | Any,
@@ -119,9 +119,9 @@ class Recommender:
         """
         settings = {"k": k, "filter": filter, "steer": steer, "quota": quota, "exclude_seen": exclude_seen}
         request = as_request(RecommendRequest, "histories", histories, times=times, batch_size=batch_size, **settings)
-        return _warned(self.catalogue.recommend(request))
+        return _warn_and_answer(self.catalogue.recommend(request))
 
-    @takes(SimilarRequest)
+    @accepts_request(SimilarRequest)
     def similar(self, item_id: SimilarRequest | str, k: int = 10, *, filter: str | None = None) -> pl.DataFrame:
         """The ``k`` items most like one: by the encoder's vectors, by the generator's, or by the IDs (see ``similarities``).
 
@@ -152,15 +152,15 @@ class Recommender:
             DataError: for an id that the catalogue does not have.
             ConfigError: for a generator that gives no likelihood.
         """
-        now = self.catalogue
-        read = now.read(HistoryRequest(history=checked_history(history), times=times))
+        catalogue = self.catalogue
+        read = catalogue.read(HistoryRequest(history=check_history(history), times=times))
         _warn("histories", map(repr, chain(*read.unknown)), stacklevel=3)
-        chosen = now.table.rows(listed_ids(item_ids))
+        chosen = catalogue.table.rows(check_ids(item_ids))
         if not chosen:
             raise DataError("items", expected="one or more item ids", got=repr(item_ids)[:100], fix="name an item")
-        return scored(now, read.sequences, chosen)
+        return score_items(catalogue, read.sequences, chosen)
 
-    @takes(ExplainRequest)
+    @accepts_request(ExplainRequest)
     def explain(
         self,
         history: ExplainRequest | Iterable[str],
@@ -179,9 +179,9 @@ class Recommender:
             ConfigError: for settings that a request cannot have, and a generator that gives no likelihood.
         """
         request = as_request(ExplainRequest, "history", history, item_id=item_id, times=times, last=last)
-        return _warned(explain(self.catalogue, request))
+        return _warn_and_answer(explain(self.catalogue, request))
 
-    @takes(BeamRequest)
+    @accepts_request(BeamRequest)
     def beams(
         self,
         history: BeamRequest | Iterable[str],
@@ -201,15 +201,15 @@ class Recommender:
             ConfigError: when the decoding strategy keeps no beams, and as ``recommend`` does.
         """
         settings = {"k": k, "filter": filter, "steer": steer, "exclude_seen": exclude_seen}
-        return _warned(beams(self.catalogue, as_request(BeamRequest, "history", history, times=times, **settings)))
+        return _warn_and_answer(beams(self.catalogue, as_request(BeamRequest, "history", history, times=times, **settings)))
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
     @property
     def removed(self) -> list[str]:
         """The items that are not recommended, in the order of the catalogue."""
-        now = self.catalogue
-        return now.table.ids(sorted(now.removed)).to_list()
+        catalogue = self.catalogue
+        return catalogue.table.ids(sorted(catalogue.removed)).to_list()
 
     def items_with(self, status: str) -> pl.DataFrame:
         """The rows of ``items`` that are ``"active"``, ``"removed"``, ``"added"`` since the bundle, or ``"updated"`` since.
@@ -217,8 +217,8 @@ class Recommender:
         Raises:
             ConfigError: for another status.
         """
-        now = self.catalogue
-        return now.table.frame[now.rows_with(str(status))]
+        catalogue = self.catalogue
+        return catalogue.table.frame[catalogue.rows_with(str(status))]
 
     def add_items(self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False) -> Changes:
         """Recommends more items from now on, and gives known ones the content that they have now.
@@ -237,7 +237,7 @@ class Recommender:
             DataError: for what cannot be read or given an ID; nothing is changed then.
             ConfigError: when the bundle has no tokenizer, and an item is new.
         """
-        return self._replace(lambda now: now.with_items(items, reassign=reassign))
+        return self._replace(lambda catalogue: catalogue.with_items(items, reassign=reassign))
 
     def update_items(
         self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False, quiet: bool = False
@@ -255,7 +255,7 @@ class Recommender:
         Raises:
             DataError: for what cannot be read; nothing is changed then.
         """
-        return warned(self._replace(lambda now: now.with_changes(items, reassign=reassign)), quiet=quiet)
+        return warn_unknown(self._replace(lambda catalogue: catalogue.with_changes(items, reassign=reassign)), quiet=quiet)
 
     def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
         """Stops recommending these items at once: no call that begins afterwards lists one. Histories may still have them.
@@ -270,7 +270,7 @@ class Recommender:
         Raises:
             DataError: for what is no list of strings; nothing is removed then.
         """
-        return warned(self._replace(lambda now: now.without(item_ids)), quiet=quiet)
+        return warn_unknown(self._replace(lambda catalogue: catalogue.without_items(item_ids)), quiet=quiet)
 
     def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
         """Recommends removed items again; nothing else does.
@@ -285,7 +285,7 @@ class Recommender:
         Raises:
             DataError: for what is no list of strings; nothing is put back then.
         """
-        return warned(self._replace(lambda now: now.put_back(item_ids)), quiet=quiet)
+        return warn_unknown(self._replace(lambda catalogue: catalogue.put_back(item_ids)), quiet=quiet)
 
     def _replace(self, change: Callable[[Catalogue], tuple[Catalogue, Changes]]) -> Changes:
         with self._writing:
@@ -293,14 +293,14 @@ class Recommender:
             return changes
 
 
-def warned(changes: Changes, *, quiet: bool) -> Changes:
+def warn_unknown(changes: Changes, *, quiet: bool) -> Changes:
     """Warns of ids that a call left out."""
     if not quiet:
         _warn("items", map(shown_id, changes.unknown), stacklevel=4)
     return changes
 
 
-def _warned(answer: tuple[T, Histories]) -> T:
+def _warn_and_answer(answer: tuple[T, Histories]) -> T:
     """The answer alone, after a warning of ids that were left out of its histories."""
     _warn("histories", map(repr, chain(*answer[1].unknown)), stacklevel=5)
     return answer[0]
@@ -323,7 +323,7 @@ def open_bundle(
     """Opens a bundle; see ``open_catalogue``. ``warm``: with all that the first new item would open."""
     catalogue = open_catalogue(path, plugins=plugins, external=external)
     if warm:
-        from genrec.recommender.bundle import warmed
+        from genrec.recommender.bundle import warm_up
 
-        catalogue = warmed(catalogue)
+        catalogue = warm_up(catalogue)
     return Recommender(catalogue)

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from genrec.errors import ConfigError, DataError
-from genrec.recommender.histories import checked_histories, checked_history, read_times
+from genrec.recommender.histories import check_histories, check_history, read_times
 from genrec.types import TIMESTAMP
 
 OLD_NAMES = {"only": "filter"}  # parameters that were called otherwise once, and are still accepted so
@@ -56,7 +56,7 @@ def whole_number(where: str, value: Any, *, least: int = 1) -> int:
     return int(value)
 
 
-def truth(where: str, value: Any) -> bool | None:
+def optional_bool(where: str, value: Any) -> bool | None:
     """True, False or None.
 
     Raises:
@@ -131,7 +131,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "filter": partial(filter_text, "filter"),
     "steer": partial(preferences, "steer"),
     "quota": partial(quotas, "quota"),
-    "exclude_seen": partial(truth, "exclude_seen"),
+    "exclude_seen": partial(optional_bool, "exclude_seen"),
     "batch_size": partial(whole_number, "batch_size"),
     "item_id": item_id_text,
     "last": partial(whole_number, "last", least=0),
@@ -192,7 +192,7 @@ class HistoryRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("history", checked_history(self.history))
+        self._set("history", check_history(self.history))
         if self.times is not None:
             self._set("times", read_times([self.times], [self.history])[0])
 
@@ -219,7 +219,7 @@ class RecommendRequest(ListRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        histories, is_one = checked_histories(self.histories)
+        histories, is_one = check_histories(self.histories)
         self._set("histories", histories)
         if self.times is None:
             return
@@ -282,7 +282,7 @@ def as_request(kind: type[R], first: str, value: Any, **settings: Any) -> R:
     return value if isinstance(value, kind) else kind(**{first: value}, **settings)
 
 
-def takes(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def accepts_request(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Makes of a method one that takes a request of a kind, or its fields; of these also by the names that they once had.
 
     Args:
@@ -290,9 +290,9 @@ def takes(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """
     old_names = {old: name for old, name in OLD_NAMES.items() if name in {one.name for one in fields(kind)}}
 
-    def decorated(method: Callable[P, T]) -> Callable[P, T]:
+    def decorate(method: Callable[P, T]) -> Callable[P, T]:
         @wraps(method)
-        def asked(*args: P.args, **settings: P.kwargs) -> T:
+        def wrapper(*args: P.args, **settings: P.kwargs) -> T:
             for old, name in old_names.items():
                 if old in settings:
                     if name in settings:
@@ -302,13 +302,13 @@ def takes(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
                         )
                     warnings.warn(f"{old} is called {name} now", DeprecationWarning, stacklevel=2)
                     settings[name] = settings.pop(old)
-            given = [*args[1:], *settings.values()]
-            if len(given) > 1 and any(isinstance(value, kind) for value in given):
+            values = [*args[1:], *settings.values()]
+            if len(values) > 1 and any(isinstance(value, kind) for value in values):
                 more = ", ".join(settings) or repr(args[2])
                 fix = "put them into it: dataclasses.replace(request, k=5)"
                 raise ConfigError(kind.__name__, expected="a request alone", got=f"{more:.100} beside it", fix=fix)
             return method(*args, **settings)
 
-        return asked
+        return wrapper
 
-    return decorated
+    return decorate

@@ -18,19 +18,22 @@ from genrec.types import ITEM_ID, RANK, SCORE
 Answer = dict[str, Any]  # as it is sent
 
 
-def group_of(request: AnyRequest) -> Hashable:
+def batch_group(request: AnyRequest) -> Hashable:
     """Equal for requests that can be answered together: they differ in histories and times only, and all have times or none."""
     values = (tuple(value.items()) if isinstance(value, Mapping) else value for value in request.settings.values())
     return type(request), getattr(request, "times", None) is None, *values
 
 
-def singles(request: AnyRequest) -> Sequence[AnyRequest]:
+def split_request(request: AnyRequest) -> Sequence[AnyRequest]:
     """The request once for each of its histories: what waits and is counted."""
     if not isinstance(request, RecommendRequest):
         return [request]
     histories: Any = request.histories
-    times = repeat(None) if request.times is None else ([own] for own in request.times)
-    return [replace(request, histories=[history], times=own) for history, own in zip(histories, times, strict=False)]
+    times = repeat(None) if request.times is None else ([history_times] for history_times in request.times)
+    return [
+        replace(request, histories=[history], times=history_times)
+        for history, history_times in zip(histories, times, strict=False)
+    ]
 
 
 def answers(catalogue: Catalogue, requests: Sequence[Any], limits: Limits) -> list[Answer]:
@@ -56,7 +59,7 @@ def _lists(catalogue: Catalogue, requests: Sequence[RecommendRequest], limits: L
     return [{"items": items, "unknown": unknown} for items, unknown in zip(lists, read.unknown, strict=True)]
 
 
-def _similar(catalogue: Catalogue, requests: Sequence[SimilarRequest], limits: Limits) -> list[Answer]:
+def _similar_items(catalogue: Catalogue, requests: Sequence[SimilarRequest], limits: Limits) -> list[Answer]:
     return [{"items": similar_items(catalogue, requests[0]).drop(RANK).to_dicts()}] * len(requests)
 
 
@@ -74,14 +77,14 @@ def _explanation(catalogue: Catalogue, request: ExplainRequest) -> Answer:
 def _beams(catalogue: Catalogue, requests: Sequence[BeamRequest], limits: Limits) -> list[Answer]:
     results = [beams(catalogue, request) for request in requests]
     levels = [
-        [level.drop("level").to_dicts() for level in kept.partition_by("level", maintain_order=True)] for kept, _ in results
+        [level.drop("level").to_dicts() for level in table.partition_by("level", maintain_order=True)] for table, _ in results
     ]
     return [{"levels": one, "unknown": read.unknown[0]} for one, (_, read) in zip(levels, results, strict=True)]
 
 
 _ANSWERS: dict[type, Callable[..., list[Answer]]] = {
     RecommendRequest: _lists,
-    SimilarRequest: _similar,
+    SimilarRequest: _similar_items,
     ExplainRequest: _explanations,
     BeamRequest: _beams,
 }

@@ -20,12 +20,12 @@ from genrec import __version__
 from genrec.errors import GenRecError
 from genrec.recommender.catalogue import STATUSES
 from genrec.recommender.item_changes import Changes
-from genrec.recommender.item_search import search_items, told_items
+from genrec.recommender.item_search import item_records, search_items
 from genrec.serving.bodies import with_limits
-from genrec.serving.http_errors import RefusedError, answer_of, of_validation
+from genrec.serving.http_errors import RefusedError, error_response, validation_error
 from genrec.serving.limits import Limits
-from genrec.serving.middleware import VALUES, Guard
-from genrec.serving.pages import PageOf, calls_page
+from genrec.serving.middleware import VALUES, RequestMiddleware
+from genrec.serving.pages import PageCache, calls_page
 from genrec.serving.prometheus import CONTENT_TYPE
 from genrec.serving.schemas import (
     BeamsBody,
@@ -48,9 +48,9 @@ from genrec.serving.service import Service
 _LONG = 300  # items that cost a list as much as another history does
 _SHORT = 1_000  # characters of filters, which are read in less than a millisecond
 _BEARER = HTTPBearer(auto_error=False, description="the admin token that the service was started with")
-_WRONG: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": told}
-    for status, told in {
+_ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
         400: "No JSON.",
         408: "The body came too slowly.",
         413: "The body is too long.",
@@ -59,7 +59,7 @@ _WRONG: dict[int | str, dict[str, Any]] = {
         503: "No answer in time, or the service is stopping.",
     }.items()
 }
-_ADMIN: dict[int | str, dict[str, Any]] = _WRONG | {
+_ADMIN_ANSWERS: dict[int | str, dict[str, Any]] = _ERROR_ANSWERS | {
     401: {"model": Problem, "description": "Another token than the service's."},
     403: {"model": Problem, "description": "The service was started without an admin token."},
 }
@@ -100,19 +100,19 @@ def create_app(
         redoc_url=None,
     )
     app.router.route_class = _Route
-    app.add_middleware(Guard, service=service, log_histories=log_histories)
-    _add_error_answers(app, service.measures.refused)
-    limits, live, admin = service.limits, service.live, [Depends(_admin_of(token))]
+    app.add_middleware(RequestMiddleware, service=service, log_histories=log_histories)
+    _add_error_answers(app, service.metrics.count_refusal)
+    limits, recommender, admin = service.limits, service.recommender, [Depends(_admin_check(token))]
 
     async def afford(filter: str | None, steer: Iterable[str] = ()) -> None:
         """Refuses filters that would take too long, before anything waits for them; long ones are read beside the loop."""
         texts = [*steer] if filter is None else [filter, *steer]
         if sum(map(len, texts)) > _SHORT:
-            await run_in_threadpool(live.catalogue.table.filters.check_cost, texts, limits.filtering)
+            await run_in_threadpool(recommender.catalogue.table.filters.check_cost, texts, limits.filtering)
         else:
-            live.catalogue.table.filters.check_cost(texts, limits.filtering)
+            recommender.catalogue.table.filters.check_cost(texts, limits.filtering)
 
-    @app.post("/recommend", response_model=Recommendations, responses=_WRONG)
+    @app.post("/recommend", response_model=Recommendations, responses=_ERROR_ANSWERS)
     async def recommend(body: RecommendBody) -> JSONResponse:
         """The most likely next items of one or many histories."""
         limits.check("k", "k", body.k)
@@ -120,26 +120,26 @@ def create_app(
         await afford(body.filter, body.steer)
         return JSONResponse({"lists": await service.ask(body.request(), weight=1 + body.k // _LONG)})
 
-    @app.post("/similar", response_model=Similar, responses=_WRONG)
+    @app.post("/similar", response_model=Similar, responses=_ERROR_ANSWERS)
     async def similar(body: SimilarBody) -> JSONResponse:
         """The items most like a given one."""
         limits.check("k", "k", body.k)
         await afford(body.filter)
         return JSONResponse((await service.ask(body.request()))[0])
 
-    @app.post("/explain", response_model=Explained, responses=_WRONG)
+    @app.post("/explain", response_model=Explained, responses=_ERROR_ANSWERS)
     async def explain(body: ExplainBody) -> JSONResponse:
         """Why an item may come next: the path of its ID, and which items of the history speak for it."""
         return JSONResponse((await service.ask(body.request()))[0])
 
-    @app.post("/beams", response_model=Searched, responses=_WRONG)
+    @app.post("/beams", response_model=Searched, responses=_ERROR_ANSWERS)
     async def beams(body: BeamsBody) -> JSONResponse:
         """The prefixes of IDs that the search for a list kept after each level, best first."""
         limits.check("k", "k", body.k)
         await afford(body.filter, body.steer)
         return JSONResponse((await service.ask(body.request()))[0])
 
-    @app.get("/items", response_model=FoundItems, responses=_WRONG)
+    @app.get("/items", response_model=FoundItems, responses=_ERROR_ANSWERS)
     def find_items(
         query: Annotated[str, Query(max_length=200, description="words of a title, or an id; none: the popular items")] = "",
         item_id: Annotated[list[str] | None, Query(description="these items instead, once for each")] = None,
@@ -150,62 +150,62 @@ def create_app(
         """What the catalogue knows of items that are looked for by words, named by id, or have a status."""
         limits.check("items" if status else "k", "limit", limit)
         limits.check("items", "item_id", item_id or [])
-        now = live.catalogue
+        catalogue = recommender.catalogue
         if status is not None:
-            chosen = now.rows_with(status)
+            chosen = catalogue.rows_with(status)
             rows, number = chosen[offset : offset + limit], len(chosen)
         elif item_id is not None:
-            rows = [row for name in item_id if (row := now.table.idx.get(name)) is not None]
+            rows = [row for name in item_id if (row := catalogue.table.idx.get(name)) is not None]
             number = len(rows)
         else:
-            rows, number = search_items(now, query, limit)
-        unknown = [name for name in item_id or [] if name not in now.table.idx]
-        return JSONResponse({"items": told_items(now, rows), "num_found": number, "unknown": unknown})
+            rows, number = search_items(catalogue, query, limit)
+        unknown = [name for name in item_id or [] if name not in catalogue.table.idx]
+        return JSONResponse({"items": item_records(catalogue, rows), "num_found": number, "unknown": unknown})
 
-    def changed(changes: Changes) -> JSONResponse:
-        now, counts = live.catalogue, changes.counts()
+    def changes_response(changes: Changes) -> JSONResponse:
+        catalogue, counts = recommender.catalogue, changes.counts()
         counts["num_taken_down"] = counts.pop("num_removed")
-        sizes = {"num_items": len(now.table), "num_removed": len(now.removed)}
+        sizes = {"num_items": len(catalogue.table), "num_removed": len(catalogue.removed)}
         return JSONResponse({**sizes, **counts, "unknown": list(changes.unknown)})
 
-    @app.post("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    @app.post("/items", response_model=Changed, responses=_ADMIN_ANSWERS, dependencies=admin)
     def add_items(body: ItemsBody) -> JSONResponse:
         """Recommends more items from now on, and gives known ones the content of today; answered once it is on disk."""
-        return changed(live.add_items(body.items, reassign=body.reassign))
+        return changes_response(recommender.add_items(body.items, reassign=body.reassign))
 
-    @app.patch("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    @app.patch("/items", response_model=Changed, responses=_ADMIN_ANSWERS, dependencies=admin)
     def update_items(body: ItemsBody) -> JSONResponse:
         """Changes what is named of known items; ids that the catalogue does not have are named in the answer."""
-        return changed(live.update_items(body.items, reassign=body.reassign, quiet=True))
+        return changes_response(recommender.update_items(body.items, reassign=body.reassign, quiet=True))
 
-    @app.delete("/items", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    @app.delete("/items", response_model=Changed, responses=_ADMIN_ANSWERS, dependencies=admin)
     def remove_items(item_id: Annotated[list[str], Query(min_length=1, description="once for each item")]) -> JSONResponse:
         """Recommends items no longer: no request that begins after the answer lists one; answered once it is on disk."""
         limits.check("items", "item_id", item_id)
-        return changed(live.remove_items(item_id, quiet=True))
+        return changes_response(recommender.remove_items(item_id, quiet=True))
 
-    @app.post("/items/remove", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    @app.post("/items/remove", response_model=Changed, responses=_ADMIN_ANSWERS, dependencies=admin)
     def remove_many(body: ItemIdsBody) -> JSONResponse:
         """The same by a body, for many or long ids."""
-        return changed(live.remove_items(body.item_ids, quiet=True, absent=body.absent))
+        return changes_response(recommender.remove_items(body.item_ids, quiet=True, absent=body.absent))
 
-    @app.post("/items/restore", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    @app.post("/items/restore", response_model=Changed, responses=_ADMIN_ANSWERS, dependencies=admin)
     def restore_items(body: ItemIdsBody) -> JSONResponse:
         """Recommends items again that were taken down; nothing else puts them back."""
-        return changed(live.restore_items(body.item_ids, quiet=True, absent=body.absent))
+        return changes_response(recommender.restore_items(body.item_ids, quiet=True, absent=body.absent))
 
-    @app.post("/reload", response_model=Changed, responses=_ADMIN, dependencies=admin)
+    @app.post("/reload", response_model=Changed, responses=_ADMIN_ANSWERS, dependencies=admin)
     def reload() -> JSONResponse:
         """Opens the bundle's path anew and answers from what is there now; no request waits or fails meanwhile."""
         service.reload(bundle, plugins, external)
-        return changed(Changes())
+        return changes_response(Changes())
 
-    page = PageOf(limits)
+    page = PageCache(limits)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def try_it() -> HTMLResponse:
         """A page to try it."""
-        html, policy = page.of(live.catalogue)
+        html, policy = page.page_for(recommender.catalogue)
         return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
@@ -232,7 +232,7 @@ def create_app(
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """Counts and times, as Prometheus reads them."""
-        return PlainTextResponse(service.measures.text(), media_type=CONTENT_TYPE)
+        return PlainTextResponse(service.metrics.text(), media_type=CONTENT_TYPE)
 
     return app
 
@@ -255,49 +255,49 @@ class _Route(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            return await handler(_Read(request.scope, request.receive))
+            return await handler(_ParsedRequest(request.scope, request.receive))
 
         return handle
 
 
-class _Read(Request):
+class _ParsedRequest(Request):
     async def json(self) -> Any:
         """What the body stands for."""
         return self.scope[VALUES] if VALUES in self.scope else await super().json()
 
 
-def _admin_of(token: str | None) -> Callable[..., None]:
+def _admin_check(token: str | None) -> Callable[..., None]:
     """A check that a caller knows the token, in the same time for every wrong one."""
 
     def admin(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
         if token is None:
             fix = "set GENREC_ADMIN_TOKEN or --token-file and start it again"
             raise RefusedError(403, "authorization", expected="a service with an admin token", got="one without", fix=fix)
-        given = "" if credentials is None else credentials.credentials
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            got, fix = "another" if given else "none", "send Authorization: Bearer TOKEN"
-            asked = {"WWW-Authenticate": "Bearer"}
-            raise RefusedError(401, "authorization", expected="the admin token", got=got, fix=fix, headers=asked)
+        sent_token = "" if credentials is None else credentials.credentials
+        if not hmac.compare_digest(sent_token.encode(), token.encode()):
+            got, fix = "another" if sent_token else "none", "send Authorization: Bearer TOKEN"
+            challenge = {"WWW-Authenticate": "Bearer"}
+            raise RefusedError(401, "authorization", expected="the admin token", got=got, fix=fix, headers=challenge)
 
     return admin
 
 
-def _add_error_answers(app: FastAPI, refused: Callable[[GenRecError], None]) -> None:
+def _add_error_answers(app: FastAPI, count_refusal: Callable[[GenRecError], None]) -> None:
     @app.exception_handler(GenRecError)
-    async def told(request: Request, error: GenRecError) -> JSONResponse:
-        refused(error)
-        return answer_of(error)
+    async def genrec_error(request: Request, error: GenRecError) -> JSONResponse:
+        count_refusal(error)
+        return error_response(error)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        refused(problem := of_validation(error.errors()))
-        return answer_of(problem)
+    async def invalid_body(request: Request, error: RequestValidationError) -> JSONResponse:
+        count_refusal(problem := validation_error(error.errors()))
+        return error_response(problem)
 
     @app.exception_handler(HTTPException)
-    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         got = f"{request.method} {request.url.path}"
         expected, fix = f"a request of /openapi.json ({error.detail})", "see there"
         headers = dict(error.headers or {})
         problem = RefusedError(error.status_code, "request", expected=expected, got=got, fix=fix, headers=headers)
-        refused(problem)
-        return answer_of(problem)
+        count_refusal(problem)
+        return error_response(problem)

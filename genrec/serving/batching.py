@@ -122,7 +122,7 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        while jobs := self._gathered():
+        while jobs := self._next_batch():
             groups: dict[Hashable, list[_Job]] = {}
             for job in jobs:
                 if job.answer.set_running_or_notify_cancel() and self._is_awaited(job):
@@ -137,7 +137,7 @@ class Batcher:
             job.answer.set_exception(AbandonedError())
         return is_awaited
 
-    def _gathered(self) -> list[_Job]:
+    def _next_batch(self) -> list[_Job]:
         """The next batch, oldest first; empty when closed and done."""
         with self._changed:
             while not self._jobs:
@@ -159,21 +159,21 @@ class Batcher:
         start, begun = time.perf_counter(), time.thread_time()
         entries = [entry for job in jobs for entry in job.entries]
 
-        def is_wanted() -> bool:
+        def is_awaited() -> bool:
             return any(self._is_awaited(job) for job in jobs) and time.thread_time() - begun < self._most_work
 
         try:
-            with while_wanted(is_wanted):
+            with while_wanted(is_awaited):
                 answers = self._run(group, entries)
         except Exception as error:  # of one group; the thread goes on for the others
             self._fail(group, [job for job in jobs if self._is_awaited(job)], error, is_alone=len(jobs) == 1)
             return
         self._on_batch(len(entries), time.perf_counter() - start)
-        place = 0
+        offset = 0
         for job in jobs:
             if not job.answer.done():
-                job.answer.set_result(answers[place : place + len(job.entries)])
-            place += len(job.entries)
+                job.answer.set_result(answers[offset : offset + len(job.entries)])
+            offset += len(job.entries)
 
     def _fail(self, group: Hashable, jobs: list[_Job], error: Exception, *, is_alone: bool) -> None:
         """What goes wrong for several requests at once may be the fault of one: each of them gets an answer of its own."""

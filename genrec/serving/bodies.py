@@ -26,7 +26,7 @@ _LIMITS = {  # the limit of a list or an object by where it stands; "*": any ent
     ("steer",): "preferences",
     ("quota",): "preferences",
 }
-_Place = tuple[str | int, ...]
+_Path = tuple[str | int, ...]
 
 
 def read_body(body: bytes, limits: Limits) -> Any:
@@ -60,44 +60,46 @@ def read_body(body: bytes, limits: Limits) -> Any:
 def with_limits(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """An OpenAPI document that says how long lists and objects of bodies may be, and how large ``k``."""
     for schema in document["components"]["schemas"].values():
-        for name, told in schema.get("properties", {}).items() if schema.get("additionalProperties") is False else ():
-            for one in (told, *told.get("anyOf", ())):
-                for place, inner in (((name,), one), ((name, "*"), one.get("items", {}))):
-                    kind, limit = inner.get("type"), _LIMITS.get(place)
+        for name, property_schema in (
+            schema.get("properties", {}).items() if schema.get("additionalProperties") is False else ()
+        ):
+            for one in (property_schema, *property_schema.get("anyOf", ())):
+                for path, inner in (((name,), one), ((name, "*"), one.get("items", {}))):
+                    kind, limit = inner.get("type"), _LIMITS.get(path)
                     if limit is not None and kind in ("array", "object"):
                         inner["maxItems" if kind == "array" else "maxProperties"] = getattr(limits, limit)
             if name == "k":
-                told["maximum"] = limits.k
+                property_schema["maximum"] = limits.k
     return document
 
 
 def _check(values: Any, limits: Limits, *, has_surrogates: bool) -> None:
-    todo: list[tuple[_Place, Any]] = [((), values)]
+    todo: list[tuple[_Path, Any]] = [((), values)]
     while todo:
-        place, value = todo.pop()
+        path, value = todo.pop()
         if isinstance(value, list | dict):
-            most = getattr(limits, _LIMITS.get(_kind(place), ""), _MOST)
+            most = getattr(limits, _LIMITS.get(_kind(path), ""), _MOST)
             if len(value) > most:
                 fix = "ask for less at once"
-                raise RefusedError(422, _shown(place), expected=f"at most {most}", got=len(value), fix=fix)
-            if len(place) >= DEEPEST:
-                raise _too_deep(_shown(place))
-            todo += reversed([*_entries(place, value, has_surrogates=has_surrogates)])
+                raise RefusedError(422, _dotted(path), expected=f"at most {most}", got=len(value), fix=fix)
+            if len(path) >= DEEPEST:
+                raise _too_deep(_dotted(path))
+            todo += reversed([*_entries(path, value, has_surrogates=has_surrogates)])
         else:
-            _check_scalar(place, value, has_surrogates=has_surrogates)
+            _check_scalar(path, value, has_surrogates=has_surrogates)
 
 
-def _entries(place: _Place, value: list[Any] | dict[str, Any], *, has_surrogates: bool) -> Iterator[tuple[_Place, Any]]:
+def _entries(path: _Path, value: list[Any] | dict[str, Any], *, has_surrogates: bool) -> Iterator[tuple[_Path, Any]]:
     """What is still to be looked at; most entries are texts with nothing to look at."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     for key, entry in pairs:
         if has_surrogates and isinstance(key, str):
-            _check_scalar(place, key, has_surrogates=True)
+            _check_scalar(path, key, has_surrogates=True)
         if has_surrogates or not isinstance(entry, str):
-            yield (*place, key), entry
+            yield (*path, key), entry
 
 
-def _check_scalar(place: _Place, value: Any, *, has_surrogates: bool) -> None:
+def _check_scalar(path: _Path, value: Any, *, has_surrogates: bool) -> None:
     if isinstance(value, str) and has_surrogates:
         try:
             value.encode()
@@ -105,18 +107,18 @@ def _check_scalar(place: _Place, value: Any, *, has_surrogates: bool) -> None:
             half = repr(error.object[error.start : error.end])
             raise RefusedError(400, "body", expected="whole characters", got=half, fix="send surrogates in pairs") from None
     elif isinstance(value, float) and not math.isfinite(value):
-        raise RefusedError(422, _shown(place), expected="a finite number", got=repr(value), fix="see /openapi.json")
+        raise RefusedError(422, _dotted(path), expected="a finite number", got=repr(value), fix="see /openapi.json")
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         got = str(value)
-        raise RefusedError(422, _shown(place), expected="a number of at most 64 bits", got=got, fix="see /openapi.json")
+        raise RefusedError(422, _dotted(path), expected="a number of at most 64 bits", got=got, fix="see /openapi.json")
 
 
-def _kind(place: _Place) -> tuple[str, ...]:
-    return tuple("*" if isinstance(key, int) else key for key in place)
+def _kind(path: _Path) -> tuple[str, ...]:
+    return tuple("*" if isinstance(key, int) else key for key in path)
 
 
-def _shown(place: _Place) -> str:
-    return ".".join(map(str, place)) or "body"
+def _dotted(path: _Path) -> str:
+    return ".".join(map(str, path)) or "body"
 
 
 def _too_deep(where: str) -> RefusedError:

@@ -20,14 +20,14 @@ _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-l
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection; see ``protocol_of``."""
+    """One connection; see ``bounded_protocol``."""
 
     most_connections: int
     timeout: float
     silent: ClassVar[dict[BoundedProtocol, None]]  # the connections that owe us a request, the longest waiting first
 
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
         self._deadline: asyncio.TimerHandle | None = None
         self._fetching: asyncio.TimerHandle | None = None
 
@@ -94,7 +94,7 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
 
-def protocol_of(limits: Limits) -> type[BoundedProtocol]:
+def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     """The protocol of one service.
 
     Args:
@@ -109,7 +109,7 @@ def protocol_of(limits: Limits) -> type[BoundedProtocol]:
     return Protocol
 
 
-def server_of(app: Any, limits: Limits, **more: Any) -> uvicorn.Server:
+def bounded_server(app: Any, limits: Limits, **more: Any) -> uvicorn.Server:
     """A server for an app; see ``uvicorn.Config`` for what ``more`` may be."""
-    config = uvicorn.Config(app, http=protocol_of(limits), ws="none", log_config=None, access_log=False, **more)
+    config = uvicorn.Config(app, http=bounded_protocol(limits), ws="none", log_config=None, access_log=False, **more)
     return uvicorn.Server(config)

@@ -18,7 +18,7 @@ _SECONDS = 600.0  # the first items of a service without a warm-up may take long
 
 
 class FeedClient:
-    """Does over HTTP what ``Live.feed`` does.
+    """Does over HTTP what ``PersistentRecommender.feed`` does.
 
     Args:
         url: of the service.
@@ -47,31 +47,31 @@ class FeedClient:
             DataError: with what the service says, when it refuses something; what was sent before stays done.
         """
         changes, listed = Changes(), [row[ITEM_ID] for row in rows]
-        for some in _calls(rows):
-            changes = changes.and_then(self._changed("POST", "/items", {"items": some, "reassign": reassign}, len(some)))
+        for some in _batches(rows):
+            changes = changes.and_then(self._send_changes("POST", "/items", {"items": some, "reassign": reassign}, len(some)))
         if returning:
-            changes = changes.and_then(self._marked("restore", listed, absent=True))
-        changes = changes.and_then(self._marked("restore", restored))
+            changes = changes.and_then(self._mark("restore", listed, absent=True))
+        changes = changes.and_then(self._mark("restore", restored))
         if full:
-            there, known = set(listed), self._active()
+            listed_ids, active_ids = set(listed), self._active()
             changes = changes.and_then(
-                self._marked("remove", [item_id for item_id in known if item_id not in there], absent=True)
+                self._mark("remove", [item_id for item_id in active_ids if item_id not in listed_ids], absent=True)
             )
-        return changes.and_then(self._marked("remove", removed))
+        return changes.and_then(self._mark("remove", removed))
 
-    def _marked(self, verb: str, item_ids: Sequence[str], *, absent: bool = False) -> Changes:
+    def _mark(self, verb: str, item_ids: Sequence[str], *, absent: bool = False) -> Changes:
         changes = Changes()
-        for some in _calls(item_ids):
-            more = self._changed("POST", f"/items/{verb}", {"item_ids": some, "absent": absent}, 0)
+        for some in _batches(item_ids):
+            more = self._send_changes("POST", f"/items/{verb}", {"item_ids": some, "absent": absent}, 0)
             changes = changes.and_then(more)
         return changes
 
-    def _changed(self, method: str, path: str, body: Any, rows: int) -> Changes:
+    def _send_changes(self, method: str, path: str, body: Any, rows: int) -> Changes:
         """What an answer says was changed; the ids are in the request, only their number is of interest."""
-        told = self._asked(method, path, body)
+        answer = self._call(method, path, body)
 
         def some(key: str) -> tuple[str, ...]:
-            return ("",) * int(told.get(key, 0))
+            return ("",) * int(answer.get(key, 0))
 
         return Changes(
             added=some("num_added"),
@@ -80,18 +80,18 @@ class FeedClient:
             removed=some("num_taken_down"),
             restored=some("num_restored"),
             still_removed=some("num_still_removed"),
-            unknown=tuple(told.get("unknown", ())),
+            unknown=tuple(answer.get("unknown", ())),
         )
 
     def _active(self) -> list[str]:
-        found: list[str] = []
+        ids: list[str] = []
         while True:
-            page = self._asked("GET", f"/items?status=active&limit={_ITEMS}&offset={len(found)}")
-            found += [item[ITEM_ID] for item in page["items"]]
-            if len(found) >= page["num_found"] or not page["items"]:
-                return found
+            page = self._call("GET", f"/items?status=active&limit={_ITEMS}&offset={len(ids)}")
+            ids += [item[ITEM_ID] for item in page["items"]]
+            if len(ids) >= page["num_found"] or not page["items"]:
+                return ids
 
-    def _asked(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body, default=str).encode()
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         request = urllib.request.Request(self.url + path, data, headers, method=method)
@@ -99,19 +99,19 @@ class FeedClient:
             with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
                 return dict(json.loads(answer.read()))
         except urllib.error.HTTPError as error:
-            told = _told(error.read())
+            problem = _error_fields(error.read())
             if error.code in (401, 403):
                 fix = "give it by GENREC_ADMIN_TOKEN or --token-file"
-                raise ConfigError("--url", expected="the admin token of the service", got=told["got"], fix=fix) from error
+                raise ConfigError("--url", expected="the admin token of the service", got=problem["got"], fix=fix) from error
             raise DataError(
-                f"{self.url}{path}: {told['where']}", expected=told["expected"], got=told["got"], fix=told["fix"]
+                f"{self.url}{path}: {problem['where']}", expected=problem["expected"], got=problem["got"], fix=problem["fix"]
             ) from error
         except (OSError, ValueError) as error:
             fix = "start it, or feed its state_dir with --state-dir while it is stopped"
             raise ConfigError("--url", expected=f"a service at {self.url}", got=str(error), fix=fix) from error
 
 
-def _told(body: bytes) -> dict[str, str]:
+def _error_fields(body: bytes) -> dict[str, str]:
     nothing = {"where": "request", "expected": "an answer", "got": body[:200].decode(errors="replace"), "fix": "see its log"}
     try:
         return {key: str(json.loads(body)[key]) for key in nothing}
@@ -119,7 +119,7 @@ def _told(body: bytes) -> dict[str, str]:
         return nothing
 
 
-def _calls(entries: Sequence[Any]) -> Iterator[list[Any]]:
+def _batches(entries: Sequence[Any]) -> Iterator[list[Any]]:
     """The entries of each call."""
     some: list[Any] = []
     size = 0

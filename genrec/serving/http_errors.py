@@ -32,16 +32,16 @@ class RefusedError(GenRecError):
         self.status, self.headers = status, headers
 
 
-def answer_of(error: GenRecError) -> JSONResponse:
+def error_response(error: GenRecError) -> JSONResponse:
     """What a user of the library can cause is the client's affair; what is wrong with the server's own files is not."""
     status = error.status if isinstance(error, RefusedError) else 503 if isinstance(error, ArtifactError) else 422
-    got = error.got if isinstance(error.got, str) else shown(error.got)
+    got = error.got if isinstance(error.got, str) else short_repr(error.got)
     words = {"where": error.where, "expected": error.expected, "got": got, "fix": error.fix}
-    told = {name: text[:_LONGEST] for name, text in words.items()}
-    return JSONResponse(told, status, headers=dict(error.headers or {}) if isinstance(error, RefusedError) else None)
+    fields = {name: text[:_LONGEST] for name, text in words.items()}
+    return JSONResponse(fields, status, headers=dict(error.headers or {}) if isinstance(error, RefusedError) else None)
 
 
-def of_validation(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
+def validation_error(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
     """The first of pydantic's errors in our words."""
     first = errors[0]
     where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
@@ -50,12 +50,12 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
         return RefusedError(
             422, key or "body", expected="a key of this call", got=first["ctx"]["got"], fix=did_you_mean(key, names)
         )
-    got = shown(first["input"]) if first["type"] != "json_invalid" else str(first.get("ctx", {}).get("error"))
+    got = short_repr(first["input"]) if first["type"] != "json_invalid" else str(first.get("ctx", {}).get("error"))
     fix = "see /openapi.json"
     return RefusedError(422, where, expected=first["msg"][:1].lower() + first["msg"][1:], got=got, fix=fix)
 
 
-def shown(value: Any, room: int = _LONGEST) -> str:
+def short_repr(value: Any, room: int = _LONGEST) -> str:
     """The beginning of ``repr(value)``, without looking at what lies behind it."""
     parts, size = [], 0
     for part in _repr(value, room):
@@ -69,14 +69,14 @@ def shown(value: Any, room: int = _LONGEST) -> str:
 def _repr(value: Any, room: int) -> Iterator[str]:
     if type(value) is list:
         yield "["
-        for place, entry in enumerate(value):
-            yield ", " if place else ""
+        for number, entry in enumerate(value):
+            yield ", " if number else ""
             yield from _repr(entry, room)
         yield "]"
     elif type(value) is dict:
         yield "{"
-        for place, (key, entry) in enumerate(value.items()):
-            yield ", " if place else ""
+        for number, (key, entry) in enumerate(value.items()):
+            yield ", " if number else ""
             yield from _repr(key, room)
             yield ": "
             yield from _repr(entry, room)

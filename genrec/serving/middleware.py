@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genrec.engine.logs import LOGGER
 from genrec.serving.bodies import SHORT, read_body
-from genrec.serving.http_errors import RefusedError, answer_of
+from genrec.serving.http_errors import RefusedError, error_response
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
 
@@ -21,7 +21,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 VALUES = "genrec.values"  # key of a scope: what its body stands for, where that is json
 
 
-class Guard:
+class RequestMiddleware:
     """An ASGI middleware.
 
     Args:
@@ -46,29 +46,29 @@ class Guard:
             await send(message)
 
         try:
-            body = await _body(scope, receive, self.service.limits)
+            body = await _read_all(scope, receive, self.service.limits)
             if body and b"json" in dict(scope["headers"]).get(b"content-type", b""):
                 limits = self.service.limits
                 is_short = len(body) <= SHORT
                 scope[VALUES] = read_body(body, limits) if is_short else await asyncio.to_thread(read_body, body, limits)
             await _while_connected(self.app, scope, body, receive, sending)
         except RefusedError as error:
-            self.service.measures.refused(error)
-            await answer_of(error)(scope, receive, sending)
+            self.service.metrics.count_refusal(error)
+            await error_response(error)(scope, receive, sending)
         except ClientDisconnect:
             status = status or 499  # nginx's word for it; nobody is there to read an answer
         except Exception:
             LOGGER.exception("a bug", extra={"fields": {"path": scope["path"]}})
             if not status:
-                told = {"where": "server", "expected": "an answer", "got": "a bug, see the log", "fix": "report it"}
-                await JSONResponse(told, 500)(scope, receive, sending)
+                problem = {"where": "server", "expected": "an answer", "got": "a bug, see the log", "fix": "report it"}
+                await JSONResponse(problem, 500)(scope, receive, sending)
         finally:
-            self._told(scope, status, time.perf_counter() - start, body)
+            self._record(scope, status, time.perf_counter() - start, body)
 
-    def _told(self, scope: Scope, status: int, seconds: float, body: bytes) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, body: bytes) -> None:
         path = getattr(scope.get("route"), "path", "other")  # as declared: a label for each unknown path would never end
         method = scope["method"] if scope["method"] in _METHODS else "other"  # for made-up ones likewise
-        self.service.measures.answered(path=path, method=method, status=status, seconds=seconds)
+        self.service.metrics.count_request(path=path, method=method, status=status, seconds=seconds)
         fields: dict[str, Any] = {"method": method, "path": path, "status": status, "ms": round(seconds * 1000, 1)}
         if self.log_histories and body:
             fields["body"] = body.decode(errors="replace")
@@ -76,15 +76,15 @@ class Guard:
         LOGGER.log(level, "%s %s %d in %.0f ms", method, path, status, seconds * 1000, extra={"fields": fields})
 
 
-async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+async def _read_all(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     """All of it.
 
     Raises:
         RefusedError: when it is too long or too slow.
     """
-    told = dict(scope["headers"]).get(b"content-length", b"0")
-    if told.isdigit() and int(told[:20]) > limits.body:
-        raise _too_long(limits, f"{int(told[:20]):,} bytes")
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    if length.isdigit() and int(length[:20]) > limits.body:
+        raise _too_long(limits, f"{int(length[:20]):,} bytes")
     parts, size = [], 0
     try:
         async with asyncio.timeout(limits.timeout):
@@ -114,20 +114,20 @@ async def _while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Rec
     Raises:
         ClientDisconnect: when the client went away before the answer was there; whatever worked on it is cancelled.
     """
-    given, gone, sent = False, asyncio.Event(), asyncio.Event()
+    is_replayed, disconnected, sent = False, asyncio.Event(), asyncio.Event()
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
-            await gone.wait()
+        nonlocal is_replayed
+        if is_replayed:
+            await disconnected.wait()
             return {"type": "http.disconnect"}
-        given = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        gone.set()
+        disconnected.set()
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.body" and not message.get("more_body", False):

@@ -54,9 +54,9 @@ class Kind:
 
 def ranges(items: pl.DataFrame) -> list[Range]:
     """The columns of numbers that tell items apart, price and popularity first; those that number the items are none."""
-    numeric = [name for name, kind in items.schema.items() if kind.is_numeric() and _named(name)]
-    found = []
-    for name in sorted(numeric, key=lambda name: (*(name != known for known in ENDS), numeric.index(name))):
+    numeric = [name for name, kind in items.schema.items() if kind.is_numeric() and _filter_name(name)]
+    columns = []
+    for name in sorted(numeric, key=lambda name: (*(name != preferred for preferred in ENDS), numeric.index(name))):
         values = items[name].drop_nulls()
         if values.dtype.is_float():
             values = values.filter(values.is_finite())
@@ -66,9 +66,9 @@ def ranges(items: pl.DataFrame) -> list[Range]:
         steps = sorted(map(float, quantiles - {values.min()}))
         low, high = ENDS.get(name, ("lower", "higher"))
         shown = [f"{step:g}" if step == float(f"{step:g}") else repr(step) for step in steps]
-        above, below = ([f"{_named(name)} {sign} {step}" for step in shown] for sign in (">=", "<"))
-        found.append(Range(name, low, high, above, below))
-    return found[:MAX_RANGES]
+        above, below = ([f"{_filter_name(name)} {sign} {step}" for step in shown] for sign in (">=", "<"))
+        columns.append(Range(name, low, high, above, below))
+    return columns[:MAX_RANGES]
 
 
 def choices(items: pl.DataFrame) -> list[Kind]:
@@ -92,7 +92,7 @@ def image_column(items: pl.DataFrame) -> str | None:
 
 def _values(column: pl.Series, is_category: bool) -> list[tuple[str, str]]:
     """The frequent values of a column, in the order of the alphabet; none where they do not repeat."""
-    name, kind = _named(column.name), column.dtype
+    name, kind = _filter_name(column.name), column.dtype
     if column.name == ITEM_ID or not name:
         return []
     if kind == pl.Boolean:
@@ -102,22 +102,24 @@ def _values(column: pl.Series, is_category: bool) -> list[tuple[str, str]]:
     is_part = kind == pl.List(pl.String) or (is_category and kind == pl.String)
     values = category_parts(column)[PART] if is_part else column.cast(pl.String).drop_nulls()
     counts = values.alias("value").value_counts().filter(pl.col("value").str.len_chars().is_between(1, MAX_TEXT))
-    told = (
+    frequent = (
         counts.filter(pl.col("count").is_between(2, len(column) - 1))
         .sort(["count", "value"], descending=[True, False])
         .head(MAX_VALUES)
     )
-    if told["count"].sum() < len(values) * (0 if is_category or column.name == BRAND else 0.5):
+    if frequent["count"].sum() < len(values) * (0 if is_category or column.name == BRAND else 0.5):
         return []
-    chosen = sorted(told["value"].to_list(), key=str.casefold)
-    return [(value, f"{_text(value)} in {name}" if is_part else f"{name} == {_text(value)}") for value in chosen]
+    chosen = sorted(frequent["value"].to_list(), key=str.casefold)
+    return [
+        (value, f"{_string_literal(value)} in {name}" if is_part else f"{name} == {_string_literal(value)}") for value in chosen
+    ]
 
 
-def _named(column: str) -> str:
+def _filter_name(column: str) -> str:
     """A column as filters name it; empty where they cannot."""
     return column if _PLAIN.match(column) else "" if "`" in column or not column else f"`{column}`"
 
 
-def _text(value: str) -> str:
+def _string_literal(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

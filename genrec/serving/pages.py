@@ -21,7 +21,7 @@ from genrec.serving.limits import Limits
 from genrec.serving.page_controls import choices, image_column, ranges
 
 
-class PageOf:
+class PageCache:
     """Remembers the page of each catalogue that is in use.
 
     Args:
@@ -30,15 +30,15 @@ class PageOf:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._made: WeakKeyDictionary[ItemTable, tuple[str, str]] = WeakKeyDictionary()
+        self._pages: WeakKeyDictionary[ItemTable, tuple[str, str]] = WeakKeyDictionary()
 
-    def of(self, catalogue: Catalogue) -> tuple[str, str]:
+    def page_for(self, catalogue: Catalogue) -> tuple[str, str]:
         """The document, and its Content-Security-Policy."""
-        made = self._made.get(catalogue.table)
-        if made is None:
+        page = self._pages.get(catalogue.table)
+        if page is None:
             html = try_it_page(page_data(catalogue, self._limits), lead=_lead(catalogue))
-            made = self._made[catalogue.table] = html, policy_of(html)
-        return made
+            page = self._pages[catalogue.table] = html, policy_of(html)
+        return page
 
 
 def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
@@ -67,11 +67,11 @@ def _times(catalogue: Catalogue) -> dict[str, Any]:
     The first is as late as the latest event of the samples, and the gap is the median of theirs; without samples, as if the
     training data had dates: now, and a day.
     """
-    times = [np.array(own) for own in catalogue.sample_times]
-    gaps = np.concatenate([np.diff(own) for own in times]) if times else np.zeros(0)
+    times = [np.array(clock_times) for clock_times in catalogue.sample_times]
+    gaps = np.concatenate([np.diff(clock_times) for clock_times in times]) if times else np.zeros(0)
     gaps = gaps[gaps > 0]
     return {
-        "samples": [own.tolist() for own in times],
+        "samples": [clock_times.tolist() for clock_times in times],
         "start": float(np.concatenate(times).max()) if times else float(int(time.time())),
         "gap": float(np.median(gaps)) if len(gaps) else 86_400.0,
     }

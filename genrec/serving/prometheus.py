@@ -26,7 +26,7 @@ REASONS = frozenset(
 disable_created_metrics()  # a second series for each, which nobody asked for
 
 
-class Measures:
+class ServiceMetrics:
     """Counts of one service.
 
     Args:
@@ -70,33 +70,35 @@ class Measures:
         ):
             for kind in kinds:  # zeros are figures too
                 counter.labels(kind)
-        registry.register(_Now(gauges, bundle))
+        registry.register(_Gauges(gauges, bundle))
 
-    def answered(self, *, path: str, method: str, status: int, seconds: float) -> None:
+    def count_request(self, *, path: str, method: str, status: int, seconds: float) -> None:
         """A request, of a path as it is declared."""
         self._requests.labels(path, method, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
-    def refused(self, error: GenRecError) -> None:
+    def count_refusal(self, error: GenRecError) -> None:
         """A request that was told why it cannot be met."""
         self._refusals.labels(reason_of(error)).inc()
 
-    def decoded(self, *, entries: int, seconds: float) -> None:
+    def count_batch(self, *, entries: int, seconds: float) -> None:
         """A run of the model."""
         self._batch_size.observe(entries)
         self._batch_seconds.observe(seconds)
 
-    def listed(self, *, known: int, unknown: int, lists: int, short: int, with_new: int, trained: int, new: int) -> None:
+    def count_lists(
+        self, *, num_known: int, num_unknown: int, lists: int, short: int, with_new: int, trained: int, new: int
+    ) -> None:
         """What was answered to histories of so many known and unknown items."""
         for counter, numbers in (
-            (self._history_items, {"known": known, "unknown": unknown}),
+            (self._history_items, {"known": num_known, "unknown": num_unknown}),
             (self._lists, {"all": lists, "short": short, "with_new_items": with_new}),
             (self._listed, {"trained": trained, "new": new}),
         ):
             for kind, number in numbers.items():
                 counter.labels(kind).inc(number)
 
-    def reloaded(self, *, done: bool) -> None:
+    def count_reload(self, *, done: bool) -> None:
         """A bundle was opened anew, or could not be."""
         self._reloads.labels("done" if done else "failed").inc()
 
@@ -117,7 +119,7 @@ def reason_of(error: GenRecError) -> str:
     return first[0] if first and first[0] in REASONS else OTHER
 
 
-class _Now:
+class _Gauges:
     """Numbers that are asked for when they are read."""
 
     def __init__(self, gauges: Any, bundle: Callable[[], Mapping[str, str]]) -> None:
@@ -125,14 +127,14 @@ class _Now:
 
     def collect(self) -> Iterator[Any]:
         """See prometheus_client."""
-        for name, (told, read) in self._gauges.items():
-            found = read()
-            if isinstance(found, Mapping):
-                family = GaugeMetricFamily(name, told, labels=("part",))
-                for part, number in found.items():
+        for name, (help_text, read) in self._gauges.items():
+            reading = read()
+            if isinstance(reading, Mapping):
+                family = GaugeMetricFamily(name, help_text, labels=("part",))
+                for part, number in reading.items():
                     family.add_metric([part], number)
             else:
-                family = GaugeMetricFamily(name, told, value=found)
+                family = GaugeMetricFamily(name, help_text, value=reading)
             yield family
         yield InfoMetricFamily("genrec_bundle", "What is answered from.", value=dict(self._bundle()))
 

@@ -15,7 +15,7 @@ from genrec.recommender.requests import (
     SimilarRequest,
     field_docs,
 )
-from genrec.serving.http_errors import UNKNOWN_KEY, shown
+from genrec.serving.http_errors import UNKNOWN_KEY, short_repr
 
 _RECOMMEND, _SIMILAR, _EXPLAIN, _BEAMS = map(field_docs, (RecommendRequest, SimilarRequest, ExplainRequest, BeamRequest))
 History = Annotated[list[str], Field(fail_fast=True)]  # lengths are held against the limits before (see ``bodies``)
@@ -33,8 +33,8 @@ class _Body(BaseModel):
         """Refuses the first key that there is not, whatever else is wrong: it is what was meant by one that is missing."""
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
-                told = {"key": key[:100], "names": [*cls.model_fields], "got": shown(values[key])}
-                raise PydanticCustomError(UNKNOWN_KEY, "a key of this call", told)
+                context = {"key": key[:100], "names": [*cls.model_fields], "got": short_repr(values[key])}
+                raise PydanticCustomError(UNKNOWN_KEY, "a key of this call", context)
         return values
 
 

@@ -11,14 +11,14 @@ from typing import Any
 from genrec.core.deadlines import AbandonedError
 from genrec.engine.logs import LOGGER
 from genrec.engine.os_errors import is_out_of_memory
-from genrec.recommender.catalogue import memory_of, resident
-from genrec.recommender.persistent import Live
+from genrec.recommender.catalogue import memory_of, process_memory
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.requests import AnyRequest, RecommendRequest
-from genrec.serving.answers import Answer, answers, group_of, singles
+from genrec.serving.answers import Answer, answers, batch_group, split_request
 from genrec.serving.batching import Batcher, ClosedError, FullError, Promise, TooMuchError
 from genrec.serving.http_errors import RefusedError
 from genrec.serving.limits import Limits
-from genrec.serving.prometheus import Measures, age_of
+from genrec.serving.prometheus import ServiceMetrics, age_of
 from genrec.types import ITEM_ID
 
 _SMOOTHING = 0.1  # weight of the newest batch in the mean time of an entry
@@ -32,8 +32,8 @@ class Service:
         limits: of requests and of the queue.
     """
 
-    def __init__(self, live: Live, limits: Limits) -> None:
-        self.live, self.limits = live, limits
+    def __init__(self, recommender: PersistentRecommender, limits: Limits) -> None:
+        self.recommender, self.limits = recommender, limits
         self._entry_seconds = 0.0
         self.batcher = Batcher(
             self._answers,
@@ -44,27 +44,30 @@ class Service:
             work=limits.work,
             on_batch=self._measure,
         )
-        self.measures = Measures(
+        self.metrics = ServiceMetrics(
             {
                 "genrec_queue_length": ("Histories that wait.", lambda: self.batcher.waiting),
-                "genrec_items": ("Items of the catalogue.", lambda: len(live.catalogue.table)),
-                "genrec_items_removed": ("Items that are not recommended.", lambda: len(live.catalogue.removed)),
-                "genrec_items_new": ("Items that came after training.", lambda: live.catalogue.num_new),
-                "genrec_bundle_age_seconds": ("Since the bundle was made.", lambda: age_of(live.catalogue.source["created"])),
-                "genrec_memory_bytes": ("Memory of the recommender.", lambda: memory_of(live.catalogue)),
-                "process_resident_memory_bytes": ("Memory of the process.", resident),
+                "genrec_items": ("Items of the catalogue.", lambda: len(recommender.catalogue.table)),
+                "genrec_items_removed": ("Items that are not recommended.", lambda: len(recommender.catalogue.removed)),
+                "genrec_items_new": ("Items that came after training.", lambda: recommender.catalogue.num_new),
+                "genrec_bundle_age_seconds": (
+                    "Since the bundle was made.",
+                    lambda: age_of(recommender.catalogue.source["created"]),
+                ),
+                "genrec_memory_bytes": ("Memory of the recommender.", lambda: memory_of(recommender.catalogue)),
+                "process_resident_memory_bytes": ("Memory of the process.", process_memory),
             },
-            lambda: {key: str(live.catalogue.source[key]) for key in ("fingerprint", "genrec")},
+            lambda: {key: str(recommender.catalogue.source[key]) for key in ("fingerprint", "genrec")},
         )
 
     def facts(self) -> dict[str, Any]:
         """What it answers from: the bundle, its age in seconds, how often one was opened anew."""
-        now, reloads = self.live.catalogue, self.measures.reloads
+        catalogue, reloads = self.recommender.catalogue, self.metrics.reloads
         return {
-            "bundle": now.source["fingerprint"],
-            "bundle_age_seconds": round(age_of(now.source["created"])),
-            "num_items": len(now.table),
-            "num_removed": len(now.removed),
+            "bundle": catalogue.source["fingerprint"],
+            "bundle_age_seconds": round(age_of(catalogue.source["created"])),
+            "num_items": len(catalogue.table),
+            "num_removed": len(catalogue.removed),
             "reloads": reloads["done"],
             "failed_reloads": reloads["failed"],
         }
@@ -76,11 +79,11 @@ class Service:
             GenRecError: when it cannot be opened; the old one stays.
         """
         try:
-            self.live.swap(bundle, plugins=plugins, external=external)
+            self.recommender.swap(bundle, plugins=plugins, external=external)
         except BaseException:
-            self.measures.reloaded(done=False)
+            self.metrics.count_reload(done=False)
             raise
-        self.measures.reloaded(done=True)
+        self.metrics.count_reload(done=True)
 
     def submit(self, request: AnyRequest, *, weight: int = 1) -> Promise:
         """Queues a request; see ``ask``.
@@ -88,7 +91,7 @@ class Service:
         Raises:
             FullError, ClosedError: see ``Batcher.submit``.
         """
-        return self.batcher.submit(group_of(request), singles(request), weight=weight)
+        return self.batcher.submit(batch_group(request), split_request(request), weight=weight)
 
     async def ask(self, request: AnyRequest, *, weight: int = 1) -> list[Answer]:
         """An answer for each history of a request, or one for a request about none.
@@ -106,8 +109,8 @@ class Service:
         except FullError as error:
             seconds = max(1, math.ceil(error.args[0] * self._entry_seconds))
             expected, got, fix = f"at most {self.limits.queue} waiting", f"{error.args[0]} already", f"retry in {seconds} s"
-            told = {"Retry-After": str(seconds)}
-            raise RefusedError(429, "queue", expected=expected, got=got, fix=fix, headers=told) from None
+            headers = {"Retry-After": str(seconds)}
+            raise RefusedError(429, "queue", expected=expected, got=got, fix=fix, headers=headers) from None
         except ClosedError:
             fix = "ask another instance"
             raise RefusedError(503, "server", expected="one that is running", got="stopping", fix=fix) from None
@@ -123,41 +126,41 @@ class Service:
             if not is_out_of_memory(error):
                 raise
             LOGGER.error("out of memory", extra={"fields": {"error": str(error)}})
-            fix, told = "ask for less at once, or later", {"Retry-After": "1"}
-            raise RefusedError(503, "server", expected="memory for it", got="too little", fix=fix, headers=told) from error
+            fix, headers = "ask for less at once, or later", {"Retry-After": "1"}
+            raise RefusedError(503, "server", expected="memory for it", got="too little", fix=fix, headers=headers) from error
         finally:
             answer.give_up()  # no more than a word where it is there; else whoever asked has gone, or waited too long
 
     def close(self) -> None:
         """Answers all that was accepted, then lets go of the journal."""
         self.batcher.close()
-        self.live.close()
+        self.recommender.close()
 
     def _answers(self, group: Hashable, requests: list[Any]) -> list[Answer]:
-        answered = answers(self.live.catalogue, requests, self.limits)
+        answered = answers(self.recommender.catalogue, requests, self.limits)
         if isinstance(requests[0], RecommendRequest):
             self._count(requests, answered)
         return answered
 
     def _count(self, requests: list[RecommendRequest], answers: list[Answer]) -> None:
-        now = self.live.catalogue
-        trained = len(now.table) if now.num_trained is None else now.num_trained
-        wanted = min(requests[0].k, len(now.table))
-        given = sum(len(history) for request in requests for history in request.histories)
-        unknown = sum(len(answer["unknown"]) for answer in answers)
-        new = [sum(now.table.idx.get(item[ITEM_ID], 0) >= trained for item in answer["items"]) for answer in answers]
+        catalogue = self.recommender.catalogue
+        trained = len(catalogue.table) if catalogue.num_trained is None else catalogue.num_trained
+        list_length = min(requests[0].k, len(catalogue.table))
+        num_items = sum(len(history) for request in requests for history in request.histories)
+        num_unknown = sum(len(answer["unknown"]) for answer in answers)
+        new = [sum(catalogue.table.idx.get(item[ITEM_ID], 0) >= trained for item in answer["items"]) for answer in answers]
         places = sum(len(answer["items"]) for answer in answers)
-        self.measures.listed(
-            known=given - unknown,
-            unknown=unknown,
+        self.metrics.count_lists(
+            num_known=num_items - num_unknown,
+            num_unknown=num_unknown,
             lists=len(answers),
-            short=sum(len(answer["items"]) < wanted for answer in answers),
+            short=sum(len(answer["items"]) < list_length for answer in answers),
             with_new=sum(number > 0 for number in new),
             trained=places - sum(new),
             new=sum(new),
         )
 
     def _measure(self, entries: int, seconds: float) -> None:
-        self.measures.decoded(entries=entries, seconds=seconds)
+        self.metrics.count_batch(entries=entries, seconds=seconds)
         mean = seconds / entries
         self._entry_seconds += (mean - self._entry_seconds) * (_SMOOTHING if self._entry_seconds else 1.0)

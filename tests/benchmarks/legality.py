@@ -32,7 +32,7 @@ import polars as pl
 from genrec.recommender.bundle import open_catalogue
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.requests import RecommendRequest
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
@@ -65,7 +65,11 @@ class Changes:
 
 
 def change(
-    live: Live, changes: Changes, reopened: Callable[[], Catalogue], moves: random.Random, stop: threading.Event
+    live: PersistentRecommender,
+    changes: Changes,
+    reopened: Callable[[], Catalogue],
+    moves: random.Random,
+    stop: threading.Event,
 ) -> None:
     """Adds, removes, puts back and swaps until it is told to stop."""
     rows, number = live.items.head(1).to_dicts(), 0
@@ -112,7 +116,7 @@ def wrong_items(
 
 def ask(service: Service, changes: Changes, filters: dict[str, frozenset[str]], moves: random.Random, left: Countdown) -> None:
     """Asks for lists until there are enough, and checks them."""
-    items = service.live.items[ITEM_ID].to_list()
+    items = service.recommender.items[ITEM_ID].to_list()
     while left.take(HISTORIES):
         histories = [moves.choices(items, k=moves.randrange(0, 8)) for _ in range(HISTORIES)]
         only = moves.choice([None, *filters])
@@ -154,7 +158,7 @@ def filters_of(catalogue: Catalogue) -> dict[str, frozenset[str]]:
             tests.append(f"`{column.name}` == true")
         elif column.dtype.is_numeric() and column.median() is not None:
             tests.append(f"`{column.name}` >= {column.median()}")
-    found = {test: frozenset(ids.filter(pl.Series(catalogue.table.passing(test)))) for test in tests}
+    found = {test: frozenset(ids.filter(pl.Series(catalogue.table.passing_items(test)))) for test in tests}
     return {test: passing for test, passing in found.items() if len(passing) > 2 * K}
 
 
@@ -163,7 +167,9 @@ def measured(opened: Callable[[], Catalogue], *, answers: int, seed: int) -> dic
     first = opened()
     filters = filters_of(first)
     with tempfile.TemporaryDirectory() as state:
-        service = Service(Live(first, Journal(Path(state))), Limits(queue=10_000, batch=HISTORIES, histories=HISTORIES))
+        service = Service(
+            PersistentRecommender(first, Journal(Path(state))), Limits(queue=10_000, batch=HISTORIES, histories=HISTORIES)
+        )
         changes, left, stop = Changes(set(first.table.frame[ITEM_ID])), Countdown(answers), threading.Event()
         failed: list[BaseException] = []
 
@@ -174,7 +180,9 @@ def measured(opened: Callable[[], Catalogue], *, answers: int, seed: int) -> dic
                 failed.append(error)
                 left.left = 0
 
-        changer = threading.Thread(target=guarded, args=(change, service.live, changes, opened, random.Random(seed), stop))
+        changer = threading.Thread(
+            target=guarded, args=(change, service.recommender, changes, opened, random.Random(seed), stop)
+        )
         askers = [
             threading.Thread(target=guarded, args=(ask, service, changes, filters, random.Random(seed + 1 + number), left))
             for number in range(ASKERS)

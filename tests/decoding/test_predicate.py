@@ -147,13 +147,13 @@ def test_equal_tests_are_made_once() -> None:
     """Fifty times the same text test is one pass."""
     one = read_filter(" or ".join(["'e' in brand"] * 50 + ["new == true"] * 50), ITEMS)
     assert len(one.tests) == 2
-    assert one.passing(ITEMS).tolist() == [True, False, True, True]
+    assert one.passing_items(ITEMS).tolist() == [True, False, True, True]
 
 
 def test_passes_end_when_nobody_waits() -> None:
     one, asked = read_filter(" or ".join(f"stock == {number}" for number in range(100)), ITEMS), []
     with pytest.raises(AbandonedError), while_wanted(lambda: not asked.append(1) and len(asked) < 3):
-        one.passing(ITEMS)
+        one.passing_items(ITEMS)
     assert len(asked) == 3
 
 

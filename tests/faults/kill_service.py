@@ -27,7 +27,7 @@ import uvicorn
 from small_shop import shop
 
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
@@ -44,7 +44,7 @@ def started(state: Path) -> tuple[int, int]:
     child = os.fork()
     if child == 0:
         torch.set_num_threads(1)
-        service = Service(Live(shop(NUM_ITEMS), Journal(state)), Limits(timeout=100))
+        service = Service(PersistentRecommender(shop(NUM_ITEMS), Journal(state)), Limits(timeout=100))
         uvicorn.run(create_app(service, Path("bundle"), token="s3cret"), port=port, log_config=None, access_log=False)
         os._exit(0)
     while True:

@@ -22,7 +22,7 @@ from genrec.engine.config import compose
 from genrec.engine.fingerprints import ContentHashes
 from genrec.engine.pipeline import execute
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.requests import RecommendRequest
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
@@ -77,7 +77,7 @@ def test_files_with_dates_of_another_time(tmp_path: Path, ledger: Ledger) -> Non
 
 def test_a_service_answers_in_time(jumping: None, tmp_path: Path, ledger: Ledger) -> None:
     """Batches gather, answers come, changes are kept: waiting is measured by a clock that nobody sets."""
-    live = Live(shop(30), Journal(tmp_path))
+    live = PersistentRecommender(shop(30), Journal(tmp_path))
     service = Service(live, Limits(max_wait=0.01))
     for number in range(20):
         start, done = time.monotonic(), threading.Event()
@@ -89,6 +89,6 @@ def test_a_service_answers_in_time(jumping: None, tmp_path: Path, ledger: Ledger
         assert len(answer.result()[0]["items"]) == 3
         live.remove_items([f"i{number}"])
     service.close()
-    again = Live(shop(30), Journal(tmp_path))
+    again = PersistentRecommender(shop(30), Journal(tmp_path))
     ledger.kept("removals", again.removed == [f"i{number}" for number in range(20)])
     again.close()

@@ -19,7 +19,7 @@ from small_shop import shop
 from genrec.errors import ConfigError
 from genrec.recommender import persistent as live_module
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
@@ -32,7 +32,7 @@ class App:
     """The service without a network."""
 
     def __init__(self) -> None:
-        self.service = Service(Live(shop(12), Journal(None)), LIMITS)
+        self.service = Service(PersistentRecommender(shop(12), Journal(None)), LIMITS)
         self.app, self.loop = create_app(self.service, Path("bundle"), token="s3cret"), asyncio.new_event_loop()
 
     def ask(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -128,7 +128,7 @@ def fuzz_filters(number: int, ledger: Ledger) -> Counter[bool]:
     def one(text: str) -> None:
         ledger.inject("fuzzed filter")
         try:
-            passed, got = table.passing(text), ""
+            passed, got = table.passing_items(text), ""
         except ConfigError as error:
             passed, got = None, str(error.got)
         read[passed is not None] += 1

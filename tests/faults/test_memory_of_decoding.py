@@ -17,10 +17,10 @@ from genrec.decoding.trie_beam import TrieBeam
 from genrec.engine.os_errors import wrap_os_errors
 from genrec.protocols import Decoded, DecodingRequest
 from genrec.recommender.journal import Journal
-from genrec.recommender.persistent import Live
+from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.recommender import Recommender
 from genrec.recommender.requests import RecommendRequest
-from genrec.serving.http_errors import RefusedError, answer_of
+from genrec.serving.http_errors import RefusedError, error_response
 from genrec.serving.limits import Limits
 from genrec.serving.service import Service
 
@@ -66,11 +66,11 @@ def test_half_is_too_much(ledger: Ledger) -> None:
 
 
 def test_a_service_is_sorry_and_goes_on(ledger: Ledger) -> None:
-    service = Service(Live(shop(30), Journal(None)), Limits())
+    service = Service(PersistentRecommender(shop(30), Journal(None)), Limits())
     with room_for(10, ledger), pytest.raises(RefusedError) as caught:
         asyncio.run(service.ask(RecommendRequest(histories=HISTORIES, k=5)))
     assert caught.value.status == 503
-    assert answer_of(caught.value).headers["Retry-After"] == "1"
+    assert error_response(caught.value).headers["Retry-After"] == "1"
     assert ledger.told("service", lambda: (_ for _ in ()).throw(caught.value), "memory")
     assert len(asyncio.run(service.ask(RecommendRequest(histories=HISTORIES, k=5)))) == 50
     service.close()
