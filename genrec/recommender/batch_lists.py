@@ -1,12 +1,12 @@
 """Recommendations for more users than fit into memory: shard by shard, each written whole or not at all.
 
-    plan.json                  what is made here: of which bundle and histories, by which settings, in how many shards
-    .rows/00000/00007.parquet  the rows of a shard's users, by chunk of the input; gone once the shard is done
+    plan.json                  the bundle, the histories, the settings and the number of shards of the lists
+    .rows/00000/00007.parquet  the rows of a shard's users, by chunk of the input; removed when the shard is done
     part-00000.parquet         user_id, rank, item_id, score; a file of this name is whole
     manifest.json              written last: users, files and their hashes
 
-A user's rows may stand anywhere in the input. They are brought together first, by a hash of the user; that reads and writes the
-input once, a chunk at a time.
+The rows of a user may be anywhere in the input. They are first brought together by a hash of the user, which reads and writes
+the input once, a chunk at a time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SHARD = "shard of its user"
 _COLUMNS = HistoryColumns()
 EMPTY_REQUEST = RecommendRequest(histories=[[]])
 SHARD_ROWS = 500_000
-_SUMMARY_KEY = "genrec"  # key of a part's parquet metadata: what the manifest will say of it
+_SUMMARY_KEY = "genrec"  # key of a part's parquet metadata: the numbers that the manifest sums up
 
 
 def recommend_shards(
@@ -54,19 +54,19 @@ def recommend_shards(
     anew: bool = False,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Writes the lists of all users of a table; what an earlier call of the same finished is not computed again.
+    """Writes the lists of all users of a table. Shards that an earlier call finished are not computed again.
 
     Args:
         catalogue: recommends.
         histories: a table in long form (see ``read_table``): a file, or a folder of them. Parquet stays on disk, others are
             read whole.
-        out: a folder of its own.
-        request: what every user's list is like; the table's histories take the place of its own.
+        out: a folder for these lists alone.
+        request: the settings of every list; the table's histories replace those of the request.
         shard_rows: rows of the input that make a shard, 1 or more: what a crash can lose, and what memory grows with.
-        bundle: hash of what the catalogue was opened from.
+        bundle: hash of the bundle that the catalogue was opened from.
         columns: what the columns of ``histories`` are called.
-        anew: throw away what was made of something else.
-        log: told of every shard.
+        anew: throw away lists that were made by another plan.
+        log: gets a line for every shard.
 
     Returns:
         The content of manifest.json.
@@ -80,7 +80,7 @@ def recommend_shards(
     out.mkdir(parents=True, exist_ok=True)
     with _lock_folder(out):
         table = scan_histories(histories, columns)
-        catalogue.recommend(replace(request, histories=[[]], times=[[]]))  # what cannot be met is told before anything is begun
+        catalogue.recommend(replace(request, histories=[[]], times=[[]]))  # refuses what cannot be met before anything is begun
         rows = int(table.select(pl.len()).collect().item())
         content = ContentHashes(out / HASHES).of(histories)
         plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns)}
@@ -113,7 +113,7 @@ def recommend_shards(
 
 
 def _check_plan(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
-    """Holds what is wanted against what was begun in this folder."""
+    """Compares the plan with the one that was begun in this folder, and writes it where there is none."""
     earlier_plan = _read(out / PLAN)
     if earlier_plan is not None:
         earlier_plan = {OLD_NAMES.get(key, key): value for key, value in earlier_plan.items()}
@@ -136,7 +136,7 @@ def _check_plan(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
 
 
 def _read_finished(out: Path) -> dict[str, Any] | None:
-    """The manifest, when all that it lists is there in full size."""
+    """Returns the manifest if all files that it lists are there in full size."""
     if not (manifest := _read(out / MANIFEST)):
         return None
     files = manifest["files"].items()
@@ -145,7 +145,7 @@ def _read_finished(out: Path) -> dict[str, Any] | None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The content of a json file; empty when it is damaged, None when it is not there."""
+    """Returns the content of a json file: empty if it is damaged, None if there is no such file."""
     try:
         return dict(json.loads(path.read_bytes()))
     except FileNotFoundError:
@@ -162,7 +162,7 @@ def _is_whole(part: Path) -> bool:
 
 
 def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path) -> None:
-    """Brings the rows of each user together: a folder of files for each shard."""
+    """Brings the rows of each user together, into a folder of files for each shard."""
     draft = out / f"{ROWS}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
     for shard in range(num_shards):
@@ -173,7 +173,7 @@ def _gather(table: pl.LazyFrame, rows: int, num_shards: int, out: Path) -> None:
         parts = shards.partition_by(_SHARD, as_dict=True, include_key=False, maintain_order=True)
         for shard in range(num_shards):
             part = parts.get((shard,), chunk.clear())
-            if part.height or number == 0:  # a shard to which no user's hash leads has a table too
+            if part.height or number == 0:  # a shard without users has a table, too
                 part.write_parquet(draft / f"{shard:05d}" / f"{number:05d}.parquet", compression="lz4")
     shutil.rmtree(out / ROWS, ignore_errors=True)
     draft.rename(out / ROWS)
@@ -184,7 +184,7 @@ def _rows_of(out: Path, shard: int) -> Path:
 
 
 def _recommend(catalogue: Catalogue, rows: Path, part: Path, request: RecommendRequest) -> dict[str, int]:
-    """Writes one shard; returns what the manifest will say of it."""
+    """Writes one shard, and returns the numbers of it that the manifest sums up."""
     files = sorted(rows.glob("*.parquet"))
     table = pl.concat([pl.read_parquet(file, glob=False) for file in files])
     lists, read = catalogue.recommend(replace(request, histories=table, times=None))
@@ -213,7 +213,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _move_into_place(draft: Path, path: Path) -> None:
-    """Gives a finished file its name, and comes back when both are on disk."""
+    """Gives a finished file its name, and returns when both are on disk."""
     sync(draft)
     os.replace(draft, path)
     sync(path.parent)
@@ -221,7 +221,7 @@ def _move_into_place(draft: Path, path: Path) -> None:
 
 @contextmanager
 def _lock_folder(out: Path) -> Iterator[None]:
-    """Keeps other processes out of a folder; the system lets go of it on any death."""
+    """Keeps other processes out of a folder. The system releases the lock when this process dies."""
     lock = Lock(out / LOCK)
     if not lock.take():
         fix = f"wait for {holder(out / LOCK)}, or give another folder"

@@ -1,4 +1,4 @@
-"""The search behind one list, level by level: which prefixes it kept, and where they lead."""
+"""The search behind one list, level by level: the prefixes that it kept, and an item below each."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SCHEMA: dict[str, Any] = {
 
 
 def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, Histories]:
-    """Searches once more, with somebody watching; nothing else about the search changes.
+    """Repeats the search for one list with an observer; nothing else about the search changes.
 
     Args:
         catalogue: of the items.
-        request: see there; the beams of some strategies depend on its ``k``.
+        request: the list to trace; the beams of some strategies depend on its ``k``.
 
     Returns:
-        A row per level and prefix kept, in the order of the search (under preferences by what a prefix may still lead to):
+        A row per level and kept prefix, in the order of the search (under preferences by the best that a prefix may lead to):
         ``level`` from 0, ``codes``, their ``log_prob``, ``num_items`` that the filter leaves below, and ``item_id`` of one of
         them. And the history as it was looked up.
 
@@ -72,19 +72,19 @@ def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, His
 
 
 def _prefix_search(strategy: Any, generator: Any, k: int) -> DecodingStrategy:
-    """The part of a strategy that grows prefixes: of a fusion, what finds the generator's own candidates."""
+    """Returns the part of a strategy that grows prefixes; of a fusion, the search for the generator's candidates."""
     if isinstance(strategy, NewItemQuota):
         return _prefix_search(strategy.strategy, generator, k)
     if isinstance(strategy, Fusion) and GENERATOR in strategy.active:
         return strategy.search(generator, max(strategy.num_candidates, k))
-    found: DecodingStrategy = strategy
-    return found
+    search: DecodingStrategy = strategy
+    return search
 
 
 def _describe_nodes(
     catalogue: Catalogue, nodes: Tensor, scores: Tensor, allowed: Tensor | None
 ) -> list[tuple[list[int], float, int, str]]:
-    """Codes, log-probability, number of allowed items, and the first of these, of each node; all are of one depth."""
+    """Returns codes, log-probability, number of allowed items and the first of these, for nodes of one depth."""
     trie = catalogue.trie
     assert trie is not None
     rows = []

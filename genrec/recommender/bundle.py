@@ -40,7 +40,7 @@ from genrec.recommender.new_item_encoder import NewItemEncoder
 from genrec.recommender.requests import RecommendRequest
 from genrec.types import ITEM_ID
 
-MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: so many may be, and for each byte of their file
+MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: allowed in all, and for each byte of their file
 
 
 def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping[str, str | Path] | None = None) -> Catalogue:
@@ -53,11 +53,11 @@ def open_catalogue(path: Path, *, plugins: Sequence[str] = (), external: Mapping
             ``{"encoder.model": "/models/minilm"}`` for the base model of a text encoder.
 
     Raises:
-        ArtifactError: for what is no bundle, of another schema or newer; when a file is missing, damaged, unlisted, outside or
-            of a kind that no bundle has; when its configuration leads outside.
+        ArtifactError: for a folder that is no bundle, for another schema or a newer revision; when a file is missing, damaged,
+            unlisted, outside or of a kind that no bundle has; when its configuration leads outside.
         ConfigError: when it names classes that do not belong where they stand, or are of a package that is not allowed.
     """
-    path = path.resolve()  # a run's link may point elsewhere by the time the first new item comes
+    path = path.resolve()  # the link of a run may point elsewhere when the first new item comes
     with readable_errors(path):
         if path.is_dir():
             check_files(path)
@@ -103,7 +103,7 @@ def _build_catalogue(path: Path, bundle: Mapping[str, Any], components: BundleCo
 
 
 def _check_items(file: Path, items: pl.DataFrame) -> None:
-    """Every item has an id of its own, a string; and texts that repeat do not become more than memory holds."""
+    """Checks that every item has a unique id, a string, and that the texts are not much larger than their file."""
     ids = items[ITEM_ID] if ITEM_ID in items.columns else pl.Series()
     texts = items.select(pl.col(pl.String).str.len_bytes().sum()).sum_horizontal()
     wrong = None
@@ -141,7 +141,7 @@ def _sample_times(file: Path, samples: Sequence[Sequence[str]]) -> Sequence[Sequ
 
 
 def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str, Any], num_items: int) -> None:
-    """What the json files say of the catalogue's size agrees with the catalogue; the rest is held against the weights."""
+    """Checks the sizes in the json files against the catalogue; the others are checked against the weights."""
     facts, share, rule = bundle["facts"]["generator"], bundle["new_share"], bundle["exclude_seen"]
     if not isinstance(rule, bool):
         raise ArtifactError(path, expected="exclude_seen of true or false", got=repr(rule), fix="export it again")
@@ -160,17 +160,17 @@ def _check_numbers(path: Path, bundle: Mapping[str, Any], generator: Mapping[str
 
 
 def _num_weights(file: Path) -> tuple[int, int]:
-    """Of all tensors together, and the number of tensors."""
+    """Returns the number of weights of all tensors together, and the number of tensors."""
     with safe_open(file, "pt") as weights:
         sizes = [math.prod(weights.get_slice(name).get_shape()) for name in weights.keys()]  # noqa: SIM118
     return sum(sizes), len(sizes)
 
 
 def warm_up(catalogue: Catalogue) -> Catalogue:
-    """The same catalogue, after it took in an item that is thrown away and recommended to an empty history.
+    """Opens what the first requests and the first new item need, and returns the same catalogue.
 
-    Its encoder and tokenizer are in memory then, and no file of the bundle is needed any more. What does not work is told in
-    the log: a bundle whose tokenizer takes no new items still recommends.
+    A trial item is taken in and thrown away, so encoder and tokenizer are in memory afterwards and no file of the bundle is
+    needed any more. Failures go to the log: a bundle whose tokenizer takes no new items still recommends.
     """
     name = "warm-up"
     while name in catalogue.table.idx:
@@ -178,7 +178,7 @@ def warm_up(catalogue: Catalogue) -> Catalogue:
     try:
         grown, _ = catalogue.with_items([{ITEM_ID: name, **({catalogue.table.title: name} if catalogue.table.title else {})}])
         grown.recommend(RecommendRequest(histories=[[]], times=[[]], k=1))
-    except Exception as error:  # such as a text model that is not on this machine; who adds an item is told
+    except Exception as error:  # such as a text model that is not on this machine; adding an item raises the same error
         LOGGER.warning("the first new item will fail: %s", error)
     try:
         catalogue.recommend(RecommendRequest(histories=[[]], times=[[]], k=min(10, len(catalogue.table))))

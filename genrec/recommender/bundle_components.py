@@ -1,12 +1,13 @@
-"""The components that a stranger's bundle names: held against slots, signatures and a few rules before any is built.
+"""Checks the components that a bundle names against slots, signatures and a few rules, before any is built.
 
-A bundle says what it is made of, not what else there is on the machine that opens it:
+A bundle of unknown origin must not reach anything else on the machine that opens it:
 
-- a class stands in the slot it was shipped for (``genrec.engine.registry``), or belongs to a plug-in that the caller allowed;
+- a class is accepted in the slot it was shipped for (``genrec.engine.registry``), or as part of a plug-in that the caller
+  allowed;
 - no text is a path out of the bundle, an address, or a variable of the environment, whatever its parameter is for;
-- what genrec supplies (``genrec.types.RUNTIME``) is not the bundle's to say, and neither is where vectors are cached;
-- a file or folder that a class reads while it is fitted is not looked for again. One that it needs for new items, too
-  (``reads_later``: a text encoder's base model) is the caller's to name: ``external={"encoder.model": FOLDER}``.
+- a bundle must not set what genrec supplies (``genrec.types.RUNTIME``), nor where vectors are cached;
+- a file or folder that a class reads while it is fitted is not opened again. If the class needs it for new items, too
+  (``reads_later``: a text encoder's base model), the caller names it: ``external={"encoder.model": FOLDER}``.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.recommender.bundle_layout import CACHE
 from genrec.types import RUNTIME
 
-OPENED = ("decoding", "generator")  # what is built when a bundle opens
-LATER = ("encoder", "tokenizer", "collision")  # and with the first new item
-SUPPLIED = RUNTIME - {"max_history_len"}  # arguments that genrec supplies, whatever a node says
-LARGEST = {  # numbers: of beams and lists, of layers and levels; what is beyond is a trap
+OPENED = ("decoding", "generator")  # groups that are built when a bundle opens
+LATER = ("encoder", "tokenizer", "collision")  # groups that are built with the first new item
+SUPPLIED = RUNTIME - {"max_history_len"}  # arguments that genrec supplies, whatever a node has
+LARGEST = {  # the largest numbers (beams and lists, layers and levels): larger ones would exhaust memory
     "decoding": 100_000,
     "generator": 10_000_000,
     "encoder": 10_000_000,
@@ -43,11 +44,11 @@ _FIX = "export it again, from a run whose settings do not name it"
 
 @dataclass(frozen=True)
 class BundleComponents:
-    """The components of a bundle, fit to be built.
+    """The components of a bundle, checked and ready to be built.
 
     Args:
-        trees: group -> its node, with the caller's places in it and no others.
-        missing: place -> what the bundle says of it, of files and folders that new items need and the caller did not name.
+        trees: group -> its node, which names the caller's files and folders and no others.
+        missing: place -> path in the bundle, for files and folders that new items need and the caller did not name.
     """
 
     trees: Mapping[str, Any]
@@ -57,7 +58,7 @@ class BundleComponents:
         return self.trees[group]
 
     def for_new_items(self, group: str) -> Any:
-        """A node that is built when the first new item comes.
+        """Returns a node that is built when the first new item comes.
 
         Raises:
             ConfigError: when it needs a file or folder that the caller did not name.
@@ -85,19 +86,19 @@ def check_components(
     plugins: Collection[str] = (),
     external: Mapping[str, str | Path] | None = None,
 ) -> BundleComponents:
-    """Looks at every node of a bundle and builds none.
+    """Checks every component of a bundle and builds none.
 
     Args:
         path: of the bundle, for messages.
-        config: of its bundle.json.
+        config: the one of its bundle.json.
         generator: the node in the generator's own configuration, which is the one that is built.
-        saved: whether it carries what its generator wrote itself.
+        saved: whether the bundle has files that its generator wrote itself.
         plugins: packages beside genrec whose classes it may name.
         external: place -> file or folder that the caller allows for it.
 
     Raises:
-        ArtifactError: for what leads outside, and what is not a bundle's to say.
-        ConfigError: for classes and keys that do not belong there; for places in ``external`` that there are not.
+        ArtifactError: for paths out of the bundle, and for keys that a bundle must not set.
+        ConfigError: for classes and keys that do not belong there, and for unknown places in ``external``.
     """
     if not isinstance(config, Mapping) or not {"decoding"} <= set(config):
         raise ArtifactError(path, expected="a configuration with decoding", got=repr(config)[:80], fix=_FIX)
@@ -122,7 +123,7 @@ def check_components(
 
 
 class _Check:
-    """One pass over a bundle's nodes."""
+    """One pass over the components of a bundle."""
 
     def __init__(self, path: Path, plugins: Collection[str], external: dict[str, str | Path]) -> None:
         self.path, self.plugins, self.external = path, plugins, external
@@ -130,7 +131,7 @@ class _Check:
         self.missing: dict[str, str] = {}
 
     def check_node(self, node: Mapping[str, Any], where: str, slot: Slot | None, *, saved: bool = False) -> dict[str, Any]:
-        """A copy of a node that may be built."""
+        """Returns a copy of a node that may be built."""
         outline, component = self._outline(node, where, slot)
         whole: dict[str, Any] = {TARGET: current(node[TARGET])}
         for key, value in node.items():
@@ -158,7 +159,7 @@ class _Check:
         return whole
 
     def check_name(self, node: Mapping[str, Any], where: str, slot: Slot) -> None:
-        """Looks at the class of a node that nobody builds, such as the settings of a training long past; it is not imported."""
+        """Checks the class of a node that is never built, such as a training setting. The class is not imported."""
         class_name = str(node[TARGET])
         target = current(class_name)
         root = target.partition(".")[0]
@@ -167,7 +168,7 @@ class _Check:
             raise ConfigError(f"{where}.{TARGET}", expected=f"a class for {slot.name}", got=class_name, fix=fix)
 
     def _outline(self, node: Mapping[str, Any], where: str, slot: Slot | None) -> tuple[Outline, type | None]:
-        """Of a class, which is imported when it is needed at once or not genrec's."""
+        """Returns the outline of a class. The class is imported if it is built at once or does not belong to genrec."""
         target = current(str(node.get(TARGET)))
         is_later = slot is not None and target in slot.targets and where.partition(".")[0] in LATER
         if is_later and (outline := outline_in_source(target)):
@@ -194,7 +195,7 @@ class _Check:
         return value
 
     def _external_path(self, value: Any, key_path: str, *, needed: bool, inside: bool) -> Any:
-        """What stands for a file or folder that a class names: the caller's, or one that cannot be opened."""
+        """Returns the caller's path for a file or folder that a class names, or a path that cannot be opened."""
         if isinstance(value, Sequence) and not isinstance(value, str):
             return [self._external_path(item, f"{key_path}[{i}]", needed=needed, inside=inside) for i, item in enumerate(value)]
         if not isinstance(value, str):
@@ -219,7 +220,7 @@ class _Check:
 
 
 def _slot_below(slot: Slot | None, parameter: str) -> Slot:
-    """What may stand below a class of genrec: what is shipped there."""
+    """Returns the slot below a class of genrec, which accepts the classes that are shipped there."""
     return (slot.of(parameter) if slot else None) or Slot(f"a part at {parameter}", frozenset())
 
 

@@ -24,18 +24,18 @@ from genrec.engine.os_errors import wrap_os_errors
 from genrec.engine.plain_json import read_json
 from genrec.errors import ArtifactError
 
-# Nothing here is code, and nothing is unpickled. The last three belong to a language model's vocabulary.
+# None of these is code, and nothing is unpickled. The last three belong to a language model's vocabulary.
 SUFFIXES = (*(".json", ".jsonl", ".safetensors", ".npy", ".parquet", ".csv", ".md", ".txt", ".onnx"), ".model", ".jinja", "")
-FEW_VALUES = 1 << 24  # of a table, those of its lists each by itself: so many may be, however well they are packed
-ROWS_PER_BYTE = 64  # of a table: item ids alone take a byte or two a row, packed as well as it goes
+FEW_VALUES = 1 << 24  # values of a table, with the entries of lists: so many are allowed in a file of any size
+ROWS_PER_BYTE = 64  # rows of a table: item ids alone take a byte or two a row, even compressed
 _EXPORT_AGAIN = "take it from where it was exported, or export it again"
 
 
 def check_files(path: Path) -> None:
-    """Looks at the names, links and kinds of all that lies in a bundle, and reads nothing.
+    """Checks names, links and kinds of everything in a bundle, and reads nothing.
 
     Raises:
-        ArtifactError: for a link that leads outside, what is no plain file, and a kind of file that no bundle has.
+        ArtifactError: for a link that leads outside, a special file, and a kind of file that no bundle has.
     """
     for entry in _entries(path):
         file, name = Path(entry.path), Path(entry.path).relative_to(path)
@@ -47,14 +47,14 @@ def check_files(path: Path) -> None:
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise ArtifactError(file, expected="a plain file", got=f"a {_kind(mode)}", fix=_EXPORT_AGAIN)
-        hidden = any(part.startswith(".") for part in name.parts)  # a file manager's, or a repository's: nobody opens those
+        hidden = any(part.startswith(".") for part in name.parts)  # of a file manager or a repository; nothing opens these
         if stat.S_ISREG(mode) and not hidden and file.suffix.lower() not in SUFFIXES:
             kinds = ", ".join(filter(None, SUFFIXES))
             raise ArtifactError(file, expected=f"only {kinds} files in a bundle", got=file.name, fix=_EXPORT_AGAIN)
 
 
 def check_listed(path: Path, files: Mapping[str, Any]) -> None:
-    """Looks at the names in a manifest.
+    """Checks the names in a manifest.
 
     Raises:
         ArtifactError: for one that does not lie in the bundle.
@@ -68,7 +68,7 @@ def check_listed(path: Path, files: Mapping[str, Any]) -> None:
 
 
 def check_sizes(path: Path) -> None:
-    """Looks into the heads of the files: what they would become in memory is in proportion to their bytes.
+    """Checks the headers of the files, so that their size in memory is in proportion to their bytes.
 
     Raises:
         ArtifactError: for json that is no plain json, arrays of objects, and tables and arrays that promise more than is there.
@@ -89,7 +89,7 @@ def check_sizes(path: Path) -> None:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """All files, links and folders below a folder; links are not followed."""
+    """Yields all files, links and folders below a folder, without following links."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             yield entry
@@ -143,14 +143,14 @@ _STUMBLES = (
 
 @contextmanager
 def readable_errors(path: Path) -> Iterator[None]:
-    """What a reader stumbles over while a bundle is opened is an error of the bundle, though its manifest may know the file so.
+    """Turns what a reader raises while a bundle is opened into an error of the bundle.
 
     Args:
         path: of the bundle.
 
     Raises:
-        ArtifactError: with what its reader says.
-        MachineError: where not the file is at fault but memory, the disk or a permission.
+        ArtifactError: with the message of the reader.
+        MachineError: if memory, the disk or a permission is the cause, not the file.
     """
     try:
         with wrap_os_errors():
@@ -166,14 +166,14 @@ _ANY_SIZE = {"repeat", "repeat_interleave", "constant_pad_nd", "new_empty", "new
 
 
 class TensorBudget(TorchDispatchMode):
-    """Within it, operations that would make more numbers than allowed, all together, are refused before they make them.
+    """Refuses operations that would make more numbers than allowed, all together, before they make them.
 
     Args:
-        weights: numbers in the file that all this is made for.
-        tensors: that they stand in.
+        weights: numbers in the file of weights.
+        tensors: tensors in that file.
 
     Raises:
-        ValueError: by the operation that wants too much.
+        ValueError: by the operation that asks for too much.
     """
 
     def __init__(self, weights: int, tensors: int) -> None:
@@ -186,7 +186,7 @@ class TensorBudget(TorchDispatchMode):
     ) -> Any:
         from_tensors = any(isinstance(argument, torch.Tensor) for argument in args)
         if from_tensors and func.overloadpacket.__name__ not in _ANY_SIZE:
-            return func(*args, **(kwargs or {}))  # views, sums, copies: as large as what they are made of
+            return func(*args, **(kwargs or {}))  # views, sums, copies: as large as their inputs
         if (size := max((_numbers(argument) for argument in args), default=0)) > self._left:
             raise ValueError(f"{size:,} numbers by {func}, of {self._all:,} that weights of this size call for")
         self._calls -= 1
@@ -198,7 +198,7 @@ class TensorBudget(TorchDispatchMode):
 
 
 def _numbers(argument: Any) -> int:
-    """How many numbers an argument asks for: a shape, or an end to count to."""
+    """Returns how many numbers an argument asks for: those of a shape, or an end to count to."""
     if isinstance(argument, list | tuple) and argument and all(type(size) is int for size in argument):
         return math.prod(size for size in argument if size > 0)
     return argument if type(argument) is int else 0

@@ -19,8 +19,8 @@ from genrec.core.sids import SIDTable
 from genrec.errors import ArtifactError
 from genrec.types import ITEM_ID
 
-SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly its own
-REVISION = 2  # of the schema: what was added to it; older bundles are read by ``RULES``
+SCHEMA = 1  # of the folder and of bundle.json; a reader opens exactly this one
+REVISION = 2  # of the schema, counted up by additions; older bundles are read by ``RULES``
 BUNDLE_FILE, ITEMS_FILE, CARD_FILE, SAMPLES_FILE = "bundle.json", "items.parquet", "README.md", "samples.json"
 SAMPLE_TIMES_FILE = "sample_times.json"
 POPULARITY = "popularity"  # column of the items; a catalogue's own of this name is left as it is
@@ -29,7 +29,7 @@ PARTS = ("generator", "sids", "encoder", "tokenizer", "calibration")
 
 
 def generator_folder(bundle: Path) -> Path:
-    """Returns where a bundle has its generator: laid out for the hub, at the top."""
+    """Returns the folder of a bundle's generator: the top one where the bundle is laid out for the hub."""
     return bundle / "generator" if (bundle / "generator").is_dir() else bundle
 
 
@@ -46,12 +46,12 @@ def sid_frame(sids: SIDTable, item_ids: pl.Series) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Rule:
-    """What bundles from before a revision meant.
+    """The values that bundles had in effect before a revision.
 
     Args:
-        revision: the first that says it by itself.
-        name: of the rule.
-        lacking: key of bundle.json -> what its absence stands for.
+        revision: the first one whose bundles have the values.
+        name: what the rule means.
+        lacking: key of bundle.json -> the value where it is absent.
     """
 
     revision: int
@@ -60,17 +60,17 @@ class Rule:
 
 
 RULES = (
-    Rule(1, "no places of lists were kept for items that came after training", {"new_share": 0.0}),
+    Rule(1, "no slots of lists were reserved for items that came after training", {"new_share": 0.0}),
     Rule(2, "how near a history must be to a new item was not learned: very near", {"new_reaches": {}}),
 )
 
 
 def upgrade_bundle(bundle: Mapping[str, Any], where: Path) -> dict[str, Any]:
-    """The content of a bundle.json in the words of this version.
+    """Returns the content of a bundle.json with the keys of this version.
 
     Args:
-        bundle: as read.
-        where: its file.
+        bundle: the content as it was read.
+        where: the file.
 
     Raises:
         ArtifactError: for another schema or a newer revision.

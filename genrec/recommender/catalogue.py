@@ -31,42 +31,42 @@ from genrec.recommender.item_table import ItemTable
 from genrec.recommender.requests import HistoryRequest, ListRequest, RecommendRequest
 from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_ID, USER_IDX
 
-HISTORY = "history"  # column: which of the given histories
-_BEAMS_AT_ONCE = 1 << 15  # of all users together, where lists are longer than the strategy was set up for
+HISTORY = "history"  # column: number of the history in the request
+_BEAMS_AT_ONCE = 1 << 15  # beams of all users together, where lists are longer than the strategy was set up for
 STATUSES = ("active", "removed", "added", "updated")
 
 
 class Intake(Protocol):
-    """Takes in what came later. With a method ``with_content``, also what follows from other content of known items."""
+    """Takes in new items. With a method ``with_content`` it also takes in new content of items that are there."""
 
     def __call__(
         self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]] | None = None
     ) -> Catalogue:
-        """The catalogue with rows of its columns, whose ids it lacks, behind its own; ``codes``: IDs that some have had."""
+        """Returns the catalogue with new items after its own; ``codes`` are the IDs that some of them have had."""
         ...
 
 
 @runtime_checkable
 class ContentIntake(Protocol):
     def with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
-        """The catalogue, in whose table the content of some items changed, with all that follows from it."""
+        """Returns the catalogue after the content of some items of its table changed, with all that follows."""
         ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Catalogue:
-    """A request keeps the one that it began with, whatever is added, removed or reloaded meanwhile.
+    """What recommendations are made from at one moment. A request keeps the catalogue that it began with.
 
     Args:
-        model: with a strategy; the first rows of the table are what it was trained with.
+        model: a model with a strategy, trained with the items of the first rows of the table.
         table: the items and their IDs.
         exclude_seen: the seen-item rule where a call names no other.
-        removed: item_idx that are not recommended.
-        updated: item_idx whose content is another than the bundle's, or than the one they came with.
+        removed: item_idx of the items that are not recommended.
+        updated: item_idx of the items whose content changed after they came.
         num_bundled: items of the bundle, the first ones; None: all.
-        intake: takes in items that came later; None: it cannot.
-        samples: histories of item ids to try it with.
-        sample_times: when each item of each sample was; empty where the generator does not look at times.
+        intake: takes in new items; None: the catalogue takes none.
+        samples: histories of item ids for trials.
+        sample_times: the time of each item of each sample; empty where the generator does not look at times.
         source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
     """
 
@@ -83,37 +83,37 @@ class Catalogue:
 
     @property
     def generator(self) -> Any:
-        """The model's, in eval mode."""
+        """The generator of the model, in eval mode."""
         return self.model.generator
 
     @property
     def strategy(self) -> DecodingStrategy:
-        """How the generator is decoded."""
+        """The strategy by which the generator is decoded."""
         assert self.model.strategy is not None
         return self.model.strategy
 
     @property
     def trie(self) -> PrefixTrie | None:
-        """Of the items' IDs; None for an item scorer."""
+        """The trie of the items' IDs; None for an item scorer."""
         return self.model.trie
 
     @property
     def vectors(self) -> Mapping[str, np.ndarray]:
-        """Of the items by source, as the encoder made them; empty when there are none."""
+        """The encoder's vectors of the items by source; empty when there are none."""
         return self.model.vectors
 
     @property
     def num_trained(self) -> int | None:
-        """Items that the generator was trained with, the first ones; None: all."""
+        """The number of items that the generator was trained with, the first ones; None: all."""
         return self.model.num_trained
 
     @property
     def num_new(self) -> int:
-        """Items that came after the generator was trained."""
+        """The number of items that came after the generator was trained."""
         return 0 if self.num_trained is None else max(len(self.table) - self.num_trained, 0)
 
     def without_items(self, item_ids: Iterable[str]) -> tuple[Catalogue, Changes]:
-        """Recommends these items no longer, as far as the catalogue has them; histories may still have them.
+        """Stops recommending these items, as far as the catalogue has them. Histories may still have them.
 
         Raises:
             DataError: for what is no list of strings.
@@ -139,7 +139,7 @@ class Catalogue:
     def with_items(
         self, items: pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False
     ) -> tuple[Catalogue, Changes]:
-        """New items behind those that are there; known ones get the content that is given here, and keep their IDs.
+        """Appends new items; known items get the content that is given here, and keep their IDs.
 
         Nothing that was removed comes back.
 
@@ -156,7 +156,7 @@ class Catalogue:
     def with_rows(
         self, items: ItemRows, *, reassign: bool = False, codes: Mapping[str, Sequence[int]] | None = None
     ) -> tuple[Catalogue, Changes]:
-        """See ``with_items``; of rows that have been read, some of which may have had an ID already."""
+        """Does what ``with_items`` does, for rows that have been read, some of which may have had an ID already."""
         is_known = np.array([item_id in self.table.idx for item_id in items.frame[ITEM_ID]], dtype=bool)
         catalogue, changes = self._with_content(items.select(is_known), reassign=reassign)
         later = items.select(~is_known).frame
@@ -170,7 +170,7 @@ class Catalogue:
     def with_changes(
         self, items: ItemRows | pl.DataFrame | Iterable[Mapping[str, Any]], *, reassign: bool = False
     ) -> tuple[Catalogue, Changes]:
-        """Other content for known items; ids that the catalogue does not have are named and left out.
+        """Gives known items other content. Ids that the catalogue does not have are named and left out.
 
         Raises:
             DataError: for what cannot be read or given an ID.
@@ -197,7 +197,7 @@ class Catalogue:
         return catalogue, changes
 
     def rows_with(self, status: str) -> list[int]:
-        """The item_idx of the items of a status, in the order of the catalogue.
+        """Returns the item_idx of the items of a status, in the order of the catalogue.
 
         Args:
             status: one of ``STATUSES``.
@@ -216,7 +216,7 @@ class Catalogue:
         raise ConfigError("status", expected=f"one of {', '.join(STATUSES)}", got=status, fix=did_you_mean(status, STATUSES))
 
     def statuses_of(self, row: int) -> list[str]:
-        """What ``rows_with`` finds an item by."""
+        """Returns the statuses by which ``rows_with`` finds an item."""
         is_added = self.num_bundled is not None and row >= self.num_bundled
         flags = {"active": row not in self.removed, "removed": row in self.removed, "added": is_added}
         return [name for name, is_true in (flags | {"updated": row in self.updated}).items() if is_true]
@@ -230,7 +230,7 @@ class Catalogue:
         return bool(getattr(self.generator, "needs_times", False))
 
     def allowed(self, filter: str | None) -> Bool[Tensor, " items"] | None:
-        """What passes the filter and was not removed; None: everything."""
+        """Returns a mask of the items that pass the filter and were not removed; None: all items."""
         if filter is None and not self.removed:
             return None
         allowed = np.ones(len(self.table), dtype=bool) if filter is None else self.table.passing_items(filter).copy()
@@ -238,7 +238,7 @@ class Catalogue:
         return torch.from_numpy(allowed)
 
     def bias(self, request: ListRequest) -> Float32[Tensor, " items"] | None:
-        """What the preferences of a request add to the log-probability of each item; None: nothing."""
+        """Returns what the preferences of a request add to the log-probability of each item; None: nothing."""
         return torch.from_numpy(self.table.bias(request.steer)) if request.steer else None
 
     def excludes_seen(self, request: ListRequest) -> bool:
@@ -258,7 +258,7 @@ class Catalogue:
         return read_histories(request.histories, self.table.idx, request.times)
 
     def recommend(self, request: RecommendRequest, *, searches: int | None = None) -> tuple[pl.DataFrame, Histories]:
-        """The lists of a request, and its histories as they were looked up.
+        """Returns the lists of a request, and its histories as they were looked up.
 
         Args:
             request: see there.
@@ -287,7 +287,7 @@ class Catalogue:
             exclude_seen=self.excludes_seen(request),
             batch_size=batch_size,
         )
-        table = table.filter(pl.col(RANK) <= request.k)  # a last group of items that share an ID is listed whole
+        table = table.filter(pl.col(RANK) <= request.k)  # the last group of items with the same ID is decoded whole
         whose = pl.col(USER_IDX).alias(HISTORY) if read.users is None else read.users.gather(table[USER_IDX]).alias(USER_ID)
         return table.select(whose, RANK, self.table.ids(table[ITEM_IDX]).alias(ITEM_ID), SCORE), read
 
@@ -299,7 +299,7 @@ class Catalogue:
 
 
 def memory_of(catalogue: Catalogue) -> dict[str, int]:
-    """Bytes of each part: ``weights`` (buffers included), ``trie``, ``ids``, ``vectors`` and ``items``, their table and index.
+    """Returns the bytes of ``weights`` (with buffers), ``trie``, ``ids``, ``vectors`` and ``items`` (table and index).
 
     What PyTorch and the other libraries take is in ``process_memory`` alone.
 
@@ -318,7 +318,7 @@ def memory_of(catalogue: Catalogue) -> dict[str, int]:
 
 
 def process_memory() -> int:
-    """Bytes that this process has in memory; where the system does not say, the most it ever had; 0 where it says neither."""
+    """Returns the bytes of this process in memory, or its peak, or 0, whichever the system reports."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, AttributeError):

@@ -20,7 +20,7 @@ def add_external(parser: argparse.ArgumentParser) -> None:
 
 
 def external_of(words: Sequence[str]) -> dict[str, str]:
-    """``["encoder.model=/models/minilm"]`` -> place -> path.
+    """Returns place -> path of words such as ``encoder.model=/models/minilm``.
 
     Raises:
         ConfigError: for a word without a place or a path.
@@ -35,7 +35,7 @@ def external_of(words: Sequence[str]) -> dict[str, str]:
 
 
 def read_token(file: Path | None) -> str | None:
-    """Returns the token in a file, or else in the environment; None: there is none.
+    """Returns the token in a file, or else in the environment; None if there is none.
 
     Raises:
         ConfigError: for a file without one.

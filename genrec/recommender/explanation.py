@@ -1,4 +1,4 @@
-"""Why an item is recommended: its path through the tree of IDs, and what of the history speaks for it."""
+"""Why an item is recommended: its path through the tree of IDs, and the items of the history that support it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from genrec.types import ITEM_ID, SCORE
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one history has to do with one item.
+    """What one history contributes to one item.
 
     Args:
         item_id: the item.
-        log_prob: of it as the next item, by the generator alone: no filter, no preference, no other member of a fusion.
+        log_prob: log-probability of the item as the next one, by the generator alone: no filter, no preference, no other scorer
+            of the ensemble.
         path: a row per level: ``level``, ``code``, ``log_prob`` given the codes before, ``choices`` (codes that exist there).
             None for an item scorer.
-        because: ``item_id`` and ``weight`` of the last items of the history, the strongest first: how much less probable the
-            item were without it, in nats; below zero it speaks against the item.
+        because: ``item_id`` and ``weight`` of the last items of the history, the largest weight first: how many nats the item
+            would lose without that one; a negative weight counts against the item.
     """
 
     item_id: str
@@ -71,12 +72,12 @@ def explain(catalogue: Catalogue, request: ExplainRequest) -> tuple[Explanation,
 
 
 def score_items(catalogue: Catalogue, history: Sequences, items: list[int]) -> pl.DataFrame:
-    """``item_id`` and ``score``, the generator's log-probability of each as the next item, in the order given."""
+    """Returns ``item_id`` and ``score``, the generator's log-probability of each as the next item, in the order given."""
     return pl.DataFrame({ITEM_ID: catalogue.table.ids(items), SCORE: log_probs(catalogue, history, items)})
 
 
 def log_probs(catalogue: Catalogue, history: Sequences, items: list[int]) -> np.ndarray:
-    """float32 [items], of one history.
+    """Returns the log-probability of each item after one history, float32 [items].
 
     Raises:
         ConfigError: for a generator that gives no likelihood.

@@ -1,4 +1,4 @@
-"""A nightly feed: what a whole table of items, and lists of ids, change of a catalogue; all at once."""
+"""A nightly feed: a table of items and lists of ids that change a catalogue, all at once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from genrec.types import ITEM_ID
 
 @dataclass(frozen=True)
 class Step:
-    """One of the things that a feed does.
+    """One of the steps of a feed.
 
     Args:
-        apply: gives the catalogue after it, and what it changed.
-        write: writes that down.
+        apply: returns the catalogue after the step, and what changed.
+        write: writes the change down.
     """
 
     apply: Callable[[Catalogue], tuple[Catalogue, Changes]]
@@ -28,14 +28,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """What came tonight.
+    """The content of one feed.
 
     Args:
         items: new ones, and known ones with the content they have now; None: none.
         removed: ids to take down.
         restored: ids to put back.
-        full: ``items`` is the whole catalogue; whatever it lacks is taken down.
-        returning: what only an earlier full feed took down comes back when ``items`` has it.
+        full: ``items`` is the whole catalogue; items that it lacks are removed.
+        returning: items that only an earlier full feed removed come back when ``items`` has them.
         reassign: known items whose content changed get the ID of their new content.
     """
 
@@ -47,11 +47,11 @@ class Feed:
     reassign: bool = False
 
     def steps(self, catalogue: Catalogue, journal: Journal) -> Iterator[Step]:
-        """What to do, in this order: items come or change, come back, go.
+        """Yields the steps in this order: items come or change, come back, go.
 
         Args:
             catalogue: before the feed.
-            journal: says why items are removed.
+            journal: the reason why each item is removed.
         """
         listed: set[str] = set() if self.items is None else set(self.items.frame[ITEM_ID])
         restored_ids = list(self.restored)
@@ -85,14 +85,14 @@ class Feed:
 
 
 def write_items(writing: Writing, items: ItemRows, changes: Changes, catalogue: Catalogue, *, reassign: bool) -> None:
-    """Writes down what a call said of items, as far as it changed something.
+    """Writes down the content that a call gave to items, as far as it changed something.
 
     Args:
         writing: a transaction.
         given: all that was said.
-        changes: what came of it.
+        changes: what the call changed.
         now: the catalogue after it.
-        reassign: whether IDs followed.
+        reassign: whether IDs followed the content.
     """
     ids = items.frame[ITEM_ID]
     added, updated = (np.array(ids.is_in(list(names))) for names in (changes.added, changes.updated))
@@ -105,7 +105,7 @@ def write_items(writing: Writing, items: ItemRows, changes: Changes, catalogue: 
 
 
 def _mark_taken_down(writing: Writing, changes: Changes, removed_ids: list[str]) -> None:
-    """What somebody takes down stays down, also where a full feed had done it already."""
+    """Marks items as taken down, including those that a full feed had removed already."""
     unknown = set(changes.unknown)
     writing.mark(
         (item_id for item_id in removed_ids if item_id not in unknown and writing.entry(item_id).removed != REMOVED),
@@ -114,7 +114,7 @@ def _mark_taken_down(writing: Writing, changes: Changes, removed_ids: list[str])
 
 
 def _without_unchanged(result: tuple[Catalogue, Changes]) -> tuple[Catalogue, Changes]:
-    """Without the items that were so already: of a feed only its rows count as unchanged."""
+    """Drops the unchanged items from a step's changes: of a feed only its rows count as unchanged."""
     catalogue, changes = result
     return catalogue, Changes(removed=changes.removed, restored=changes.restored, unknown=changes.unknown)
 

@@ -1,4 +1,4 @@
-"""Files of a nightly feed -> rows in a bundle's columns: everything that does not fit is named, row by row."""
+"""Reads files of a nightly feed into the columns of a bundle, and names each row that does not fit."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from genrec.recommender.item_changes import ItemRows, item_rows, problems
 from genrec.types import ITEM_ID
 
 _DECIMAL_COMMA = r"^[+-]?[\d.]+,\d+$"
-_LISTS = (".txt", ".list", "")  # suffixes of files that are one id a line
+_LISTS = (".txt", ".list", "")  # suffixes of files that have one id a line
 
 
 @dataclass(frozen=True)
 class FeedFile:
-    """What a file of items says.
+    """The content of a file of items.
 
     Args:
-        rows: that fit.
-        wrong: a line for each row that does not, with its number in the file.
-        num_rows: of the file.
+        rows: the rows that fit.
+        wrong: a line for each other row, with its number in the file.
+        num_rows: rows of the file.
         passed_over: its columns that the bundle does not have.
-        commas: columns of numbers that the file has with a decimal comma, which was not said.
+        commas: columns of numbers that have a decimal comma although ``decimal`` is a point.
     """
 
     rows: list[dict[str, Any]]
@@ -39,7 +39,7 @@ class FeedFile:
     commas: list[str] = field(default_factory=list)
 
     def to_item_rows(self, schema: Mapping[str, pl.DataType]) -> ItemRows:
-        """The rows in the columns of a catalogue."""
+        """Returns the rows in the columns of a catalogue."""
         return item_rows(self.rows, schema)
 
 
@@ -48,8 +48,8 @@ def read_feed(
 ) -> FeedFile:
     """Reads a table of items.
 
-    Numbers written as text are read as the numbers that they are, ids may be whole numbers, and what is no number (NaN) is
-    nothing; all else must fit the column.
+    Numbers written as text become numbers, ids may be whole numbers, and NaN becomes null. All other values must fit their
+    column.
 
     Args:
         path: parquet, separated text or json lines.
@@ -81,7 +81,7 @@ def read_feed(
 
 
 def read_ids(path: Path, *, item: str = ITEM_ID) -> tuple[str, ...]:
-    """The ids of a file: a table with a column of them, or text with one a line.
+    """Reads the ids of a file: a table with a column of them, or text with one a line.
 
     Raises:
         DataError: when it cannot be read, or a row has no id.
@@ -101,7 +101,7 @@ def read_ids(path: Path, *, item: str = ITEM_ID) -> tuple[str, ...]:
 
 
 def _convert(value: Any, kind: pl.DataType) -> Any:
-    """A value as a file has it, in the form of its column where it is the same value; else as it is, to be refused."""
+    """Returns a value in the type of its column if it is the same value, else as the file has it."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, str):

@@ -1,6 +1,6 @@
-"""Filters as people write them: ``category == "Skin Care" and (price < 20 or brand in ["OPI", "Essie"])``.
+"""Filters in a small language: ``category == "Skin Care" and (price < 20 or brand in ["OPI", "Essie"])``.
 
-A small language of its own, so that a filter from outside is read and never run as code:
+The language is separate from Python, so that a filter is parsed and never run as code:
 
     either  := both ("or" both)*
     both    := term ("and" term)*
@@ -12,9 +12,9 @@ A small language of its own, so that a filter from outside is read and never run
     value   := 'text' | "text" | number | true | false
 
 An item whose value is missing passes no test but ``is null`` (``not`` turns that around, as it does any answer). A column whose
-name is no plain word stands in backquotes. docs/filters.md says the same for people who write them.
+name is no plain word is written in backquotes. docs/filters.md explains the language to users.
 
-Reading a filter touches no item, and says what passing over the items will cost. Equal tests of a filter are made once.
+Reading a filter looks at no item and estimates the cost of applying it. Equal tests of a filter are made once.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _COMPARISONS: dict[str, Callable[[pl.Expr, Value], pl.Expr]] = {
 
 
 def allowed_items(predicate: str, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
-    """Which items pass.
+    """Returns which items pass a filter.
 
     Args:
         predicate: see above.
@@ -73,8 +73,8 @@ def allowed_items(predicate: str, items: pl.DataFrame) -> Bool[np.ndarray, " ite
 # Milliseconds of a core for a million items: a comparison, the same with a list of values, and a look into texts or lists (and
 # into each byte of them).
 COMPARE, AMONG, LOOK_INTO, LOOK_AT_BYTE = 1.5, 5.0, 25.0, 1 / 25
-_COMBINE = 0.05  # of putting an answer together with others
-_AT_ONCE = 16  # tests between two looks at whether anybody still waits
+_COMBINE = 0.05  # cost of combining an answer with others
+_AT_ONCE = 16  # tests between two checks for an abandoned request
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Junction:
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter that was read.
+    """A filter that has been read.
 
     Args:
         text: as it was written.
@@ -107,7 +107,7 @@ class Filter:
     cost: float
 
     def passing_items(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
-        """Which items pass.
+        """Returns which items pass.
 
         Raises:
             ConfigError: for values that polars cannot compare with a column.
@@ -252,7 +252,7 @@ class _Parser:
     # --- what fits what ---
 
     def _check_fits(self, name: str, value: Value) -> Value:
-        """The value just read, if it can be compared with the column."""
+        """Returns the value just read if it can be compared with the column."""
         dtype = self._schema[name]
         fits = (
             (isinstance(value, bool) and dtype == pl.Boolean)
@@ -265,7 +265,7 @@ class _Parser:
         return value
 
     def _fix_for(self, name: str, value: Value) -> str:
-        """What to do about a value that does not fit a column."""
+        """Returns advice about a value that does not fit a column."""
         dtype, fix = self._schema[name], "see docs/filters.md"
         if dtype == pl.String and isinstance(value, int | float) and not isinstance(value, bool):
             seen = self._items[name].drop_nulls().head(1).to_list()
@@ -280,7 +280,7 @@ class _Parser:
         return fix
 
     def _cast_values(self, name: str, values: list[Value]) -> list[Value]:
-        """The values as numbers of the column's own kind, which polars wants of lists; without those it cannot hold."""
+        """Returns the values as numbers of the column's type, as polars requires, without those it cannot hold."""
         dtype = self._schema[name]
         if dtype.is_float():
             return [float(value) for value in values]
@@ -302,7 +302,7 @@ class _Parser:
         return self._refuse(f"{fitting}; {name} is {dtype}")
 
     def _add_test(self, test: pl.Expr, key: tuple[object, ...], cost: float, *, negated: bool = False) -> int:
-        """The number of a test, the same for equal ones. A missing value passes neither a test nor its opposite."""
+        """Returns the number of a test, the same for equal ones. A missing value passes neither a test nor its opposite."""
         self._looks += 1
         key = (*key, negated)
         if key not in self._tests:
@@ -317,7 +317,7 @@ class _Parser:
         return self._tokens[self._next]
 
     def _take(self, shown: str) -> bool:
-        """Whether the next token is this one; if so, goes on."""
+        """Returns whether the next token is this one, and moves on if it is."""
         is_next = self._token.kind in ("word", "sign") and self._token.shown == shown
         self._next += is_next
         return is_next
@@ -349,5 +349,5 @@ class _Parser:
 
 
 def _typed_value(value: Value) -> tuple[str, Value]:
-    """Tells true from 1 and 1 from 1.0."""
+    """Returns a value with its type, so that true differs from 1 and 1 from 1.0."""
     return type(value).__name__, value

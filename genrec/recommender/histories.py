@@ -1,4 +1,4 @@
-"""Histories as people give them -> rows of a catalogue, and what is not in it."""
+"""Looks up histories, as callers give them, in a catalogue, and collects the ids that it does not have."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from genrec.types import ITEM_ID, ITEM_IDX, POSITION, TIMESTAMP, USER_ID, USER_I
 
 _WHERE = "histories"
 _LATEST = 2.0**62  # of either sign: gaps between times are counted in 64 bits
-_NUMBERS = frozenset({int, float})  # types that nearly all times have: looked at without a test for each
+_NUMBERS = frozenset({int, float})  # types of nearly all times, which are checked without a test for each
 
 
 @dataclass(frozen=True)
 class Histories:
-    """What was read.
+    """Histories as they were looked up.
 
     Args:
         sequences: the known items of each history, as item_idx, with their times where they were given.
         unknown: the other ids of each, in the order given.
-        users: whose they are, where a table says so.
+        users: the user of each history, if they came as a table.
     """
 
     sequences: Sequences
@@ -66,7 +66,7 @@ def read_histories(
 
 
 def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]]) -> list[list[float]]:
-    """The times of each history.
+    """Reads the times of each history.
 
     Raises:
         DataError: when they are not one number for each item.
@@ -90,7 +90,7 @@ def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]
 
 
 def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool]:
-    """Histories as a table or as lists of ids, and whether what was given was one list of ids.
+    """Returns histories as a table or as lists of ids, and whether one list of ids was given.
 
     Args:
         histories: one list, a list of lists, or a polars (lazy too), pandas or arrow table; a column of a table is a list.
@@ -126,7 +126,7 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
     """
     frame = _as_polars(table)
     require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
-    text_ids(frame[USER_ID], _WHERE)  # refuses what is no id; users keep the type they came in
+    text_ids(frame[USER_ID], _WHERE)  # refuses values that are no ids; users keep their type
     columns = [frame[USER_ID], text_ids(frame[ITEM_ID], _WHERE, allow_missing=True)]
     columns += [
         as_numbers(frame[name], kind, _WHERE)
@@ -148,7 +148,7 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
 
 
 def as_list(value: Any, where: str = _WHERE) -> list[Any]:
-    """The entries of a list.
+    """Returns the entries of a list.
 
     Raises:
         DataError: when it is none.
@@ -165,7 +165,7 @@ def as_list(value: Any, where: str = _WHERE) -> list[Any]:
 
 
 def check_history(history: Any) -> list[str]:
-    """The item ids of one history.
+    """Returns the item ids of one history.
 
     Raises:
         DataError: for what is no list of strings.
@@ -190,7 +190,7 @@ def _as_polars(table: Any) -> pl.DataFrame:
 
 
 def _with_rows(events: pl.DataFrame, ids: pl.Series, name: str) -> pl.DataFrame:
-    """The events and, for the column that ``ids`` is called by, the row of each; null: it is not there."""
+    """Adds the row of each event in ``ids``, by the column of that name; null if it is not there."""
     return events.join(ids.to_frame().with_row_index(name), on=ids.name, how="left", maintain_order="left")
 
 

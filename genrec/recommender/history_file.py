@@ -1,4 +1,4 @@
-"""Files of everybody's events -> the columns that histories are made of; parquet stays on disk, other tables are read whole."""
+"""Reads the events of all users from files. Parquet stays on disk; other tables are read whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROW = "row of the file"
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryColumns:
-    """What the columns of such a file are called.
+    """The names of the columns of a file of events.
 
     Args:
         user: of the user.
@@ -36,7 +36,7 @@ class HistoryColumns:
 
     @property
     def names(self) -> dict[str, str]:
-        """Name here -> name in the file."""
+        """The names here -> the names in the file."""
         return {
             USER_ID: self.user,
             ITEM_ID: self.item,
@@ -46,7 +46,7 @@ class HistoryColumns:
 
 
 def scan_histories(path: Path, columns: HistoryColumns) -> pl.LazyFrame:
-    """The events of a file, or of a folder of parts.
+    """Returns the events of a file, or of a folder of parts.
 
     Args:
         path: parquet, or what ``genrec init`` reads as a table: csv with any separator, tsv, json lines ...
@@ -79,7 +79,7 @@ def scan_histories(path: Path, columns: HistoryColumns) -> pl.LazyFrame:
 
 
 def _refuse_missing(table: pl.LazyFrame, name: str, column: str, path: Path) -> None:
-    """Raises DataError for the first row without a user, or without what gives the order of an item."""
+    """Refuses the first row without a user, or without what gives the order of an item."""
     lacking = pl.col(name).is_null() if name == USER_ID else pl.col(name).is_null() & pl.col(ITEM_ID).is_not_null()
     rows = table.with_row_index(_ROW).filter(lacking).select(pl.col(_ROW).first(), pl.len().alias("count")).collect()
     if count := rows["count"][0]:

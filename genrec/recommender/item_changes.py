@@ -20,7 +20,7 @@ from genrec.types import ITEM_ID
 
 @dataclass(frozen=True, eq=False)
 class ItemRows:
-    """What was given.
+    """Items as a caller gave them, in the columns of a catalogue.
 
     Args:
         frame: exactly the columns of the catalogue; what an item does not say is null.
@@ -31,11 +31,11 @@ class ItemRows:
     named: Mapping[str, Bool[np.ndarray, " rows"]]
 
     def select(self, chosen: Bool[np.ndarray, " rows"]) -> ItemRows:
-        """Some of the rows."""
+        """Returns some of the rows."""
         return ItemRows(self.frame.filter(pl.Series(chosen)), {name: rows[chosen] for name, rows in self.named.items()})
 
     def named_values(self) -> list[dict[str, Any]]:
-        """Each row's id and what it says, nothing else."""
+        """Returns the id of each row and the values that it names."""
         rows = self.frame.to_dicts()
         return [
             {name: value for name, value in row.items() if name == ITEM_ID or self.named[name][number]}
@@ -44,7 +44,7 @@ class ItemRows:
 
 
 def item_dicts(items: Any) -> list[Any]:
-    """Each item by itself; ids that a table has as integers are text, as in histories.
+    """Returns one mapping per item; ids that a table has as integers become text, as in histories.
 
     Args:
         items: a polars, pandas or arrow table, or one mapping an item.
@@ -73,7 +73,7 @@ def item_dicts(items: Any) -> list[Any]:
 
 
 def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping[str, pl.DataType]) -> ItemRows:
-    """Items in the columns of a catalogue.
+    """Returns items in the columns of a catalogue.
 
     Args:
         items: a table, or one mapping an item: ``item_id`` and any columns of the catalogue.
@@ -91,7 +91,7 @@ def item_rows(items: pl.DataFrame | Iterable[Mapping[str, Any]], schema: Mapping
 
 
 def problems(rows: list[Any], schema: Mapping[str, pl.DataType]) -> Iterator[tuple[int, DataError]]:
-    """What is wrong with rows, each with the number of its row from 0.
+    """Yields what is wrong with rows, each with the number of its row from 0.
 
     Args:
         rows: as given.
@@ -162,7 +162,7 @@ def is_item_id(value: Any) -> bool:
 
 
 def shown_id(value: Any) -> str:
-    """An id as a message shows it: of a long one the beginning and its length, half characters escaped."""
+    """Returns an id as a message shows it: the beginning and length of a long one, half characters escaped."""
     text = (
         ascii(value) if isinstance(value, str) and not value.isascii() and not is_item_id(value[:LONGEST_ID]) else repr(value)
     )
@@ -171,7 +171,7 @@ def shown_id(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """Ids by what became of them, each in the order given.
+    """The ids that a call changed, by what it did to them, each in the order given.
 
     Args:
         added: new to the catalogue.
@@ -196,10 +196,10 @@ class Changes:
         return {f"num_{field.name}": len(getattr(self, field.name)) for field in fields(self) if field.name != "unknown"}
 
     def and_then(self, later: Changes) -> Changes:
-        """Both, one after the other."""
+        """Returns the changes of two calls, one after the other."""
         return replace(self, **{field.name: getattr(self, field.name) + getattr(later, field.name) for field in fields(self)})
 
     @property
     def anything(self) -> bool:
-        """Whether the catalogue is another one now."""
+        """Whether the catalogue differs afterwards."""
         return bool(self.added or self.updated or self.removed or self.restored)

@@ -1,7 +1,4 @@
-"""Items by the words of their titles, or by id.
-
-Which items are like a given one.
-"""
+"""Finds items by the words of their titles or by id, and items that are like a given one."""
 
 from __future__ import annotations
 
@@ -26,10 +23,10 @@ _NOT_JSON = re.compile("Binary|Object")  # in the name of a type, nested ones to
 
 
 def search_items(catalogue: Catalogue, query: str, limit: int) -> tuple[list[int], int]:
-    """The items whose title or id has all words of a query, as parts of words too.
+    """Finds the items whose title or id has all words of a query, also as parts of words.
 
     That very id comes first, then titles with the whole phrase, with all as beginnings of words, then the popular ones;
-    beyond ``RANKED`` finds only the popular ones are looked at.
+    of more than ``RANKED`` items that match only the popular ones are ranked.
 
     One pass over the texts for each word, over what the words before it left; nothing is kept between queries.
 
@@ -57,7 +54,7 @@ def search_items(catalogue: Catalogue, query: str, limit: int) -> tuple[list[int
 
 
 def item_records(catalogue: Catalogue, rows: list[int]) -> list[dict[str, Any]]:
-    """Id, content and codes of items, as JSON has them: what is binary is left out, and NaN is null."""
+    """Returns id, content and codes of items for JSON: binary columns are left out, and NaN is null."""
     table = catalogue.table
     columns = [name for name, kind in table.frame.schema.items() if name != ITEM_ID and not _NOT_JSON.search(str(kind))]
     contents = json.loads(table.frame.select(columns)[rows].write_json()) if columns else [{} for _ in rows]
@@ -70,7 +67,7 @@ def item_records(catalogue: Catalogue, rows: list[int]) -> list[dict[str, Any]]:
 
 
 def similar_items(catalogue: Catalogue, request: SimilarRequest) -> pl.DataFrame:
-    """The items most like one; see ``Recommender.similar``.
+    """Returns the items most like one; see ``Recommender.similar``.
 
     Raises:
         DataError: for an id that the catalogue does not have.
@@ -89,7 +86,7 @@ def similar_items(catalogue: Catalogue, request: SimilarRequest) -> pl.DataFrame
 
 @torch.inference_mode()
 def similarities(catalogue: Catalogue, item: int) -> Float[Tensor, " items"]:
-    """How like every item is to one: by cosine of the encoder's vectors, else of the generator's item vectors if it has some.
+    """Returns the cosine of every item to one, by the encoder's vectors or else the generator's item vectors.
 
     Where there are neither, the share of the levels up to which two IDs are the same.
 

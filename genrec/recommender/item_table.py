@@ -29,7 +29,7 @@ TITLES = ("title", "name")  # columns that say what an item is called, the first
 
 
 def check_ids(item_ids: Iterable[Any]) -> list[str]:
-    """Ids as a list.
+    """Returns ids as a list.
 
     Raises:
         DataError: for one string in place of a list, and for what is no string.
@@ -44,7 +44,7 @@ def check_ids(item_ids: Iterable[Any]) -> list[str]:
 
 
 class ItemTable:
-    """Read-only.
+    """The items of a catalogue, read-only.
 
     Args:
         frame: row number == item_idx, column ``item_id`` and any others.
@@ -70,7 +70,7 @@ class ItemTable:
 
     @property
     def title(self) -> str | None:
-        """The column that says what an item is called."""
+        """The column that names an item."""
         return next((name for name in TITLES if self.frame.schema.get(name) == pl.String), None)
 
     @cached_property
@@ -88,20 +88,20 @@ class ItemTable:
 
     @cached_property
     def num_bytes(self) -> int:
-        """Of the table and of the index of its ids."""
+        """The bytes of the table and of the index of its ids."""
         return int(self.frame.estimated_size()) + sys.getsizeof(self.idx) + sum(map(sys.getsizeof, self.idx))
 
     @cached_property
     def described(self) -> pl.DataFrame:
-        """What filters may speak of: the columns of the items, and their codes."""
+        """The columns that filters may refer to: those of the items, and their codes."""
         return self.frame if self.codes is None else self.frame.hstack(self.codes.drop(ITEM_ID))
 
     def ids(self, rows: Iterable[int] | pl.Series) -> pl.Series:
-        """The item_id of each row."""
+        """Returns the item_id of each row."""
         return self.frame[ITEM_ID].gather(rows if isinstance(rows, pl.Series) else list(rows))
 
     def rows(self, item_ids: Iterable[Any]) -> list[int]:
-        """The item_idx of each.
+        """Returns the item_idx of each id.
 
         Raises:
             DataError: for the first that is not in the catalogue.
@@ -115,7 +115,7 @@ class ItemTable:
         return rows
 
     def known_rows(self, item_ids: Iterable[Any]) -> tuple[list[int], list[str]]:
-        """The item_idx of each that the catalogue has, and the ids that it does not have; each once, in the order given.
+        """Returns the item_idx of the ids that the catalogue has, and the other ids; each once, in the order given.
 
         Raises:
             DataError: for what is no string.
@@ -129,7 +129,7 @@ class ItemTable:
         return rows, unknown
 
     def with_content(self, rows: Sequence[int], new_rows: ItemRows) -> tuple[ItemTable, list[int]]:
-        """The table with other content of some items, and which of ``rows`` really changed.
+        """Returns the table with other content of some items, and which of ``rows`` changed.
 
         Args:
             rows: item_idx of each row of ``said``.
@@ -152,24 +152,24 @@ class ItemTable:
 
     @cached_property
     def filters(self) -> Filters:
-        """What passes which filter."""
+        """The filters over ``described``."""
         return Filters(self.described)
 
     def passing_items(self, filter: str) -> Bool[np.ndarray, " items"]:
-        """Which items pass a filter; not to be written to."""
+        """Returns which items pass a filter, as a read-only array."""
         return self.filters.passing_items(filter)
 
     def bias(self, steer: Mapping[str, float]) -> Float32[np.ndarray, " items"]:
-        """What preferences add to the log-probability of each item."""
+        """Returns what preferences add to the log-probability of each item."""
         bias = np.zeros(len(self))
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the request
+        with np.errstate(over="ignore", invalid="ignore"):  # the request refuses values that are not finite
             for predicate, amount in steer.items():
                 stop_if_abandoned()
                 bias += np.where(self.passing_items(predicate), float(amount), 0.0)
             return bias.astype(np.float32)
 
     def groups(self, column: str) -> Int64[np.ndarray, " items"]:
-        """The number of each item's value in a column, ``PAD`` where it has none.
+        """Returns the number of each item's value in a column, ``PAD`` where it has none.
 
         Raises:
             ConfigError: for an unknown column, and one of lists.
@@ -189,12 +189,12 @@ class ItemTable:
         return self._groups[column]
 
 
-MAX_CACHED, MAX_CACHED_BYTES = 256, 64_000_000  # answers of the filters that were asked for last
-_FEWEST = 50_000  # items that a price is made for: reading a filter costs as much, however small the catalogue
+MAX_CACHED, MAX_CACHED_BYTES = 256, 64_000_000  # answers of the latest filters that are cached
+_FEWEST = 50_000  # the cost of a filter is that for at least so many items: reading it costs the same for a small catalogue
 
 
 class Filters:
-    """The filters that were asked for last, and which items passed them.
+    """The latest filters, and which items passed them.
 
     Args:
         items: the table.
@@ -206,7 +206,7 @@ class Filters:
         self._answers: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def passing_items(self, text: str) -> Bool[np.ndarray, " items"]:
-        """Which items pass; not to be written to.
+        """Returns which items pass, as a read-only array.
 
         Raises:
             ConfigError: for what cannot be read, unknown columns, and values that do not fit a column.
@@ -224,7 +224,7 @@ class Filters:
         return answer
 
     def read(self, text: str) -> Filter:
-        """The filter, before any item is looked at.
+        """Returns the filter, before any item is looked at.
 
         Raises:
             ConfigError: as ``passing``.
@@ -241,7 +241,7 @@ class Filters:
         return parsed
 
     def check_cost(self, texts: Iterable[str], most: float) -> None:
-        """Holds what several filters will cost, each once, against a limit.
+        """Checks the cost of several filters, each counted once, against a limit.
 
         Args:
             texts: the filters.

@@ -1,10 +1,10 @@
-"""What was added, updated and removed since a bundle was made, apart from it: a SQLite file that one process at a time owns.
+"""Records what was added, updated and removed since a bundle was made, in a SQLite file that one process at a time owns.
 
-A row is an item's newest state, so the file grows with the items and not with the calls. What a call has returned from is on
-disk (WAL, synchronous=FULL), whatever happens to the process or the machine afterwards.
+A row is the newest state of an item, so the file grows with the items and not with the calls. When a call returns, its change
+is on disk (WAL, synchronous=FULL), whatever happens to the process or the machine afterwards.
 
-SQLite takes a damaged end of its log for one that a kill cut off and passes over it, and an empty file for a new database. So
-the number of writes stands in the database and once more in the lock file beside it: a journal of fewer has lost some.
+SQLite ignores a damaged end of its log, and takes an empty file for a new database. So the number of writes is in the database
+and also in the lock file beside it: a journal with fewer writes than the lock file says has lost some.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class Entry:
 
     Args:
         item_id: of the item.
-        content: what was said of it, column by column; None: nothing.
+        content: its content, column by column; None: none was given.
         removed: 0, ``REMOVED`` or ``ABSENT``.
-        added: it came by a call.
-        updated: a call changed its content.
-        basis: the content by which it has its ID, where that is not ``content`` or the bundle's.
-        codes: the ID that a call gave it, under ``codes``, and under ``layout`` the layout that it is an ID of.
+        added: whether it came by a call.
+        updated: whether a call changed its content.
+        basis: the content that its ID was made from, where that is not ``content`` or the bundle's.
+        codes: the ID that a call gave it, under ``codes``, and the layout of that ID, under ``layout``.
     """
 
     item_id: str
@@ -91,28 +91,28 @@ class Entry:
 
 @dataclass
 class Writing:
-    """What one transaction will say, item by item; nothing is on disk before ``Journal.write``.
+    """The content of one transaction, item by item. Nothing is on disk before ``Journal.write``.
 
     Args:
-        entries: the items that it says something of, as they will be.
+        entries: the items that it changes, as they will be.
     """
 
     journal: Journal
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def entry(self, item_id: str) -> Entry:
-        """An item as it will be."""
+        """Returns an item as it will be."""
         return self.entries.get(item_id) or self.journal.entry(item_id) or Entry(item_id)
 
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """These items came, unless they are there; what was removed stays so."""
+        """Adds items, unless they are there. Removed items stay removed."""
         for row in items:
             entry = self.entry(str(row[ITEM_ID]))
             if not entry.added:
                 self.entries[entry.item_id] = replace(entry, content=dict(row) | dict(entry.content or {}), added=True)
 
     def update(self, items: Iterable[Mapping[str, Any]], *, reassign: bool = False) -> None:
-        """Known items have other content now: what a row names. Their IDs stay, or follow the new content."""
+        """Gives known items the content that their rows name. Their IDs stay, or follow the new content."""
         for row in items:
             entry = self.entry(str(row[ITEM_ID]))
             content = {**(entry.content or {}), **row}
@@ -120,12 +120,12 @@ class Writing:
             self.entries[entry.item_id] = replace(entry, content=content, updated=True, basis=basis)
 
     def name(self, codes: Mapping[str, list[int]], layout: str) -> None:
-        """These items have these IDs of a layout."""
+        """Gives items their IDs of a layout."""
         for item_id, item_codes in codes.items():
             self.entries[item_id] = replace(self.entry(item_id), codes={"layout": layout, "codes": item_codes})
 
     def mark(self, item_ids: Iterable[str], *, removed: bool | int) -> None:
-        """These items are removed, or are not."""
+        """Marks items as removed, or as not removed."""
         for item_id in item_ids:
             self.entries[item_id] = replace(self.entry(item_id), removed=int(removed))
 
@@ -134,7 +134,7 @@ class Journal:
     """Opens a journal, or starts one. Its calls must not overlap.
 
     Args:
-        folder: made if it is not there; None: kept in memory.
+        folder: created if it does not exist; None: the journal is in memory only.
 
     Raises:
         ArtifactError: when another process has it, or it cannot be used.
@@ -155,7 +155,7 @@ class Journal:
             raise
 
     def _open_database(self, file: Path | str, num_signed: int) -> tuple[sqlite3.Connection, int]:
-        """The database, and how many writes it knows of: at least ``known``."""
+        """Opens the database and returns the number of its writes, which is at least ``num_signed``."""
         fix = f"restore a copy, or remove {file} and {LOCK_FILE} beside it to start from the bundle alone"
         with self._as_artifact_error("a journal of added and removed items", fix):
             database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
@@ -166,25 +166,25 @@ class Journal:
                 raise
 
     def entries(self) -> list[Entry]:
-        """Every item that anything was said of, in the order of arrival."""
+        """Returns every item of the journal, in the order of arrival."""
         return [_entry(row) for row in self._database.execute(f"SELECT {_NAMES} FROM items ORDER BY number")]
 
     def entry(self, item_id: str) -> Entry | None:
-        """One of them."""
+        """Returns one item of the journal, or None."""
         with self._as_artifact_error("a journal that can be written", "make room, or give another state_dir"):
             row = self._database.execute(f"SELECT {_NAMES} FROM items WHERE item_id = ?", (item_id,)).fetchone()
         return None if row is None else _entry(row)
 
     def added(self) -> list[dict[str, Any]]:
-        """Content of every item that was ever added, removed ones included, in the order of arrival."""
+        """Returns the content of every item that was ever added, also of removed ones, in the order of arrival."""
         return [dict(entry.content or {}) for entry in self.entries() if entry.added]
 
     def removed(self) -> list[str]:
-        """Ids of the items that are removed now."""
+        """Returns the ids of the items that are removed."""
         return [entry.item_id for entry in self.entries() if entry.removed]
 
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """Writes down that these items came; of those that are there already nothing changes. All of them or none.
+        """Writes down that these items came. Items that are there already do not change. All are written or none.
 
         Raises:
             ArtifactError: when it cannot be written, such as on a full disk.
@@ -194,7 +194,7 @@ class Journal:
         self.write(writing)
 
     def update(self, items: Iterable[Mapping[str, Any]], *, reassign: bool = False) -> None:
-        """Writes down other content of known items. All of them or none.
+        """Writes down other content of known items. All are written or none.
 
         Raises:
             ArtifactError: when it cannot be written, such as on a full disk.
@@ -204,7 +204,7 @@ class Journal:
         self.write(writing)
 
     def mark(self, item_ids: Iterable[str], *, removed: bool | int) -> None:
-        """Writes down that these items are removed, or that they are not. All of them or none.
+        """Writes down that these items are removed, or that they are not. All are written or none.
 
         Raises:
             ArtifactError: when it cannot be written, such as on a full disk.
@@ -214,7 +214,7 @@ class Journal:
         self.write(writing)
 
     def writing(self) -> Writing:
-        """A transaction to fill."""
+        """Returns an empty transaction."""
         return Writing(self)
 
     def write(self, writing: Writing) -> None:
@@ -235,7 +235,7 @@ class Journal:
         self._sign()
 
     def _sign(self) -> None:
-        """Tells the lock file who has it and how much there is; what cannot be told is not checked at the next start."""
+        """Writes process and number of writes to the lock file. If that fails, the next start does not check the number."""
         if self._lock is not None and self._folder is not None:
             with suppress(OSError), open(os.open(self._folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
                 file.write(f"{os.getpid()} {self._writes}".ljust(_SIGNED).encode())
@@ -271,7 +271,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _read(database: sqlite3.Connection, num_signed: int) -> int:
-    """Makes the tables of a new journal, or checks those of an older one; returns how many writes there were."""
+    """Creates the tables of a new journal or checks those of an older one, and returns the number of writes."""
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
     (schema,) = database.execute("PRAGMA user_version").fetchone()
@@ -299,7 +299,7 @@ def _read(database: sqlite3.Connection, num_signed: int) -> int:
 
 
 def _bring_up(database: sqlite3.Connection) -> None:
-    """Brings a journal of schema 1 up to date: what had content was added; no content was ever changed there."""
+    """Upgrades a journal of schema 1, in which what had content was added and no content ever changed."""
     rows = database.execute("SELECT item_id, content, removed, checksum FROM items").fetchall()
     for item_id, content, removed, checksum in rows:
         if _crc([item_id, content, removed]) != checksum:
@@ -312,7 +312,7 @@ def _bring_up(database: sqlite3.Connection) -> None:
 
 
 def _lock_folder(folder: Path) -> tuple[Lock, int]:
-    """Holds the folder for this process, and reads how many writes there were; the system lets go of it on any death."""
+    """Locks the folder for this process, and reads the number of writes. The system releases the lock on any death."""
     lock = Lock(folder / HELD_FILE)
     try:
         if lock.take():

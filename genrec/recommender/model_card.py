@@ -1,4 +1,4 @@
-"""The model card: what a bundle is, told from its facts, in the layout of the Hugging Face hub."""
+"""The model card: describes a bundle by its facts, in the layout of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from genrec.engine.components import TARGET
 
-SOURCE_SETTINGS = (  # of data sources, that the card names; others may be anybody's secret
+SOURCE_SETTINGS = (  # settings of data sources that the card names; others may be confidential
     *("dataset", "config", "category", "edition", "split", "num_users", "num_items", "events_per_user", "seed"),
 )
 TAGS = ("recommender-system", "sequential-recommendation", "generative-recommendation", "semantic-ids")
@@ -23,7 +23,7 @@ recommender.items
 
 
 def model_card(bundle: Mapping[str, Any], *, title: str, license: str | None) -> str:
-    """README.md of a bundle.
+    """Returns the README.md of a bundle.
 
     Args:
         bundle: the content of bundle.json.
@@ -94,7 +94,7 @@ def _sids(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _best(best: Mapping[str, Any]) -> list[str]:
-    """The validation figures of the kept weights; the evaluation of the whole run is not in the bundle."""
+    """Returns the validation figures of the exported weights. The evaluation of the whole run is not in the bundle."""
     figures = [f"- {key}: {value:.4f}" for key, value in best.items() if key.startswith("val/")]
     head = f"At the kept checkpoint, after {best['targets']:,} targets, on a sample of the users, seen items left out:"
     return [head, "", *figures] if figures else []
@@ -109,7 +109,7 @@ def _limits(facts: Mapping[str, Any], exclude_seen: bool) -> Iterator[str]:
 
 
 def _public_settings(node: Any) -> Any:
-    """A component's settings; of a plug-in only the class: nobody here knows which of its settings the world may read."""
+    """Returns a component's settings; of a plug-in only the class, since its settings may be confidential."""
     if not isinstance(node, Mapping):
         return node
     if TARGET in node and not str(node[TARGET]).startswith("genrec."):

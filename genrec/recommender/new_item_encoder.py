@@ -1,4 +1,4 @@
-"""How a bundle takes in items that came after it: IDs and vectors by the encoder, tokenizer and collision policy it carries."""
+"""Gives IDs and vectors to items that came after a bundle, by its encoder, tokenizer and collision policy."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ from genrec.types import ITEM_ID
 
 
 class NewItemEncoder:
-    """As ``genrec assign --new`` does it, in memory: no ID moves, nothing is fitted.
+    """Encodes new items in memory, as ``genrec assign --new`` does: no ID moves, nothing is fitted.
 
-    What an item was given depends on the items that were there before it: where the codes of two later items are the same, the
-    first has them.
+    The ID of an item depends on the items before it: where the codes of two new items are the same, the first gets them.
 
     Args:
         path: of the bundle; the encoder and the tokenizer are opened when the first item comes.
@@ -41,7 +40,7 @@ class NewItemEncoder:
     def __call__(
         self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]] | None = None
     ) -> Catalogue:
-        """The catalogue with these items behind its own.
+        """Returns the catalogue with these items after its own.
 
         Args:
             catalogue: as it is.
@@ -78,9 +77,9 @@ class NewItemEncoder:
         return replace(catalogue, model=catalogue.model.grow(sids, vectors), table=table)
 
     def with_content(self, catalogue: Catalogue, rows: Sequence[int], *, reassign: bool) -> Catalogue:
-        """The catalogue after the content of known items changed: their vectors, and with ``reassign`` their IDs.
+        """Returns the catalogue after the content of known items changed: new vectors and, with ``reassign``, IDs.
 
-        The generator goes on by what it learned of them.
+        The generator keeps what it learned of these items.
 
         Args:
             catalogue: with the new content in its table.
@@ -125,7 +124,7 @@ class NewItemEncoder:
         return replace(catalogue, model=catalogue.model.grow(sids), table=ItemTable(catalogue.table.frame, sids))
 
     def _encode(self, before: SIDTable, items: pl.DataFrame, new: Mapping[str, np.ndarray]) -> tuple[np.ndarray, SIDTable]:
-        """The tokenizer's codes of some items, and the table with IDs for them behind its own."""
+        """Returns the tokenizer's codes of some items, and the table with IDs for them after its own."""
         inputs = TokenizerInputs(embeddings=new, items=items)
         codes = np.asarray(self._tokenizer.encode(inputs), dtype=np.int32)
         codebooks, counts = self._facts["tokenizer"]["codebooks"], np.zeros(items.height, dtype=np.int64)
@@ -133,9 +132,10 @@ class NewItemEncoder:
         return codes, self._policy.extend(before, codes, context).with_streams(self._streams(before, inputs))
 
     def open_parts(self) -> None:
-        """Opens what the first new item would open: encoder, tokenizer and collision policy, and all that they import.
+        """Opens what the first new item would open: encoder, tokenizer and collision policy with their imports.
 
-        Nothing, when they need something outside the bundle that was not allowed: then the first new item says so.
+        It opens nothing if a part needs a file outside the bundle that the caller did not allow; then the first new item raises
+        an error.
         """
         if self._components.missing:
             return
@@ -171,7 +171,7 @@ class NewItemEncoder:
 
 
 def _free_codes(codes: Mapping[str, Sequence[int]], before: SIDTable, item_ids: pl.Series) -> dict[str, Sequence[int]]:
-    """The IDs of ``item_ids`` that nobody else has."""
+    """Returns the IDs of ``item_ids`` that no other item has."""
     taken, free = set(map(tuple, before.codes.tolist())), dict[str, Sequence[int]]()
     for item_id in item_ids:
         item_codes = tuple(codes.get(item_id, ()))
@@ -182,7 +182,7 @@ def _free_codes(codes: Mapping[str, Sequence[int]], before: SIDTable, item_ids: 
 
 
 def _replace_rows(rows: np.ndarray, positions: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """A copy with other rows at some places."""
+    """Returns a copy with other rows at some positions."""
     changed = np.array(rows)
     changed[positions] = new
     return changed

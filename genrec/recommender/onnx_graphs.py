@@ -4,7 +4,7 @@
     codes.onnx     codes [batch, beams, levels - 1], and that -> level_0, level_1, ...: logits [batch, beams, size]
 
 Logits of level ``l`` look at the codes before it alone, so codes that are not written yet may be anything. The codes are read
-anew at every level: that costs a search over L levels L times the steps of ours, and saves a cache that beams must reorder.
+again at every level: a search over L levels takes L times the steps of ours, and needs no cache that beams must reorder.
 Histories are rows of ``items.parquet``, oldest first, padded to at least one column by anything.
 """
 

@@ -1,4 +1,4 @@
-"""A recommender whose changes last: they are written down, come back at the next start, and outlive the bundle."""
+"""A recommender whose changes are written down, come back at the next start, and outlive the bundle."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from genrec.recommender.recommender import Recommender, warn_unknown
 
 
 class PersistentRecommender(Recommender):
-    """Answers from the newest of several bundles, with everything that was ever added or removed.
+    """Answers from the latest of several bundles, with every item that was ever added or removed.
 
-    A change is worked out first, then written down, then seen: what fails leaves nothing behind, and what has returned is never
-    lost. Model, IDs, trie and items are swapped together or not at all.
+    A change is computed first, then written down, then visible. A call that fails leaves nothing behind, and what a call that
+    returned has changed is never lost. Model, IDs, trie and items are swapped together or not at all.
 
     Args:
         catalogue: the first.
-        journal: what was written down before, and where to go on.
+        journal: earlier changes; later ones are written to it.
 
     Raises:
         DataError: when an item of the journal does not fit the catalogue.
@@ -60,7 +60,7 @@ class PersistentRecommender(Recommender):
             return warn_unknown(changes, quiet=quiet)
 
     def remove_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
-        """See ``Recommender.remove_items``; ``absent``: only because a feed of the full catalogue lacks them.
+        """Does what ``Recommender.remove_items`` does; ``absent``: only because a feed of the full catalogue lacks them.
 
         Raises:
             ArtifactError: when it cannot be written down; nothing is removed then.
@@ -74,7 +74,7 @@ class PersistentRecommender(Recommender):
             return warn_unknown(changes, quiet=quiet)
 
     def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False, absent: bool = False) -> Changes:
-        """See ``Recommender.restore_items``; ``absent``: only what was removed because a full feed lacked it.
+        """Does what ``Recommender.restore_items`` does; ``absent``: only what was removed because a full feed lacked it.
 
         Raises:
             ArtifactError: when it cannot be written down; nothing is put back then.
@@ -86,7 +86,7 @@ class PersistentRecommender(Recommender):
             return warn_unknown(self._write(*self.catalogue.put_back(item_ids)), quiet=quiet)
 
     def feed(self, feed: Feed) -> Changes:
-        """A whole feed at once, as ``genrec feed`` reads it: all of it is written down, or nothing.
+        """Applies a whole feed, as ``genrec feed`` reads it. All of it is written down, or nothing.
 
         Raises:
             DataError: for rows that cannot be given an ID.
@@ -110,7 +110,7 @@ class PersistentRecommender(Recommender):
         plugins: Sequence[str] = (),
         external: Mapping[str, str | Path] | None = None,
     ) -> None:
-        """Answers from another bundle from now on, such as one that ``genrec export --new`` made; opened before anything stops.
+        """Answers from another bundle from now on. The bundle is opened before anything stops.
 
         Raises:
             ArtifactError: when it cannot be opened; the old one stays.
@@ -122,7 +122,7 @@ class PersistentRecommender(Recommender):
             self.catalogue = self._replay_journal(following)
 
     def close(self) -> None:
-        """Lets another process have the journal."""
+        """Releases the journal for other processes."""
         self._journal.close()
 
     def _write(
@@ -135,7 +135,7 @@ class PersistentRecommender(Recommender):
         taken_down: Iterable[str] = (),
         absent: Iterable[str] = (),
     ) -> Changes:
-        """Writes a change down, and only then lets others see it; what changes nothing is not written."""
+        """Writes a change down, and then makes it visible. A call that changes nothing is not written."""
         writing = self._journal.writing()
         if rows is not None:
             write_items(writing, rows, changes, following, reassign=reassign)
@@ -148,7 +148,7 @@ class PersistentRecommender(Recommender):
         return changes
 
     def _replay_journal(self, catalogue: Catalogue) -> Catalogue:
-        """A bundle's catalogue with what the journal says of it; columns and items that it does not know are passed over.
+        """Applies the journal to a bundle's catalogue. Columns and items that it does not have are passed over.
 
         An item that a call added and the bundle has by now is taken from the bundle, what a call changed stays changed.
         """
@@ -164,7 +164,7 @@ class PersistentRecommender(Recommender):
             had = {entry.item_id: entry.codes["codes"] for entry in entries if entry.codes and entry.codes["layout"] == layout}
             catalogue, _ = catalogue.with_rows(item_rows(later, catalogue.table.frame.schema), codes=had)
         updated = [entry for entry in entries if entry.updated and entry.item_id in catalogue.table.idx]
-        for reassign in (True, False):  # first what was given an ID anew, by the content that it had then
+        for reassign in (True, False):  # first the items that got a new ID, by the content of that time
             rows = [_known_columns((entry.basis if reassign else entry.content) or {}, columns) for entry in updated]
             if reassign:
                 rows = [row for row, entry in zip(rows, updated, strict=True) if entry.basis and not entry.added]

@@ -73,7 +73,7 @@ class Recommender:
 
     @property
     def memory(self) -> dict[str, int]:
-        """Bytes of its parts (see ``memory_of``), and under ``process`` all that this process has in memory."""
+        """The bytes of its parts (see ``memory_of``), and under ``process`` the memory of the process."""
         return memory_of(self.catalogue) | {"process": process_memory()}
 
     @property
@@ -101,7 +101,7 @@ class Recommender:
         exclude_seen: bool | None = None,
         batch_size: int = 128,
     ) -> pl.DataFrame:
-        """The ``k`` most likely next items of each history.
+        """Returns the ``k`` most likely next items of each history.
 
         Args:
             histories: a ``RecommendRequest`` alone, which says what each field is; or its ``histories``, and the other fields
@@ -123,7 +123,7 @@ class Recommender:
 
     @accepts_request(SimilarRequest)
     def similar(self, item_id: SimilarRequest | str, k: int = 10, *, filter: str | None = None) -> pl.DataFrame:
-        """The ``k`` items most like one: by the encoder's vectors, by the generator's, or by the IDs (see ``similarities``).
+        """Returns the ``k`` items most like one, by vectors of the encoder or the generator, or by IDs (see ``similarities``).
 
         Args:
             item_id: a ``SimilarRequest`` alone; or its ``item_id``, and its other fields by their names.
@@ -138,7 +138,7 @@ class Recommender:
         return similar_items(self.catalogue, as_request(SimilarRequest, "item_id", item_id, k=k, filter=filter))
 
     def score(self, history: Iterable[str], item_ids: Iterable[str], *, times: Sequence[float] | None = None) -> pl.DataFrame:
-        """How probable each of these items is as the next one, by the generator alone.
+        """Returns how probable each of these items is as the next one, by the generator alone.
 
         Args:
             history: item ids, oldest first; unknown ones are left out with a warning.
@@ -169,7 +169,7 @@ class Recommender:
         times: Sequence[float] | None = None,
         last: int = 20,
     ) -> Explanation:
-        """Why this item after this history.
+        """Explains why this item may come after this history.
 
         Args:
             history: an ``ExplainRequest`` alone; or its ``history``, its ``item_id``, and its other fields by their names.
@@ -192,7 +192,7 @@ class Recommender:
         steer: Mapping[str, float] | None = None,
         exclude_seen: bool | None = None,
     ) -> pl.DataFrame:
-        """The prefixes that the search for a list kept, level by level; see ``genrec.recommender.beam_trace.beams``.
+        """Returns the prefixes that the search for a list kept, level by level (see ``genrec.recommender.beam_trace``).
 
         Args:
             history: a ``BeamRequest`` alone; or its ``history``, and its other fields by their names.
@@ -212,7 +212,7 @@ class Recommender:
         return catalogue.table.ids(sorted(catalogue.removed)).to_list()
 
     def items_with(self, status: str) -> pl.DataFrame:
-        """The rows of ``items`` that are ``"active"``, ``"removed"``, ``"added"`` since the bundle, or ``"updated"`` since.
+        """Returns the rows of ``items`` that are active or removed, or that were added or updated since the bundle.
 
         Raises:
             ConfigError: for another status.
@@ -273,7 +273,7 @@ class Recommender:
         return warn_unknown(self._replace(lambda catalogue: catalogue.without_items(item_ids)), quiet=quiet)
 
     def restore_items(self, item_ids: Iterable[str], *, quiet: bool = False) -> Changes:
-        """Recommends removed items again; nothing else does.
+        """Recommends removed items again; no other call does.
 
         Args:
             item_ids: any; those that the catalogue does not have are named in the answer and warned of.
@@ -301,7 +301,7 @@ def warn_unknown(changes: Changes, *, quiet: bool) -> Changes:
 
 
 def _warn_and_answer(answer: tuple[T, Histories]) -> T:
-    """The answer alone, after a warning of ids that were left out of its histories."""
+    """Warns of ids that were left out of the histories, and returns the answer alone."""
     _warn("histories", map(repr, chain(*answer[1].unknown)), stacklevel=5)
     return answer[0]
 
@@ -320,7 +320,7 @@ def open_bundle(
     external: Mapping[str, str | Path] | None = None,
     warm: bool = False,
 ) -> Recommender:
-    """Opens a bundle; see ``open_catalogue``. ``warm``: with all that the first new item would open."""
+    """Opens a bundle; see ``open_catalogue``. With ``warm`` it opens all that the first new item would open."""
     catalogue = open_catalogue(path, plugins=plugins, external=external)
     if warm:
         from genrec.recommender.bundle import warm_up

@@ -33,7 +33,7 @@ _LARGEST = 2**63 - 1
 
 
 def item_id_text(value: Any) -> str:
-    """An item id.
+    """Returns an item id.
 
     Raises:
         DataError: for anything that is no text.
@@ -45,7 +45,7 @@ def item_id_text(value: Any) -> str:
 
 
 def whole_number(where: str, value: Any, *, least: int = 1) -> int:
-    """An integer, numpy's too.
+    """Returns an integer, also of one of numpy's.
 
     Raises:
         ConfigError: for anything else, and below ``least``.
@@ -57,7 +57,7 @@ def whole_number(where: str, value: Any, *, least: int = 1) -> int:
 
 
 def optional_bool(where: str, value: Any) -> bool | None:
-    """True, False or None.
+    """Returns True, False or None.
 
     Raises:
         ConfigError: for anything else.
@@ -68,7 +68,7 @@ def optional_bool(where: str, value: Any) -> bool | None:
 
 
 def filter_text(where: str, value: Any) -> str | None:
-    """A filter, or None.
+    """Returns the text of a filter, or None.
 
     Raises:
         ConfigError: for anything else.
@@ -80,7 +80,7 @@ def filter_text(where: str, value: Any) -> str | None:
 
 
 def preferences(where: str, value: Any) -> dict[str, float]:
-    """Filters, and what to add for what passes each; None: none.
+    """Returns filters and what each adds for the items that pass it; None means none.
 
     Raises:
         ConfigError: for anything else, and amounts that are not finite.
@@ -99,7 +99,7 @@ def preferences(where: str, value: Any) -> dict[str, float]:
 
 
 def quotas(where: str, value: Any) -> dict[str, int]:
-    """Columns, and how many items of one value; None: none.
+    """Returns columns and how many items of one value a list may have; None means none.
 
     Raises:
         ConfigError: for anything else.
@@ -268,7 +268,7 @@ AnyRequest = RecommendRequest | SimilarRequest | ExplainRequest | BeamRequest
 
 
 def field_docs(kind: Any) -> dict[str, str]:
-    """What the docstrings of a request, or of a function, say of each field: the only place where that is written."""
+    """Returns the docstring of each field of a request or parameter of a function, which is written nowhere else."""
     docs: defaultdict[str, str] = defaultdict(str)  # python -OO has no docstrings
     for one in reversed(getattr(kind, "__mro__", (kind,))):
         section = inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
@@ -278,12 +278,12 @@ def field_docs(kind: Any) -> dict[str, str]:
 
 
 def as_request(kind: type[R], first: str, value: Any, **settings: Any) -> R:
-    """A request as it was given, or made of its fields, the first of which is ``value``."""
+    """Returns the request that was given, or one of its fields, the first of which is ``value``."""
     return value if isinstance(value, kind) else kind(**{first: value}, **settings)
 
 
 def accepts_request(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Makes of a method one that takes a request of a kind, or its fields; of these also by the names that they once had.
+    """Makes a method accept a request of a kind, or its fields, which may have the names they once had.
 
     Args:
         kind: class of the request.

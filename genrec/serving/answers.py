@@ -19,13 +19,13 @@ Answer = dict[str, Any]  # as it is sent
 
 
 def batch_group(request: AnyRequest) -> Hashable:
-    """Equal for requests that can be answered together: they differ in histories and times only, and all have times or none."""
+    """Returns a key, equal for requests that can be answered together. They differ in histories and times only."""
     values = (tuple(value.items()) if isinstance(value, Mapping) else value for value in request.settings.values())
     return type(request), getattr(request, "times", None) is None, *values
 
 
 def split_request(request: AnyRequest) -> Sequence[AnyRequest]:
-    """The request once for each of its histories: what waits and is counted."""
+    """Returns one request for each history: the unit that waits and is counted."""
     if not isinstance(request, RecommendRequest):
         return [request]
     histories: Any = request.histories
@@ -37,7 +37,7 @@ def split_request(request: AnyRequest) -> Sequence[AnyRequest]:
 
 
 def answers(catalogue: Catalogue, requests: Sequence[Any], limits: Limits) -> list[Answer]:
-    """An answer for each of several single requests of one group, all from one catalogue.
+    """Returns an answer for each of several single requests of one group, all from one catalogue.
 
     Raises:
         GenRecError: when they cannot be met.
@@ -47,7 +47,7 @@ def answers(catalogue: Catalogue, requests: Sequence[Any], limits: Limits) -> li
 
 
 def _lists(catalogue: Catalogue, requests: Sequence[RecommendRequest], limits: Limits) -> list[Answer]:
-    """All histories are decoded at once."""
+    """Decodes all histories at once."""
     first = requests[0]
     histories: list[Any] = [one for request in requests for one in request.histories]
     times = None if first.times is None else [one for request in requests for one in request.times or ()]

@@ -45,7 +45,7 @@ from genrec.serving.schemas import (
 )
 from genrec.serving.service import Service
 
-_LONG = 300  # items that cost a list as much as another history does
+_LONG = 300  # items of a list that cost as much as another history
 _SHORT = 1_000  # characters of filters, which are read in less than a millisecond
 _BEARER = HTTPBearer(auto_error=False, description="the admin token that the service was started with")
 _ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -78,8 +78,8 @@ def create_app(
 
     Args:
         service: answers; closed when the app shuts down.
-        bundle: its path, opened anew by ``POST /reload``.
-        token: of admin calls; None: they are refused.
+        bundle: its path, opened again by ``POST /reload``.
+        token: the token of admin calls; None: they are refused.
         plugins: packages beside genrec whose classes a bundle may name.
         external: files and folders outside a bundle that it may read for new items, by the place that needs them.
         log_histories: write the bodies of requests to the log.
@@ -96,7 +96,7 @@ def create_app(
         description="Recommendations by generated semantic IDs.",
         version=__version__,
         lifespan=lifespan,
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # FastAPI's page would load scripts from other servers
         redoc_url=None,
     )
     app.router.route_class = _Route
@@ -105,7 +105,7 @@ def create_app(
     limits, recommender, admin = service.limits, service.recommender, [Depends(_admin_check(token))]
 
     async def afford(filter: str | None, steer: Iterable[str] = ()) -> None:
-        """Refuses filters that would take too long, before anything waits for them; long ones are read beside the loop."""
+        """Refuses filters that would take too long, before anything waits for them. Long ones are read in a thread."""
         texts = [*steer] if filter is None else [filter, *steer]
         if sum(map(len, texts)) > _SHORT:
             await run_in_threadpool(recommender.catalogue.table.filters.check_cost, texts, limits.filtering)
@@ -243,12 +243,12 @@ class _Service(FastAPI):
         self._limits = limits
 
     def openapi(self) -> dict[str, Any]:
-        """What the service can be asked, with its limits."""
+        """Returns the OpenAPI document with the limits of the service."""
         return with_limits(super().openapi(), self._limits)
 
 
 class _Route(APIRoute):
-    """A route that takes the values of a body as the guard has read them."""
+    """A route that takes the values of a body as the middleware has read them."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See fastapi."""
@@ -267,7 +267,7 @@ class _ParsedRequest(Request):
 
 
 def _admin_check(token: str | None) -> Callable[..., None]:
-    """A check that a caller knows the token, in the same time for every wrong one."""
+    """Returns a check that a caller knows the token. It takes the same time for every wrong one."""
 
     def admin(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
         if token is None:

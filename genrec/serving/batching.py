@@ -1,4 +1,4 @@
-"""One thread that runs the model, over what many requests ask at about the same time."""
+"""One thread runs the model for requests that come at about the same time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class TooMuchError(Exception):
 
 
 class Promise(Future[list[Any]]):
-    """The answers to come."""
+    """The answers of one request, which come later."""
 
     is_given_up = False
 
     def give_up(self) -> None:
-        """Says that nobody waits any more: it is not begun, or ends at its next step when nobody else waits for the same."""
+        """Withdraws the request: it is not begun, or ends at its next step if nobody else waits for the same."""
         self.is_given_up = True
         self.cancel()
 
@@ -83,7 +83,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Entries in the queue."""
+        """The number of entries in the queue."""
         return self._waiting
 
     @property
@@ -131,14 +131,14 @@ class Batcher:
                 self._answer(group, alike)
 
     def _is_awaited(self, job: _Job) -> bool:
-        """Whether somebody waits for it; what nobody waits for is answered by an error that nobody reads."""
+        """Returns whether anybody waits for a job. A job that nobody waits for gets an error that nobody reads."""
         is_awaited = not job.answer.is_given_up and time.monotonic() < job.arrived + self._timeout
         if not is_awaited and not job.answer.done():
             job.answer.set_exception(AbandonedError())
         return is_awaited
 
     def _next_batch(self) -> list[_Job]:
-        """The next batch, oldest first; empty when closed and done."""
+        """Returns the next batch, oldest first; empty when closed and done."""
         with self._changed:
             while not self._jobs:
                 if self._closed:
@@ -176,7 +176,7 @@ class Batcher:
             offset += len(job.entries)
 
     def _fail(self, group: Hashable, jobs: list[_Job], error: Exception, *, is_alone: bool) -> None:
-        """What goes wrong for several requests at once may be the fault of one: each of them gets an answer of its own."""
+        """Answers each of several requests by itself, since only one of them may have failed."""
         for job in jobs:
             if not is_alone:
                 self._answer(group, [job])

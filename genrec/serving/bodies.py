@@ -1,4 +1,4 @@
-"""Bodies of requests: json that is read beside the event loop, and held against the limits before anything is made of it."""
+"""Reads the bodies of requests, json, beside the event loop, and checks them against the limits before they are used."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from genrec.serving.limits import Limits
 
 SHORT = 20_000  # bytes that are read within a millisecond or two
 DEEPEST = 20  # lists and objects inside one another
-_MOST = 1_000  # entries of a list or an object that has no limit of its own
+_MOST = 1_000  # entries of a list or an object without a limit in the table below
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # may be half a character, which json allows and UTF-8 does not
-_LIMITS = {  # the limit of a list or an object by where it stands; "*": any entry
+_LIMITS = {  # the limit of a list or an object by its path; "*": any entry
     ("histories",): "histories",
     ("histories", "*"): "history_len",
     ("times",): "history_len",  # of one history, or a list for each of several
@@ -30,7 +30,7 @@ _Path = tuple[str | int, ...]
 
 
 def read_body(body: bytes, limits: Limits) -> Any:
-    """The values that a body stands for.
+    """Returns the values of a body.
 
     Args:
         body: at most ``limits.body`` bytes.
@@ -58,7 +58,7 @@ def read_body(body: bytes, limits: Limits) -> Any:
 
 
 def with_limits(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """An OpenAPI document that says how long lists and objects of bodies may be, and how large ``k``."""
+    """Returns an OpenAPI document with the limits of lists, objects and ``k``."""
     for schema in document["components"]["schemas"].values():
         for name, property_schema in (
             schema.get("properties", {}).items() if schema.get("additionalProperties") is False else ()
@@ -90,7 +90,7 @@ def _check(values: Any, limits: Limits, *, has_surrogates: bool) -> None:
 
 
 def _entries(path: _Path, value: list[Any] | dict[str, Any], *, has_surrogates: bool) -> Iterator[tuple[_Path, Any]]:
-    """What is still to be looked at; most entries are texts with nothing to look at."""
+    """Yields the entries that remain to be checked; most entries are texts, which need no check."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     for key, entry in pairs:
         if has_surrogates and isinstance(key, str):

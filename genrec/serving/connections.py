@@ -1,8 +1,8 @@
-"""Connections of strangers: so many of them, and none that only costs: every phase of a request has a deadline.
+"""Bounds the number of connections, and gives every phase of a request a deadline.
 
-uvicorn bounds how long a connection may idle after an answer, and the guard how long a body may take. Here is the rest: a first
-byte and a whole header have to come in time, an answer has to be fetched in time, and where too many connections are open the
-one that has waited longest without a request makes room, so that a health check is answered whoever else is there.
+uvicorn bounds how long a connection may idle after an answer, and the middleware how long a body may take. The rest is here: a
+first byte and a whole header have to come in time, and an answer has to be fetched in time. Where too many connections are open
+the one that has waited longest without a request is closed, so that a health check is answered under any load.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class BoundedProtocol(H11Protocol):
 
     most_connections: int
     timeout: float
-    silent: ClassVar[dict[BoundedProtocol, None]]  # the connections that owe us a request, the longest waiting first
+    silent: ClassVar[dict[BoundedProtocol, None]]  # the connections without a request, the longest waiting first
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -42,7 +42,7 @@ class BoundedProtocol(H11Protocol):
         self._expect_header()
 
     def data_received(self, data: bytes) -> None:
-        """Stops waiting once there is a whole header, and begins anew with the next one."""
+        """Stops waiting when a whole header is there, and waits again for the next one."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
@@ -50,30 +50,30 @@ class BoundedProtocol(H11Protocol):
             self._expect_header()  # of what is left of a body that nobody reads, too
 
     def on_response_complete(self) -> None:
-        """An answer is there: what comes next is another request, or nothing for a while."""
+        """Waits for the next request after an answer."""
         super().on_response_complete()
         if self.cycle.response_complete:
             self._expect_header()
 
     def pause_writing(self) -> None:
-        """The client does not fetch its answer."""
+        """Starts a deadline, since the client does not fetch its answer."""
         super().pause_writing()
         self._fetching = self._fetching or self.loop.call_later(self.timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It does."""
+        """Cancels the deadline, since the client fetches its answer."""
         super().resume_writing()
         if self._fetching is not None:
             self._fetching.cancel()
             self._fetching = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets it."""
+        """Forgets the connection."""
         self._stop_waiting()
         super().connection_lost(exc)  # which resumes writing
 
     def _expect_header(self) -> None:
-        """Waits for a request, from now on or since it began to: a byte now and then does not put it off."""
+        """Waits for a header since it began, so that single bytes do not extend the deadline."""
         if self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(self.timeout, self._end, _TOO_SLOW)
             self.silent[self] = None
@@ -85,7 +85,7 @@ class BoundedProtocol(H11Protocol):
         self.silent.pop(self, None)
 
     def _end(self, answer: bytes) -> None:
-        """Closes it; whoever has begun a request is told why."""
+        """Closes the connection, after an answer if a request has begun."""
         self._stop_waiting()
         if self.transport.is_closing():
             return
@@ -95,7 +95,7 @@ class BoundedProtocol(H11Protocol):
 
 
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
-    """The protocol of one service.
+    """Returns the protocol of one service.
 
     Args:
         limits: how many connections, and seconds for each phase of a request.
@@ -110,6 +110,6 @@ def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
 
 
 def bounded_server(app: Any, limits: Limits, **more: Any) -> uvicorn.Server:
-    """A server for an app; see ``uvicorn.Config`` for what ``more`` may be."""
+    """Returns a server for an app; see ``uvicorn.Config`` for ``more``."""
     config = uvicorn.Config(app, http=bounded_protocol(limits), ws="none", log_config=None, access_log=False, **more)
     return uvicorn.Server(config)

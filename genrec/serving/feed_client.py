@@ -1,4 +1,4 @@
-"""A nightly feed sent to a running service, call by call; sent again, it goes on where it stopped."""
+"""Sends a nightly feed to a running service, call by call. Sent again, it continues where it stopped."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from genrec.errors import ConfigError, DataError
 from genrec.recommender.item_changes import Changes
 from genrec.types import ITEM_ID
 
-_ITEMS, _BYTES = 500, 500_000  # of a call, within the limits of a service as it is started
+_ITEMS, _BYTES = 500, 500_000  # of a call, within the default limits of a service
 _SECONDS = 600.0  # the first items of a service without a warm-up may take long
 
 
 class FeedClient:
-    """Does over HTTP what ``PersistentRecommender.feed`` does.
+    """Feeds a service over HTTP, as ``PersistentRecommender.feed`` does.
 
     Args:
-        url: of the service.
-        token: of its admin calls.
+        url: the address of the service.
+        token: the token of its admin calls.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -40,7 +40,7 @@ class FeedClient:
         returning: bool = False,
         reassign: bool = False,
     ) -> Changes:
-        """Sends what came tonight; see ``genrec.recommender.feed.Feed``.
+        """Sends a feed; see ``genrec.recommender.feed.Feed``.
 
         Raises:
             ConfigError: when the service cannot be reached, or wants another token.
@@ -67,7 +67,7 @@ class FeedClient:
         return changes
 
     def _send_changes(self, method: str, path: str, body: Any, rows: int) -> Changes:
-        """What an answer says was changed; the ids are in the request, only their number is of interest."""
+        """Returns the changes that an answer reports. The ids are in the request, so only their number counts."""
         answer = self._call(method, path, body)
 
         def some(key: str) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def _error_fields(body: bytes) -> dict[str, str]:
 
 
 def _batches(entries: Sequence[Any]) -> Iterator[list[Any]]:
-    """The entries of each call."""
+    """Yields the entries of each call."""
     some: list[Any] = []
     size = 0
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What a client is told when it cannot have what it wants: a status and the words of an error, never a traceback."""
+"""Errors as answers: a status and the words of the error, never a traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN_KEY = "unknown_key"  # type of a validation error of ours: key, names an
 
 
 class RefusedError(GenRecError):
-    """A request that is turned away for what it is or when it comes.
+    """A request that is refused, with the status of its answer.
 
     Args:
         status: of HTTP.
@@ -33,7 +33,7 @@ class RefusedError(GenRecError):
 
 
 def error_response(error: GenRecError) -> JSONResponse:
-    """What a user of the library can cause is the client's affair; what is wrong with the server's own files is not."""
+    """Returns the answer to an error: 422 for what a client can cause, 503 for damaged files of the server."""
     status = error.status if isinstance(error, RefusedError) else 503 if isinstance(error, ArtifactError) else 422
     got = error.got if isinstance(error.got, str) else short_repr(error.got)
     words = {"where": error.where, "expected": error.expected, "got": got, "fix": error.fix}
@@ -42,7 +42,7 @@ def error_response(error: GenRecError) -> JSONResponse:
 
 
 def validation_error(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
-    """The first of pydantic's errors in our words."""
+    """Returns the first of pydantic's errors in the words of genrec."""
     first = errors[0]
     where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
     if first["type"] == UNKNOWN_KEY:
@@ -56,7 +56,7 @@ def validation_error(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
 
 
 def short_repr(value: Any, room: int = _LONGEST) -> str:
-    """The beginning of ``repr(value)``, without looking at what lies behind it."""
+    """Returns the beginning of ``repr(value)``, without formatting the rest."""
     parts, size = [], 0
     for part in _repr(value, room):
         parts.append(part)

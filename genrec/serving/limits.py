@@ -1,4 +1,4 @@
-"""What a service lets one request, and all of them together, ask for."""
+"""Limits of one request to a service, and of all requests together."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass, fields
 
 from genrec.errors import ConfigError
 
-_AT_ONCE, _TWICE = 50, 150  # items that a search finds at the price of one, and how many more make it take twice as long
+_AT_ONCE, _TWICE = 50, 150  # items that cost a search as much as one item, and how many more double its time
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much is too much. A filter has limits of its own, too (see ``genrec.recommender.filter_language``).
+    """The limits of a service. A filter has limits of its own, too (see ``genrec.recommender.filter_language``).
 
     Args:
         body: bytes of a request.
         histories: of one request.
         history_len: items of one history.
-        k: items wanted of one list; beams widen to it, and time and memory grow with them.
-        listed: items wanted of all lists of one request together.
+        k: items of one list; beams widen to it, and time and memory grow with them.
+        listed: items of all lists of one request together.
         items: added, removed or looked up at once.
         searches: of single histories, at most so many for the quotas of one request; for lists of more than 50 items fewer.
         work: seconds of its core that the model's thread may work for one request; what takes longer is given up.
         preferences: filters of one ``steer``, and columns of one ``quota``.
         filtering: milliseconds that the filters of one request may take, about, of one core (see docs/filters.md).
-        queue: histories that wait; more are told to come back.
+        queue: histories that wait; further requests are refused with the time to come back.
         batch: histories decoded at once.
         max_wait: seconds that the first of a batch waits for others.
         timeout: seconds until a request that was not answered is given up; as long may its header, its body and the fetching of
             its answer take.
-        connections: open at once; where there are more, the one that has waited longest without a request is closed. More than
-            ``queue``: else a full queue would leave no connection on which to tell a client to come back.
+        connections: connections open at once; where there are more, the one that has waited longest without a request is
+            closed. The number must exceed ``queue``: else a full queue would leave no connection for the answer to come back.
     """
 
     body: int = 1_000_000
@@ -64,11 +64,11 @@ class Limits:
             )
 
     def searches_for(self, k: int) -> int:
-        """How many searches for lists of ``k`` items the quotas of one request may take."""
+        """Returns how many searches for lists of ``k`` items the quotas of one request may take."""
         return max(1, int(self.searches / (1 + max(k - _AT_ONCE, 0) / _TWICE)))
 
     def check(self, limit: str, where: str, value: int | Sized) -> None:
-        """Holds a number, or the length of something, against a limit.
+        """Checks a number, or the length of something, against a limit.
 
         Raises:
             ConfigError: when it is above.

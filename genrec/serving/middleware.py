@@ -1,4 +1,4 @@
-"""Around every request: its body bounded and readable, its answer counted, timed and logged, and no traceback sent."""
+"""Bounds and reads the body of every request, and counts, times and logs its answer; no traceback is sent."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ VALUES = "genrec.values"  # key of a scope: what its body stands for, where that
 
 
 class RequestMiddleware:
-    """An ASGI middleware.
+    """Reads bodies within limits, and counts, times and logs every answer; an ASGI middleware.
 
     Args:
         app: answers.
-        service: whose measures are kept.
+        service: gets the counts.
         log_histories: write the bodies of requests to the log; nobody's history is there otherwise.
     """
 
@@ -56,7 +56,7 @@ class RequestMiddleware:
             self.service.metrics.count_refusal(error)
             await error_response(error)(scope, receive, sending)
         except ClientDisconnect:
-            status = status or 499  # nginx's word for it; nobody is there to read an answer
+            status = status or 499  # nginx's status for it; no client is there to read an answer
         except Exception:
             LOGGER.exception("a bug", extra={"fields": {"path": scope["path"]}})
             if not status:
@@ -66,8 +66,8 @@ class RequestMiddleware:
             self._record(scope, status, time.perf_counter() - start, body)
 
     def _record(self, scope: Scope, status: int, seconds: float, body: bytes) -> None:
-        path = getattr(scope.get("route"), "path", "other")  # as declared: a label for each unknown path would never end
-        method = scope["method"] if scope["method"] in _METHODS else "other"  # for made-up ones likewise
+        path = getattr(scope.get("route"), "path", "other")  # as declared: labels for unknown paths would be without number
+        method = scope["method"] if scope["method"] in _METHODS else "other"  # made-up methods likewise
         self.service.metrics.count_request(path=path, method=method, status=status, seconds=seconds)
         fields: dict[str, Any] = {"method": method, "path": path, "status": status, "ms": round(seconds * 1000, 1)}
         if self.log_histories and body:
@@ -77,7 +77,7 @@ class RequestMiddleware:
 
 
 async def _read_all(scope: Scope, receive: Receive, limits: Limits) -> bytes:
-    """All of it.
+    """Returns the whole body.
 
     Raises:
         RefusedError: when it is too long or too slow.
@@ -109,7 +109,7 @@ def _too_long(limits: Limits, got: str) -> RefusedError:
 
 
 async def _while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-    """Answers a request whose body was read, for as long as there is somebody to answer.
+    """Answers a request whose body was read, until the client goes away.
 
     Raises:
         ClientDisconnect: when the client went away before the answer was there; whatever worked on it is cancelled.

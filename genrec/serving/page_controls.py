@@ -1,4 +1,4 @@
-"""What of a catalogue a person may want more or less of, as filters that preferences can name."""
+"""Controls of the page: what a person may want more or less of, as filters that preferences can name."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Kind:
 
 
 def ranges(items: pl.DataFrame) -> list[Range]:
-    """The columns of numbers that tell items apart, price and popularity first; those that number the items are none."""
+    """Returns the columns of numbers that distinguish items, price and popularity first, without row numbers."""
     numeric = [name for name, kind in items.schema.items() if kind.is_numeric() and _filter_name(name)]
     columns = []
     for name in sorted(numeric, key=lambda name: (*(name != preferred for preferred in ENDS), numeric.index(name))):
@@ -72,7 +72,7 @@ def ranges(items: pl.DataFrame) -> list[Range]:
 
 
 def choices(items: pl.DataFrame) -> list[Kind]:
-    """The columns whose values repeat, the category and the brand first."""
+    """Returns the columns whose values repeat, the category and the brand first."""
     category = category_column(items, AUTO)
     first = [name for name in (category, BRAND) if name in items.columns]
     kinds = [Kind(name, _values(items[name], name == category)) for name in dict.fromkeys([*first, *items.columns])]
@@ -80,7 +80,7 @@ def choices(items: pl.DataFrame) -> list[Kind]:
 
 
 def image_column(items: pl.DataFrame) -> str | None:
-    """The column of addresses of images, the first by name whose values look like it."""
+    """Returns the first column, by name, whose values look like addresses of images."""
     for name, kind in items.schema.items():
         if IMAGE.search(name) and kind in (pl.String, pl.List(pl.String)):
             values = items[name].explode() if kind == pl.List(pl.String) else items[name]
@@ -91,7 +91,7 @@ def image_column(items: pl.DataFrame) -> str | None:
 
 
 def _values(column: pl.Series, is_category: bool) -> list[tuple[str, str]]:
-    """The frequent values of a column, in the order of the alphabet; none where they do not repeat."""
+    """Returns the frequent values of a column in alphabetical order; none where they do not repeat."""
     name, kind = _filter_name(column.name), column.dtype
     if column.name == ITEM_ID or not name:
         return []
@@ -116,7 +116,7 @@ def _values(column: pl.Series, is_category: bool) -> list[tuple[str, str]]:
 
 
 def _filter_name(column: str) -> str:
-    """A column as filters name it; empty where they cannot."""
+    """Returns a column as filters name it; empty where they cannot."""
     return column if _PLAIN.match(column) else "" if "`" in column or not column else f"`{column}`"
 
 

@@ -22,7 +22,7 @@ from genrec.serving.page_controls import choices, image_column, ranges
 
 
 class PageCache:
-    """Remembers the page of each catalogue that is in use.
+    """The page of each catalogue that is in use.
 
     Args:
         limits: of the service, which the page keeps to.
@@ -33,7 +33,7 @@ class PageCache:
         self._pages: WeakKeyDictionary[ItemTable, tuple[str, str]] = WeakKeyDictionary()
 
     def page_for(self, catalogue: Catalogue) -> tuple[str, str]:
-        """The document, and its Content-Security-Policy."""
+        """Returns the document, and its Content-Security-Policy."""
         page = self._pages.get(catalogue.table)
         if page is None:
             html = try_it_page(page_data(catalogue, self._limits), lead=_lead(catalogue))
@@ -42,7 +42,7 @@ class PageCache:
 
 
 def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
-    """What the page's script is told: columns to show, what sliders do, histories to start with, and how far it may go."""
+    """Returns the data of the page's script: columns, sliders, sample histories and limits."""
     table = catalogue.table
     knobs, kinds = ranges(table.frame), choices(table.frame)
     return {
@@ -62,7 +62,7 @@ def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
 
 
 def _times(catalogue: Catalogue) -> dict[str, Any]:
-    """The times of the samples; and of items that a person adds: when the first is, and how much later each is than the last.
+    """Returns the times of the samples, and when items that a person adds are: the first, and the gap after it.
 
     The first is as late as the latest event of the samples, and the gap is the median of theirs; without samples, as if the
     training data had dates: now, and a day.
@@ -88,7 +88,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame
 
 
 def calls_page(document: Mapping[str, Any]) -> tuple[str, str]:
-    """The page, and its Content-Security-Policy."""
+    """Returns the page of the calls, and its Content-Security-Policy."""
     parts = []
     for path, methods in document["paths"].items():
         for method, call in methods.items():

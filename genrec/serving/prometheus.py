@@ -1,4 +1,4 @@
-"""What a service counts: requests and refusals, what it recommends, what bundle it answers from; for Prometheus.
+"""Counts for Prometheus: requests and refusals, recommendations, and the bundle that answers.
 
 Every label has a fixed set of values, whatever clients send.
 """
@@ -23,15 +23,15 @@ REASONS = frozenset(
     {"authorization", "beams", "body", "decoding", "filter", "generator", "histories", "history", "items", "item_id", "k"}
     | {"limit", "queue", "quota", "score", "server", "status", "steer", "times", "request", OTHER}
 )
-disable_created_metrics()  # a second series for each, which nobody asked for
+disable_created_metrics()  # a second series for each counter, which is not needed
 
 
 class ServiceMetrics:
-    """Counts of one service.
+    """The counts and times of one service.
 
     Args:
-        gauges: name -> (what it is, its number now, or the number of each part).
-        bundle: gives fingerprint and version of the bundle that is answered from, as text.
+        gauges: name -> (help text, function that returns its number or the number of each part).
+        bundle: returns fingerprint and version of the current bundle, as text.
     """
 
     def __init__(
@@ -73,23 +73,23 @@ class ServiceMetrics:
         registry.register(_Gauges(gauges, bundle))
 
     def count_request(self, *, path: str, method: str, status: int, seconds: float) -> None:
-        """A request, of a path as it is declared."""
+        """Counts a request, by its path as it is declared."""
         self._requests.labels(path, method, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
     def count_refusal(self, error: GenRecError) -> None:
-        """A request that was told why it cannot be met."""
+        """Counts a request that was refused."""
         self._refusals.labels(reason_of(error)).inc()
 
     def count_batch(self, *, entries: int, seconds: float) -> None:
-        """A run of the model."""
+        """Counts a run of the model."""
         self._batch_size.observe(entries)
         self._batch_seconds.observe(seconds)
 
     def count_lists(
         self, *, num_known: int, num_unknown: int, lists: int, short: int, with_new: int, trained: int, new: int
     ) -> None:
-        """What was answered to histories of so many known and unknown items."""
+        """Counts the answers to histories of so many known and unknown items."""
         for counter, numbers in (
             (self._history_items, {"known": num_known, "unknown": num_unknown}),
             (self._lists, {"all": lists, "short": short, "with_new_items": with_new}),
@@ -99,28 +99,28 @@ class ServiceMetrics:
                 counter.labels(kind).inc(number)
 
     def count_reload(self, *, done: bool) -> None:
-        """A bundle was opened anew, or could not be."""
+        """Counts a bundle that was opened again, or that could not be opened."""
         self._reloads.labels("done" if done else "failed").inc()
 
     @property
     def reloads(self) -> dict[str, int]:
-        """How many were done and failed."""
+        """The number of reloads that were done and that failed."""
         value = self.registry.get_sample_value
         return {kind: int(value("genrec_reloads_total", {"result": kind}) or 0) for kind in ("done", "failed")}
 
     def text(self) -> bytes:
-        """All of it, as Prometheus reads it."""
+        """Returns all metrics as Prometheus reads them."""
         return generate_latest(self.registry)
 
 
 def reason_of(error: GenRecError) -> str:
-    """One of ``REASONS``."""
+    """Returns one of ``REASONS``."""
     first = error.where.replace(",", " ").replace(".", " ").replace(":", " ").split()
     return first[0] if first and first[0] in REASONS else OTHER
 
 
 class _Gauges:
-    """Numbers that are asked for when they are read."""
+    """Numbers that are read when they are asked for."""
 
     def __init__(self, gauges: Any, bundle: Callable[[], Mapping[str, str]]) -> None:
         self._gauges, self._bundle = gauges, bundle
@@ -140,7 +140,7 @@ class _Gauges:
 
 
 def age_of(created: str) -> float:
-    """Seconds since a moment of a manifest; 0 where it has none."""
+    """Returns the seconds since a moment of a manifest; 0 where it has none."""
     from datetime import UTC, datetime
 
     try:

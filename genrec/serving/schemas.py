@@ -1,4 +1,4 @@
-"""The bodies of requests and answers, which are the OpenAPI document too."""
+"""The bodies of requests and answers, which also make the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, values: Any) -> Any:
-        """Refuses the first key that there is not, whatever else is wrong: it is what was meant by one that is missing."""
+        """Refuses the first unknown key before anything else, since it may be a misspelled key that is missing."""
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
                 context = {"key": key[:100], "names": [*cls.model_fields], "got": short_repr(values[key])}
@@ -39,12 +39,12 @@ class _Body(BaseModel):
 
 
 class _RequestBody(_Body):
-    """The fields of a request; of their meaning a request speaks itself."""
+    """The fields of a request; their descriptions come from the request."""
 
     kind: ClassVar[type[AnyRequest]]
 
     def request(self) -> AnyRequest:
-        """The request that the body stands for.
+        """Returns the request that the body stands for.
 
         Raises:
             ConfigError, DataError: for values that it cannot have.

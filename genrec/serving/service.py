@@ -1,4 +1,4 @@
-"""A live recommender behind a bounded queue, and what is measured of it."""
+"""A persistent recommender behind a bounded queue, with its metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Service:
     """Answers requests, many at once.
 
     Args:
-        live: answers and changes.
+        recommender: answers and changes.
         limits: of requests and of the queue.
     """
 
@@ -61,7 +61,7 @@ class Service:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What it answers from: the bundle, its age in seconds, how often one was opened anew."""
+        """Returns the bundle that is answered from, its age in seconds, and the number of reloads."""
         catalogue, reloads = self.recommender.catalogue, self.metrics.reloads
         return {
             "bundle": catalogue.source["fingerprint"],
@@ -73,7 +73,7 @@ class Service:
         }
 
     def reload(self, bundle: Path, plugins: Sequence[str], external: Mapping[str, str | Path] | None = None) -> None:
-        """Answers from what is at a bundle's path now.
+        """Answers from the bundle that is at a path now.
 
         Raises:
             GenRecError: when it cannot be opened; the old one stays.
@@ -94,7 +94,7 @@ class Service:
         return self.batcher.submit(batch_group(request), split_request(request), weight=weight)
 
     async def ask(self, request: AnyRequest, *, weight: int = 1) -> list[Answer]:
-        """An answer for each history of a request, or one for a request about none.
+        """Returns an answer for each history of a request, or one for a request about none.
 
         Args:
             request: what is asked.
@@ -132,7 +132,7 @@ class Service:
             answer.give_up()  # no more than a word where it is there; else whoever asked has gone, or waited too long
 
     def close(self) -> None:
-        """Answers all that was accepted, then lets go of the journal."""
+        """Answers all that was accepted, then releases the journal."""
         self.batcher.close()
         self.recommender.close()
 
