@@ -86,8 +86,8 @@ def log_probs(catalogue: Catalogue, history: Sequences, items: list[int]) -> np.
     if not isinstance(generator, AutoregressiveGenerator | ItemScorer):
         got, fix = type(generator).__name__, "its scores depend on the search; see `recommend`"
         raise ConfigError("score", expected="a generator that says how probable an item is", got=got, fix=fix)
-    found: np.ndarray = item_log_probs(generator, catalogue.trie, _batch(catalogue, history), torch.tensor([items]))[0].numpy()
-    return found
+    scores: np.ndarray = item_log_probs(generator, catalogue.trie, _batch(catalogue, history), torch.tensor([items]))[0].numpy()
+    return scores
 
 
 @torch.inference_mode()
