@@ -117,6 +117,7 @@ SETTINGS = {  # what was typed before -> what is typed now
     ),
     "recommend.new_share=0.3": "recommend.new_item_share=0.3",
     "recommend.new_reach=0.02": "recommend.new_item_reach=0.02",
+    "objective.item_teaches=0.0": "objective.distillation_weight=0.0",
     "evaluate=all_floors": "evaluate=all_baselines",
 }
 

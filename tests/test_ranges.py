@@ -25,7 +25,7 @@ BELOW_ZERO = {"key_offset", "min_rating", "prefix_sharpness", "test_from", "vali
 UNBOUNDED = {
     *BELOW_ZERO,
     *("lr", "lora_alpha", "weight_decay", "clip", "temperature", "contrast_temperature", "beta", "annealing", "noise"),
-    *("item_teaches", "weight", "commitment", "smoothing", "stop_kl", "early_clip", "shift", "prior_count", "loyalty"),
+    *("distillation_weight", "weight", "commitment", "smoothing", "stop_kl", "early_clip", "shift", "prior_count", "loyalty"),
     *("backward", "ridge", "shrinkage", "weights", "target_weights", "upload_bytes"),
 }
 PLAIN = (int, float)

@@ -273,6 +273,8 @@ CLASSES: dict[str, str] = {
     "genrec.stages.recommend.RecommendSettings": "genrec.stages.list_settings.RecommendSettings",
 }
 PARAMETERS: dict[str, dict[str, str]] = {  # by the path of the class, any that it had
+    "genrec.losses.prefix_aware.PrefixAware": {"item_teaches": "distillation_weight"},
+    "genrec.losses.sid_cross_entropy.SIDCrossEntropy": {"item_teaches": "distillation_weight"},
     "genrec.stages.evaluate.Evaluator": {"floors": "baselines"},
     "genrec.stages.recommend.RecommendSettings": {"new_share": "new_item_share", "new_reach": "new_item_reach"},
 }

@@ -117,7 +117,7 @@ NAMES: dict[str, Range] = {
     "annealing": Range(1),
     "label_smoothing": BELOW_ONE,
     "noise": NOT_NEGATIVE,
-    "item_teaches": NOT_NEGATIVE,
+    "distillation_weight": NOT_NEGATIVE,
     "prefix_sharpness": ANY,
     "item_negatives": _count(),
     "items_per_step": _count(),

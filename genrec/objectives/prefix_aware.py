@@ -30,7 +30,7 @@ class PrefixAware(SIDLoss):
         item_weight: likewise.
         item_negatives: likewise.
         item_popular_share: likewise.
-        item_teaches: likewise.
+        distillation_weight: likewise.
 
     Raises:
         ConfigError: for a negative weight.
@@ -48,7 +48,7 @@ class PrefixAware(SIDLoss):
         item_weight: float = 0.0,
         item_negatives: int | None = None,
         item_popular_share: float = 0.0,
-        item_teaches: float = 0.0,
+        distillation_weight: float = 0.0,
     ) -> None:
         super().__init__(
             trie=trie,
@@ -58,7 +58,7 @@ class PrefixAware(SIDLoss):
             item_weight=item_weight,
             item_negatives=item_negatives,
             item_popular_share=item_popular_share,
-            item_teaches=item_teaches,
+            distillation_weight=distillation_weight,
         )
         if prefix_weight < 0:
             raise ConfigError("objective.prefix_weight", expected="0 or more", got=prefix_weight, fix="raise it")

@@ -12,8 +12,8 @@ class SIDCrossEntropy(SIDLoss):
     all items sum to one. A prefix with a single child then costs nothing and teaches nothing about that child's siblings-to-be;
     ``codebook_share`` mixes in a share of the codebook-wide softmax, so that items added later get honest probabilities.
 
-    With ``item_teaches`` the item head, which knows each item and not only its codes, teaches the codes what else might have
-    come: the target at a prefix is in part the head's own distribution, summed over the items below each child and held fixed.
+    With ``distillation_weight`` the item head, which knows each item and not only its codes, is distilled into the codes: the
+    target at a prefix is in part the head's own distribution, summed over the items below each child and held fixed.
 
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1].
@@ -22,7 +22,8 @@ class SIDCrossEntropy(SIDLoss):
         item_weight: weight of the dense head's cross-entropy over items; 0 without an item head.
         item_negatives: sampled negatives of that cross-entropy; None for all items.
         item_popular_share: share of those drawn by training popularity (see ``SampledSoftmax``), in [0, 1).
-        item_teaches: share of the codes' targets that the item head decides, in [0, 1]; it takes the softmax over all items.
+        distillation_weight: share of the codes' targets that the item head decides, in [0, 1]; it takes the softmax over all
+            items.
 
     Raises:
         ConfigError: for shares outside their ranges, a popular share of no sample, and a head that teaches from a sample.

@@ -56,9 +56,14 @@ def wrong(name: str, option: str, value: str, **changes: Any) -> Case:
 
 CASES = [
     wrong("codebook share", "sid_cross_entropy", "codebook_share: expected a share in [0, 1], got 1.5", codebook_share=1.5),
-    wrong("share of the head", "sid_cross_entropy", "item_teaches: expected a share in [0, 1], got -0.5", item_teaches=-0.5),
-    wrong("teaching without a head", "sid_cross_entropy", "got 0.5 with item_weight: 0.0", item_teaches=0.5),
-    wrong("teaching from a sample", "sid_cross_entropy", "got 64", item_teaches=0.5, item_weight=1.0, item_negatives=64),
+    wrong(
+        "share of the head",
+        "sid_cross_entropy",
+        "distillation_weight: expected a share in [0, 1], got -0.5",
+        distillation_weight=-0.5,
+    ),
+    wrong("teaching without a head", "sid_cross_entropy", "got 0.5 with item_weight: 0.0", distillation_weight=0.5),
+    wrong("teaching from a sample", "sid_cross_entropy", "got 64", distillation_weight=0.5, item_weight=1.0, item_negatives=64),
     wrong("label smoothing", "sid_cross_entropy", "label_smoothing: expected a share in [0, 1), got 1.0", label_smoothing=1.0),
     wrong("popular share of no sample", "sid_cross_entropy", "got 0.5 with item_negatives: null", item_popular_share=0.5),
     wrong("head's popular share", "sid_cross_entropy", "item_popular_share", item_negatives=9, item_popular_share=1.0),

@@ -265,7 +265,7 @@ def test_the_item_head_teaches_the_codes(distinct: bool, block: int, monkeypatch
     table, items = sids_of(40, (3, 5, 6), distinct=distinct), [3, 7, 7, 30, 12]
     generator = Given(table, items, dim=4)
     share, rows = 0.3, table.codes.tolist()
-    objective = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=0.0, item_weight=1.0, item_teaches=share)
+    objective = SIDCrossEntropy(trie=PrefixTrie.build(table), codebook_share=0.0, item_weight=1.0, distillation_weight=share)
     terms = objective.loss(generator, BATCH)
     assert generator.logits.item_queries is not None
     head = torch.softmax(generator.logits.item_queries @ generator.item_table().T, dim=1)
@@ -287,5 +287,5 @@ def test_a_head_that_rules_a_family_out_shares_it_evenly() -> None:
     generator = Given(table, [3], dim=4)
     generator.vectors = torch.zeros_like(generator.vectors)
     generator.vectors[19] = 1e4 * torch.sign(generator.logits.item_queries[0])
-    terms = SIDCrossEntropy(trie=PrefixTrie.build(table), item_weight=1.0, item_teaches=0.5).loss(generator, BATCH)
+    terms = SIDCrossEntropy(trie=PrefixTrie.build(table), item_weight=1.0, distillation_weight=0.5).loss(generator, BATCH)
     assert torch.isfinite(terms.total)

@@ -70,17 +70,21 @@ class SIDLoss:
         item_weight: float = 0.0,
         item_negatives: int | None = None,
         item_popular_share: float = 0.0,
-        item_teaches: float = 0.0,
+        distillation_weight: float = 0.0,
     ) -> None:
-        if not 0 <= item_teaches <= 1:
-            raise ConfigError("objective.item_teaches", expected="a share in [0, 1]", got=item_teaches, fix="choose one")
-        if item_teaches and not item_weight:
-            got = f"{item_teaches} with item_weight: {item_weight}"
-            raise ConfigError("objective.item_teaches", expected="0 without an item head", got=got, fix="set item_weight")
-        if item_teaches and item_negatives is not None:
+        if not 0 <= distillation_weight <= 1:
+            raise ConfigError(
+                "objective.distillation_weight", expected="a share in [0, 1]", got=distillation_weight, fix="choose one"
+            )
+        if distillation_weight and not item_weight:
+            got = f"{distillation_weight} with item_weight: {item_weight}"
+            raise ConfigError(
+                "objective.distillation_weight", expected="0 without an item head", got=got, fix="set item_weight"
+            )
+        if distillation_weight and item_negatives is not None:
             raise ConfigError(
                 "objective.item_negatives",
-                expected=f"null with item_teaches: {item_teaches}, which needs the probabilities of all items",
+                expected=f"null with distillation_weight: {distillation_weight}, which needs the probabilities of all items",
                 got=item_negatives,
                 fix="set item_negatives: null",
             )
@@ -89,7 +93,7 @@ class SIDLoss:
         if not 0 <= label_smoothing < 1:
             raise ConfigError("objective.label_smoothing", expected="a share in [0, 1)", got=label_smoothing, fix="lower it")
         self.trie, self.codebook_share, self.label_smoothing = trie, codebook_share, label_smoothing
-        self.item_weight, self.item_negatives, self.item_teaches = item_weight, item_negatives, item_teaches
+        self.item_weight, self.item_negatives, self.distillation_weight = item_weight, item_negatives, distillation_weight
         self.proposal: Proposal | None = None
         if item_negatives is not None:
             assert train_counts is not None  # the train stage supplies them
@@ -147,7 +151,7 @@ class SIDLoss:
         assert queries is not None  # check() refused the pair
         if self.item_negatives is not None and self.proposal is not None:
             return sampled_softmax(queries, table, items, self.item_negatives, self.proposal), None
-        if not self.item_teaches:
+        if not self.distillation_weight:
             return item_cross_entropy(queries, table, items), None
         shares = HeadDistillation(self.trie, self._paths(items))
         wanted = (queries * table[items]).sum(1).float()
@@ -184,7 +188,7 @@ class SIDLoss:
             normalizer = normalizer + share * (F.cross_entropy(logits, code, reduction="none") + own)
         wanted, family = own, family.masked_fill(~real, 0.0)
         if taught is not None:
-            wanted = torch.lerp(wanted, (taught * family).sum(1), self.item_teaches)
+            wanted = torch.lerp(wanted, (taught * family).sum(1), self.distillation_weight)
         if self.label_smoothing:
             wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
         return (normalizer - wanted).mean()
