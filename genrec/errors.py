@@ -31,8 +31,8 @@ class GenRecError(Exception):
 
     def __init__(self, where: object, *, expected: str, got: object, fix: str) -> None:
         self.where, self.expected, self.got, self.fix = str(where), expected, got, fix
-        shown = got if isinstance(got, str) else repr(got)
-        line = f"{where}: expected {expected}, got {shown}; {fix}"
+        value = got if isinstance(got, str) else repr(got)
+        line = f"{where}: expected {expected}, got {value}; {fix}"
         super().__init__(masked(visible(" ".join(line.split()))))
 
 
@@ -64,7 +64,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(known)}" if known else "nothing is known here"
 
 
-def shown(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:
+def excerpt(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:
     r"""A value as Python would write it (``\t``, ``\ufeff``), cut to ``width`` characters around position ``at``."""
     text = value if isinstance(value, str) else repr(value)
     start = min(max(0, at - width // 2), max(0, len(text) - width))
@@ -73,12 +73,12 @@ def shown(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:
     return ("..." if start else "") + piece + ("..." if start + width < len(text) else "")
 
 
-def shown_names(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Names with commas; what is odd in one (a blank at its end, a mark of the encoding) is quoted, a long list is cut."""
     if not names:
         return "(none)"
     words = [
-        name if name and name == name.strip() and name.isprintable() and len(name) <= EXCERPT_WIDTH else shown(name)
+        name if name and name == name.strip() and name.isprintable() and len(name) <= EXCERPT_WIDTH else excerpt(name)
         for name in names
     ]
     more = f", ... ({len(names):,} in all)" if len(names) > MAX_NAMES else ""

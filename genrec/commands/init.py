@@ -16,7 +16,7 @@ import polars as pl
 
 from genrec.data.filters import Filters
 from genrec.data.leave_one_out import LeaveOneOut
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.columns import NAMES, Roles
 from genrec.data.lib.doctor import Findings, examine
 from genrec.data.lib.draft import Draft, draft_of_shape, draft_of_table, source_of
@@ -26,7 +26,7 @@ from genrec.data.order import Order
 from genrec.encoders.lib.item_text import text_columns
 from genrec.engine.components import TARGET
 from genrec.engine.overrides import parse_overrides, setting, text_value, typed
-from genrec.errors import ConfigError, GenRecError, shown_names
+from genrec.errors import ConfigError, GenRecError, join_names
 from genrec.references import expanded
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
@@ -59,7 +59,7 @@ def main(options: argparse.Namespace) -> int:
     given = {key: getattr(options, key) for key in NAMES if getattr(options, key)}
     shape = None if given or data else shape_of(source)
     draft = draft_of_shape(source, shape, options.items) if shape else draft_of_table(source, data, given, options.items)
-    raw = canonical(_loaded(draft.node), allow_missing=True, duplicates=True)
+    raw = canonicalize(_loaded(draft.node), allow_missing=True, duplicates=True)
     text = _text_of(raw.items, options.text, draft)
     findings = examine(raw, text)
     for problem in draft.problems:
@@ -67,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
     if "data.ids" in findings.settings:  # ids that match by another rule: look again with it
         draft.node["ids"] = findings.settings["data.ids"]
         rules = [problem for problem in findings.problems if "data.ids" in problem.settings]
-        raw = canonical(_loaded(draft.node), allow_missing=True, duplicates=True)
+        raw = canonicalize(_loaded(draft.node), allow_missing=True, duplicates=True)
         findings = examine(raw, text)
         findings.problems = [*rules, *draft.problems, *findings.problems]
     settings = {key: value for key, value in findings.settings.items() if not key.startswith("data.")}
@@ -153,7 +153,7 @@ def _trial(node: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, G
     own = {group: _group(settings, group) for group in ("filters", "order", "split")}
     try:
         filters, order, splitter = Filters(**own["filters"]), Order(**own["order"]), LeaveOneOut(**own["split"])
-        raw = canonical(_loaded(node), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
+        raw = canonicalize(_loaded(node), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
         raw, _ = filters.before_order(raw, order.key(raw.interactions))
         users = raw.interactions.group_by(USER_ID, maintain_order=True).len("num_events")
         kept = users.filter(pl.Series(splitter.keep(users)))
@@ -185,7 +185,7 @@ def _print(draft: Draft, table: pl.DataFrame, findings: Findings, left: str, out
             print(f"  {key:<11} <- {column}")
         unused = [column for column in draft.columns if column not in roles.mapping.values()]
         if unused:
-            print(f"  not used:   {shown_names(unused)}")
+            print(f"  not used:   {join_names(unused)}")
     print(f"read {table.height:,} rows from {draft.source}")
     for line in [*draft.lines, *findings.facts]:
         print(f"  {line}")

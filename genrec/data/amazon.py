@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from genrec.data.lib.download import public_file, verified
+from genrec.data.lib.download import public_file, verify_checksum
 from genrec.data.lib.files import read_table, records
 from genrec.data.lib.json_files import python_literal
 from genrec.errors import DataError
@@ -45,7 +45,7 @@ class Edition:
     parse: Callable[[str], Any]
 
 
-def _literal(line: str) -> Any:
+def _parse_literal(line: str) -> Any:
     """A Python literal, or json, as some copies of the files have it."""
     try:
         return json.loads(line) if line.startswith('{"') else python_literal(line)
@@ -68,7 +68,7 @@ EDITIONS: Mapping[int, Edition] = {
         brand="brand",
         categories="categories",  # a list of paths
         ticks=1,
-        parse=_literal,  # product lines are Python literals, not json
+        parse=_parse_literal,  # product lines are Python literals, not json
     ),
     2018: Edition(
         reviews=f"{_V2}/categoryFilesSmall/{{category}}_5.json.gz",
@@ -138,7 +138,7 @@ class Amazon:
         url = url.format(category=self.category)
         target = Path(self.folder) / url.rpartition("/")[2]
         plain = target.with_suffix("")
-        return verified(plain) if plain.exists() else public_file(target, url)
+        return verify_checksum(plain) if plain.exists() else public_file(target, url)
 
     @staticmethod
     def _reviews(path: Path, edition: Edition) -> pl.DataFrame:
@@ -163,7 +163,7 @@ _SCHEMA = {
 
 
 def _products(path: Path, edition: Edition) -> Iterator[tuple[Any, ...]]:
-    what = "a Python literal (a dict)" if edition.parse is _literal else "a json object"
+    what = "a Python literal (a dict)" if edition.parse is _parse_literal else "a json object"
     for row, product in enumerate(records(path, edition.parse, what), 1):
         key = product.get(edition.key)
         if not isinstance(key, str) or not key:

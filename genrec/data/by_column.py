@@ -59,7 +59,7 @@ class ByColumn:
         """
         parts, removed = self.parts(events.table, file).to_numpy(), []
         times = events.table[TIMESTAMP] if TIMESTAMP in events.table.columns else None
-        late = self.late(parts, events.user_idx, None if times is None or times.null_count() else times.to_numpy())
+        late = self.late_events(parts, events.user_idx, None if times is None or times.null_count() else times.to_numpy())
         if late.any() and self.later_events == "error":
             row = int(late.argmax())
             raise DataError(
@@ -78,7 +78,7 @@ class ByColumn:
         events = replace(events, table=table.sort(USER_IDX, SPLIT, maintain_order=True))
         return (events.compact() if removed else events), removed
 
-    def late(self, parts: np.ndarray, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
+    def late_events(self, parts: np.ndarray, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
         """Marks, bool [events], those later than the user's first event of a later part."""
         if times is None or not len(parts):
             return np.zeros(len(parts), bool)

@@ -17,7 +17,7 @@ from itertools import permutations, product
 import numpy as np
 import polars as pl
 
-from genrec.data.lib.demo_catalog import DEPARTMENTS, SHELVES, TASTES, catalog
+from genrec.data.lib.demo_catalog import DEPARTMENTS, SHELVES, TASTES, make_items
 from genrec.data.lib.demo_world import PATHS_FILE, STATES, WORLD_FILE, Chain, save_chain
 from genrec.errors import ConfigError
 from genrec.protocols import RawData
@@ -104,9 +104,9 @@ class DemoShop:
 
     def _shop(self) -> tuple[pl.DataFrame, Chain]:
         rng = np.random.default_rng([self.seed, 0])
-        places = NUM_TASTES * len(SHELVES)  # every shelf has something for every taste
-        place = np.concatenate([np.arange(places), rng.integers(0, places, self.num_items - places)])
-        shelf, taste = np.divmod(rng.permutation(place), NUM_TASTES)
+        num_pairs = NUM_TASTES * len(SHELVES)  # every shelf has something for every taste
+        pair = np.concatenate([np.arange(num_pairs), rng.integers(0, num_pairs, self.num_items - num_pairs)])
+        shelf, taste = np.divmod(rng.permutation(pair), NUM_TASTES)
 
         popularity = (1.0 + _rank_within(shelf * NUM_TASTES + taste, rng)) ** -self.popularity_skew
         cold = rng.permutation(self.num_items)
@@ -118,12 +118,12 @@ class DemoShop:
         liking = popularity * np.where(taste == np.arange(NUM_TASTES)[:, None], self.loyalty, 1.0)  # [tastes, items]
         impulse = liking / liking.sum(axis=1, keepdims=True)
         emission = np.empty((len(initial), self.num_items))
-        for state, (wanted, who) in enumerate(zip(shelf_of_state, taste_of_state, strict=True)):
-            planned = np.where(shelf == wanted, liking[who], 0.0)
+        for state, (planned_shelf, who) in enumerate(zip(shelf_of_state, taste_of_state, strict=True)):
+            planned = np.where(shelf == planned_shelf, liking[who], 0.0)
             emission[state] = (1 - IMPULSE) * planned / planned.sum() + IMPULSE * impulse[who]
 
         brands_per_taste = min(2 * -(-self.num_items // 800), 60)
-        items = catalog(shelf, taste, brands_per_taste=brands_per_taste, rng=rng)
+        items = make_items(shelf, taste, brands_per_taste=brands_per_taste, rng=rng)
         return items, Chain(initial, transition, emission, arrivals)
 
     def _purchases(self, chain: Chain) -> Iterator[tuple[pl.DataFrame, pl.Series]]:

@@ -11,19 +11,19 @@ import numpy as np
 import polars as pl
 
 from genrec.data.lib.events import ROW, Events, Removed
-from genrec.data.lib.ids import likeness
+from genrec.data.lib.ids import find_alike
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, RATING, USER_ID
 
 
-def require_some(where: str, left: int, before: int, fix: str) -> None:
+def require_interactions(where: str, left: int, before: int, fix: str) -> None:
     """Raises DataError when no interactions are left."""
     if left == 0:
         raise DataError(where, expected="some interactions to be left", got=f"none of {before:,}", fix=fix)
 
 
-def _counted(name: str, before: pl.DataFrame, after: pl.DataFrame) -> Removed:
+def _count_removed(name: str, before: pl.DataFrame, after: pl.DataFrame) -> Removed:
     users, items = (
         before[column].drop_nulls().n_unique() - after[column].drop_nulls().n_unique() for column in (USER_ID, ITEM_ID)
     )
@@ -75,24 +75,24 @@ class Filters:
         """
         removed: list[Removed] = []
         for name, fix, step in (
-            ("missing=drop", "name the columns that hold users, items and times", partial(self._complete, key=key)),
-            (f"event_types={list(self.event_types or [])}", "choose other kinds", self._of_kind),
-            ("duplicates=drop", "keep them", self._distinct),
+            ("missing=drop", "name the columns that hold users, items and times", partial(self._drop_incomplete, key=key)),
+            (f"event_types={list(self.event_types or [])}", "choose other kinds", self._select_kinds),
+            ("duplicates=drop", "keep them", self._drop_duplicates),
         ):
             after = step(raw.interactions, raw)
             if after is not raw.interactions:
-                removed.append(_counted(name, raw.interactions, after))
-                require_some(f"filters.{name}", after.height, raw.interactions.height, fix)
+                removed.append(_count_removed(name, raw.interactions, after))
+                require_interactions(f"filters.{name}", after.height, raw.interactions.height, fix)
                 raw = replace(raw, interactions=after)
-        raw, unknown = self.known(raw)
+        raw, unknown = self.drop_unknown_items(raw)
         return raw, removed + unknown
 
-    def _complete(self, table: pl.DataFrame, raw: RawData, key: str | None) -> pl.DataFrame:
+    def _drop_incomplete(self, table: pl.DataFrame, raw: RawData, key: str | None) -> pl.DataFrame:
         if self.missing == "error":
             return table
         return table.drop_nulls([USER_ID, ITEM_ID, *([key] if key else [])])
 
-    def _of_kind(self, table: pl.DataFrame, raw: RawData) -> pl.DataFrame:
+    def _select_kinds(self, table: pl.DataFrame, raw: RawData) -> pl.DataFrame:
         if self.event_types is None:
             return table
         if EVENT_TYPE not in table.columns:
@@ -111,12 +111,12 @@ class Filters:
             raise DataError("filters.event_types", expected=expected, got=lacking[0], fix=f"choose among {counts}")
         return table.filter(pl.col(EVENT_TYPE).is_in(list(self.event_types)))
 
-    def _distinct(self, table: pl.DataFrame, raw: RawData) -> pl.DataFrame:
+    def _drop_duplicates(self, table: pl.DataFrame, raw: RawData) -> pl.DataFrame:
         if self.duplicates == "keep":
             return table
         return table.unique(subset=[name for name in table.columns if name != ROW], keep="first", maintain_order=True)
 
-    def known(self, raw: RawData) -> tuple[RawData, list[Removed]]:
+    def drop_unknown_items(self, raw: RawData) -> tuple[RawData, list[Removed]]:
         """Data without interactions of unknown items.
 
         Raises:
@@ -130,23 +130,24 @@ class Filters:
         if count == 0:
             return raw, []
         if self.unknown_items == "error" or count == table.height:
-            place = unknown.arg_max()
-            assert place is not None
-            alike = likeness(table[ITEM_ID].filter(unknown), raw.items[ITEM_ID])
+            first_unknown = unknown.arg_max()
+            assert first_unknown is not None
+            alike = find_alike(table[ITEM_ID].filter(unknown), raw.items[ITEM_ID])
             fix = "add the items, or set filters.unknown_items=drop"
             if alike is not None:
                 fix = f"{alike[0]!r} is {alike[1]!r} there: {alike[2]}" + (", or " + fix if count < table.height else "")
             elif count == table.height:
                 fix = "name the columns of the items' ids (data.item_id=COLUMN, data.items_key=COLUMN), or give other items"
             raise DataError(
-                f"{raw.files.get('interactions', 'interactions')}, row {table[ROW][place] + 1}, column "
+                f"{raw.files.get('interactions', 'interactions')}, row {table[ROW][first_unknown] + 1}, column "
                 f"{raw.columns.get(ITEM_ID, ITEM_ID)}",
                 expected=f"an item of {raw.files.get('items', 'items')}",
-                got=f"{table[ITEM_ID][place]!r} ({count:,} such rows" + (", all there are)" if count == table.height else ")"),
+                got=f"{table[ITEM_ID][first_unknown]!r} ({count:,} such rows"
+                + (", all there are)" if count == table.height else ")"),
                 fix=fix,
             )
-        kept = table.filter(~unknown)
-        return replace(raw, interactions=kept), [_counted("unknown_items=drop", table, kept)]
+        remaining = table.filter(~unknown)
+        return replace(raw, interactions=remaining), [_count_removed("unknown_items=drop", table, remaining)]
 
     def apply(self, events: Events) -> tuple[Events, list[Removed]]:
         """Events that pass, coded anew, and what each active filter removed.
@@ -156,11 +157,11 @@ class Filters:
         """
         steps: list[tuple[str, Callable[[Events], Events]]] = []
         if self.min_rating is not None:
-            steps.append((f"min_rating={self.min_rating:g}", self._rated))
+            steps.append((f"min_rating={self.min_rating:g}", self._select_rated))
         if self.repeats != "keep":
-            steps.append((f"repeats={self.repeats}", self._without_repeats))
+            steps.append((f"repeats={self.repeats}", self._drop_repeats))
         if self.k_core:
-            steps.append((f"k_core={self.k_core} (on all events)", self._core))
+            steps.append((f"k_core={self.k_core} (on all events)", self._keep_core))
         removed = []
         for name, step in steps:
             after = step(events)
@@ -175,11 +176,11 @@ class Filters:
             key = name.partition("=")[0]
             off = {"k_core": "0", "min_rating": "null", "repeats": "keep"}[key]
             fix = f"loosen the filter, or set filters.{key}={off}"
-            require_some(f"filters.{name}", after.table.height, events.table.height, fix)
+            require_interactions(f"filters.{name}", after.table.height, events.table.height, fix)
             events = after
         return events, removed
 
-    def _rated(self, events: Events) -> Events:
+    def _select_rated(self, events: Events) -> Events:
         if RATING not in events.table.columns:
             raise DataError(
                 f"filters.min_rating={self.min_rating:g}",
@@ -189,19 +190,19 @@ class Filters:
             )
         return events.where((events.table[RATING] >= self.min_rating).fill_null(False).to_numpy()).compact()
 
-    def _without_repeats(self, events: Events) -> Events:
+    def _drop_repeats(self, events: Events) -> Events:
         user, item = events.user_idx, events.item_idx
         if self.repeats == "collapse":
             return events.where(np.append([True], (user[1:] != user[:-1]) | (item[1:] != item[:-1])))
         pairs = pl.Series(user.astype(np.int64) * events.items.height + item)
         return events.where(pairs.is_first_distinct().to_numpy())
 
-    def _core(self, events: Events) -> Events:
-        kept = np.ones(events.table.height, bool)
+    def _keep_core(self, events: Events) -> Events:
+        is_kept = np.ones(events.table.height, bool)
         while True:
-            user_counts = np.bincount(events.user_idx[kept], minlength=events.users.height)
-            item_counts = np.bincount(events.item_idx[kept], minlength=events.items.height)
-            core = kept & (user_counts[events.user_idx] >= self.k_core) & (item_counts[events.item_idx] >= self.k_core)
-            if np.array_equal(core, kept):
-                return events.where(kept).compact(kept_items=item_counts >= self.k_core)
-            kept = core
+            user_counts = np.bincount(events.user_idx[is_kept], minlength=events.users.height)
+            item_counts = np.bincount(events.item_idx[is_kept], minlength=events.items.height)
+            core = is_kept & (user_counts[events.user_idx] >= self.k_core) & (item_counts[events.item_idx] >= self.k_core)
+            if np.array_equal(core, is_kept):
+                return events.where(is_kept).compact(kept_items=item_counts >= self.k_core)
+            is_kept = core

@@ -13,7 +13,7 @@ import polars as pl
 from genrec.data.lib.listed import lists_in
 from genrec.data.lib.parts import PARTS, WORDS
 from genrec.data.lib.text_lines import kind_of
-from genrec.errors import DataError, did_you_mean, shown, shown_names
+from genrec.errors import DataError, did_you_mean, excerpt, join_names
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 
@@ -82,7 +82,7 @@ class HuggingFace:
         named = {USER_ID: self.user_id, ITEM_ID: self.item_id} | {key: name for key, name in optional.items() if name}
         tables = []
         for name in sorted(splits, key=lambda name: PARTS.index(name) if name in PARTS else 0):
-            columns = named | {key: key for key, given in optional.items() if given is None}
+            columns = named | {key: key for key, column in optional.items() if column is None}
             table = self._table(f"{self.dataset} ({name})", splits[name], columns, list(named))
             tables.append(table.with_columns(pl.lit(name).alias(SPLIT)) if len(splits) > 1 else table)
         interactions = self._events(pl.concat(tables, how="diagonal_relaxed"))
@@ -108,7 +108,7 @@ class HuggingFace:
         try:
             return table.explode(*lists)
         except pl.exceptions.PolarsError as error:
-            got = shown(str(error).splitlines()[0])
+            got = excerpt(str(error).splitlines()[0])
             fix = "repair the rows, or leave the column out"
             raise DataError(
                 f"{self.dataset}, columns {', '.join(lists)}", expected="lists of one length", got=got, fix=fix
@@ -124,8 +124,8 @@ class HuggingFace:
         if path.is_file():
             builder = BUILDERS.get(kind_of(path))
             if builder is None:
-                known = f"a file that datasets reads ({', '.join(BUILDERS)})"
-                raise DataError(path, expected=known, got=path.name, fix="convert it, or read it with data=tables")
+                expected = f"a file that datasets reads ({', '.join(BUILDERS)})"
+                raise DataError(path, expected=expected, got=path.name, fix="convert it, or read it with data=tables")
             options |= {"data_files": str(path.absolute())} | ({"sep": "\t"} if kind_of(path) == ".tsv" else {})
             name = builder
         elif path.is_dir():
@@ -138,26 +138,26 @@ class HuggingFace:
             options["revision"] = self.revision
         try:
             if path.is_dir() and (path / "dataset_dict.json").exists():
-                found: Any = {key: rows.to_iterable_dataset() for key, rows in datasets.load_from_disk(name).items()}
+                split_rows: Any = {key: rows.to_iterable_dataset() for key, rows in datasets.load_from_disk(name).items()}
             elif path.is_dir() and (path / "state.json").exists():
-                found = {"train": datasets.load_from_disk(name).to_iterable_dataset()}
+                split_rows = {"train": datasets.load_from_disk(name).to_iterable_dataset()}
             else:
-                found = dict(datasets.load_dataset(name, **options))
+                split_rows = dict(datasets.load_dataset(name, **options))
         except Exception as error:  # the library, the hub client and the file formats each have their own errors
-            raise self._unreadable(key, where, config, error) from error
+            raise self._unreadable_error(key, where, config, error) from error
         if split is None:
-            return found
+            return split_rows
         plain, sign, part = split.partition("[")
-        if plain not in found:
-            fix = did_you_mean(plain, list(found))
+        if plain not in split_rows:
+            fix = did_you_mean(plain, list(split_rows))
             raise DataError(
                 f"data.{'split' if key == 'dataset' else 'items_split'}", expected=f"a split of {where}", got=split, fix=fix
             )
-        return {plain: _sliced(found[plain], part, split) if sign else found[plain]}
+        return {plain: _take_slice(split_rows[plain], part, split) if sign else split_rows[plain]}
 
     @staticmethod
-    def _unreadable(key: str, where: Path | str, config: str | None, error: Exception) -> DataError:
-        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], width=160)
+    def _unreadable_error(key: str, where: Path | str, config: str | None, error: Exception) -> DataError:
+        reason = excerpt((str(error).strip() or type(error).__name__).splitlines()[0], width=160)
         local = Path(where).expanduser().exists()
         fix = "check data.config" if "BuilderConfig" in reason or "Config name" in reason else "check the folder's files"
         if not local:
@@ -177,12 +177,12 @@ class HuggingFace:
                 there = _names(rows)
                 name = columns[name] if columns else name
                 fix = f"{did_you_mean(name, there)}; set data.user_id=, data.item_id=, data.items_key= ..."
-                raise DataError(file, expected=f"a column {name!r}", got=f"columns {shown_names(there)}", fix=fix)
+                raise DataError(file, expected=f"a column {name!r}", got=f"columns {join_names(there)}", fix=fix)
         return table
 
     def _choose(self, splits: Mapping[str, Any]) -> dict[str, Any]:
         fix = f"choose one: data.split={next(iter(splits))}"
-        raise DataError("data.split", expected="one of the splits", got=f"none of {shown_names(list(splits))}", fix=fix)
+        raise DataError("data.split", expected="one of the splits", got=f"none of {join_names(list(splits))}", fix=fix)
 
 
 def _pieces(file: str, rows: Any, columns: Mapping[str, str] | None) -> Iterator[pl.DataFrame]:
@@ -195,7 +195,7 @@ def _pieces(file: str, rows: Any, columns: Mapping[str, str] | None) -> Iterator
                 table = table.select(pl.col(name).alias(key) for key, name in columns.items() if name in table.columns)
             yield table
     except Exception as error:
-        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], width=160)
+        reason = excerpt((str(error).strip() or type(error).__name__).splitlines()[0], width=160)
         raise DataError(file, expected="rows that can be read", got=reason, fix="check the files, or the network") from error
 
 
@@ -208,7 +208,7 @@ def _part(split: str) -> str | None:
     return next((part for part, words in WORDS.items() if split.lower() in words), None)
 
 
-def _sliced(rows: Any, part: str, split: str) -> Any:
+def _take_slice(rows: Any, part: str, split: str) -> Any:
     """``[:1000]``: the first rows.
 
     Raises:

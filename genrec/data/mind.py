@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec.data.lib.files import existing, read_table
+from genrec.data.lib.files import read_table, require_file
 from genrec.data.lib.text_format import TextFormat
 from genrec.errors import DataError
 from genrec.protocols import RawData
@@ -39,7 +39,7 @@ class Mind:
         Raises:
             DataError: when a file is missing or cannot be read; naming the row of a time or an impression that is none.
         """
-        behaviors, news = (existing(self.folder / name, fix="unpack MIND there") for name in ("behaviors.tsv", "news.tsv"))
+        behaviors, news = (require_file(self.folder / name, fix="unpack MIND there") for name in ("behaviors.tsv", "news.tsv"))
         table = read_table(behaviors, columns=BEHAVIORS, required=(USER_ID,), form=_form(BEHAVIORS))
         for name in ("history", "impressions"):  # where they hold anything
             table = table if name in table.columns else table.with_columns(pl.lit(None, pl.String).alias(name))

@@ -10,8 +10,8 @@ from typing import Literal
 
 import polars as pl
 
-from genrec.data.lib.download import public_file, verified
-from genrec.data.lib.files import existing, read_table, text_lines
+from genrec.data.lib.download import public_file, verify_checksum
+from genrec.data.lib.files import read_table, require_file, text_lines
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, RATING, TIMESTAMP, USER_ID
@@ -83,7 +83,10 @@ class MovieLens:
         inside = Path(self.folder) / (unpacked if (Path(self.folder) / unpacked).is_dir() else name)
         if not inside.is_dir():
             _unpack(public_file(Path(self.folder) / f"{name}.zip", URL.format(name=name)), unpacked, inside, names)
-        return [verified(existing(inside / file, fix=f"unpack {URL.format(name=name)} in {self.folder}")) for file in names]
+        return [
+            verify_checksum(require_file(inside / file, fix=f"unpack {URL.format(name=name)} in {self.folder}"))
+            for file in names
+        ]
 
 
 def _is_utf8(path: Path) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from genrec.data.lib.files import MISSING, read_items, read_table
-from genrec.data.lib.shapes import column_of, nested_columns, usual
-from genrec.errors import DataError, shown_names
+from genrec.data.lib.shapes import find_column, nested_columns, usual_column
+from genrec.errors import DataError, join_names
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
@@ -49,24 +49,24 @@ class NestedEvents:
         nested = nested_columns(table)
         if self.events is None and len(nested) != 1:
             fix = "name it: data.events=COLUMN" if nested else "read it with data=tables"
-            got = f"{shown_names(nested)} of columns {shown_names(table.columns)}"
+            got = f"{join_names(nested)} of columns {join_names(table.columns)}"
             raise DataError(file, expected="one column of lists of objects", got=got, fix=fix)
         events = self.events or nested[0]
         if events not in nested:
-            got = f"columns {shown_names(table.columns)}; such lists: {shown_names(nested)}"
+            got = f"columns {join_names(table.columns)}; such lists: {join_names(nested)}"
             raise DataError(
                 file, expected=f"a column {events!r} of lists of objects", got=got, fix="name it: data.events=COLUMN"
             )
         others = [name for name in table.columns if name != events]
-        user = column_of(self.user_id, others, USER_ID, file)
+        user = find_column(self.user_id, others, USER_ID, file)
         empty = int((table[events].list.len().fill_null(0) == 0).sum())
         rows = table.select(pl.col(user).alias(USER_ID), pl.col(events)).filter(pl.col(events).list.len() > 0)
         places = pl.int_ranges(pl.col(events).list.len(), dtype=pl.Int64).alias(POSITION)
         rows = rows.with_columns(places).explode(events, POSITION)
         fields = rows[events].struct.unnest()
-        chosen = {ITEM_ID: column_of(self.item_id, fields.columns, ITEM_ID, file)}
-        for kind, given in ((TIMESTAMP, self.timestamp), (EVENT_TYPE, self.event_type)):
-            name = column_of(given, fields.columns, kind, file) if given else usual(fields.columns, kind)
+        chosen = {ITEM_ID: find_column(self.item_id, fields.columns, ITEM_ID, file)}
+        for kind, column in ((TIMESTAMP, self.timestamp), (EVENT_TYPE, self.event_type)):
+            name = find_column(column, fields.columns, kind, file) if column else usual_column(fields.columns, kind)
             if name is not None and name not in chosen.values():
                 chosen[kind] = name
         columns = [rows[USER_ID], *(fields[name].alias(kind) for kind, name in chosen.items())]

@@ -12,8 +12,8 @@ import polars as pl
 from genrec.data.lib.canonical import text_ids
 from genrec.data.lib.files import MISSING, read_items, read_table
 from genrec.data.lib.listed import lists_in
-from genrec.data.lib.parts import PARTS, in_parts, parts_by_column
-from genrec.data.lib.shapes import HISTORY, TARGET, column_of, usual
+from genrec.data.lib.parts import PARTS, parts_by_column, read_parts
+from genrec.data.lib.shapes import HISTORY, TARGET, find_column, usual_column
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, POSITION, SPLIT, USER_ID
@@ -62,13 +62,13 @@ class Samples:
         Raises:
             DataError: when a file cannot be read, or rows of a user do not continue one another; naming the row.
         """
-        table, file = in_parts(self.interactions, self.validation, self.test, self._read)
+        table, file = read_parts(self.interactions, self.validation, self.test, self._read)
         parts = _parts(table, file)
         rows = zip(table[USER_ID], table[HISTORY], table[TARGET], parts, strict=True)
-        merged: dict[str, _Merged] = {}
+        merged: dict[str, _MergedHistory] = {}
         numbered = sorted(enumerate(rows), key=lambda entry: (entry[1][3], len(entry[1][1])))
         for row, (user, history, target, part) in numbered:
-            if not merged.setdefault(user, _Merged()).takes(history, target, part):
+            if not merged.setdefault(user, _MergedHistory()).add(history, target, part):
                 raise DataError(
                     f"{file}, row {row + 1}",
                     expected=f"a history that continues the other rows of user {user!r}",
@@ -79,7 +79,7 @@ class Samples:
         columns = {
             USER_ID: [user for user in sorted_users for _ in merged[user].items],
             ITEM_ID: [item for user in sorted_users for item in merged[user].items],
-            POSITION: [place for user in sorted_users for place in range(len(merged[user].items))],
+            POSITION: [position for user in sorted_users for position in range(len(merged[user].items))],
         }
         if SPLIT in table.columns:
             columns[SPLIT] = [PARTS[part] for user in sorted_users for part in merged[user].parts]
@@ -95,10 +95,10 @@ class Samples:
         """user_id, history (lists of text), target, perhaps split."""
         table = read_table(file, missing=MISSING)
         names = table.columns
-        history = column_of(self.history, names, HISTORY, str(file))
-        target = column_of(self.target, [name for name in names if name != history], TARGET, str(file))
-        user = column_of(self.user_id, names, USER_ID, str(file)) if self.user_id else usual(names, USER_ID)
-        split = column_of(self.split, names, SPLIT, str(file)) if self.split else SPLIT if SPLIT in names else None
+        history = find_column(self.history, names, HISTORY, str(file))
+        target = find_column(self.target, [name for name in names if name != history], TARGET, str(file))
+        user = find_column(self.user_id, names, USER_ID, str(file)) if self.user_id else usual_column(names, USER_ID)
+        split = find_column(self.split, names, SPLIT, str(file)) if self.split else SPLIT if SPLIT in names else None
         rows = pl.int_range(table.height, eager=True).cast(pl.String)
         if user in (None, target, history) or user is None:
             users = rows
@@ -117,13 +117,13 @@ class Samples:
 
 
 @dataclass
-class _Merged:
+class _MergedHistory:
     """One user's events so far: items, and the part that each is of."""
 
     items: list[str] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
 
-    def takes(self, history: Sequence[str], target: str, part: int) -> bool:
+    def add(self, history: Sequence[str], target: str, part: int) -> bool:
         """Adds a sample; False when it does not continue what is there."""
         history = list(history)
         if not self.items or self.items == history[-len(self.items) :]:  # the same, or longer at its start

@@ -11,7 +11,7 @@ from genrec.data.lib.files import MISSING, read_items, read_table, require_colum
 from genrec.data.lib.json_files import histories_of, read_document
 from genrec.data.lib.listed import lists_in
 from genrec.data.lib.text_lines import kind_of, text_lines
-from genrec.errors import DataError, shown
+from genrec.errors import DataError, excerpt
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
@@ -58,9 +58,9 @@ class SequenceFile:
             lists = pl.Series(
                 ITEM_ID, [[str(item) for item in items] for items in histories.values()], dtype=pl.List(pl.String)
             )
-            table = self._exploded(pl.DataFrame([pl.Series(USER_ID, list(histories), dtype=pl.String), lists]), notes)
+            table = self._explode(pl.DataFrame([pl.Series(USER_ID, list(histories), dtype=pl.String), lists]), notes)
         elif self._is_table():
-            table = self._exploded(self._table(), notes)
+            table = self._explode(self._table(), notes)
         else:
             table = self._lines()
         items = None if self.items is None else read_items(self.items, self.items_key)
@@ -97,7 +97,7 @@ class SequenceFile:
             columns.append(times.alias(TIMESTAMP))
         return pl.DataFrame(columns)
 
-    def _exploded(self, table: pl.DataFrame, notes: list[tuple[str, int]]) -> pl.DataFrame:
+    def _explode(self, table: pl.DataFrame, notes: list[tuple[str, int]]) -> pl.DataFrame:
         again = table[USER_ID].is_first_distinct().not_()
         if again.any():
             row = int(again.arg_max() or 0)
@@ -163,7 +163,7 @@ class SequenceFile:
             raise DataError(
                 f"{self.interactions}, line {lonely['line'][0]}",
                 expected="a user and at least one item",
-                got=shown(lonely["text"][0]),
+                got=excerpt(lonely["text"][0]),
                 fix="remove the line",
             )
         odd = pl.element().str.contains(r"^[\[\](){}\"'`,;:|]|[\[\](){}\"'`,;:|]$|[,;|]|^$")
@@ -174,7 +174,7 @@ class SequenceFile:
             raise DataError(
                 f"{self.interactions}, line {spoilt['line'][0]}",
                 expected="a user and items with blanks between them",
-                got=shown(word),
+                got=excerpt(word),
                 fix="take brackets, quotation marks and commas out, or give a table with a column of lists",
             )
         return fields.select(

@@ -9,14 +9,14 @@ from typing import Literal
 
 import polars as pl
 
-from genrec.data.lib.columns import with_point
+from genrec.data.lib.columns import replace_decimal_comma
 from genrec.data.lib.files import MISSING, read_items, read_table
 from genrec.data.lib.ids import Ids
 from genrec.data.lib.listed import holds_histories
-from genrec.data.lib.parts import in_parts
+from genrec.data.lib.parts import read_parts
 from genrec.data.lib.text_format import TextFormat
 from genrec.data.lib.times import check_date_format
-from genrec.errors import DataError, shown
+from genrec.errors import DataError, excerpt
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 
@@ -136,38 +136,38 @@ class Tables:
             WEIGHT: self.weight,
             SPLIT: self.split,
         }
-        wanted = required | {name: column or name for name, column in optional.items()}
+        names = required | {name: column or name for name, column in optional.items()}
         named = [column for column in optional.values() if column is not None]
         notes: list[tuple[str, int]] = []
 
         def read(file: Path) -> pl.DataFrame:
             table = read_table(
                 file,
-                columns=list(dict.fromkeys(wanted.values())),
+                columns=list(dict.fromkeys(names.values())),
                 required=[*required.values(), *named],
                 form=self.form,
                 missing=self.missing,
                 notes=notes,
             )
-            return table.select(pl.col(column).alias(name) for name, column in wanted.items() if column in table.columns)
+            return table.select(pl.col(column).alias(name) for name, column in names.items() if column in table.columns)
 
-        interactions, file = in_parts(self.interactions, self.validation, self.test, read)
+        interactions, file = read_parts(self.interactions, self.validation, self.test, read)
         if self.ids != "verbatim" and holds_histories(interactions[ITEM_ID], interactions[USER_ID]):
             raise DataError(
                 f"{file}, row 1, column {self.item_id}",
                 expected="one id in each row",
-                got=f"what looks like a list, {shown(interactions[ITEM_ID][0])}",
+                got=f"what looks like a list, {excerpt(interactions[ITEM_ID][0])}",
                 fix="read it with data=sequences, or set data.ids=verbatim if such ids are right as they stand",
             )
         if self.decimal == ",":
             numbers = [name for name in (TIMESTAMP, RATING, WEIGHT) if interactions.schema.get(name) == pl.String]
-            interactions = interactions.with_columns(with_point(interactions[name]) for name in numbers)
+            interactions = interactions.with_columns(replace_decimal_comma(interactions[name]) for name in numbers)
         raw = RawData(
             interactions=interactions,
             items=None,
             notes=notes,
             files={"interactions": file},
-            columns={name: column for name, column in wanted.items() if name in interactions.columns},
+            columns={name: column for name, column in names.items() if name in interactions.columns},
             date_format=self.date_format,
             ids=self.ids,
         )

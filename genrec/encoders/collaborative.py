@@ -44,8 +44,8 @@ class Collaborative:
         self._row_of = {item: row for row, item in enumerate(items[ITEM_ID])}
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
-        rows, known = self._rows(items)
-        return np.where(known[:, None], self._vectors[rows], np.float32(0))
+        rows, is_fitted = self._rows(items)
+        return np.where(is_fitted[:, None], self._vectors[rows], np.float32(0))
 
     def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
         return self._count(items) > 0
@@ -71,8 +71,8 @@ class Collaborative:
         return np.maximum(rows, 0), rows >= 0
 
     def _count(self, items: pl.DataFrame) -> np.ndarray:
-        rows, known = self._rows(items)
-        return np.where(known, self._counts[rows], 0)
+        rows, is_fitted = self._rows(items)
+        return np.where(is_fitted, self._counts[rows], 0)
 
 
 def cooccurrence(sequences: Sequences, num_items: int, window: int) -> sparse.csr_array:
@@ -84,9 +84,9 @@ def cooccurrence(sequences: Sequences, num_items: int, window: int) -> sparse.cs
     total = sparse.csr_array((num_items, num_items), dtype=np.float64)
     for distance in range(1, min(window, len(events) - 1) + 1):
         first, second = events[:-distance], events[distance:]
-        real = (owner[:-distance] == owner[distance:]) & (first != second)
-        weight = np.full(int(real.sum()), 1.0 / distance)
-        total = total + sparse.coo_array((weight, (first[real], second[real])), shape=total.shape).tocsr()
+        is_pair = (owner[:-distance] == owner[distance:]) & (first != second)
+        weight = np.full(int(is_pair.sum()), 1.0 / distance)
+        total = total + sparse.coo_array((weight, (first[is_pair], second[is_pair])), shape=total.shape).tocsr()
     return (total + total.T).tocsr()
 
 
@@ -97,5 +97,5 @@ def shifted_ppmi(pairs: sparse.csr_array, shift: float) -> sparse.csr_array:
     marginal = np.asarray(pairs.sum(axis=1)).ravel()
     # The quotients are grouped so that swapping a and b gives the same floats: the matrix stays exactly symmetric.
     information = np.log(entries.data * pairs.sum() / (marginal[row] * marginal[column])) - np.log(shift)
-    kept = information > 0
-    return sparse.coo_array((information[kept], (row[kept], column[kept])), shape=pairs.shape).tocsr()
+    is_positive = information > 0
+    return sparse.coo_array((information[is_positive], (row[is_positive], column[is_positive])), shape=pairs.shape).tocsr()

@@ -69,13 +69,13 @@ class Concat:
         self._state = {}
         parts, confidence = {}, {}
         for name, source in self.sources.items():
-            with _named(name):
+            with _prefix_error_keys(name):
                 source.fit(items, train)
-                vectors, known = source.encode(items), source.present(items)
-            self._state[f"{name}.mean"], self._state[f"{name}.projection"] = half_whitening(vectors[known], self.dim)
-            parts[name], confidence[name] = self._part(name, vectors, known), _confidence(source, items)
+                vectors, present = source.encode(items), source.present(items)
+            self._state[f"{name}.mean"], self._state[f"{name}.projection"] = half_whitening(vectors[present], self.dim)
+            parts[name], confidence[name] = self._part(name, vectors, present), _confidence(source, items)
         for name, part in parts.items():
-            others = _beside(parts, name)
+            others = _other_parts(parts, name)
             teachers = confidence[name] >= _BELIEVED
             self._state[f"{name}.slope"], self._state[f"{name}.intercept"] = ridge(others[teachers], part[teachers])
 
@@ -86,13 +86,13 @@ class Concat:
         """The joint vectors as ``"item"``, and each source's own vectors by its name."""
         raw = {}
         for name, source in self.sources.items():
-            with _named(name):
+            with _prefix_error_keys(name):
                 raw[name] = source.encode(items)
         parts = {name: self._part(name, raw[name], source.present(items)) for name, source in self.sources.items()}
         joint = []
         for name, source in self.sources.items():
             share = _confidence(source, items)[:, None]
-            predicted = _beside(parts, name) @ self._state[f"{name}.slope"] + self._state[f"{name}.intercept"]
+            predicted = _other_parts(parts, name) @ self._state[f"{name}.slope"] + self._state[f"{name}.intercept"]
             joint.append(self.weights[name] * unit_rows(share * parts[name] + (1 - share) * predicted))
         return {"item": np.concatenate(joint, axis=1).astype(np.float32), **raw}
 
@@ -107,18 +107,18 @@ class Concat:
 
     def restore(self, folder: Path) -> None:
         for name, source in self.sources.items():
-            with _named(name):
+            with _prefix_error_keys(name):
                 source.restore(folder / name)
         self._state = load_file(folder / STATE_FILE)
 
-    def _part(self, name: str, vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def _part(self, name: str, vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
         """The source's part of the joint vector before blending; zeros (the centre) where the source knows nothing."""
         centred = unit_rows((vectors - self._state[f"{name}.mean"]) @ self._state[f"{name}.projection"])
-        return np.where(known[:, None], centred, np.float32(0))
+        return np.where(present[:, None], centred, np.float32(0))
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def _prefix_error_keys(name: str) -> Iterator[None]:
     """Settings that a source's errors speak of, by the key that they have here: ``encoder.sources.<name>.columns``."""
     try:
         yield
@@ -171,7 +171,7 @@ def _confidence(source: ItemEncoder, items: pl.DataFrame) -> np.ndarray:
     return source.present(items).astype(np.float32)
 
 
-def _beside(parts: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+def _other_parts(parts: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """The other sources' parts, side by side: [items, their dims] (no columns when there is no other source)."""
     rows = len(parts[name])
     return np.concatenate([np.zeros((rows, 0), np.float32), *(part for other, part in parts.items() if other != name)], axis=1)

@@ -72,18 +72,18 @@ class ImageEncoder:
             ConfigError: when the items have no such column, or the model cannot be loaded.
             DataError: under ``missing: error`` for an image that cannot be read, and when no item has one.
         """
-        vectors, known = self._vectors(items)
-        if not known.any():
+        vectors, has_image = self._vectors(items)
+        if not has_image.any():
             got = f"none for {items.height:,} items"
             raise DataError(
                 f"items, column {self.column}", expected="an image of some item", got=got, fix="check encoder.folder"
             )
-        self._mean = vectors[known].mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.notes = [f"{int((~known).sum()):,} items have no image"] if not known.all() else []
+        self._mean = vectors[has_image].mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.notes = [f"{int((~has_image).sum()):,} items have no image"] if not has_image.all() else []
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
-        vectors, known = self._vectors(items)
-        return np.where(known[:, None], vectors, self._mean)
+        vectors, has_image = self._vectors(items)
+        return np.where(has_image[:, None], vectors, self._mean)
 
     def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
         return np.array([image is not None for image in self._images(items)], dtype=bool)
@@ -110,27 +110,29 @@ class ImageEncoder:
         """Vectors, and which items have one; the rows of the others are zero."""
         images = self._images(items)
         names = [None if image is None else sha256(image.read_bytes()).hexdigest() for image in images]
-        place = dict(zip(names, images, strict=True))
+        path_of = dict(zip(names, images, strict=True))
         cache = VectorCache(self.cache and self.cache / model_identity(self.model, self.revision))
-        todo = sorted(name for name in place if name is not None and name not in cache)
+        todo = sorted(name for name in path_of if name is not None and name not in cache)
         console = Console(stderr=True)
         for start in range(0, len(todo), _SHARD):
             shard = todo[start : start + _SHARD]
             batches = [shard[first : first + self.batch_size] for first in range(0, len(shard), self.batch_size)]
             shown = track(batches, description=f"embed {len(shard):,} images", console=console, disable=not console.is_terminal)
-            cache.add(shard, np.concatenate([self._embed([place[name] for name in batch]) for batch in shown]))
-        known = np.array([name is not None for name in names], dtype=bool)
-        found = cache.vectors([name for name in names if name is not None]) if known.any() else np.zeros((0, 1), np.float32)
-        vectors = np.zeros((len(names), found.shape[1]), np.float32)
-        vectors[known] = found
-        return vectors, known
+            cache.add(shard, np.concatenate([self._embed([path_of[name] for name in batch]) for batch in shown]))
+        has_image = np.array([name is not None for name in names], dtype=bool)
+        image_vectors = (
+            cache.vectors([name for name in names if name is not None]) if has_image.any() else np.zeros((0, 1), np.float32)
+        )
+        vectors = np.zeros((len(names), image_vectors.shape[1]), np.float32)
+        vectors[has_image] = image_vectors
+        return vectors, has_image
 
     def _images(self, items: pl.DataFrame) -> list[Path | None]:
         """The readable image of each item."""
         if self.column not in items.columns:
             fix = did_you_mean(self.column, items.columns)
             raise ConfigError("encoder.column", expected="a column of the items", got=self.column, fix=fix)
-        found: list[Path | None] = []
+        images: list[Path | None] = []
         for item, name in zip(items[ITEM_ID], items[self.column].cast(pl.String), strict=True):
             path = self.folder / name if name else None
             if path is not None and (problem := _problem(path)):
@@ -138,8 +140,8 @@ class ImageEncoder:
                     fix = "repair it, or set encoder.missing=mean"
                     raise DataError(f"items, item {item}", expected="an image", got=f"{path} ({problem})", fix=fix)
                 path = None
-            found.append(path)
-        return found
+            images.append(path)
+        return images
 
     def _embed(self, images: Sequence[Path | None]) -> Float[np.ndarray, "images dim"]:
         from PIL import Image

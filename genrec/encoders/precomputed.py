@@ -61,21 +61,24 @@ class Precomputed:
         self._check(ids, vectors)
         self._vectors, self._row_of = vectors.astype(np.float32), {item: row for row, item in enumerate(ids)}
         self._mean = self._vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.notes = self._joined(items, ids)
+        self.notes = self._join_notes(items, ids)
 
-    def _joined(self, items: pl.DataFrame, ids: list[str]) -> list[str]:
+    def _join_notes(self, items: pl.DataFrame, ids: list[str]) -> list[str]:
         """What stands on one side alone.
 
         Raises:
             DataError: when no item has a vector, whatever is done about missing ones.
         """
-        wanted = set(items[ITEM_ID])
-        unused, without = [item for item in ids if item not in wanted], [item for item in wanted if item not in self._row_of]
-        if wanted and len(without) == len(wanted) and self.missing != "error":
+        catalogue_ids = set(items[ITEM_ID])
+        unused, without = (
+            [item for item in ids if item not in catalogue_ids],
+            [item for item in catalogue_ids if item not in self._row_of],
+        )
+        if catalogue_ids and len(without) == len(catalogue_ids) and self.missing != "error":
             got, fix = f"{ids[0]!r} and others, of no item", "write the ids of the catalogue"
             raise DataError(self.path, expected="vectors of items of the catalogue", got=got, fix=fix)
-        told = [f"{len(unused):,} of {len(ids):,} vectors belong to no item ({unused[0]}, ...)"] if unused else []
-        return [*told, *([f"{len(without):,} of {len(wanted):,} items have no vector"] if without else [])]
+        notes = [f"{len(unused):,} of {len(ids):,} vectors belong to no item ({unused[0]}, ...)"] if unused else []
+        return [*notes, *([f"{len(without):,} of {len(catalogue_ids):,} items have no vector"] if without else [])]
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
         rows = self._rows(items)

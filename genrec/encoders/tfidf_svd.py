@@ -61,9 +61,9 @@ class TfidfSVD:
         return np.asarray(self._tfidf(items) @ self._components.T, dtype=np.float32)
 
     def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
-        known = self._vectorizer.vocabulary_
+        vocabulary = self._vectorizer.vocabulary_
         texts = (text.lower() for text in item_texts(items, self.columns))
-        return np.array([any(word in known for word in words(text)) for text in texts], dtype=bool)
+        return np.array([any(word in vocabulary for word in words(text)) for text in texts], dtype=bool)
 
     def save(self, folder: Path) -> None:
         terms = self._vectorizer.get_feature_names_out().tolist()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from genrec.data.lib.columns import with_point
+from genrec.data.lib.columns import replace_decimal_comma
 from genrec.data.lib.files import read_table, require_columns
 from genrec.errors import DataError
 from genrec.recommender.item_changes import ItemRows, item_rows, problems
@@ -66,7 +66,7 @@ def read_feed(
         table = table.drop(ITEM_ID, strict=False).rename({item: ITEM_ID})
     texts = [name for name, kind in table.schema.items() if kind == pl.String and name in schema and schema[name].is_numeric()]
     if decimal == ",":
-        table = table.with_columns(with_point(table[name]) for name in texts)
+        table = table.with_columns(replace_decimal_comma(table[name]) for name in texts)
     commas = [name for name in texts if table[name].str.contains(_DECIMAL_COMMA).any()]
     passed_over = [name for name in table.columns if name not in schema]
     kinds = {name: schema[name] for name in table.columns if name in schema}

@@ -11,8 +11,8 @@ import polars as pl
 
 from genrec.core.dataset import INTERACTIONS_FILE, PART, Dataset, Sequences
 from genrec.data.by_column import ByColumn
-from genrec.data.filters import Filters, require_some
-from genrec.data.lib.canonical import canonical
+from genrec.data.filters import Filters, require_interactions
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.events import Events, Removed, catalogue_after
 from genrec.data.lib.targets import target_facts
 from genrec.data.order import Order
@@ -34,7 +34,7 @@ def build(context: StageContext) -> dict[str, Any]:
     _require_column(context.config["data"], splitter)
 
     before = Dataset.load(context.extends.path).items if context.extends else None
-    raw = canonical(source.load(), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
+    raw = canonicalize(source.load(), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
     _say_source(context, raw, type(source).__name__)
     if before is not None and raw.items is not None:
         raw = replace(raw, items=catalogue_after(before, raw.items))
@@ -86,7 +86,7 @@ def _splittable(events: Events, splitter: Splitter | ByColumn) -> tuple[Events, 
         return events.compact(), []
     after = events.where(kept[events.user_idx]).compact()
     fix = "check that data.user_id names the users: no user has enough events for this split"
-    require_some("split", after.table.height, events.table.height, fix)
+    require_interactions("split", after.table.height, events.table.height, fix)
     gone = (events.table.height - after.table.height, int((~kept).sum()), events.items.height - after.items.height)
     return after, [Removed("split (users with too few events)", *gone)]
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.files import read_table
 from genrec.data.lib.text_format import TextFormat
 from genrec.data.tables import Tables
@@ -159,7 +159,7 @@ def test_one_table_however_it_is_written(name, content, given, chunk, tmp_path, 
     if chunk:
         monkeypatch.setattr("genrec.data.lib.text_lines.CHUNK_BYTES", chunk)
     (tmp_path / name).write_bytes(content)
-    raw = canonical(Tables(interactions=tmp_path / name, **given).load())
+    raw = canonicalize(Tables(interactions=tmp_path / name, **given).load())
     assert raw.interactions.select("user_id", "item_id").rows() == IDS
     assert raw.interactions["timestamp"].to_list() == [float(time) for _, _, time in ROWS]
 
@@ -193,7 +193,7 @@ def test_a_decimal_comma(tmp_path):
         "user_id;item_id;rating;timestamp\na;1,5;4,5;1.600.000.000\na;b;1.000,25;1600000001\n", encoding="utf-8"
     )
     source = Tables(interactions=tmp_path / "x.csv", decimal=",")
-    table = canonical(source.load()).interactions
+    table = canonicalize(source.load()).interactions
     assert table["rating"].to_list() == [4.5, 1000.25]
     assert table["item_id"].to_list() == ["1,5", "b"]
     assert table["timestamp"].to_list() == [1_600_000_000.0, 1_600_000_001.0]

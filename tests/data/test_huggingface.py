@@ -11,7 +11,7 @@ import pytest
 
 from genrec.data import huggingface
 from genrec.data.huggingface import HuggingFace
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.errors import DataError
 
 TRAIN = pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": ["b", "a", "c", "a"], "timestamp": [2, 1, 1, 2], "text": ["x"] * 4})
@@ -37,13 +37,13 @@ def folder(path: Path, suffix: str) -> Path:
 
 
 def pairs(raw: Any) -> list[tuple[str, str]]:
-    return list(canonical(raw).interactions.select("user_id", "item_id").iter_rows())
+    return list(canonicalize(raw).interactions.select("user_id", "item_id").iter_rows())
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
 def test_a_folder_with_splits(suffix: str, tmp_path: Path) -> None:
     where = folder(tmp_path / "shop", suffix)
-    both = canonical(HuggingFace(dataset=str(where)).load()).interactions
+    both = canonicalize(HuggingFace(dataset=str(where)).load()).interactions
     assert both["split"].to_list() == ["train"] * 4 + ["test"] * 2
     assert both["timestamp"].to_list() == [2.0, 1.0, 1.0, 2.0, 9.0, 9.0]
     assert "text" not in both.columns
@@ -56,7 +56,7 @@ def test_a_folder_with_splits(suffix: str, tmp_path: Path) -> None:
 def test_a_file_and_items_of_another(suffix: str, tmp_path: Path) -> None:
     file = write(tmp_path / f"train{suffix}", TRAIN.rename({"user_id": "who", "item_id": "asin"}))
     items = write(tmp_path / f"products{suffix}", ITEMS)
-    raw = canonical(HuggingFace(dataset=file, user_id="who", item_id="asin", items=str(items)).load())
+    raw = canonicalize(HuggingFace(dataset=file, user_id="who", item_id="asin", items=str(items)).load())
     assert list(raw.interactions.select("user_id", "item_id").row(0)) == ["1", "b"]
     assert raw.items is not None
     assert raw.items.rows() == [("a", "Ant"), ("b", "Bee"), ("c", "Cat")]
@@ -93,7 +93,7 @@ def test_what_the_library_saved(tmp_path: Path) -> None:
 
 def test_users_with_lists(tmp_path: Path) -> None:
     table = pl.DataFrame({"user": ["u", "v"], "items": [[3, 1, 2], [2]], "timestamp": [[1, 2, 3], [4]]})
-    raw = canonical(HuggingFace(dataset=write(tmp_path / "h.parquet", table), user_id="user", item_id="items").load())
+    raw = canonicalize(HuggingFace(dataset=write(tmp_path / "h.parquet", table), user_id="user", item_id="items").load())
     assert raw.interactions.select("user_id", "item_id", "timestamp", "position").rows() == [
         ("u", "3", 1.0, 0),
         ("u", "1", 2.0, 1),

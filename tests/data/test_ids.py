@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.ids import text_ids
 from genrec.data.tables import Tables
 from genrec.errors import DataError
@@ -41,7 +41,7 @@ def test_every_reader_gives_the_same_ids(values, ids, kind, tmp_path):
             file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dicts()), encoding="utf-8")
         else:
             frame.write_parquet(file)
-    raw = canonical(Tables(interactions=path, items=items).load())
+    raw = canonicalize(Tables(interactions=path, items=items).load())
     assert raw.interactions["item_id"].to_list() == ids
     assert raw.items is not None
     assert raw.items["item_id"].to_list() == ids

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.mind import Mind
 
 BEHAVIORS = [
@@ -17,7 +17,7 @@ NEWS = [(f"N{i}", "sports", "golf", f'Title "{i}"', "An abstract", "https://x", 
 def test_clicks_follow_the_history_in_the_order_of_their_times(tmp_path: Path) -> None:
     (tmp_path / "behaviors.tsv").write_text("".join("\t".join(row) + "\n" for row in BEHAVIORS), encoding="utf-8")
     (tmp_path / "news.tsv").write_text("".join("\t".join(row) + "\n" for row in NEWS), encoding="utf-8")
-    raw = canonical(Mind(folder=tmp_path).load())
+    raw = canonicalize(Mind(folder=tmp_path).load())
     events = raw.interactions.sort("user_id", "position").group_by("user_id", maintain_order=True).agg("item_id")
     assert events.rows() == [("U7", ["N1", "N2", "N4", "N5", "N3"]), ("U8", ["N1"]), ("U9", ["N3"])]
     assert raw.items is not None

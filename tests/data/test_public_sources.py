@@ -13,7 +13,7 @@ import pytest
 
 from genrec.data.amazon import EDITIONS, Amazon, _price
 from genrec.data.lib import download
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.movielens import MovieLens
 from genrec.errors import DataError
 
@@ -42,7 +42,7 @@ def test_amazon_2014(tmp_path):
     }
     lines = [repr(product), "{'asin': 'B000', 'title': 'bare \\d'}", repr({"asin": "0007", "title": "again"})]
     write_gz(tmp_path / "meta_Beauty.json.gz", lines)
-    raw = canonical(Amazon(edition=2014, category="Beauty", folder=str(tmp_path)).load())
+    raw = canonicalize(Amazon(edition=2014, category="Beauty", folder=str(tmp_path)).load())
     assert raw.interactions.drop("row").rows() == [("A1", "0007", 1391040000.0, 1.0), ("A1", "B9", 1391040000.0, 1.0)]
     assert raw.items is not None
     assert raw.items.rows() == [
@@ -93,7 +93,7 @@ def test_amazon_2018(tmp_path):
         "rank": [">#1"],
     }
     write_gz(tmp_path / "meta_Scientific.json.gz", [json.dumps(product)])
-    raw = canonical(Amazon(edition=2018, category="Scientific", folder=str(tmp_path)).load())
+    raw = canonicalize(Amazon(edition=2018, category="Scientific", folder=str(tmp_path)).load())
     assert raw.interactions.drop("row").rows() == [("A2", "B1", 1514764800.0, 5.0)]
     assert raw.items is not None
     assert raw.items.rows() == [("B1", "Tape", None, "Industrial & Scientific > Tapes", 12.99, "One. Two.")]
@@ -126,7 +126,7 @@ def test_amazon_2023(tmp_path):
         "parent_asin": "B0PAR",
     }
     write_gz(tmp_path / "meta_All_Beauty.jsonl.gz", [json.dumps(product)])
-    raw = canonical(Amazon(edition=2023, category="All_Beauty", folder=str(tmp_path)).load())
+    raw = canonicalize(Amazon(edition=2023, category="All_Beauty", folder=str(tmp_path)).load())
     assert raw.interactions.drop("row").rows() == [("AE", "B0PAR", 1588687728.923, 4.0)]
     assert raw.items is not None
     assert raw.items.rows() == [("B0PAR", "Brush", "Howard", None, None, "Soft")]
@@ -149,7 +149,7 @@ def test_amazon_with_fields_missing_or_broken(tmp_path):
     with pytest.raises(
         DataError, match=r"Soap.jsonl, row 1, column timestamp: expected a time: a number, a date, or ISO text, got 'now'"
     ):
-        canonical(source.load())
+        canonicalize(source.load())
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_movielens(edition, encoding, zipped, tmp_path):
         (tmp_path / name).mkdir()
         for file, content in files.items():
             (tmp_path / name / file).write_bytes(content)
-    raw = canonical(MovieLens(edition=edition, folder=str(tmp_path)).load())
+    raw = canonicalize(MovieLens(edition=edition, folder=str(tmp_path)).load())
     assert raw.interactions.drop("row").rows() == WANTED
     assert raw.items is not None
     assert raw.items.columns == ["item_id", "title", "categories"]

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.files import read_table
-from genrec.data.lib.listed import bracketed, lists_in
+from genrec.data.lib.listed import lists_in, split_bracketed
 from genrec.data.samples import Samples
 from genrec.errors import ConfigError, DataError
 
@@ -121,7 +121,7 @@ def test_files_of_parts_need_the_split(prepare: Any, csv: Any) -> None:
 )
 def test_samples_are_put_together(rows: list[str], settings: Any, expected: Any, tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("\n".join(["user_id,history,target", *rows]) + "\n", encoding="utf-8")
-    table = canonical(Samples(interactions=tmp_path / "s.csv", **settings).load()).interactions.sort("user_id", "position")
+    table = canonicalize(Samples(interactions=tmp_path / "s.csv", **settings).load()).interactions.sort("user_id", "position")
     assert dict(table.group_by("user_id", maintain_order=True).agg("item_id").iter_rows()) == expected
 
 
@@ -148,7 +148,7 @@ def test_a_test_target_that_was_trained_on_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_lists_in_text(text: str, ids: list[str] | None) -> None:
-    assert bracketed(text) == ids
+    assert split_bracketed(text) == ids
 
 
 def test_lists_with_other_separators() -> None:

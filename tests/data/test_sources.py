@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.files import read_table, text_lines
 from genrec.data.sequences import SequenceFile
 from genrec.data.tables import Tables
@@ -33,7 +33,7 @@ def write_table(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz"])
 def test_every_table_format_reads_the_same(suffix, tmp_path):
-    raw = canonical(Tables(interactions=write_table(tmp_path / f"t{suffix}")).load())
+    raw = canonicalize(Tables(interactions=write_table(tmp_path / f"t{suffix}")).load())
     assert raw.interactions.select("user_id", "item_id", "timestamp").rows() == ROWS
     assert raw.items is None
 
@@ -54,7 +54,7 @@ def test_columns_are_mapped_and_the_rest_of_the_items_is_kept(tmp_path):
         rating="stars",
         weight="w",
     )
-    raw = canonical(source.load())
+    raw = canonicalize(source.load())
     assert raw.interactions.drop("row").to_dicts() == [
         {"user_id": "a", "item_id": "01", "timestamp": 1391126400.0, "rating": 4.0, "weight": 0.5, "event_type": "view"},
         {"user_id": "b", "item_id": "02", "timestamp": 1391212800.0, "rating": None, "weight": 1.0, "event_type": "buy"},
@@ -81,7 +81,7 @@ def test_columns_are_mapped_and_the_rest_of_the_items_is_kept(tmp_path):
 )
 def test_times_become_seconds(times, tmp_path):
     pl.DataFrame({"user_id": ["a", "b"], "item_id": [1, 2], "timestamp": times}).write_parquet(tmp_path / "x.parquet")
-    assert canonical(Tables(interactions=tmp_path / "x.parquet").load()).interactions["timestamp"].to_list() == [1.0, 2.0]
+    assert canonicalize(Tables(interactions=tmp_path / "x.parquet").load()).interactions["timestamp"].to_list() == [1.0, 2.0]
 
 
 def test_large_text_is_read_in_pieces_of_whole_lines(tmp_path, monkeypatch):
@@ -107,7 +107,7 @@ def test_sequences(zipped, tmp_path):
     (tmp_path / "i.jsonl").write_text(
         "".join(json.dumps({"s3rec_item": i, "title": f"t{i}"}) + "\n" for i in range(1, 7)), encoding="utf-8"
     )
-    raw = canonical(SequenceFile(interactions=path, items=tmp_path / "i.jsonl", items_key="s3rec_item").load())
+    raw = canonicalize(SequenceFile(interactions=path, items=tmp_path / "i.jsonl", items_key="s3rec_item").load())
     got = raw.interactions.group_by("user_id", maintain_order=True).agg("item_id", "position").rows()
     assert got == [("1", ["1", "2", "3", "4"], [0, 1, 2, 3]), ("2", ["4", "4", "5"], [0, 1, 2]), ("3", ["1"], [0])]
     assert raw.items is not None

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.times import read_times
 from genrec.errors import DataError
 from genrec.protocols import RawData
@@ -142,7 +142,7 @@ REFUSED: dict[str, tuple[pl.Series, str]] = {
 def test_what_is_no_time_is_refused_in_one_line(values, told):
     table = pl.DataFrame({"user_id": ["u"] * len(values), "item_id": ["i"] * len(values), "timestamp": values})
     with pytest.raises(DataError, match=told) as caught:
-        canonical(RawData(interactions=table, items=None, columns={"timestamp": "seen_at"}))
+        canonicalize(RawData(interactions=table, items=None, columns={"timestamp": "seen_at"}))
     assert "column seen_at" in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.core.dataset import Sequences
-from genrec.data.lib.demo_catalog import catalog
+from genrec.data.lib.demo_catalog import make_items
 from genrec.encoders.lib.item_text import item_texts, text_columns
 from genrec.encoders.lib.svd import truncated_svd
 from genrec.encoders.lib.words import words
@@ -82,7 +82,7 @@ def test_words(text: str, expected: list[str]) -> None:
 
 def test_english_vectors_are_those_of_plain_words() -> None:
     rng = np.random.default_rng(3)
-    items = catalog(rng.integers(0, 4, 150), rng.integers(0, 3, 150), brands_per_taste=3, rng=rng)
+    items = make_items(rng.integers(0, 4, 150), rng.integers(0, 3, 150), brands_per_taste=3, rng=rng)
     encoder = TfidfSVD(columns=["title", "description"], dim=16)
     encoder.fit(items, EMPTY)
     texts = [". ".join(row) for row in items.select("title", "description").iter_rows()]

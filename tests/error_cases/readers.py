@@ -11,7 +11,7 @@ import polars as pl
 from error_cases import Case, Scene
 from genrec.commands import init
 from genrec.data.filters import Filters
-from genrec.data.lib.canonical import canonical
+from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.delimited import _Reading
 from genrec.data.lib.files import read_table
 from genrec.data.lib.text_format import TextFormat
@@ -43,7 +43,7 @@ def file(content: str | bytes, name: str = "x.csv", **settings: Any) -> Trigger:
     def trigger(scene: Scene) -> Any:
         path = scene.path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return canonical(Tables(interactions=path, **settings).load())
+        return canonicalize(Tables(interactions=path, **settings).load())
 
     return trigger
 
@@ -52,7 +52,7 @@ def column(items: Any = None, **columns: Any) -> Trigger:
     """Judges a table with these columns."""
     rows = {"user_id": ["ann", "bob"], "item_id": ["a", "b"]} | columns
     table = pl.DataFrame(rows, strict=False)
-    return lambda scene: canonical(RawData(interactions=table, items=None if items is None else pl.DataFrame(items)))
+    return lambda scene: canonicalize(RawData(interactions=table, items=None if items is None else pl.DataFrame(items)))
 
 
 def filtered(items: Any = None, order: str = "auto", policies: Any = None, **columns: Any) -> Trigger:
@@ -62,7 +62,7 @@ def filtered(items: Any = None, order: str = "auto", policies: Any = None, **col
         filters = Filters(**(policies or {}))
         rows = {"user_id": ["ann", "bob"], "item_id": ["a", "b"]} | columns
         raw = RawData(interactions=pl.DataFrame(rows), items=None if items is None else pl.DataFrame(items))
-        raw = canonical(raw, allow_missing=filters.missing == "drop")
+        raw = canonicalize(raw, allow_missing=filters.missing == "drop")
         raw, _ = filters.before_order(raw, Order(by=order).key(raw.interactions))  # type: ignore[arg-type]
         from genrec.data.lib.events import Events
 
@@ -161,7 +161,7 @@ CASES = [
         "no interactions",
         DataError,
         "0 rows",
-        lambda scene: canonical(RawData(pl.DataFrame({"user_id": [], "item_id": []}), None)),
+        lambda scene: canonicalize(RawData(pl.DataFrame({"user_id": [], "item_id": []}), None)),
     ),
     Case("no items", DataError, "0 rows", column(items={"item_id": pl.Series([], dtype=pl.String)})),
     Case("an item twice", DataError, "'a' again", column(items={"item_id": ["a", "a"], "title": ["x", "y"]})),

@@ -10,16 +10,16 @@ from genrec.data.lib.events import EXACT_TIME, ROW
 from genrec.data.lib.files import require_columns
 from genrec.data.lib.ids import text_ids
 from genrec.data.lib.times import check_date_format, read_times
-from genrec.errors import DataError, shown
+from genrec.errors import DataError, excerpt
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, WEIGHT
 
-__all__ = ["EXACT_TIME", "ROW", "as_numbers", "canonical", "text_ids"]
+__all__ = ["EXACT_TIME", "ROW", "as_numbers", "canonicalize", "text_ids"]
 
 NUMBERS = {POSITION: pl.Int64(), RATING: pl.Float64(), WEIGHT: pl.Float64()}
 
 
-def canonical(raw: RawData, *, allow_missing: bool = False, duplicates: bool = False) -> RawData:
+def canonicalize(raw: RawData, *, allow_missing: bool = False, duplicates: bool = False) -> RawData:
     """The same data with ids as text, times in seconds, numbers as numbers; interactions gain ``row`` and lose unknown columns.
 
     Times may be numbers, dates or text (see ``read_times``). Missing values are legal except in ids (whether a missing time
@@ -90,7 +90,7 @@ def _catalogue(
     raise DataError(
         f"{file}, row {row + 1}, column {ITEM_ID}",
         expected="each item once",
-        got=f"{shown(items[ITEM_ID][row])} again ({repeated.sum()} repeated rows)",
+        got=f"{excerpt(items[ITEM_ID][row])} again ({repeated.sum()} repeated rows)",
         fix=fix,
     )
 
@@ -115,20 +115,20 @@ def as_numbers(column: pl.Series, dtype: pl.DataType, file: str, name: str | Non
         values = column.drop_nulls()
         got = f"{str(values[0])[:60] if len(values) else None} ({column.dtype})"
         raise DataError(f"{file}, column {name}", expected="numbers", got=got, fix="convert the column to numbers")
-    numbers = _parsed(column, dtype)
+    numbers = _parse_numbers(column, dtype)
     unreadable = numbers.is_null() & column.is_not_null()
     if column.dtype == pl.String:
         unreadable &= column.str.strip_chars() != ""
     if unreadable.any():
-        raise _bad(column, unreadable, file, name, "an integer" if dtype.is_integer() else "a number")
+        raise _bad_value(column, unreadable, file, name, "an integer" if dtype.is_integer() else "a number")
     if dtype.is_float():
         infinite = numbers.is_finite().not_().fill_null(False)
         if infinite.any():
-            raise _bad(column, infinite, file, name, "a finite number")
+            raise _bad_value(column, infinite, file, name, "a finite number")
     return numbers.alias(column.name)
 
 
-def _parsed(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+def _parse_numbers(column: pl.Series, dtype: pl.DataType) -> pl.Series:
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.String:
@@ -142,9 +142,9 @@ def _parsed(column: pl.Series, dtype: pl.DataType) -> pl.Series:
     return column.cast(dtype, strict=False)
 
 
-def _bad(column: pl.Series, where: pl.Series, file: str, name: str, expected: str) -> DataError:
+def _bad_value(column: pl.Series, where: pl.Series, file: str, name: str, expected: str) -> DataError:
     row = where.arg_max()
     assert row is not None
     value = column[row]
-    got = f"{shown(value) if isinstance(value, str) else repr(value)} ({where.sum():,} such rows)"
+    got = f"{excerpt(value) if isinstance(value, str) else repr(value)} ({where.sum():,} such rows)"
     return DataError(f"{file}, row {row + 1}, column {name}", expected=expected, got=got, fix="repair or remove the row")

@@ -69,7 +69,7 @@ def plain_name(column: str) -> str:
     return re.sub(r"[\W_]", "", column.lower())
 
 
-def by_name(columns: Sequence[str], role: str, taken: Sequence[str] = ()) -> list[str]:
+def columns_by_name(columns: Sequence[str], role: str, taken: Sequence[str] = ()) -> list[str]:
     """The columns whose name says that they are ``role``, most telling first."""
     ranks = {name: rank for rank, name in enumerate(NAMES[role])}
     there = [column for column in columns if plain_name(column) in ranks and column not in taken]
@@ -91,13 +91,13 @@ def find_roles(table: pl.DataFrame, given: Mapping[str, str], date_format: str =
     if TIMESTAMP not in given:
         _choose_time(table, roles, date_format)
     taken = list(roles.mapping.values())
-    roles.positions = by_name(table.columns, POSITION, taken)
+    roles.positions = columns_by_name(table.columns, POSITION, taken)
     for role in OPTIONAL:
-        names = [] if role in given else by_name(table.columns, role, list(roles.mapping.values()))
-        fitting = next((name for name in names if _fits(table[name], role)), None)
+        names = [] if role in given else columns_by_name(table.columns, role, list(roles.mapping.values()))
+        fitting = next((name for name in names if _fits_role(table[name], role)), None)
         if role == EVENT_TYPE and fitting is None and role not in given:
             free = [name for name in table.columns if name not in roles.mapping.values()]
-            fitting = next((name for name in free if _names_kinds(table[name])), None)
+            fitting = next((name for name in free if _holds_kinds(table[name])), None)
         if fitting is not None:
             roles.mapping[role] = fitting
     return roles
@@ -105,7 +105,7 @@ def find_roles(table: pl.DataFrame, given: Mapping[str, str], date_format: str =
 
 def _choose_ids(table: pl.DataFrame, role: str, roles: Roles) -> None:
     """The first column with a fitting name; one that is mostly empty gives way to one that is not."""
-    names = by_name(table.columns, role, list(roles.mapping.values()))
+    names = columns_by_name(table.columns, role, list(roles.mapping.values()))
     names = [name for name in names if not (table[name].dtype.is_temporal() or table[name].dtype == pl.Boolean)]
     if not names:
         return
@@ -129,10 +129,10 @@ def _choose_time(table: pl.DataFrame, roles: Roles, date_format: str) -> None:
         if name in taken or not tells_time(table[name], date_format):
             continue
         distinct = table[name].n_unique()
-        own = any(_depends_on(table, name, roles.mapping.get(role)) for role in (USER_ID, ITEM_ID)) and distinct > 1
-        ranks = by_name([name], TIMESTAMP)
+        depends = any(_depends_on(table, name, roles.mapping.get(role)) for role in (USER_ID, ITEM_ID)) and distinct > 1
+        ranks = columns_by_name([name], TIMESTAMP)
         rank = NAMES[TIMESTAMP].index(plain_name(name)) if ranks else len(NAMES[TIMESTAMP])
-        candidates.append((own, -distinct, rank, name))
+        candidates.append((depends, -distinct, rank, name))
     candidates.sort()
     if not candidates:
         return
@@ -152,7 +152,7 @@ def tells_time(column: pl.Series, date_format: str = "auto") -> bool:
         return False
     values = column.drop_nulls()
     sample = values.sample(SAMPLE, seed=0) if len(values) > SAMPLE else values
-    named = bool(_TIME_WORD.search(column.name)) or bool(by_name([column.name], TIMESTAMP))
+    named = bool(_TIME_WORD.search(column.name)) or bool(columns_by_name([column.name], TIMESTAMP))
     try:
         times = read_times(sample, "{row}", date_format)
     except DataError as error:
@@ -164,7 +164,7 @@ def tells_time(column: pl.Series, date_format: str = "auto") -> bool:
     numbers = times.seconds
     if _on_clock(numbers) and (named or dtype.is_integer()) and not column.name.lower().endswith("id"):
         return named or bool(values.n_unique() > 1)
-    return named and bool(by_name([column.name], TIMESTAMP)) and values.n_unique() > 1
+    return named and bool(columns_by_name([column.name], TIMESTAMP)) and values.n_unique() > 1
 
 
 def _mostly_times(sample: pl.Series, date_format: str) -> bool:
@@ -195,7 +195,7 @@ def _depends_on(table: pl.DataFrame, name: str, key: str | None) -> bool:
     return keys < 0.9 * pairs.height and pairs.n_unique() == keys
 
 
-def _names_kinds(column: pl.Series) -> bool:
+def _holds_kinds(column: pl.Series) -> bool:
     """Whether most values of a column are words for what people do in a shop."""
     if column.dtype != pl.String:
         return False
@@ -203,7 +203,7 @@ def _names_kinds(column: pl.Series) -> bool:
     return len(words) > 1 and 2 * len(words & KINDS) > len(words)
 
 
-def _fits(column: pl.Series, role: str) -> bool:
+def _fits_role(column: pl.Series, role: str) -> bool:
     if role == EVENT_TYPE:
         is_label = column.dtype in (pl.String, pl.Boolean) or column.dtype.is_integer()
         return is_label and 0 < column.drop_nulls().n_unique() <= MANY_KINDS
@@ -213,7 +213,7 @@ def _fits(column: pl.Series, role: str) -> bool:
 _GROUPED = r"^[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?$"  # 1.299,50
 
 
-def inferred(table: pl.DataFrame, text: Sequence[str] = (), decimal: str = ".") -> pl.DataFrame:
+def infer_types(table: pl.DataFrame, text: Sequence[str] = (), decimal: str = ".") -> pl.DataFrame:
     """The columns of a table of text in the types that all of their values have.
 
     Digits with a zero before them (postal codes, article numbers) stay text.
@@ -224,17 +224,17 @@ def inferred(table: pl.DataFrame, text: Sequence[str] = (), decimal: str = ".") 
         decimal: the mark before decimals; ``,`` makes ``1.299,50`` a number.
     """
     return table.with_columns(
-        typed(table[name], decimal) for name in table.columns if name not in text and table.schema[name] == pl.String
+        infer_type(table[name], decimal) for name in table.columns if name not in text and table.schema[name] == pl.String
     )
 
 
-def typed(column: pl.Series, decimal: str = ".") -> pl.Series:
+def infer_type(column: pl.Series, decimal: str = ".") -> pl.Series:
     """One column of text in the type that all of its values have."""
     values = column.drop_nulls()
     if values.is_empty():
         return column
     if decimal == "," and values.str.contains(",", literal=True).any() and values.str.contains(_GROUPED).all():
-        return with_point(column).cast(pl.Float64)
+        return replace_decimal_comma(column).cast(pl.Float64)
     head = values.head(1000)
     if head.str.contains(r"^[+-]?\d").all() or head.str.contains(r"^[+-]?\.?\d").all():
         if not values.str.contains(r"^[+-]?0\d").any():
@@ -249,7 +249,7 @@ def typed(column: pl.Series, decimal: str = ".") -> pl.Series:
     return column
 
 
-def with_point(column: pl.Series) -> pl.Series:
+def replace_decimal_comma(column: pl.Series) -> pl.Series:
     """Numbers written with a decimal comma, written with a point; what is none stays as it is."""
     pointed = pl.col(column.name).str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     is_number = pl.col(column.name).str.contains(_GROUPED)

@@ -14,7 +14,7 @@ import polars as pl
 
 from genrec.data.lib.parts import refuse_parts
 from genrec.data.lib.text_lines import kind_of
-from genrec.errors import DataError, shown, shown_names
+from genrec.errors import DataError, excerpt, join_names
 
 Reader = Callable[[Path, Sequence[str] | None], pl.DataFrame]  # (file, columns or None for all) -> table
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -66,7 +66,7 @@ def read_folder(folder: Path, readable: Callable[[Path], bool], read: Reader, co
     odd = [path for path in parts if not readable(path)]
     parts = [path for path in parts if readable(path)]
     if not parts:
-        got = f"none ({shown_names([path.name for path in odd[:5]])})" if odd else "an empty folder"
+        got = f"none ({join_names([path.name for path in odd[:5]])})" if odd else "an empty folder"
         raise DataError(folder, expected="parts of a table (part-*.parquet, *.csv ...)", got=got, fix="give the file itself")
     kinds = sorted({kind_of(path) for path in parts})
     if len(kinds) > 1:
@@ -88,19 +88,19 @@ def read_folder(folder: Path, readable: Callable[[Path], bool], read: Reader, co
         if tables and columns is None and kinds != [".parquet"] and set(table.columns) != set(of_first):
             raise DataError(
                 path,
-                expected=f"the columns of {first.name} ({shown_names(of_first)})",
-                got=shown_names(table.columns),
+                expected=f"the columns of {first.name} ({join_names(of_first)})",
+                got=join_names(table.columns),
                 fix="set data.header=false and data.columns=[...] if the parts have no header, or give the file itself",
             )
         of_first = of_first or table.columns
-        wanted = {name: value for name, value in values.items() if columns is None or name in columns}
-        tables.append(table.with_columns(pl.lit(value, pl.String).alias(name) for name, value in wanted.items()))
+        partition = {name: value for name, value in values.items() if columns is None or name in columns}
+        tables.append(table.with_columns(pl.lit(value, pl.String).alias(name) for name, value in partition.items()))
     if not tables:
         raise DataError(folder, expected="at least one row", got=f"none in {len(parts):,} parts", fix="check the folder")
     try:
         return pl.concat(tables, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
-        got = shown(str(error).splitlines()[0])
+        got = excerpt(str(error).splitlines()[0])
         raise DataError(folder, expected="parts with columns of the same types", got=got, fix="convert them") from error
 
 
@@ -127,7 +127,7 @@ def _partition(path: Path, folder: Path) -> dict[str, str | None]:
     for part in path.relative_to(folder).parts[:-1]:
         name, sign, value = part.partition("=")
         if not sign or not name:
-            got = f"a folder {shown(part)} that holds {path.name}"
+            got = f"a folder {excerpt(part)} that holds {path.name}"
             raise DataError(
                 folder, expected="parts, or folders called column=value", got=got, fix="give that folder, or merge them"
             )
@@ -153,7 +153,7 @@ def read_zip(archive: Path, member: str | None, readable: Callable[[Path], bool]
     """
     try:
         with zipfile.ZipFile(archive) as zipped:
-            name = _chosen(archive, zipped, member, readable)
+            name = _choose_member(archive, zipped, member, readable)
             with tempfile.TemporaryDirectory(prefix="genrec-") as folder:
                 target = Path(folder) / Path(name).name
                 with zipped.open(name) as source, target.open("wb") as file:
@@ -170,13 +170,13 @@ def read_zip(archive: Path, member: str | None, readable: Callable[[Path], bool]
         ) from error
 
 
-def _chosen(archive: Path, zipped: zipfile.ZipFile, member: str | None, readable: Callable[[Path], bool]) -> str:
+def _choose_member(archive: Path, zipped: zipfile.ZipFile, member: str | None, readable: Callable[[Path], bool]) -> str:
     names = [entry.filename for entry in zipped.infolist() if not entry.is_dir() and entry.file_size]
     names = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in Path(name).parts)]
     if member is not None:
         if member not in names:
             fix = "name one of them after the archive"
-            raise DataError(f"{archive}/{member}", expected="a file of the zip", got=f"files {shown_names(names)}", fix=fix)
+            raise DataError(f"{archive}/{member}", expected="a file of the zip", got=f"files {join_names(names)}", fix=fix)
         return member
     tables = [name for name in names if readable(Path(name)) and Path(name).suffix.lower() not in _BESIDE]
     tables = tables or [name for name in names if readable(Path(name))]
@@ -186,10 +186,10 @@ def _chosen(archive: Path, zipped: zipfile.ZipFile, member: str | None, readable
         foreign = next((Path(name) for name in names if kind_of(Path(name)) in REMEDIES), None)
         if foreign is not None:
             refuse_foreign(archive / foreign)
-        got = f"files {shown_names(names)}"
+        got = f"files {join_names(names)}"
         raise DataError(archive, expected="a zip of a table", got=got, fix="unpack it and give the file inside")
     fix = f"name one of them: {archive}/{tables[0]}"
-    raise DataError(archive, expected="a zip of one table", got=f"{len(tables)}: {shown_names(tables)}", fix=fix)
+    raise DataError(archive, expected="a zip of one table", got=f"{len(tables)}: {join_names(tables)}", fix=fix)
 
 
 def refuse_foreign(path: Path) -> None:

@@ -96,11 +96,11 @@ def _parts(column: pl.Series) -> pl.DataFrame:
 
 def _since_1970(parts: pl.DataFrame, order: Order) -> tuple[pl.Series, pl.Series]:
     starts_with_year = pl.col("a").str.len_chars() > 2
-    own = dict(zip(("year", "month", "day"), _PARTS[order], strict=True))
+    by_order = dict(zip(("year", "month", "day"), _PARTS[order], strict=True))
     by_year = dict(zip(("year", "month", "day"), _PARTS["year_first"], strict=True))
     number = {
-        name: pl.coalesce(name, pl.when(starts_with_year).then(pl.col(by_year[name])).otherwise(pl.col(own[name])))
-        for name in own
+        name: pl.coalesce(name, pl.when(starts_with_year).then(pl.col(by_year[name])).otherwise(pl.col(by_order[name])))
+        for name in by_order
     }
     months = pl.DataFrame({"name": _MONTHS, "of_name": [f"{i + 1}" for i in range(12)]})
     parts = parts.with_columns(pl.col("name").str.to_lowercase().str.slice(0, 3)).join(

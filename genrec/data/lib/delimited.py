@@ -13,9 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec.data.lib.text_format import BLANK, QUOTE, TextFormat, cut_line, detected, stated_separator
+from genrec.data.lib.text_format import BLANK, QUOTE, TextFormat, cut_line, detect_format, stated_separator
 from genrec.data.lib.text_lines import text_chunks
-from genrec.errors import DataError, shown, shown_names
+from genrec.errors import DataError, excerpt, join_names
 
 csv.field_size_limit((1 << 31) - 1)  # descriptions are longer than the module expects
 LONGEST_FIELD = 5_000  # lines that a quoted field may span; a mark that is never closed would take in the whole file
@@ -68,7 +68,7 @@ def column_names(path: Path, form: TextFormat) -> list[str]:
     Raises:
         DataError: as ``read_delimited``.
     """
-    reading = _Reading(path, detected(path, form), None)
+    reading = _Reading(path, detect_format(path, form), None)
     for _ in reading.tables():
         break
     return reading.names
@@ -89,7 +89,7 @@ def read_delimited(
         DataError: naming the line of a record with more or fewer fields than columns, or of a quotation mark that is never
             closed; for a column that occurs twice; and when rows and lines differ in number.
     """
-    reading = _Reading(path, detected(path, form), columns)
+    reading = _Reading(path, detect_format(path, form), columns)
     tables = list(reading.tables())
     tally = reading.tally
     spanned = sum(lines - 1 for _, lines in tally.spanning)
@@ -114,7 +114,7 @@ class _Reading:
         rest: list[str] = []
         begun = False
         for first, text in text_chunks(self.path, self.form.encoding, settings=self.form.settings):
-            if begun and not rest and (table := self._whole(text)) is not None:
+            if begun and not rest and (table := self._read_at_once(text)) is not None:
                 yield table
                 continue
             lines = text.split("\n")
@@ -127,7 +127,7 @@ class _Reading:
                 first, lines, begun = first + skipped, lines[skipped:], bool(self.names)
             if not begun:
                 continue
-            table = None if rest else self._whole("\n".join(lines) + "\n", len(lines))
+            table = None if rest else self._read_at_once("\n".join(lines) + "\n", len(lines))
             if table is None:
                 table, rest = self._table(first, lines, last=False)
             yield table
@@ -146,30 +146,30 @@ class _Reading:
         fields, used = self._record(first, lines, at, None, True)
         if self.form.header:
             self.tally.head += used
-            found = [name.strip().strip(_INVISIBLE).strip() for name in fields]
+            names = [name.strip().strip(_INVISIBLE).strip() for name in fields]
             at += used
         else:
-            found = [f"column_{i + 1}" for i in range(len(fields))]
+            names = [f"column_{i + 1}" for i in range(len(fields))]
         if self.form.names is not None:
-            if len(self.form.names) != len(found):
+            if len(self.form.names) != len(names):
                 raise DataError(
                     f"{self.path}, line {first + at}",
                     expected=f"{len(self.form.names)} fields, as {self.form.settings}columns names",
-                    got=f"{len(found)}: {shown(lines[at - used if self.form.header else at])}",
+                    got=f"{len(names)}: {excerpt(lines[at - used if self.form.header else at])}",
                     fix=f"name each in {self.form.settings}columns",
                 )
-            found = list(self.form.names)
-        elif self.form.header and len(found) > 1 and self._ends_with_separator(lines[at:], len(found)):
-            found.append("")
-        self.names = found
-        wanted = [name for name in found if name] if self.columns is None else self.columns
-        twice = next((name for name in wanted if found.count(name) > 1), None)
+            names = list(self.form.names)
+        elif self.form.header and len(names) > 1 and self._ends_with_separator(lines[at:], len(names)):
+            names.append("")
+        self.names = names
+        required_once = [name for name in names if name] if self.columns is None else self.columns
+        twice = next((name for name in required_once if names.count(name) > 1), None)
         if twice is not None:
-            got = f"{shown(twice)} in columns {' and '.join(str(i + 1) for i, name in enumerate(found) if name == twice)}"
+            got = f"{excerpt(twice)} in columns {' and '.join(str(i + 1) for i, name in enumerate(names) if name == twice)}"
             raise DataError(self.path, expected="each column once", got=got, fix="rename one of them in the file's header")
-        self.chosen = list(found) if self.columns is None else [name for name in dict.fromkeys(self.columns) if name in found]
-        if self.columns is None and found.count("") > 1:
-            self.chosen = [name for name in found if name]
+        self.chosen = list(names) if self.columns is None else [name for name in dict.fromkeys(self.columns) if name in names]
+        if self.columns is None and names.count("") > 1:
+            self.chosen = [name for name in names if name]
         return at
 
     def _is_preamble(self, lines: list[str], at: int) -> bool:
@@ -185,7 +185,7 @@ class _Reading:
         rows = [cut_line(line, self.form.separator) for line in lines[:100] if line.strip()]
         return bool(rows) and all(len(fields) == names + 1 and not fields[-1].strip() for fields in rows)
 
-    def _whole(self, text: str, num_lines: int | None = None) -> pl.DataFrame | None:
+    def _read_at_once(self, text: str, num_lines: int | None = None) -> pl.DataFrame | None:
         """The records of a piece of text, many at once, where nothing in it asks for care; else None.
 
         Without quotation marks polars cuts the lines: it refuses lines with too many fields, and the number of separators shows
@@ -195,7 +195,7 @@ class _Reading:
         if len(separator) > 1 or not text:
             return None
         if self.form.quote != "none" and QUOTE in text:
-            return self._strictly(text, num_lines)
+            return self._read_quoted(text, num_lines)
         lines = text.count("\n") + (not text.endswith("\n"))
         if width < 2 or text.count(separator) != lines * (width - 1):
             return None
@@ -208,9 +208,9 @@ class _Reading:
             return None
         self.tally.rows += lines
         self.tally.lines += lines if num_lines is None else 0
-        return self._cleaned(table.select(table.to_series(self.names.index(name)).alias(name) for name in self.chosen))
+        return self._clean(table.select(table.to_series(self.names.index(name)).alias(name) for name in self.chosen))
 
-    def _strictly(self, text: str, num_lines: int | None) -> pl.DataFrame | None:
+    def _read_quoted(self, text: str, num_lines: int | None) -> pl.DataFrame | None:
         if '\\"' in text:
             return None
         lines = text.split("\n")
@@ -227,9 +227,9 @@ class _Reading:
         self.tally.rows += len(rows)
         self.tally.lines += len(lines) if num_lines is None else 0
         places = {name: self.names.index(name) for name in self.chosen}
-        return self._cleaned(pl.DataFrame({name: [row[at] for row in rows] for name, at in places.items()}))
+        return self._clean(pl.DataFrame({name: [row[at] for row in rows] for name, at in places.items()}))
 
-    def _cleaned(self, table: pl.DataFrame) -> pl.DataFrame:
+    def _clean(self, table: pl.DataFrame) -> pl.DataFrame:
         """Text without blanks around it; nothing is null."""
         return table.select(pl.col(name).str.strip_chars(_AROUND).replace("", None) for name in self.chosen)
 
@@ -264,7 +264,7 @@ class _Reading:
             rows = {name: [fields[self.names.index(name)] for _, fields in special] for name in self.chosen}
             quoted = pl.DataFrame(rows | {_LINE: [at for at, _ in special]}, schema=table.schema)
             table = pl.concat([table, quoted]).sort(_LINE)
-        return self._cleaned(table), lines[end:]
+        return self._clean(table), lines[end:]
 
     def _cut(self, first: int, plain: pl.DataFrame) -> pl.DataFrame:
         """The chosen columns of lines without quotation marks, and the lines' places."""
@@ -283,12 +283,12 @@ class _Reading:
         line, separator = lines[at], self.form.separator
         if self.form.quote == "none" or len(separator) > 1 or QUOTE not in line:
             return cut_line(line, separator) if len(separator) > 1 else line.split(separator), 1
-        fields, _ = _strict([line], separator)
+        fields, _ = _read_record([line], separator)
         if fields is not None and width in (None, len(fields)):
             return fields, 1
         for sign, dialect in (('\\"', {"escapechar": "\\"}), (f'{separator} "', {"skipinitialspace": True})):
             if sign in line:
-                again, _ = _strict([line], separator, **dialect)
+                again, _ = _read_record([line], separator, **dialect)
                 if again is not None and width in (None, len(again)):
                     if "escapechar" in dialect:
                         self.tally.escaped.append(first + at)
@@ -296,23 +296,23 @@ class _Reading:
         if fields is None:
             lenient = next(csv.reader([line, _END], delimiter=separator))
             if _END in lenient[-1]:
-                return self._spanning(first, lines, at, width, last)
+                return self._record_over_lines(first, lines, at, width, last)
             fields = lenient
         if width is not None and len(fields) != width:
             self._refuse_ragged(first + at, line, len(fields))
         return fields, 1
 
-    def _spanning(self, first: int, lines: list[str], at: int, width: int | None, last: bool) -> tuple[list[str], int]:
+    def _record_over_lines(self, first: int, lines: list[str], at: int, width: int | None, last: bool) -> tuple[list[str], int]:
         """A record with a quoted field that goes on in the next lines."""
         limit = min(len(lines), at + LONGEST_FIELD)
         for end in range(at + 1, limit):
             if QUOTE not in lines[end]:
                 continue
             piece = [line + "\n" for line in lines[at : end + 1]]
-            fields, is_open = _strict(piece, self.form.separator)
+            fields, is_open = _read_record(piece, self.form.separator)
             escaped = fields is None and any('\\"' in line for line in piece)
             if escaped:
-                fields, is_open = _strict(piece, self.form.separator, escapechar="\\")
+                fields, is_open = _read_record(piece, self.form.separator, escapechar="\\")
             if fields is None and is_open:
                 continue
             if fields is None or self._are_records(lines[at + 1 : end + 1], width):
@@ -329,7 +329,7 @@ class _Reading:
         raise DataError(
             f"{self.path}, line {first + at}",
             expected="a quotation mark that opens a field to be closed by one at its end",
-            got=shown(lines[at], at=_stray(lines[at], self.form.separator)),
+            got=excerpt(lines[at], at=_position_of_open_quote(lines[at], self.form.separator)),
             fix=f"write it twice inside quotation marks{self.form.remedy}",
         )
 
@@ -339,26 +339,26 @@ class _Reading:
         cut = [cut_line(line, self.form.separator) for line in inner]
         return width is not None and width > 2 and all(len(fields) == width for fields in cut)
 
-    def _refuse_ragged(self, number: int, line: str, fields: int, place: str = "") -> None:
+    def _refuse_ragged(self, number: int, line: str, fields: int, extent: str = "") -> None:
         names, separator = len(self.names), self.form.separator
         cut = cut_line(line, separator)
         at = len(line) if fields < names else len(separator.join(cut[:names])) if separator != BLANK else 0
         if fields > names and self.form.quote != "none":
             remedy = self.form.remedy if QUOTE in line else ""
-            fix = f"put the field that holds {shown(separator)} in quotation marks{remedy}"
+            fix = f"put the field that holds {excerpt(separator)} in quotation marks{remedy}"
         elif self.form.settings:
-            fix = f"repair the line, or set {self.form.settings}separator if {shown(separator)} is not what separates"
+            fix = f"repair the line, or set {self.form.settings}separator if {excerpt(separator)} is not what separates"
         else:
             fix = "repair the line"
         raise DataError(
             f"{self.path}, line {number}",
-            expected=f"{names} fields separated by {shown(separator)} ({shown_names(self.names)})",
-            got=f"{fields}{place}: {shown(line, at=at)}",
+            expected=f"{names} fields separated by {excerpt(separator)} ({join_names(self.names)})",
+            got=f"{fields}{extent}: {excerpt(line, at=at)}",
             fix=fix,
         )
 
 
-def _strict(lines: Sequence[str], separator: str, **dialect: object) -> tuple[list[str] | None, bool]:
+def _read_record(lines: Sequence[str], separator: str, **dialect: object) -> tuple[list[str] | None, bool]:
     """The fields of exactly these lines (None where they are no record), and whether a field is still open at their end."""
     reader = csv.reader(iter(lines), delimiter=separator, strict=True, **dialect)  # type: ignore[arg-type]
     try:
@@ -368,6 +368,6 @@ def _strict(lines: Sequence[str], separator: str, **dialect: object) -> tuple[li
     return (fields, False) if reader.line_num == len(lines) else (None, False)
 
 
-def _stray(line: str, separator: str) -> int:
+def _position_of_open_quote(line: str, separator: str) -> int:
     """Where the mark stands that opens a field and is not closed."""
     return max(line.rfind(separator + QUOTE), 0)

@@ -91,7 +91,7 @@ def brands(count: int, rng: np.random.Generator) -> list[str]:
     return [names[i] for i in rng.permutation(len(names))[:count]]
 
 
-def catalog(shelf: np.ndarray, taste: np.ndarray, *, brands_per_taste: int, rng: np.random.Generator) -> pl.DataFrame:
+def make_items(shelf: np.ndarray, taste: np.ndarray, *, brands_per_taste: int, rng: np.random.Generator) -> pl.DataFrame:
     """The items table: item_id, title, brand, categories, price, description. Titles are unique.
 
     Args:
@@ -103,14 +103,14 @@ def catalog(shelf: np.ndarray, taste: np.ndarray, *, brands_per_taste: int, rng:
     num_items = len(shelf)
     department = np.repeat(np.arange(len(DEPARTMENTS)), [len(shelves) for shelves in DEPARTMENTS.values()])[shelf]
     names = brands(len(DEPARTMENTS) * len(TASTES) * brands_per_taste, rng)
-    own = (department * len(TASTES) + taste) * brands_per_taste + rng.integers(0, brands_per_taste, num_items)
+    brand_of_item = (department * len(TASTES) + taste) * brands_per_taste + rng.integers(0, brands_per_taste, num_items)
     adjective, variant, size = (rng.integers(0, count, num_items) for count in (4, 6, 3))
     spread = np.exp(rng.normal(0.0, 0.15, num_items)) * (1 + 0.4 * size)
 
     rows: list[tuple[str, str, str, float, str]] = []
     editions: dict[str, int] = {}
     for i in range(num_items):
-        kind, liked, brand = SHELVES[shelf[i]], TASTES[taste[i]], names[own[i]]
+        kind, liked, brand = SHELVES[shelf[i]], TASTES[taste[i]], names[brand_of_item[i]]
         product_name = f"{liked.adjectives[adjective[i]]} {kind.noun} {kind.variants[variant[i]]}"
         title = f"{brand} {product_name}, {kind.sizes[size[i]]}"
         edition = editions[title] = editions.get(title, 0) + 1

@@ -78,8 +78,8 @@ def _cumulative(rows: np.ndarray) -> np.ndarray:
 
 
 def _draw(law: np.ndarray, row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    place = np.searchsorted(law.ravel(), row + rng.random(len(row)), side="right")
-    return np.minimum(place - row * law.shape[1], law.shape[1] - 1)
+    position = np.searchsorted(law.ravel(), row + rng.random(len(row)), side="right")
+    return np.minimum(position - row * law.shape[1], law.shape[1] - 1)
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ class World:
         paths = dataset.users.select(USER_ID).join(
             pl.read_parquet(folder / PATHS_FILE, glob=False), on=USER_ID, how="left", maintain_order="left"
         )
-        made = paths[STATES].list.len().to_numpy().astype(np.int64)
-        if len(short := np.flatnonzero(made != dataset.events.lengths)):
+        num_events = paths[STATES].list.len().to_numpy().astype(np.int64)
+        if len(short := np.flatnonzero(num_events != dataset.events.lengths)):
             user = int(short[0])
             raise DataError(
                 f"{folder}: user {dataset.user_ids[user]}",
-                expected=f"all {made[user]} events of the demo world",
+                expected=f"all {num_events[user]} events of the demo world",
                 got=f"{dataset.events.lengths[user]} events",
                 fix="the exact bounds need unfiltered histories: prepare with filters=none",
             )
@@ -137,7 +137,7 @@ class World:
             chain=replace(chain, emission=chain.emission[:, column], arrivals=chain.arrivals[column]),
             on_sale=chain.emission[:, ~chain.arrivals].sum(axis=1),
             states=paths[STATES].list.explode().to_numpy(),
-            offsets=np.concatenate([[0], np.cumsum(made)]),
+            offsets=np.concatenate([[0], np.cumsum(num_events)]),
         )
 
     def predict(
@@ -152,13 +152,13 @@ class World:
         Raises:
             DataError: when a history is impossible in this world.
         """
-        return self._predictive(histories, users, self._filtered)
+        return self._predictive(histories, users, self._filter_forward)
 
     def oracle(
         self, histories: Sequences, users: Int64[np.ndarray, " rows"] | None = None
     ) -> Float32[np.ndarray, "rows items"]:
         """p(next item | history, the true hidden state at its last event): what a perfect reading of the user would give."""
-        return self._predictive(histories, users, self._revealed)
+        return self._predictive(histories, users, self._reveal_state)
 
     def _predictive(
         self,
@@ -184,7 +184,7 @@ class World:
             result[first : first + CHUNK] = next_item
         return result
 
-    def _filtered(self, users: np.ndarray, bought: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _filter_forward(self, users: np.ndarray, bought: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """p(state of the next event | history) [users, states]."""
         belief = np.tile(self.chain.initial, (len(users), 1))
         left = np.tile(self.on_sale, (len(users), 1))
@@ -207,7 +207,7 @@ class World:
             left[here] -= emitted
         return belief
 
-    def _revealed(self, users: np.ndarray, bought: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _reveal_state(self, users: np.ndarray, bought: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """p(state of the next event | true state of the last one) [users, states]."""
         states = self.states[np.maximum(self.offsets[users] + lengths - 1, 0)]
         return np.where((lengths > 0)[:, None], self.chain.transition[states], self.chain.initial)

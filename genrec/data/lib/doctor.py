@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from genrec.data.lib.events import EXACT_TIME, MIN_EVENTS, ROW
-from genrec.data.lib.ids import count_alike, likeness
-from genrec.errors import shown
+from genrec.data.lib.ids import count_alike, find_alike
+from genrec.errors import excerpt
 from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, TIMESTAMP, USER_ID
 
@@ -58,10 +58,10 @@ class Findings:
     @property
     def settings(self) -> dict[str, Any]:
         """All answers together."""
-        found: dict[str, Any] = {}
+        answers: dict[str, Any] = {}
         for problem in self.problems:
-            found |= problem.settings
-        return found
+            answers |= problem.settings
+        return answers
 
 
 def examine(raw: RawData, text: Sequence[str] = ()) -> Findings:
@@ -122,16 +122,16 @@ def _look_at_kinds(table: pl.DataFrame, names: dict[str, str], findings: Finding
     if EVENT_TYPE not in table.columns:
         return
     kinds = table[EVENT_TYPE].value_counts(sort=True).rows()
-    told = ", ".join(f"{shown(kind) if kind is None else kind} {count:,}" for kind, count in kinds[:12])
-    findings.facts.append(f"kinds of events ({names[EVENT_TYPE]}): {told}" + (" ..." if len(kinds) > 12 else ""))
+    counts = ", ".join(f"{excerpt(kind) if kind is None else kind} {count:,}" for kind, count in kinds[:12])
+    findings.facts.append(f"kinds of events ({names[EVENT_TYPE]}): {counts}" + (" ..." if len(kinds) > 12 else ""))
     if len(kinds) > 1:
         example = [str(kind) for kind, _ in kinds if kind is not None][-1:]
-        written = _listed(example)
+        written = _setting_of_kinds(example)
         advice = f"all kinds count alike; to keep some: {written}"
         findings.problems.append(Problem("kinds of events that are learned from as one", len(kinds), {}, advice))
 
 
-def _listed(kinds: Sequence[str]) -> str:
+def _setting_of_kinds(kinds: Sequence[str]) -> str:
     value = ",".join(kind if re.fullmatch(r"\w+", kind, re.ASCII) else f'"{kind}"' for kind in kinds)
     setting = f"filters.event_types=[{value}]"
     return setting if re.fullmatch(r"[\w.=\[\],]+", setting, re.ASCII) else f"'{setting}'"
@@ -167,7 +167,7 @@ def _look_at_ids(whole: pl.DataFrame, names: dict[str, str], findings: Findings)
             value = str(doubtful.value_counts(sort=True)[column][0])
             advice = "if it stands for a missing value, set data.missing_values and filters.missing=drop"
             findings.problems.append(
-                Problem(f"ids in {names[column]} that look missing, such as {shown(value)}", len(doubtful), {}, advice)
+                Problem(f"ids in {names[column]} that look missing, such as {excerpt(value)}", len(doubtful), {}, advice)
             )
     values = whole[ITEM_ID].unique()
     several = values.filter(values.str.contains(_SEPARATED))
@@ -176,17 +176,17 @@ def _look_at_ids(whole: pl.DataFrame, names: dict[str, str], findings: Findings)
         if pieces.n_unique() < 0.5 * len(pieces):
             advice = "each is taken as ONE item; if they are histories, read the file with data=sequences"
             findings.problems.append(
-                Problem(f"items such as {shown(str(several[0]))} that look like lists of items", len(several), {}, advice)
+                Problem(f"items such as {excerpt(str(several[0]))} that look like lists of items", len(several), {}, advice)
             )
     if whole.height and (sizes := whole[USER_ID].value_counts(sort=True)).height:
         user, size = sizes.row(0)
         findings.facts.append(
-            f"largest history: {size:,} events of {names[USER_ID]} {shown(user)}, {size / whole.height:.1%} of all"
+            f"largest history: {size:,} events of {names[USER_ID]} {excerpt(user)}, {size / whole.height:.1%} of all"
         )
         if size > LARGE * whole.height and sizes.height > 20:
             advice = "a robot, a shared account or a mark of a missing value: look at it"
             findings.problems.append(
-                Problem(f"events of one user, {shown(user)}: {size / whole.height:.0%} of all", size, {}, advice)
+                Problem(f"events of one user, {excerpt(user)}: {size / whole.height:.0%} of all", size, {}, advice)
             )
 
 
@@ -197,15 +197,15 @@ def _look_at_items(
     items = raw.items
     unknown = table.filter(~pl.col(ITEM_ID).is_in(items[ITEM_ID].implode()))
     if unknown.height:
-        alike = likeness(unknown[ITEM_ID], items[ITEM_ID])
+        alike = find_alike(unknown[ITEM_ID], items[ITEM_ID])
         counts = count_alike(unknown[ITEM_ID], items[ITEM_ID])
         rule = max(counts, key=lambda name: counts[name])
         kinds = unknown[ITEM_ID].n_unique()
         if alike is not None and counts[rule] >= 0.5 * kinds:
-            what = f"items written differently in the two files: {shown(alike[0])} and {shown(alike[1])}"
+            what = f"items written differently in the two files: {excerpt(alike[0])} and {excerpt(alike[1])}"
             findings.problems.append(Problem(what, kinds, {"data.ids": rule}))
             return table
-        what = f"interactions with items ({kinds:,}) that the table of items lacks, such as {shown(unknown[ITEM_ID][0])}"
+        what = f"interactions with items ({kinds:,}) that the table of items lacks, such as {excerpt(unknown[ITEM_ID][0])}"
         if unknown.height == table.height:
             advice = "no item is known: is the right column of each file named (--item COLUMN, data.items_key=COLUMN)?"
             findings.problems.append(Problem(what, unknown.height, {}, advice))

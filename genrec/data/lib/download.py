@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from genrec.data.lib.files import existing
+from genrec.data.lib.files import require_file
 from genrec.engine.fingerprints import sha256_file
 from genrec.errors import DataError
 
@@ -24,7 +24,7 @@ def public_file(target: Path, url: str) -> Path:
     """
     if not target.exists():
         download(url, target)
-    return verified(existing(target, fix=f"download {url}"))
+    return verify_checksum(require_file(target, fix=f"download {url}"))
 
 
 def download(url: str, target: Path) -> None:
@@ -49,7 +49,7 @@ def download(url: str, target: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def verified(path: Path) -> Path:
+def verify_checksum(path: Path) -> Path:
     """``path``, whose sha256 is recorded in ``<path>.sha256`` (format of ``sha256sum``) at first use and must match later.
 
     Raises:

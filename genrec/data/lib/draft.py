@@ -10,18 +10,17 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data.lib.columns import NAMES, Roles, by_name, find_roles
-from genrec.data.lib.columns import typed as typed_column
+from genrec.data.lib.columns import NAMES, Roles, columns_by_name, find_roles, infer_type
 from genrec.data.lib.doctor import Problem
 from genrec.data.lib.files import is_delimited, read_table, require_columns
 from genrec.data.lib.parts import names_parts
 from genrec.data.lib.shapes import Shape, holds_lists
-from genrec.data.lib.text_format import NAMED, TextFormat, cut_line, detected, sample_lines
-from genrec.data.lib.text_lines import encoding_of, opened
+from genrec.data.lib.text_format import NAMED, TextFormat, cut_line, detect_format, sample_lines
+from genrec.data.lib.text_lines import encoding_of, open_bytes
 from genrec.data.lib.times import read_times
 from genrec.engine.components import TARGET, instantiate
 from genrec.engine.overrides import setting, typed
-from genrec.errors import DataError, shown_names
+from genrec.errors import DataError, join_names
 from genrec.references import expanded
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
@@ -84,10 +83,10 @@ def draft_of_table(source: Path, data: Mapping[str, Any], given: Mapping[str, st
     notes: list[tuple[str, int]] = []
     form = source_of(draft.node).form
     if source.is_file() and is_delimited(source, form):
-        form = _sniffed(source, form, draft, "")
+        form = _sniff_format(source, form, draft, "")
     missing = source_of(draft.node).missing
     table = read_table(source, form=form, missing=missing, notes=notes)
-    table = _decimals(table, draft, "decimal", form)
+    table = _read_decimals(table, draft, "decimal", form)
     draft.columns = table.columns
     require_columns(list(given.values()), table.columns, str(source))
     date_format = str(data.get("date_format", "auto"))
@@ -98,7 +97,7 @@ def draft_of_table(source: Path, data: Mapping[str, Any], given: Mapping[str, st
             roles.mapping[key] = key  # what is in it cannot be an id; its reader says why
         if key not in roles.mapping:
             fix = f"say which with --{key.removesuffix('_id')} COLUMN"
-            got = f"columns {shown_names(table.columns)}"
+            got = f"columns {join_names(table.columns)}"
             raise DataError(source, expected=f"a column that looks like {key}", got=got, fix=fix)
     draft.node |= roles.mapping
     if POSITION in given and TIMESTAMP in roles.mapping:
@@ -126,20 +125,20 @@ def _other_meanings(table: pl.DataFrame, mapping: Mapping[str, str]) -> list[str
     return lines
 
 
-def _sniffed(source: Path, form: TextFormat, draft: Draft, prefix: str) -> TextFormat:
+def _sniff_format(source: Path, form: TextFormat, draft: Draft, prefix: str) -> TextFormat:
     """The format of a text file, written into the draft where it is not the usual one."""
-    with opened(source) as file:
+    with open_bytes(source) as file:
         encoding = encoding_of(file.read(4096)) if form.encoding == "auto" else form.encoding
-    found = detected(source, form)
+    detected = detect_format(source, form)
     if prefix == "" and form.header and form.names is None:
-        _refuse_headerless(source, found)
+        _refuse_headerless(source, detected)
     usual = {".csv": ",", ".tsv": "\t"}.get(source.suffix.lower())
     inherited = draft.node.get("separator") if prefix else None
-    if found.separator != (NAMED.get(inherited, inherited) if inherited else usual):
-        draft.node[f"{prefix}separator"] = {"\t": "tab"}.get(found.separator, found.separator)
-    sign = {"\t": "a tab", " ": "a blank", "blank": "white space"}.get(found.separator, f"'{found.separator}'")
+    if detected.separator != (NAMED.get(inherited, inherited) if inherited else usual):
+        draft.node[f"{prefix}separator"] = {"\t": "tab"}.get(detected.separator, detected.separator)
+    sign = {"\t": "a tab", " ": "a blank", "blank": "white space"}.get(detected.separator, f"'{detected.separator}'")
     draft.lines.append(f"{source.name}: separator {sign}, encoding {encoding.removesuffix('-sig')}")
-    return found
+    return detected
 
 
 def _refuse_headerless(source: Path, form: TextFormat) -> None:
@@ -154,7 +153,7 @@ def _refuse_headerless(source: Path, form: TextFormat) -> None:
     columns = [
         pl.Series([row[i].strip().strip('"') for row in rest if i < len(row)], dtype=pl.String) for i in range(len(first))
     ]
-    if any(by_name([name], role) for name in first for role in NAMES):
+    if any(columns_by_name([name], role) for name in first for role in NAMES):
         return
     is_data = [_looks_alike(value, column) for value, column in zip(first, columns, strict=True)]
     if not any(is_data):
@@ -166,14 +165,14 @@ def _refuse_headerless(source: Path, form: TextFormat) -> None:
         )
         names.append("timestamp" if is_time and "timestamp" not in names else f"column_{i + 1}")
     for role in (USER_ID, ITEM_ID):
-        place = next((i for i, name in enumerate(names) if name.startswith("column_")), None)
-        if place is not None:
-            names[place] = role
+        index = next((i for i, name in enumerate(names) if name.startswith("column_")), None)
+        if index is not None:
+            names[index] = role
     command = typed(["genrec", "init", str(source), "data.header=false", setting("data.columns", names)])
     raise DataError(
         f"{source}, line 1",
         expected="the names of the columns",
-        got=f"data: {shown_names(first)}",
+        got=f"data: {join_names(first)}",
         fix=f"name all columns in their order, as in: {command}",
     )
 
@@ -192,12 +191,12 @@ def _is_date(value: str) -> bool:
         return False
 
 
-def _decimals(table: pl.DataFrame, draft: Draft, key: str, form: TextFormat) -> pl.DataFrame:
+def _read_decimals(table: pl.DataFrame, draft: Draft, key: str, form: TextFormat) -> pl.DataFrame:
     """Numbers with a decimal comma as numbers; the setting goes into the draft."""
     if form.separator == "," or form.decimal == ",":
         return table
     for name in table.columns:
-        if table[name].dtype == pl.String and (numbers := typed_column(table[name], ",")).dtype == pl.Float64:
+        if table[name].dtype == pl.String and (numbers := infer_type(table[name], ",")).dtype == pl.Float64:
             draft.node[key] = ","
             draft.lines.append(f"numbers with a decimal comma in {name}: read as numbers")
             table = table.with_columns(numbers)
@@ -232,7 +231,7 @@ def _look_at_unreadable_times(table: pl.DataFrame, draft: Draft, date_format: st
         count = int(table[name].is_in(odd).sum())
         marks = source_of(draft.node).missing
         draft.node["missing_values"] = [*marks, *odd]
-        what = f"values of {name} that are no times: {shown_names(odd)}"
+        what = f"values of {name} that are no times: {join_names(odd)}"
         draft.problems.append(Problem(what, count, {"filters.missing": "drop"}, "they count as missing (data.missing_values)"))
 
 
@@ -243,15 +242,15 @@ def _add_items(draft: Draft, path: Path, ids: pl.Series, form: TextFormat) -> No
     if source.items_encoding or source.items_separator or source.items_columns:
         items_form = source.items_form
     if path.is_file() and is_delimited(path, items_form):
-        items_form = _sniffed(path, items_form, draft, "items_")
+        items_form = _sniff_format(path, items_form, draft, "items_")
     table = read_table(path, form=items_form, missing=source.missing)
-    _decimals(table, draft, "items_decimal", items_form)
+    _read_decimals(table, draft, "items_decimal", items_form)
     if node.get("decimal") == "," and "items_decimal" not in node:
         node["items_decimal"] = "."
     key = source.items_key or _items_key(table, node[ITEM_ID], ids)
     if key is None:
         expected = f"a column with the ids of {node[ITEM_ID]!r}"
-        got = f"columns {shown_names(table.columns)}"
+        got = f"columns {join_names(table.columns)}"
         fix = "name it: " + typed(["genrec", "init", str(draft.source), "--items", str(path), "data.items_key=COLUMN"])
         raise DataError(path, expected=expected, got=got, fix=fix)
     node |= {"items": str(path), "items_key": key}
@@ -259,16 +258,16 @@ def _add_items(draft: Draft, path: Path, ids: pl.Series, form: TextFormat) -> No
 
 def _items_key(items: pl.DataFrame, item_id: str, ids: pl.Series | None) -> str | None:
     """The column that holds the interactions' ids: one that is called so, or another that has clearly more of them."""
-    named = [*([item_id] if item_id in items.columns else []), *by_name(items.columns, ITEM_ID)]
+    named = [*([item_id] if item_id in items.columns else []), *columns_by_name(items.columns, ITEM_ID)]
     named += [name for name in items.columns if name.lower() in ("id", "key", "code") and name not in named]
     if ids is None:
         return next(iter(named), None)
-    known = _comparable(ids).unique()
+    event_ids = _comparison_keys(ids).unique()
     shares: dict[str, float] = {}
     for name, dtype in items.schema.items():
         if dtype == pl.String or dtype.is_numeric():
-            there = known.is_in(_comparable(items[name]).implode())
-            shares[name] = int(there.sum()) / max(len(known), 1)
+            there = event_ids.is_in(_comparison_keys(items[name]).implode())
+            shares[name] = int(there.sum()) / max(len(event_ids), 1)
     best = max(shares, key=lambda name: shares[name], default=None)
     first = next(iter(named), None)
     if first is not None and shares.get(first, 0.0) >= 0.5 * (shares[best] if best else 0.0):
@@ -276,7 +275,7 @@ def _items_key(items: pl.DataFrame, item_id: str, ids: pl.Series | None) -> str 
     return best if best is not None and shares[best] > 0.2 else first
 
 
-def _comparable(ids: pl.Series) -> pl.Series:
+def _comparison_keys(ids: pl.Series) -> pl.Series:
     """Ids as they look alike: without blanks, case, zeros before and ``.0`` behind them."""
     text = ids.drop_nulls().cast(pl.String).str.strip_chars().str.to_lowercase()
     return text.str.replace(r"\.0$", "").str.replace(r"^0+(\d)", "${1}")

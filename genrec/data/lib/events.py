@@ -57,9 +57,9 @@ class Events:
         counts = np.bincount(self.user_idx, minlength=self.users.height)
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
-    def where(self, kept: np.ndarray) -> Events:
+    def where(self, mask: np.ndarray) -> Events:
         """Only these events (bool [events]); users and items stay listed until ``compact``."""
-        return replace(self, table=self.table.filter(pl.Series(kept)))
+        return replace(self, table=self.table.filter(pl.Series(mask)))
 
     def after(self, before: pl.DataFrame) -> Events:
         """The same events in a catalogue that starts with the items ``before``; items of ours that it lacks follow."""

@@ -11,16 +11,16 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data.lib.columns import inferred
+from genrec.data.lib.columns import infer_types
 from genrec.data.lib.containers import read_folder, read_zip, refuse_foreign, zip_of
 from genrec.data.lib.delimited import column_names, read_delimited
 from genrec.data.lib.json_files import bad_line, histories_of, json_names, read_document, read_json_lines, table_of
 from genrec.data.lib.text_format import TextFormat
-from genrec.data.lib.text_lines import existing, kind_of, text_lines
-from genrec.errors import DataError, did_you_mean, shown, shown_names
+from genrec.data.lib.text_lines import kind_of, require_file, text_lines
+from genrec.errors import DataError, did_you_mean, excerpt, join_names
 from genrec.types import ITEM_ID
 
-__all__ = ["bad_line", "existing", "read_table", "records", "require_columns", "text_lines"]
+__all__ = ["bad_line", "read_table", "records", "require_columns", "require_file", "text_lines"]
 
 DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".psv", ".log")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -66,7 +66,7 @@ def read_table(
     if archive := zip_of(path):
         unpacked: pl.DataFrame = read_zip(*archive, is_table, lambda file: again(file, columns=columns, required=required))
         return unpacked
-    path = existing(path)
+    path = require_file(path)
     kind = kind_of(path)
     header: dict[str, tuple[str, str]] = {}
     if kind == ".parquet":
@@ -93,7 +93,7 @@ def read_table(
         strings = [name for name, dtype in table.schema.items() if dtype == pl.String]
         table = table.with_columns(pl.when(pl.col(name).is_in(list(missing)).not_()).then(pl.col(name)) for name in strings)
     if columns is None and not header and (kind in (*DELIMITED, *ATOMIC) or form.separator != "auto"):
-        table = inferred(table, text, form.decimal)
+        table = infer_types(table, text, form.decimal)
     filled = [name for name in table.columns if table[name].null_count() < table.height]
     if any(name not in filled for name in required):
         _require_filled(required, filled, table.height, path, kind, form)
@@ -119,7 +119,7 @@ def require_columns(names: Sequence[str], there: Sequence[str], file: str, remed
             odd = [sign for sign in near if ord(sign) > 127] if near.startswith("did") and name.isascii() else []
             if odd:  # letters of another alphabet may look alike
                 fix += f" It holds {odd[0]!r} (U+{ord(odd[0]):04X}); name the column, or rename it"
-            raise DataError(file, expected=f"a column {name!r}", got=f"columns {shown_names(there)}", fix=fix + remedy)
+            raise DataError(file, expected=f"a column {name!r}", got=f"columns {join_names(there)}", fix=fix + remedy)
 
 
 def records(path: Path | str, parse: Callable[[str], Any], what: str) -> Iterator[dict[str, Any]]:
@@ -158,7 +158,7 @@ def _read_feather(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
         with path.open("rb") as file:
             table = pl.read_ipc(file)
     except (pl.exceptions.PolarsError, OSError) as error:
-        got = shown((str(error).strip() or type(error).__name__).splitlines()[0])
+        got = excerpt((str(error).strip() or type(error).__name__).splitlines()[0])
         raise DataError(path, expected="a feather file (version 2)", got=got, fix="write it again as parquet") from error
     return table if columns is None else table.select(name for name in columns if name in table.columns)
 
@@ -170,7 +170,7 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
             columns = [name for name in columns if name in there]
         return pl.read_parquet(path, columns=columns, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        got = shown((str(error).strip() or type(error).__name__).splitlines()[0])
+        got = excerpt((str(error).strip() or type(error).__name__).splitlines()[0])
         raise DataError(path, expected="a parquet file", got=got, fix="write or download it again") from error
 
 
@@ -250,6 +250,6 @@ def read_atomic(
     if columns is not None:
         return table
     kinds = {name: header[name][1] for name in names}
-    table = inferred(table, [name for name, kind in kinds.items() if kind != "float"], form.decimal)
+    table = infer_types(table, [name for name, kind in kinds.items() if kind != "float"], form.decimal)
     lists = [name for name, kind in kinds.items() if kind.endswith("_seq") and not _PROSE.search(name)]
     return table.with_columns(pl.col(name).str.split(" ") for name in lists)

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from genrec.errors import DataError, shown
+from genrec.errors import DataError, excerpt
 
 Ids = Literal["clean", "verbatim", "numbers", "lower_case"]
 IDS: tuple[str, ...] = get_args(Ids)
@@ -54,7 +54,7 @@ def text_ids(
     missing = text.is_null()
     if missing.any() and not allow_missing:
         fix = "repair the rows" + (", or set filters.missing=drop to leave them out" if settings else "")
-        raise _bad(column, missing, file, name, "an id", fix)
+        raise _bad_value(column, missing, file, name, "an id", fix)
     if ids != "verbatim":
         _refuse_containers(text, column, file, name, verbatim)
     return text
@@ -73,14 +73,16 @@ def _as_text(column: pl.Series, file: str, name: str, ids: str, verbatim: str) -
         if dtype.is_float():
             decimals |= numbers.is_infinite().fill_null(False)
         if decimals.any():
-            raise _bad(column, decimals, file, name, "ids as text or whole numbers", "cast the column to text or integers")
+            raise _bad_value(
+                column, decimals, file, name, "ids as text or whole numbers", "cast the column to text or integers"
+            )
         return numbers.cast(pl.Int128).cast(pl.String)
     if dtype == pl.Binary:
         try:
             text = column.cast(pl.String)
         except pl.exceptions.PolarsError as error:
             bad = pl.Series([value is not None and not _is_utf8(value) for value in column], dtype=pl.Boolean)
-            raise _bad(column, bad, file, name, "ids as UTF-8 text", "write the ids as text") from error
+            raise _bad_value(column, bad, file, name, "ids as UTF-8 text", "write the ids as text") from error
         return _clean(text, column, file, name, ids, verbatim)
     raise DataError(
         f"{file}, column {name}",
@@ -97,7 +99,7 @@ def _clean(text: pl.Series, column: pl.Series, file: str, name: str, ids: str, v
         odd = decimals & text.str.contains(_WHOLE).not_().fill_null(False)
         if odd.any():  # all are numbers, and some have decimals or were rounded by a spreadsheet
             fix = "write the ids as whole numbers or text" + verbatim.format("they")
-            raise _bad(column, odd, file, name, "ids as text or whole numbers", fix)
+            raise _bad_value(column, odd, file, name, "ids as text or whole numbers", fix)
     whole = text.str.contains(_WHOLE).fill_null(False)
     if whole.any():
         text = text.str.replace(r"^(-?\d+)\.0+$", "${1}")
@@ -114,21 +116,21 @@ def _refuse_containers(text: pl.Series, column: pl.Series, file: str, name: str,
     lists = (text.str.contains(_LIST) & text.str.contains(_LIST_SIGN)).fill_null(False)
     if lists.any():
         fix = "write a row for each user and item (in polars: table.explode)" + verbatim.format("such ids")
-        raise _bad(column, lists, file, name, "one id in each row", fix, "a list ")
+        raise _bad_value(column, lists, file, name, "one id in each row", fix, "a list ")
     objects = text.str.contains(_OBJECT).fill_null(False)
     if objects.any():
         fix = "write the id alone" + verbatim.format("such ids")
-        raise _bad(column, objects, file, name, "one id in each row", fix, "an object ")
+        raise _bad_value(column, objects, file, name, "one id in each row", fix, "an object ")
     control = text.str.contains(_CONTROL).fill_null(False)
     if control.any():
-        raise _bad(column, control, file, name, "ids of one line, without control characters", "repair the rows")
+        raise _bad_value(column, control, file, name, "ids of one line, without control characters", "repair the rows")
     truths = text.drop_nulls()
     if len(truths) and truths.str.contains(_IN_QUOTES).all():
         fix = "take the quotation marks off" + verbatim.format("such ids")
-        raise _bad(column, text.is_not_null(), file, name, "ids without quotation marks around them", fix)
+        raise _bad_value(column, text.is_not_null(), file, name, "ids without quotation marks around them", fix)
     if len(truths) and truths.str.to_lowercase().is_in(["true", "false"]).all():
         fix = "name the column that holds ids" + verbatim.format("such ids")
-        raise _bad(column, text.is_not_null(), file, name, "ids as text or whole numbers", fix)
+        raise _bad_value(column, text.is_not_null(), file, name, "ids as text or whole numbers", fix)
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -152,14 +154,14 @@ def _first_value(column: pl.Series) -> str:
     if values.is_empty():
         return "no value"
     value = values[0]
-    return shown(repr(value.to_list() if isinstance(value, pl.Series) else value)[:80]).strip("\"'")
+    return excerpt(repr(value.to_list() if isinstance(value, pl.Series) else value)[:80]).strip("\"'")
 
 
-def _bad(column: pl.Series, where: pl.Series, file: str, name: str, expected: str, fix: str, what: str = "") -> DataError:
+def _bad_value(column: pl.Series, where: pl.Series, file: str, name: str, expected: str, fix: str, what: str = "") -> DataError:
     row = where.arg_max()
     assert row is not None
     value = column[row]
-    got = f"{what}{shown(value) if isinstance(value, str) else repr(value)} ({where.sum():,} such rows)"
+    got = f"{what}{excerpt(value) if isinstance(value, str) else repr(value)} ({where.sum():,} such rows)"
     return DataError(f"{file}, row {row + 1}, column {name}", expected=expected, got=got, fix=fix)
 
 
@@ -170,7 +172,7 @@ _RULES: Mapping[str, pl.Expr] = {
 }
 
 
-def likeness(unknown: pl.Series, there: pl.Series) -> tuple[str, str, str] | None:
+def find_alike(unknown: pl.Series, there: pl.Series) -> tuple[str, str, str] | None:
     """An unknown id, the one that is probably meant, and the setting that makes them one; None where there are no such.
 
     Args:
@@ -178,7 +180,7 @@ def likeness(unknown: pl.Series, there: pl.Series) -> tuple[str, str, str] | Non
         there: the other table's.
     """
     for rule, by_rule in _RULES.items():
-        pairs = _pairs(unknown, there, by_rule)
+        pairs = _pair_alike(unknown, there, by_rule)
         if pairs.height:
             return (*pairs.row(0), f"set data.ids={rule}")
     return None
@@ -186,10 +188,10 @@ def likeness(unknown: pl.Series, there: pl.Series) -> tuple[str, str, str] | Non
 
 def count_alike(unknown: pl.Series, there: pl.Series) -> dict[str, int]:
     """How many distinct unknown ids each rule of ``data.ids`` would find."""
-    return {rule: _pairs(unknown, there, by_rule).height for rule, by_rule in _RULES.items()}
+    return {rule: _pair_alike(unknown, there, by_rule).height for rule, by_rule in _RULES.items()}
 
 
-def _pairs(unknown: pl.Series, there: pl.Series, by_rule: pl.Expr) -> pl.DataFrame:
+def _pair_alike(unknown: pl.Series, there: pl.Series, by_rule: pl.Expr) -> pl.DataFrame:
     ours = unknown.drop_nulls().unique(maintain_order=True).alias("id").to_frame().with_columns(key=by_rule)
     theirs = there.drop_nulls().unique(maintain_order=True).alias("id").to_frame().with_columns(key=by_rule)
     theirs = theirs.filter(pl.col("key").is_unique()).rename({"id": "other"})

@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from genrec.data.lib.text_lines import AUTO, kind_of, text_chunks, text_lines
-from genrec.errors import DataError, shown
+from genrec.errors import DataError, excerpt
 from genrec.types import ITEM_ID, USER_ID
 
 _LONE_SURROGATE = re.compile(
@@ -57,7 +57,7 @@ def read_json_lines(
             tables.append(_table(chunk, schema, {} if columns is not None else overrides))
         except pl.exceptions.PolarsError as error:
             _check_lines(path, first, chunk)
-            got = shown((str(error).strip() or type(error).__name__).splitlines()[0])
+            got = excerpt((str(error).strip() or type(error).__name__).splitlines()[0])
             raise DataError(path, expected="json lines", got=got, fix="repair the file") from error
     if not tables:
         raise DataError(path, expected="at least one row", got="only empty lines", fix="check the file")
@@ -85,11 +85,11 @@ def bad_line(path: Path | str, number: int, line: str, what: str, at: int = 0) -
     """The message for a line that is not ``what``; ``at`` is the place of the fault in it."""
     stripped = line.strip()
     at = max(0, at - (len(line) - len(line.lstrip())))
-    place = f"{path}, line {number}" + (f", character {at + 1}" if at else "")
+    where = f"{path}, line {number}" + (f", character {at + 1}" if at else "")
     fix = "repair or remove the line"
     if what == "a json object" and stripped in ("{", "["):
         fix = "write one object per line (json lines): this file is one value over many lines"
-    return DataError(place, expected=what, got=shown(stripped, at=at), fix=fix)
+    return DataError(where, expected=what, got=excerpt(stripped, at=at), fix=fix)
 
 
 def _table(chunk: str, schema: dict[str, type[pl.String]] | None, overrides: dict[str, type[pl.String]]) -> pl.DataFrame:
@@ -136,7 +136,7 @@ def read_document(path: Path) -> Any:
     """
     if kind_of(path) not in JSON:
         return None
-    head = _head(path)
+    head = _read_head(path)
     start = head.lstrip()[:1]
     if start not in ("{", "["):
         return None
@@ -148,13 +148,13 @@ def read_document(path: Path) -> Any:
     except ValueError:
         if start == "{" and not _goes_on(head):
             return None  # a damaged line of json lines: its reader says which
-        return _whole(path)
+        return _read_whole(path)
     rest = head.lstrip()[len(first) :].strip()
     if kind_of(path) != ".json" and records_of(value) is None:
         return None  # a line that is no object
     if start == "{" and (rest or not _is_document(value)):
         return None
-    return _whole(path) if start == "[" and not rest else value if not rest else _whole(path)
+    return _read_whole(path) if start == "[" and not rest else value if not rest else _read_whole(path)
 
 
 def literals(path: Path) -> Iterator[Any]:
@@ -219,7 +219,7 @@ def table_of(path: Path, value: Any, key: str = ITEM_ID) -> pl.DataFrame:
     """
     records = records_of(value, key)
     if records is None:
-        what = f"a {type(value).__name__} of {len(value):,} ({shown(json.dumps(value, ensure_ascii=False)[:200])})"
+        what = f"a {type(value).__name__} of {len(value):,} ({excerpt(json.dumps(value, ensure_ascii=False)[:200])})"
         fix = "write an array of objects, or an object of objects by their id"
         raise DataError(path, expected="json records", got=what, fix=fix)
     names = dict.fromkeys(name for record in records for name in record)
@@ -246,7 +246,7 @@ def _text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _whole(path: Path) -> Any:
+def _read_whole(path: Path) -> Any:
     text = "".join(piece for _, piece in text_chunks(path))
     try:
         return json.loads(text)
@@ -255,10 +255,10 @@ def _whole(path: Path) -> Any:
         where = f"{path}, line {error.lineno}, character {error.colno}"
         expected = f"one json value ({error.msg[:1].lower()}{error.msg[1:]})"
         fix = "repair it, or write one object per line"
-        raise DataError(where, expected=expected, got=shown(line, at=error.colno - 1), fix=fix) from error
+        raise DataError(where, expected=expected, got=excerpt(line, at=error.colno - 1), fix=fix) from error
 
 
-def _head(path: Path) -> str:
+def _read_head(path: Path) -> str:
     for _, text in text_chunks(path, block_bytes=_SNIFFED):
         return text
     return ""

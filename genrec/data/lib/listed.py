@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from genrec.errors import DataError, shown
+from genrec.errors import DataError, excerpt
 
 SEPARATORS = ("|", ",", ";", "\t", " ")
 _NUMPY = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"\[\]]+)""")
@@ -58,7 +58,7 @@ def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.S
     if isinstance(column.dtype, pl.List | pl.Array):
         inner = column.dtype.inner
         if isinstance(inner, pl.Struct | pl.List) or inner.is_float():
-            got = f"{shown(repr(column.drop_nulls().first()))} ({column.dtype})"
+            got = f"{excerpt(repr(column.drop_nulls().first()))} ({column.dtype})"
             fix = "give the ids alone" if not isinstance(inner, pl.Struct) else "read it with data=nested"
             raise DataError(f"{file}, column {column.name}", expected="lists of ids", got=got, fix=fix)
         return column.cast(pl.List(pl.String)).fill_null([])
@@ -70,7 +70,7 @@ def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.S
     sample = filled.head(1000).to_list()
     cut: Callable[[str], list[str] | None]
     if is_bracketed(sample):
-        cut = bracketed
+        cut = split_bracketed
     else:
         sign = separator or separator_of(sample) or separator_of(sample, 0.0)  # many lists may hold one id
 
@@ -84,12 +84,12 @@ def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.S
         if parts is None or "" in parts:
             where = f"{file}, row {row + 1}, column {column.name}"
             fix = "write lists as [1, 2], or ids with one separator between them"
-            raise DataError(where, expected="a list of ids", got=shown(text), fix=fix)
+            raise DataError(where, expected="a list of ids", got=excerpt(text), fix=fix)
         rows.append(parts)
     return pl.Series(column.name, rows, dtype=pl.List(pl.String))
 
 
-def bracketed(text: str) -> list[str] | None:
+def split_bracketed(text: str) -> list[str] | None:
     """The ids of a list as json, Python or numpy prints it, or None."""
     inner = text.strip()[1:-1].strip()
     if not inner:
@@ -99,7 +99,7 @@ def bracketed(text: str) -> list[str] | None:
             value = parse(f"[{inner}]")
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-        if _joined(inner):
+        if _has_joined_strings(inner):
             break  # 'a' 'b' is 'ab' for Python
         if all(isinstance(part, str | int) and not isinstance(part, bool) for part in value):
             return [str(part) for part in value]
@@ -109,5 +109,5 @@ def bracketed(text: str) -> list[str] | None:
     return None if rest or "..." in inner.split() else [first or second or bare for first, second, bare in words]
 
 
-def _joined(inner: str) -> bool:
+def _has_joined_strings(inner: str) -> bool:
     return re.search(r"""['"]\s+['"]""", inner) is not None

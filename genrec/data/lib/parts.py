@@ -23,7 +23,7 @@ _PART_OF_WORD = {word: PARTS.index(part) for part, words in WORDS.items() for wo
 _KEYS = dict(zip(PARTS, ("data.interactions", "data.validation", "data.test"), strict=True))
 
 
-def in_parts(
+def read_parts(
     train: Path, validation: Path | None, test: Path | None, read: Callable[[Path], pl.DataFrame]
 ) -> tuple[pl.DataFrame, str]:
     """One table of the files, with a column ``split`` where there is more than the first; and what messages call them.
@@ -73,8 +73,8 @@ def refuse_parts(folder: Path, files: Sequence[Path]) -> None:
 
 def _part_of(words: Sequence[str]) -> str | None:
     """The part that one of the words names; None where none does, or several."""
-    found = [part for part in PARTS if set(words) & set(WORDS[part])]
-    return found[0] if len(found) == 1 else None
+    parts = [part for part in PARTS if set(words) & set(WORDS[part])]
+    return parts[0] if len(parts) == 1 else None
 
 
 def _are_parts(parts: Sequence[str | None]) -> bool:

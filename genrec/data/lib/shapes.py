@@ -10,12 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data.lib.columns import by_name
+from genrec.data.lib.columns import columns_by_name
 from genrec.data.lib.files import read_table
 from genrec.data.lib.json_files import histories_of, read_document
 from genrec.data.lib.listed import are_ids, holds_histories, is_bracketed, separator_of
 from genrec.data.lib.text_lines import kind_of, text_chunks
-from genrec.errors import DataError, shown_names
+from genrec.errors import DataError, join_names
 from genrec.types import EVENT_TYPE, ITEM_ID, SPLIT, TIMESTAMP, USER_ID
 
 HISTORY, TARGET = "history", "target"
@@ -59,7 +59,11 @@ def shape_of(path: Path) -> Shape | None:
     try:
         if path.is_file() and (histories := histories_of(read_document(path))) is not None:
             return Shape("sequences", _SEQUENCES, {}, f"one json object of {len(histories):,} users with lists of items")
-        if path.is_file() and kind_of(path) in (".txt", ".dat", ".data", ".csv", ".tsv", ".tab", ".seq") and _ragged(path):
+        if (
+            path.is_file()
+            and kind_of(path) in (".txt", ".dat", ".data", ".csv", ".tsv", ".tab", ".seq")
+            and _has_ragged_lines(path)
+        ):
             return Shape("sequences", _SEQUENCES, {}, "one user a line, followed by the items")
         return _shape_of_table(read_table(path))
     except DataError:
@@ -70,16 +74,16 @@ def _shape_of_table(table: pl.DataFrame) -> Shape | None:
     if nested := nested_columns(table):
         return Shape("nested", _NESTED, {"events": nested[0]}, f"sessions, with their events in the column {nested[0]!r}")
     lists = [name for name in table.columns if holds_lists(table[name])]
-    items = by_name(table.columns, ITEM_ID)
-    users = by_name(table.columns, USER_ID, items)
+    items = columns_by_name(table.columns, ITEM_ID)
+    users = columns_by_name(table.columns, USER_ID, items)
     if not lists and items and users and holds_histories(table[items[0]], table[users[0]]):
         lists = [items[0]]
     if not lists:
         return None
-    user = usual([name for name in table.columns if name not in lists], USER_ID)
-    history = usual(lists, HISTORY)
+    user = usual_column([name for name in table.columns if name not in lists], USER_ID)
+    history = usual_column(lists, HISTORY)
     others = [name for name in table.columns if name not in lists and name != user]
-    target = usual(others, TARGET)
+    target = usual_column(others, TARGET)
     if history is not None and target is not None and (user is None or table[user].dtype != pl.Float64):
         settings = {"history": history, "target": target} | ({"user_id": user} if user else {})
         settings |= {"split": SPLIT} if SPLIT in table.columns else {}
@@ -87,7 +91,7 @@ def _shape_of_table(table: pl.DataFrame) -> Shape | None:
             "samples", _SAMPLES, settings, f"samples: rows of a history ({history!r}) and the item that came next ({target!r})"
         )
     if user is not None and target is None:
-        column = usual(lists, HISTORY) or lists[0]
+        column = usual_column(lists, HISTORY) or lists[0]
         settings = {"user_id": user, "item_id": column}
         return Shape("sequences", _SEQUENCES, settings, f"users with lists of items in the column {column!r}")
     return None
@@ -102,12 +106,12 @@ def holds_lists(column: pl.Series) -> bool:
     sample = column.drop_nulls().head(_HEAD).to_list()
     if is_bracketed(sample):
         return True
-    named = usual([column.name], HISTORY) is not None
+    named = usual_column([column.name], HISTORY) is not None
     sign = separator_of(sample) if named and sample else None
     return sign is not None and are_ids([part for text in sample for part in text.split(sign if sign != " " else None)])
 
 
-def _ragged(path: Path) -> bool:
+def _has_ragged_lines(path: Path) -> bool:
     """Whether lines are a user and a varying number of items, blanks (or only commas) between them, without a header."""
     for _, text in text_chunks(path, block_bytes=1 << 20):
         lines = [line for line in text.split("\n") if line.strip()][:_HEAD]
@@ -131,20 +135,20 @@ def nested_columns(table: pl.DataFrame) -> list[str]:
     return [name for name, dtype in table.schema.items() if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)]
 
 
-def usual(columns: Sequence[str], kind: str) -> str | None:
+def usual_column(columns: Sequence[str], kind: str) -> str | None:
     """The column that is ``kind`` by its name, or None."""
     plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(columns)}
     return next((plain[name] for name in NAMES[kind].split() if name in plain), None)
 
 
-def column_of(given: str | None, columns: Sequence[str], kind: str, file: str) -> str:
-    """The column that was given, or that is ``kind`` by its name.
+def find_column(setting: str | None, columns: Sequence[str], kind: str, file: str) -> str:
+    """The column that the setting names, or without a setting the one that is ``kind`` by its name.
 
     Raises:
         DataError: when there is none.
     """
-    name = given if given in columns else None if given else usual(columns, kind)
+    name = setting if setting in columns else None if setting else usual_column(columns, kind)
     if name is None:
-        expected = f"a column {given!r}" if given else f"a column that looks like {kind}"
-        raise DataError(file, expected=expected, got=f"columns {shown_names(columns)}", fix=f"name it: data.{kind}=COLUMN")
+        expected = f"a column {setting!r}" if setting else f"a column that looks like {kind}"
+        raise DataError(file, expected=expected, got=f"columns {join_names(columns)}", fix=f"name it: data.{kind}=COLUMN")
     return name

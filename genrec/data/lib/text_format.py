@@ -23,7 +23,7 @@ Quoting = Literal["auto", "double", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class TextFormat:
-    """The reading of a text table; what is ``auto`` is found out by ``detected``.
+    """The reading of a text table; what is ``auto`` is found out by ``detect_format``.
 
     Args:
         separator: ``auto``, one or more characters, ``tab``, or ``blank`` (any run of white space).
@@ -60,7 +60,7 @@ class TextFormat:
         return ", or set data.quote=none if such marks are plain characters in this file" if self.settings else ""
 
 
-def detected(path: Path, form: TextFormat) -> TextFormat:
+def detect_format(path: Path, form: TextFormat) -> TextFormat:
     """The format with separator and quoting filled in from the file's first lines.
 
     Raises:
@@ -102,16 +102,16 @@ def stated_separator(line: str) -> str | None:
     return line.strip()[4:5] or None if line.strip().lower().startswith("sep=") and len(line.strip()) <= 5 else None
 
 
-def guess_separator(lines: Sequence[str], own: str | None = None) -> str:
+def guess_separator(lines: Sequence[str], usual: str | None = None) -> str:
     """The separator that cuts all lines into as many fields as the first, more than one; ``own`` is what the name says.
 
     Where several do, or none: ``own``, else the first of ``SEPARATORS``.
     """
-    candidates = dict.fromkeys([own or ",", *SEPARATORS])
-    best, best_share = own or ",", 0.0
+    candidates = dict.fromkeys([usual or ",", *SEPARATORS])
+    best, best_share = usual or ",", 0.0
     for separator in candidates:
         counts = [len(cut_line(line, separator)) for line in lines]
-        if counts[0] < 2 or (separator == BLANK and own is not None):
+        if counts[0] < 2 or (separator == BLANK and usual is not None):
             continue
         share = sum(count == counts[0] for count in counts) / len(counts)
         if share > best_share + (0.05 if best_share else 0.0):  # a later candidate must be clearly better

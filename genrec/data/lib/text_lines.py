@@ -30,7 +30,7 @@ _ONE_BYTE = ("latin", "iso-8859", "iso8859", "cp125", "windows-125", "ascii")
 _READINGS = ("cp1252", "gb18030", "shift_jis", "cp1251")  # what a file that is no UTF-8 often is
 
 
-def existing(path: Path | str, fix: str = "check the path") -> Path:
+def require_file(path: Path | str, fix: str = "check the path") -> Path:
     """The path, once it is known to be a file that is not empty.
 
     Raises:
@@ -52,7 +52,7 @@ def kind_of(path: Path) -> str:
     return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] in COMPRESSED else "".join(suffixes[-1:])
 
 
-def opened(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> BinaryIO:
     """The bytes of a file, decompressed (gzip also where the name does not say so)."""
     with path.open("rb") as file:
         magic = file.read(6)
@@ -77,17 +77,17 @@ def encoding_of(head: bytes) -> str:
     return "utf-8"
 
 
-def _encoding(block: bytes, given: str) -> str:
+def _choose_encoding(block: bytes, setting: str) -> str:
     """The encoding to read with; text that is UTF-8 and is said to have one byte per letter is UTF-8 all the same."""
-    if given == AUTO or block.startswith(codecs.BOM_UTF8):
+    if setting == AUTO or block.startswith(codecs.BOM_UTF8):
         return encoding_of(block)
-    if given.lower().replace("_", "-").startswith(_ONE_BYTE) and not block.isascii():
+    if setting.lower().replace("_", "-").startswith(_ONE_BYTE) and not block.isascii():
         try:
             codecs.getincrementaldecoder("utf-8")().decode(block)
         except UnicodeDecodeError:
-            return given
+            return setting
         return "utf-8"
-    return given
+    return setting
 
 
 def text_chunks(
@@ -107,10 +107,10 @@ def text_chunks(
     Raises:
         DataError: when the file is missing, empty, damaged, or not in this encoding; naming the line.
     """
-    path = existing(path)
+    path = require_file(path)
     number, rest = 1, ""
     decoder: io.IncrementalNewlineDecoder | None = None
-    with opened(path) as file:
+    with open_bytes(path) as file:
         while True:
             try:
                 block = file.read(block_bytes or CHUNK_BYTES)
@@ -119,12 +119,12 @@ def text_chunks(
                 got = f"{error} (after line {last})"
                 raise DataError(path, expected=f"a whole {kind} file", got=got, fix="download or write it again") from error
             if decoder is None:
-                encoding = _encoding(block, encoding)
+                encoding = _choose_encoding(block, encoding)
                 decoder = io.IncrementalNewlineDecoder(_decoder(encoding, settings), translate=True)
             try:
                 text = rest + decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                raise not_text(path, number + rest.count("\n"), error, settings) from error
+                raise decoding_error(path, number + rest.count("\n"), error, settings) from error
             whole, newline, rest = text.rpartition("\n")
             if newline:
                 yield number, whole + newline
@@ -146,14 +146,14 @@ def text_lines(path: Path | str, encoding: str = AUTO) -> Iterator[tuple[int, li
         yield first, lines[:-1] if lines[-1] == "" else lines
 
 
-def not_text(path: Path | str, first: int, error: UnicodeDecodeError, settings: str = "") -> DataError:
+def decoding_error(path: Path | str, first: int, error: UnicodeDecodeError, settings: str = "") -> DataError:
     """The message for bytes that are not in their encoding; ``first`` is the line where the error's bytes begin."""
     data = bytes(error.object)
     line = first + data.count(b"\n", 0, error.start)
     start = max(data.rfind(b"\n", 0, error.start) + 1, error.start - 20)
     end = data.find(b"\n", error.start)
     piece = data[start : min(end if end >= 0 else len(data), error.start + 20)].strip()
-    readings = [(name, text) for name in _READINGS if (text := _reading(piece, name)) is not None]
+    readings = [(name, text) for name in _READINGS if (text := _try_encoding(piece, name)) is not None]
     got = f"byte 0x{data[error.start]:02x} in '{piece.decode('ascii', 'backslashreplace')}'"
     fix = "convert the file to UTF-8"
     if readings:
@@ -163,7 +163,7 @@ def not_text(path: Path | str, first: int, error: UnicodeDecodeError, settings: 
     return DataError(f"{path}, line {line}", expected=f"{error.encoding} text", got=got, fix=fix)
 
 
-def _reading(piece: bytes, encoding: str) -> str | None:
+def _try_encoding(piece: bytes, encoding: str) -> str | None:
     try:
         text = piece.decode(encoding)
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from genrec.data.lib.date_text import DATE_FORMATS, Moments, Order, date_readings
-from genrec.errors import ConfigError, DataError, shown
+from genrec.errors import ConfigError, DataError, excerpt
 
 EXACT = 1 << 53  # whole numbers beyond it are not all 64-bit floats
 _COMPACT = {8: "yyyymmdd", 12: "yyyymmddhhmm", 14: "yyyymmddhhmmss", 17: "yyyymmddhhmmssfff"}
@@ -66,20 +66,20 @@ def read_times(column: pl.Series, where: str, date_format: str = "auto", *, sett
         fix = "write it as a date or a number" + (", or name another column: data.timestamp=COLUMN" if settings else "")
         raise DataError(where.format(row=""), expected="times: numbers, dates or text", got=got, fix=fix)
     if dtype.is_temporal():
-        return _of_dates(column)
+        return _times_of_dates(column)
     if _is_text(dtype):
-        times = _of_text(column, where, date_format, settings)
+        times = _times_of_text(column, where, date_format, settings)
         bad = pl.Series([False]).new_from_index(0, len(column)) if times.bad is None else times.bad
     else:
-        times = _of_numbers(column, date_format)
+        times = _times_of_numbers(column, date_format)
         bad = times.seconds.is_null() & column.is_not_null()
     if bad.any():
         said = f"a time written as data.date_format={date_format} says"
         expected = "a time: a number, a date, or ISO text" if date_format == "auto" else said
         fix = "repair the row" + (", or say how times are written: data.date_format=..." if settings else "")
-        raise _bad(column, bad, where, expected, fix)
+        raise _bad_value(column, bad, where, expected, fix)
     if not times.seconds.is_finite().fill_null(True).all():
-        raise _bad(column, times.seconds.is_finite().not_().fill_null(False), where, "a finite number")
+        raise _bad_value(column, times.seconds.is_finite().not_().fill_null(False), where, "a finite number")
     if times.is_clock is False and date_format == "auto":
         _refuse_two_units(column, times.seconds, where)
     return times
@@ -89,7 +89,7 @@ def _is_text(dtype: pl.DataType) -> bool:
     return dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
-def _of_dates(column: pl.Series) -> Times:
+def _times_of_dates(column: pl.Series) -> Times:
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("us"))
     assert isinstance(column.dtype, pl.Datetime)
@@ -101,14 +101,14 @@ def _of_dates(column: pl.Series) -> Times:
     return Times((micro / 1e6).alias(column.name), exact, is_clock=True)
 
 
-def _of_moments(moments: Moments, places: pl.Series, column: pl.Series, reading: str | None) -> Times:
+def _times_of_moments(moments: Moments, places: pl.Series, column: pl.Series, reading: str | None) -> Times:
     """``moments`` of the rows ``places`` (row numbers) of a column."""
-    micro, nano = (_spread(values, places, len(column)) for values in (moments.micro, moments.nano))
+    micro, nano = (_spread_over_rows(values, places, len(column)) for values in (moments.micro, moments.nano))
     exact = micro * 1000 + nano if (nano.fill_null(0) != 0).any() else None
     return Times((micro / 1e6).alias(column.name), exact, reading, is_clock=True)
 
 
-def _spread(values: pl.Series, places: pl.Series, height: int) -> pl.Series:
+def _spread_over_rows(values: pl.Series, places: pl.Series, height: int) -> pl.Series:
     """``values`` in the rows ``places`` of a column, null elsewhere."""
     if len(values) == height:
         return values
@@ -118,24 +118,24 @@ def _spread(values: pl.Series, places: pl.Series, height: int) -> pl.Series:
     ]
 
 
-def _of_numbers(column: pl.Series, date_format: str) -> Times:
+def _times_of_numbers(column: pl.Series, date_format: str) -> Times:
     seconds = column.cast(pl.Float64)
     if column.dtype.is_float():
         whole = column.is_null() | (column.is_finite() & (column == column.round()) & (column.abs() < EXACT))
         if date_format != "number" and len(column) and whole.all():
-            compact = _compact(column.cast(pl.Int64, strict=False))
+            compact = _read_compact_dates(column.cast(pl.Int64, strict=False))
             if compact is not None:
                 return compact
         return Times(seconds)
     if column.dtype.is_integer() and date_format != "number":
-        compact = _compact(column)
+        compact = _read_compact_dates(column)
         if compact is not None:
             return compact
     lossy = column.dtype.is_decimal() or (column.drop_nulls().cast(pl.Int128).abs() > EXACT).any()
     return Times(seconds, column if lossy else None)
 
 
-def _compact(column: pl.Series) -> Times | None:
+def _read_compact_dates(column: pl.Series) -> Times | None:
     """Integers that are all dates written without separators (20200131, 20200131180009)."""
     values = column.drop_nulls()
     if values.is_empty():
@@ -159,16 +159,16 @@ def _compact(column: pl.Series) -> Times | None:
     if digits == 17:
         micro = micro + text.str.slice(14, 3).cast(pl.Int64) * 1_000
     places = column.is_not_null().arg_true()
-    return _of_moments(Moments(micro, micro * 0), places, column, f"dates written {_COMPACT[digits]}")
+    return _times_of_moments(Moments(micro, micro * 0), places, column, f"dates written {_COMPACT[digits]}")
 
 
-def _of_text(column: pl.Series, where: str, date_format: str, settings: bool) -> Times:
+def _times_of_text(column: pl.Series, where: str, date_format: str, settings: bool) -> Times:
     text = column.cast(pl.String).str.strip_chars()
     text = text.replace("", None)
     if "%" in date_format:
         moments = text.str.to_datetime(date_format, strict=False, time_unit="us")
         return (
-            _of_dates(moments.alias(column.name))
+            _times_of_dates(moments.alias(column.name))
             if moments.null_count() == text.null_count()
             else Times(moments.dt.epoch("us").cast(pl.Float64), bad=moments.is_null() & text.is_not_null())
         )
@@ -178,7 +178,7 @@ def _of_text(column: pl.Series, where: str, date_format: str, settings: bool) ->
         numbers.null_count() < len(numbers) or values.is_empty() or date_format == "number"
     ):  # some are numbers, so all have to be
         if numbers.null_count() == text.null_count():
-            return _of_digits(text, numbers.alias(column.name), values, date_format)
+            return _times_of_digits(text, numbers.alias(column.name), values, date_format)
         return Times(numbers, bad=numbers.is_null() & text.is_not_null())
     orders: list[Order] | None = [date_format] if date_format in ("day_first", "month_first", "year_first") else None  # type: ignore[list-item]
     readings = date_readings(values, orders)
@@ -187,22 +187,22 @@ def _of_text(column: pl.Series, where: str, date_format: str, settings: bool) ->
     if not first.complete:
         if first.order is not None and orders is None:
             _refuse_two_orders(values, places, where)
-        bad = _spread(first.micro.is_null(), places, len(column)).fill_null(False)
+        bad = _spread_over_rows(first.micro.is_null(), places, len(column)).fill_null(False)
         return Times(numbers, bad=bad)
     for other in readings[1:]:
         differ = first.micro != other.micro
         if differ.any():
             _refuse_ambiguous(values, places, differ, readings, where, settings)
     reading = None if first.order is None else f"dates written {first.order.replace('_', ' ')}"
-    return _of_moments(first, places, column, reading)
+    return _times_of_moments(first, places, column, reading)
 
 
-def _of_digits(text: pl.Series, numbers: pl.Series, values: pl.Series, date_format: str) -> Times:
+def _times_of_digits(text: pl.Series, numbers: pl.Series, values: pl.Series, date_format: str) -> Times:
     """Numbers written as text, exact where 64-bit floats are not."""
     if values.str.contains(r"^[+-]?\d+$").all():
-        return _of_numbers(text.cast(pl.Int128, strict=False).alias(numbers.name), date_format)
+        return _times_of_numbers(text.cast(pl.Int128, strict=False).alias(numbers.name), date_format)
     if values.str.contains(r"^\d+\.0+$").all():
-        return _of_numbers(text.str.replace(r"\.0+$", "").cast(pl.Int128, strict=False).alias(numbers.name), date_format)
+        return _times_of_numbers(text.str.replace(r"\.0+$", "").cast(pl.Int128, strict=False).alias(numbers.name), date_format)
     if (values.str.len_chars() > 15).any():
         exact = text.cast(pl.Decimal(38, 12), strict=False)
         if exact.null_count() == text.null_count() and exact.n_unique() > numbers.n_unique():
@@ -223,7 +223,7 @@ def _refuse_two_units(column: pl.Series, seconds: pl.Series, where: str) -> None
     )
     scale = _UNITS[few]
     odd = seconds.is_between(_FIRST * scale, _LAST * scale).fill_null(False)
-    raise _bad(column, odd, where, f"times in one unit ({many}, as most are)", fix=f"convert the rows in {few}")
+    raise _bad_value(column, odd, where, f"times in one unit ({many}, as most are)", fix=f"convert the rows in {few}")
 
 
 def _refuse_two_orders(values: pl.Series, places: pl.Series, where: str) -> None:
@@ -232,11 +232,11 @@ def _refuse_two_orders(values: pl.Series, places: pl.Series, where: str) -> None
     only_day, only_month = by_day.is_not_null() & by_month.is_null(), by_month.is_not_null() & by_day.is_null()
     neither = by_day.is_null() & by_month.is_null()
     if only_day.any() and only_month.any() and not neither.any():
-        one, other = _first(only_day), _first(only_month)
+        one, other = _first_row(only_day), _first_row(only_month)
         raise DataError(
             where.format(row=f", row {places[one] + 1}"),
             expected="dates in one order",
-            got=f"{shown(values[one])} (day first) and, in row {places[other] + 1}, {shown(values[other])} (month first)",
+            got=f"{excerpt(values[one])} (day first) and, in row {places[other] + 1}, {excerpt(values[other])} (month first)",
             fix=_ALIKE,
         )
 
@@ -244,27 +244,27 @@ def _refuse_two_orders(values: pl.Series, places: pl.Series, where: str) -> None
 def _refuse_ambiguous(
     values: pl.Series, places: pl.Series, differ: pl.Series, readings: list[Moments], where: str, settings: bool
 ) -> None:
-    at = _first(differ)
-    told = []
+    at = _first_row(differ)
+    candidates = []
     for reading in readings:
         day = reading.micro.slice(at, 1).cast(pl.Datetime("us")).dt.strftime("%-d %B %Y")[0]
-        told.append(f"{day} ({reading.order})")
+        candidates.append(f"{day} ({reading.order})")
     raise DataError(
         where.format(row=f", row {places[at] + 1}"),
         expected="dates whose day and month can be told apart",
-        got=f"{shown(values[at])}, which may be {' or '.join(told)}",
+        got=f"{excerpt(values[at])}, which may be {' or '.join(candidates)}",
         fix="set " + " or ".join(f"data.date_format={reading.order}" for reading in readings) if settings else _ALIKE,
     )
 
 
-def _first(mask: pl.Series) -> int:
-    place = mask.arg_max()
-    assert place is not None
-    return place
+def _first_row(mask: pl.Series) -> int:
+    row = mask.arg_max()
+    assert row is not None
+    return row
 
 
-def _bad(column: pl.Series, where: pl.Series, place: str, expected: str, fix: str = "repair the row") -> DataError:
-    row = _first(where)
+def _bad_value(column: pl.Series, where: pl.Series, place: str, expected: str, fix: str = "repair the row") -> DataError:
+    row = _first_row(where)
     value = column[row]
-    got = f"{shown(value) if isinstance(value, str) else repr(value)} ({where.sum():,} such rows)"
+    got = f"{excerpt(value) if isinstance(value, str) else repr(value)} ({where.sum():,} such rows)"
     return DataError(place.format(row=f", row {row + 1}"), expected=expected, got=got, fix=fix)

@@ -38,7 +38,7 @@ _RANK = {name: rank for rank, name in enumerate(NAMES.split())}
 def text_columns(items: pl.DataFrame) -> list[str]:
     """The columns with a name of ``NAMES`` that hold text or whole numbers, most telling first."""
     schema = items.schema  # made anew at every look
-    ranked = sorted((_RANK[plain], name) for name in schema if (plain := _plain(name)) in _RANK)
+    ranked = sorted((_RANK[plain], name) for name in schema if (plain := _plain_name(name)) in _RANK)
     return [name for _, name in ranked if _is_text(schema[name], whole_numbers=True)]
 
 
@@ -95,7 +95,7 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str]) -> list[str]:
 
 def _as_text(dtype: pl.DataType, column: pl.Expr) -> pl.Expr:
     text = column.cast(pl.List(pl.String)).list.join(" ") if isinstance(dtype, pl.List | pl.Array) else column.cast(pl.String)
-    text = without_markup(text).str.strip_chars()
+    text = remove_markup(text).str.strip_chars()
     return pl.when(text == "").then(None).otherwise(text)
 
 
@@ -105,7 +105,7 @@ def _is_text(dtype: pl.DataType, whole_numbers: bool = False) -> bool:
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum) or (whole_numbers and dtype.is_integer())
 
 
-def _plain(name: str) -> str:
+def _plain_name(name: str) -> str:
     return re.sub(r"[\W_]", "", name.lower())
 
 
@@ -136,15 +136,15 @@ _ENTITY = r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});"
 _ROUNDS = 3  # text that was escaped twice is common, three times is not
 
 
-def without_markup(text: pl.Expr) -> pl.Expr:
+def remove_markup(text: pl.Expr) -> pl.Expr:
     """The text a reader would see: tags and comments out (a blank in their place), entities as characters."""
     for _ in range(_ROUNDS):
         suspect = text.str.contains("[<&]").fill_null(False)
         plain = text.str.replace_all(_UNSEEN, " ").str.replace_all(_TAG, " ")
-        plain = pl.when(plain.str.contains(_ENTITY)).then(plain.map_elements(_unescaped, pl.String)).otherwise(plain)
+        plain = pl.when(plain.str.contains(_ENTITY)).then(plain.map_elements(_unescape, pl.String)).otherwise(plain)
         text = pl.when(suspect).then(plain).otherwise(text)
     return text
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     return html.unescape(text).replace("\xa0", " ")

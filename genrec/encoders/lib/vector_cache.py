@@ -42,11 +42,11 @@ def is_model_of(state: Mapping[str, Any], model: str, revision: str | None) -> b
         model: a folder or hub id.
         revision: of a hub model.
     """
-    came_from_hub = state["identity"] == _of_hub(str(state["model"]), state.get("revision"))
+    came_from_hub = state["identity"] == _hub_identity(str(state["model"]), state.get("revision"))
     return model_identity(model, revision) == state["identity"] or (came_from_hub and expanded(model).is_dir())
 
 
-def _of_hub(model: str, revision: str | None) -> str:
+def _hub_identity(model: str, revision: str | None) -> str:
     return hashlib.sha256(json.dumps([model, revision]).encode()).hexdigest()[:16]
 
 

@@ -49,14 +49,14 @@ def words(text: str) -> list[str]:
     """
     if text.isascii():
         return _PLAIN.findall(text)
-    found: list[str] = []
+    pieces: list[str] = []
     for match in _TOKEN.finditer(text):
         if match[1] is None:
-            found.append(match[0])
+            pieces.append(match[0])
         else:
             letters = _LETTER.findall(match[1])
-            found += map("".join, pairwise(letters)) if len(letters) > 1 else letters
-    return found
+            pieces += map("".join, pairwise(letters)) if len(letters) > 1 else letters
+    return pieces
 
 
 def script_note(texts: Sequence[str]) -> str | None:
