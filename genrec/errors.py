@@ -65,7 +65,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def excerpt(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:
-    r"""A value as Python would write it (``\t``, ``\ufeff``), cut to ``width`` characters around position ``at``."""
+    r"""Returns a value as Python would write it (``\t``, ``\ufeff``), cut to ``width`` characters around position ``at``."""
     text = value if isinstance(value, str) else repr(value)
     start = min(max(0, at - width // 2), max(0, len(text) - width))
     piece = text[start : start + width]
@@ -74,7 +74,7 @@ def excerpt(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Names with commas; what is odd in one (a blank at its end, a mark of the encoding) is quoted, a long list is cut."""
+    """Joins names with commas; a name with odd characters (a final blank, a byte order mark) is quoted, a long list is cut."""
     if not names:
         return "(none)"
     words = [

@@ -195,7 +195,7 @@ def test_a_column_of_users_that_is_mostly_empty_gives_way(genrec, tmp_path):
 REFUSED: dict[str, tuple[str, str]] = {
     "us or british": (
 
-        table(user=USERS, item=ITEMS, when=[f"0{1 + i % 9}/0{1 + i % 7}/2020" for i in range(50)]), "can be told apart"),
+        table(user=USERS, item=ITEMS, when=[f"0{1 + i % 9}/0{1 + i % 7}/2020" for i in range(50)]), "can be distinguished"),
     "no header": (
         "".join(f"{u},{i},{s}\n" for u, i, s in zip(range(50), range(50), SECONDS, strict=True)), "names of the columns"),
     "no item": (table(user=USERS, thing=ITEMS), "looks like item_id"),

@@ -1,7 +1,7 @@
 """Data sources, filters, orders and splits: the plug-ins that read events and items.
 
 A source is one file here and one yaml in ``conf/data``; what sources share is in ``lib``. No plug-in imports another.
-``lib.canonical`` is the only place that judges rows.
+Only ``lib.canonical`` decides whether a row can be used.
 """
 
 from genrec.engine.exports import export_lazily

@@ -1,4 +1,4 @@
-"""No split: everything is training data, for the refit that goes to production."""
+"""A split that holds nothing out: all events train, for the final fit of a model that goes to production."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import polars as pl
 
 
 class AllTraining:
-    """Everything trains, nothing is held out; take the number of epochs from the run that was chosen with a split."""
+    """All events train. Without held-out events, take the number of epochs from a run with another split."""
 
-    holds_out: ClassVar[bool] = False  # so nothing can be evaluated, which is told before anything runs
+    holds_out: ClassVar[bool] = False  # nothing can be evaluated, which is checked before the first stage runs
 
     def keep(self, users: pl.DataFrame) -> np.ndarray:
-        """Who stays, bool [users]: everyone."""
+        """Marks the users that stay, bool [users]: all of them."""
         return np.ones(users.height, bool)
 
     def split(self, offsets: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """All parts end where the user ends."""
+        """Ends every part at the end of the user's events, so that validation and test are empty."""
         return offsets[1:].copy(), offsets[1:].copy(), {"rule": "all"}

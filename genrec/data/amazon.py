@@ -22,7 +22,7 @@ from genrec.types import ITEM_ID, RATING, TIMESTAMP, USER_ID
 
 @dataclass(frozen=True)
 class Edition:
-    """Where a release lies and what its fields are called.
+    """Describes one release: where its files are and what its fields are called.
 
     Args:
         reviews: URL of the reviews of a category.
@@ -46,7 +46,7 @@ class Edition:
 
 
 def _parse_literal(line: str) -> Any:
-    """A Python literal, or json, as some copies of the files have it."""
+    """Parses a line as a Python literal, or as json, which some copies of the files hold."""
     try:
         return json.loads(line) if line.startswith('{"') else python_literal(line)
     except ValueError:
@@ -104,7 +104,8 @@ class Amazon:
     Args:
         edition: 2014, 2018 or 2023.
         category: as in the file names, e.g. ``Beauty`` (2014), ``Industrial_and_Scientific`` (2018), ``All_Beauty`` (2023).
-        folder: where the files lie, gzipped or not, or go. Text, not a path: what is in it is guarded by its recorded sha256.
+        folder: where the files are (gzipped or not) or are downloaded to. Text, not a path, so that
+            fingerprints take its name, not its content, which the recorded sha256 of each file guards.
     """
 
     edition: Literal[2014, 2018, 2023]
@@ -147,7 +148,7 @@ class Amazon:
         table = table.select(pl.col(field).alias(name) for name, field in edition.columns.items())
         if edition.ticks == 1:
             return table
-        # What is no number stays as it is, for the check that names its row.
+        # A value that is no number stays as it is: a later check names its row.
         seconds = (pl.col(TIMESTAMP).cast(pl.Float64, strict=False) / edition.ticks).cast(pl.String)
         return table.with_columns(pl.coalesce(seconds, pl.col(TIMESTAMP)))
 
@@ -185,7 +186,7 @@ def _text(value: Any) -> str | None:
 
 
 def _path(value: Any) -> str | None:
-    """The first category path, written ``A > B > C``."""
+    """Returns the first category path, written ``A > B > C``."""
     if isinstance(value, list) and value and isinstance(value[0], list):
         value = value[0]
     names = [html.unescape(name).strip() for name in value if isinstance(name, str)] if isinstance(value, list) else []
@@ -193,7 +194,7 @@ def _path(value: Any) -> str | None:
 
 
 def _price(value: Any) -> float | None:
-    """The first amount in it (2018 writes "$12.99", also ranges; some lines hold page code instead)."""
+    """Returns the first amount in the value: 2018 writes "$12.99" or a range, and some lines hold page code instead."""
     if isinstance(value, int | float):
         return float(value)
     amount = re.match(r"\s*(?:from\s*)?\$?\s*(\d[\d,]*(?:\.\d+)?)", value) if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""A split that was published: a column says of every event whether it trains, validates or tests."""
+"""Splits by a column of the data that names the part of every event, as published splits do."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from genrec.types import SPLIT, TIMESTAMP, USER_ID, USER_IDX
 
 @dataclass(frozen=True, kw_only=True)
 class ByColumn:
-    """The parts that the data itself names, honoured event by event.
+    """Assigns each event to the part that the data names.
 
-    A user's events go in the order training, validation, test, whatever their times say: the test history holds the validation
-    events, as everywhere. An event of an earlier part that is later in time than the user's first event of a later part would
-    show the future to the model; ``later_events`` says what happens to it.
+    A user's events are ordered training, validation, test, whatever their times are; as in all splits, the history of the test
+    contains the validation events. An event of an earlier part that is later in time than the user's first event of a later
+    part would leak the future into training; ``later_events`` decides what happens to such events.
 
     Args:
         later_events: ``error``, ``drop`` them, or ``keep`` them (as in splits that were drawn at random).
@@ -31,7 +31,7 @@ class ByColumn:
     short_users: Literal["error", "drop", "train"] = "train"
 
     def keep(self, users: pl.DataFrame) -> np.ndarray:
-        """Who stays, bool [users]: everyone, or those with held-out events (``num_held_out``).
+        """Marks the users that stay, bool [users]: all of them, or those with held-out events (``num_held_out``).
 
         Raises:
             DataError: naming the first user without, under ``error``.
@@ -52,7 +52,7 @@ class ByColumn:
         return parts_by_column(table, file)
 
     def ordered(self, events: Events, file: str) -> tuple[Events, list[Removed]]:
-        """Events by user, then part, then as they stood; without late ones under ``drop``.
+        """Sorts events by user, then part, then their former order; under ``drop``, late events are removed.
 
         Raises:
             DataError: see ``parts``; or for the first late event, under ``error``.
@@ -79,7 +79,7 @@ class ByColumn:
         return (events.compact() if removed else events), removed
 
     def late_events(self, parts: np.ndarray, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
-        """Marks, bool [events], those later than the user's first event of a later part."""
+        """Marks the events that are later than their user's first event of a later part, bool [events]."""
         if times is None or not len(parts):
             return np.zeros(len(parts), bool)
         first = np.full((int(users.max()) + 1, len(PARTS) + 1), np.inf)
@@ -90,7 +90,7 @@ class ByColumn:
         return times > later[users, parts + 1]
 
     def split_parts(self, offsets: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Cuts every user's events, which stand in the order of their parts (int8 [events])."""
+        """Cuts every user's events, which are in the order of their parts (int8 [events])."""
         counts = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(parts[:, None] < np.array([1, 2]), axis=0)])
         ends = offsets[:-1, None] + counts[offsets[1:]] - counts[offsets[:-1]]
         facts = {

@@ -1,10 +1,10 @@
-"""The embedded demo shop: readable items, users with hidden tastes, and a law that is known exactly.
+"""The embedded demo shop: readable items, users with hidden tastes, and exactly known next-item probabilities.
 
-A user has a TASTE, an INTEREST and a STEP in a routine (4 x 4 x 4 = 64 hidden states). The interest is a department, the step
-says which of its shelves comes next. Each taste goes through the shelves in an order of its own, so that the last item alone
-does not tell what follows: the true law given one item of history reaches some 74 % of the Bayes bound on NDCG@10. A user who
-turns to another interest goes on there at the step reached. Tastes prefer their own brands and drift now and then; popularity
-is skewed; some purchases are impulses from anywhere; some items are new or never sold.
+A user has a TASTE, an INTEREST and a STEP in a routine (4 x 4 x 4 = 64 hidden states). The interest is a department, and the
+step determines which of its shelves comes next. Each taste visits the shelves in its own order, so that the last item alone
+does not determine the next one: the true probabilities given one item of history reach about 74 % of the Bayes bound on
+NDCG@10. A user who changes the interest continues there at the same step. Users prefer the brands of their taste, and the taste
+changes sometimes. Popularity is skewed, some purchases come from any shelf, and some items are new or never sold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from genrec.types import ITEM_ID, PAD, TIMESTAMP, USER_ID
 
 NUM_TASTES, NUM_INTERESTS, NUM_STEPS = len(TASTES), len(DEPARTMENTS), len(SHELVES) // len(DEPARTMENTS)
 
-# The world's habits, frozen before any model was tuned on it. Another value is another world: results would not compare.
+# Constants of the world, fixed before any model was tuned on it. With other values, results would not be comparable.
 STAY = 0.7  # probability of staying with the interest
 ADVANCE = 0.85  # of going to the routine's next step while staying
 ADVANCE_ELSEWHERE = 0.5  # of going to the next step when turning to another interest
@@ -36,18 +36,18 @@ INTEREST_SPREAD = 1.5  # Dirichlet parameter of the tastes' shares of interests
 MIN_EVENTS = 5
 YEAR_START, DAY = 1_735_689_600, 86_400  # 2025-01-01; seconds
 LAUNCH = YEAR_START + 351 * DAY  # new items go on sale; everybody's last purchase comes after it, all others before
-USERS_AT_ONCE = 50_000  # bounds memory; users of one chunk share a random stream, so this number is part of the world
+USERS_AT_ONCE = 50_000  # bounds memory; users of one chunk share a random stream, so another number gives another world
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoShop:
     """A generated shop whose next-item probabilities are known exactly (``demo_world.World``).
 
-    Deterministic given its arguments; the shop itself (items, law) does not depend on the number of users.
+    Deterministic given its arguments; the shop itself (items, probabilities) does not depend on the number of users.
 
     Args:
-        num_users: how many users; millions are fine.
-        num_items: how many items; the law takes ``64 * num_items * 8`` bytes.
+        num_users: how many users; the generator handles millions.
+        num_items: how many items; the emission table takes ``64 * num_items * 8`` bytes.
         events_per_user: mean number of events of a user, over 5; lengths run from 5 to three times the mean.
         seed: of the world.
         loyalty: how many times likelier an item of the user's own taste is than an equally popular one of another; 1: not.
@@ -69,7 +69,7 @@ class DemoShop:
     unsold_rate: float = 0.01
 
     def __post_init__(self) -> None:
-        # Every user must find something unseen at every step, also when new and unsold items are away.
+        # Every user must have an unseen item to buy at every step, also without the new and the unsold items.
         least = max(NUM_TASTES * len(SHELVES), 4 * self._max_events)
         checks = {
             "num_users": (self.num_users >= 1, "at least 1", "ask for a user"),
@@ -90,7 +90,7 @@ class DemoShop:
         return int(3 * self.events_per_user)
 
     def load(self) -> RawData:
-        """Makes the shop, then its users' events."""
+        """Generates the shop, then its users' events."""
         items, chain = self._shop()
         tables, paths = zip(*self._purchases(chain), strict=True)
         events = pl.concat(tables)
@@ -131,7 +131,7 @@ class DemoShop:
         for chunk, first in enumerate(range(0, self.num_users, USERS_AT_ONCE)):
             rng = np.random.default_rng([self.seed, 1, chunk])
             count = min(USERS_AT_ONCE, self.num_users - first)
-            # Negative binomial: the wide spread of activity that shops see.
+            # A negative binomial has the wide spread of activity that shops observe.
             extra = rng.negative_binomial(3, 3 / (3 + self.events_per_user - MIN_EVENTS), count)
             lengths = np.minimum(MIN_EVENTS + extra, self._max_events)
             items, states = chain.sample(lengths, rng)

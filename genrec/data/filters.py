@@ -1,4 +1,4 @@
-"""What leaves the data before it is split; each filter tells what it removed."""
+"""Filters events and items before the split, and counts what each filter removed."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def _count_removed(name: str, before: pl.DataFrame, after: pl.DataFrame) -> Remo
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Applied in this order: missing values, kinds of events, exact duplicates, unknown items; then, to events in their users'
-    order: rating, repeats, k-core.
+    """Filters of events.
+
+    They are applied in this order: missing values, kinds of events, exact duplicates, unknown items; then, after the events are
+    in their users' order: rating, repeats, k-core.
 
     Args:
         missing: what to do with interactions without a user, an item, or the time or position they are ordered by, and with
@@ -42,11 +44,12 @@ class Filters:
         duplicates: ``keep``, or ``drop`` interactions that repeat another one in all that was read of it (user, item, time,
             position, rating, kind, weight), and items written twice alike.
         unknown_items: what to do with interactions whose item the catalogue lacks: ``error`` or ``drop`` (counted).
-        min_rating: keep events rated at least so; unrated events go too. None: all.
+        min_rating: keep events with at least this rating; unrated events are removed too. None: keep all.
         repeats: ``keep`` all; ``collapse`` runs of the same item into their first event; ``first``: only each user's first
             event with an item.
-        k_core: users and items with fewer than so many events are removed until none is left. Counted on ALL events, test
-            targets included (as the published 5-cores are); items go from the catalogue too, so 1 drops cold items. 0: off.
+        k_core: users and items with fewer events than this are removed until no such user or item remains. ALL events count,
+            test targets included (as in the published 5-cores). Items are removed from the catalogue too, so 1 removes cold
+            items. 0: no filter.
     """
 
     missing: Literal["error", "drop"] = "error"
@@ -64,7 +67,7 @@ class Filters:
             raise ConfigError("event_types", expected="kinds of events, or null", got=[], fix="name those that count")
 
     def before_order(self, raw: RawData, key: str | None) -> tuple[RawData, list[Removed]]:
-        """Data without missing values, other kinds of events, duplicates and unknown items.
+        """Removes missing values, other kinds of events, duplicates and unknown items, as configured.
 
         Args:
             raw: canonical data; ids may be missing under ``missing=drop``.
@@ -117,10 +120,10 @@ class Filters:
         return table.unique(subset=[name for name in table.columns if name != ROW], keep="first", maintain_order=True)
 
     def drop_unknown_items(self, raw: RawData) -> tuple[RawData, list[Removed]]:
-        """Data without interactions of unknown items.
+        """Removes the interactions of items that the catalogue lacks.
 
         Raises:
-            DataError: when there are some and the policy is ``error``.
+            DataError: when there are such interactions and the policy is ``error``, or when no other interaction is left.
         """
         if raw.items is None:
             return raw, []
@@ -150,7 +153,7 @@ class Filters:
         return replace(raw, interactions=remaining), [_count_removed("unknown_items=drop", table, remaining)]
 
     def apply(self, events: Events) -> tuple[Events, list[Removed]]:
-        """Events that pass, coded anew, and what each active filter removed.
+        """Applies the filters of ordered events; returns the remaining events, coded again, and what each filter removed.
 
         Raises:
             DataError: when ratings are asked for and missing, or nothing is left.

@@ -25,15 +25,15 @@ BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json"
 class HuggingFace:
     """Interactions, and optionally items, of a hub data set or a local folder or file in a layout that ``datasets`` reads.
 
-    Rows stream into tables of the few columns that count; no code of a data set is ever run. A row may also be a user with a
-    list of items. Where several splits are read, each event knows its own: ``split=column`` honours them.
+    Rows stream into tables of the needed columns only; code of a data set is never run. A row may also be a user with a list of
+    items. Where several splits are read, each event carries the name of its split, which ``split=column`` uses.
 
     Args:
         dataset: hub id (``owner/name``), or a folder or file.
         config: configuration of the data set, where it has several.
         split: which of its splits holds the interactions, such as ``train`` or ``train[:1000]``; None: the only one, or those
             called train, validation and test, each a part.
-        revision: branch, tag or commit of a hub data set; give a commit where the result must not change under you.
+        revision: branch, tag or commit of a hub data set; give a commit where the result must be reproducible.
         user_id: column of the user.
         item_id: column of the item, or of the user's list of items.
         timestamp: column of the time; None: used under its own name where it is there, like the next four.
@@ -97,7 +97,7 @@ class HuggingFace:
         return RawData(interactions=interactions, items=items, files=files | {"items": str(where)})
 
     def _events(self, table: pl.DataFrame) -> pl.DataFrame:
-        """One row an event, also where a row has a list of them."""
+        """Returns one row per event, also where a row of the data set holds a list of events."""
         if not isinstance(table.schema[ITEM_ID], pl.List | pl.Array):
             return table
         table = table.with_columns(lists_in(table[ITEM_ID], str(self.dataset))).filter(pl.col(ITEM_ID).list.len() > 0)
@@ -115,7 +115,7 @@ class HuggingFace:
             ) from error
 
     def _splits(self, key: str, where: Path | str, config: str | None, split: str | None) -> dict[str, Any]:
-        """Name -> rows, as they stream."""
+        """Opens the splits: name -> streaming rows."""
         import datasets
 
         path = Path(where).expanduser()
@@ -167,7 +167,7 @@ class HuggingFace:
         return DataError(f"data.{key}", expected=expected, got=f"{where}{config}: {reason}", fix=fix)
 
     def _table(self, file: str, rows: Any, columns: Mapping[str, str] | None, required: Sequence[str]) -> pl.DataFrame:
-        """The columns of a split, by our names where ``columns`` gives them; else all."""
+        """Reads the columns of a split: those of ``columns`` under their canonical names, or all under their own."""
         pieces = list(_pieces(file, rows, columns))
         if not pieces:
             raise DataError(file, expected="at least one row", got="none (0 rows)", fix="choose another split")
@@ -204,15 +204,15 @@ def _names(rows: Any) -> list[str]:
 
 
 def _part(split: str) -> str | None:
-    """The part that a split of this name is."""
+    """Returns the part (train, validation, test) that a split of this name is, or None."""
     return next((part for part, words in WORDS.items() if split.lower() in words), None)
 
 
 def _take_slice(rows: Any, part: str, split: str) -> Any:
-    """``[:1000]``: the first rows.
+    """Returns the first rows, as ``[:1000]`` asks.
 
     Raises:
-        DataError: for any other slice (how many rows there are is not known while they stream).
+        DataError: for any other slice, since the number of rows is unknown while they stream.
     """
     match = re.fullmatch(r":(\d+)\]", part)
     if match is None:

@@ -25,7 +25,7 @@ class LeaveOneOut:
     short_users: Literal["error", "drop", "train"] = "error"
 
     def keep(self, users: pl.DataFrame) -> np.ndarray:
-        """Who stays, bool [users]: everyone, or those with enough events.
+        """Marks the users that stay, bool [users]: all of them, or those with enough events.
 
         Raises:
             DataError: naming the first user that has too few, under ``error``.
@@ -45,7 +45,7 @@ class LeaveOneOut:
         return ~short if self.short_users == "drop" else np.ones(len(short), bool)
 
     def split(self, offsets: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """The last two events of every user with at least three; nothing of the others."""
+        """Holds out the last two events of every user with at least three; other users have no targets."""
         ends = offsets[1:]
         enough = np.diff(offsets) >= MIN_EVENTS
         facts = {"rule": "leave_one_out", "short_users": self.short_users, "users_without_targets": int((~enough).sum())}

@@ -16,19 +16,19 @@ from genrec.types import ITEM_ID, POSITION, USER_ID
 BEHAVIORS = ("impression", USER_ID, "time", "history", "impressions")
 NEWS = (ITEM_ID, "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities")
 CONTENT = (ITEM_ID, "title", "category", "subcategory", "abstract")
-CLICKED = "-1"  # what stands behind a news item of an impression that was clicked; -0 behind the others
+CLICKED = "-1"  # suffix of a clicked news item in an impression; the others end in -0
 TIME = "%m/%d/%Y %I:%M:%S %p"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mind:
-    """A user's click history, then the clicks in the user's impressions, by their time.
+    """Reads a user's click history, followed by the clicks in the user's impressions in order of time.
 
-    The history is the same in all impressions of a user and has no times, so the order is a position. What was shown and not
-    clicked is not read.
+    The history is the same in all impressions of a user and has no times, so events are ordered by a position. News that were
+    shown and not clicked are not read.
 
     Args:
-        folder: where ``behaviors.tsv`` and ``news.tsv`` lie.
+        folder: the folder of ``behaviors.tsv`` and ``news.tsv``.
     """
 
     folder: Path

@@ -37,7 +37,8 @@ class MovieLens:
 
     Args:
         edition: which release; the ``latest`` ones change over the years, so quote the counts that ``prepare`` prints.
-        folder: where the data lies, or goes. Text, not a path: what is in it is guarded by its recorded sha256.
+        folder: where the data is or is downloaded to. Text, not a path, so that
+            fingerprints take its name, not its content, which the recorded sha256 of each file guards.
     """
 
     edition: Literal["100k", "latest-small", "latest", "1m", "10m", "20m", "25m", "32m"]
@@ -90,7 +91,7 @@ class MovieLens:
 
 
 def _is_utf8(path: Path) -> bool:
-    """Whether a file that is published in Latin-1 was converted: its bytes are UTF-8, and not all ASCII."""
+    """Whether a file that was published in Latin-1 has been converted: its bytes are UTF-8 and not all ASCII."""
     data = path.read_bytes()
     try:
         return not data.isascii() and bool(data.decode("utf-8"))
@@ -116,7 +117,7 @@ def _unpack(archive: Path, inner: str, folder: Path, names: tuple[str, ...]) -> 
 
 
 def _split_lines(path: Path, separator: str, columns: list[str], encoding: str = "utf-8") -> pl.DataFrame:
-    """A table of text fields whose separator may be longer than one character, which csv readers do not take."""
+    """Reads a table of text fields; the separator may be longer than one character, which csv readers do not support."""
     tables = []
     for first, lines in text_lines(path, encoding):
         text = pl.DataFrame({"text": lines}, schema={"text": pl.String}).with_row_index("line", offset=first)

@@ -1,4 +1,4 @@
-"""Sessions that hold their events as a list of objects (OTTO; playlists with tracks)."""
+"""Reads sessions that hold their events as a list of objects (OTTO; playlists with tracks)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 @dataclass(frozen=True, kw_only=True)
 class NestedEvents:
-    """One row a session (or user), its events in a column of lists of objects.
+    """A table with one row per session or user, whose events are in a column of lists of objects.
 
     Args:
         interactions: json lines, one json value, or parquet.
@@ -39,7 +39,7 @@ class NestedEvents:
     items_key: str = ITEM_ID
 
     def load(self) -> RawData:
-        """Reads the file; the order of a list is the position of its events where they have no time.
+        """Reads the file. Events without a time are ordered by their position in the list.
 
         Raises:
             DataError: when there is no such list, or a column or field is missing.

@@ -1,4 +1,4 @@
-"""Puts each user's events in order, by a rule that is stated where times are equal."""
+"""Sorts each user's events, with an explicit rule for events of equal time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ TIE = "tie"
 class Order:
     """The order of events within a user.
 
-    Times by day make many ties, and their order decides what is the "last" item: in the common preprocessing of Amazon-2014,
-    ties stand in ascending item id, which a model can exploit (docs/lab.md). Hence the rule is explicit, stored and reported.
+    Where times are given by day, many events are tied, and their order decides which item is the "last" one: in the common
+    preprocessing of Amazon-2014, ties are in ascending item id, which a model can exploit (docs/lab.md). Therefore the rule is
+    explicit, stored and reported.
 
     Args:
         by: ``timestamp``, ``position`` or ``input_order``; ``auto`` takes the first of them that the data has, and a
-            position only where times are missing. Events of one time stand by position where there is one.
+            position only where times are missing. Events of equal time are ordered by position where there is one.
         ties: how events of one user with equal keys are ordered: ``input_order`` (as in the file), ``item_id`` (ascending
             text) or ``random``.
         seed: of the ``random`` rule.
@@ -35,7 +36,7 @@ class Order:
     seed: int = 0
 
     def key(self, table: pl.DataFrame) -> str | None:
-        """The column to order by, or None for input order.
+        """Returns the column to order by, or None for input order.
 
         Raises:
             DataError: when the data has no such column.
@@ -53,7 +54,7 @@ class Order:
         return self.by
 
     def sort(self, events: Events, file: str = "interactions") -> Events:
-        """Events by user, then by key, then by the tie rule.
+        """Sorts events by user, then by key, then by the tie rule.
 
         Raises:
             DataError: when an event has no key.
@@ -75,7 +76,7 @@ class Order:
         return replace(events, table=table.sort(USER_IDX, *keys, *tie).drop(TIE, strict=False))
 
     def describe(self, table: pl.DataFrame) -> dict[str, str | int]:
-        """Facts: what orders the events, the tie rule, and how many of these (sorted) events stand in a tie."""
+        """Reports what orders the events, the tie rule, and how many of these (sorted) events are tied."""
         key = self.key(table)
         exact = EXACT_TIME if key == TIMESTAMP and EXACT_TIME in table.columns else key
         facts: dict[str, str | int] = {"by": key or "input_order", "ties": self.ties, "tied_events": tied_events(table, exact)}
@@ -96,7 +97,7 @@ class Order:
 
 
 def tied_events(table: pl.DataFrame, key: str | None) -> int:
-    """How many events share user and key with another one; ``table`` is sorted by them."""
+    """Counts the events that share user and key with another one; ``table`` is sorted by them."""
     if key is None or table.height < 2:
         return 0
     user, value = table[USER_IDX], table[key]

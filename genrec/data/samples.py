@@ -1,4 +1,4 @@
-"""Tables of training samples: a row is a history and the item that came next (MiniOneRec, ColaRec, Amazon-M2)."""
+"""Reads tables of training samples: a row is a history and the item that came next (MiniOneRec, ColaRec, Amazon-M2)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from genrec.types import ITEM_ID, POSITION, SPLIT, USER_ID
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Samples put together to the users' histories that they were cut from.
+    """Joins samples to the histories of the users that they were cut from.
 
-    The rows of a user, shorter histories first, must continue one another: each history is the end of what is there already (or
-    holds it), and its target comes next. So an event counts once, in however many samples it stands. Where rows come from
-    sessions without a user, each row is a history of its own.
+    The rows of a user, shorter histories first, must continue one another: each history is the end of the history joined so far
+    (or contains it), and its target comes next. So an event counts once, however many samples contain it. Where rows come from
+    sessions without a user, each row is a separate history.
 
-    Targets of the rows of ``validation`` and ``test`` (or of rows that the column ``split`` calls so) are what ``split=column``
-    holds out; all other events are trained on, the histories of such rows included.
+    ``split=column`` holds out the targets of the rows of ``validation`` and ``test`` (or of rows whose column ``split`` has
+    these values). All other events train, including the histories of held-out rows.
 
     Args:
         interactions: the rows, or those to train on.
@@ -57,7 +57,7 @@ class Samples:
     items_key: str = ITEM_ID
 
     def load(self) -> RawData:
-        """Reads the files and puts the rows together.
+        """Reads the files and joins the rows.
 
         Raises:
             DataError: when a file cannot be read, or rows of a user do not continue one another; naming the row.
@@ -92,7 +92,7 @@ class Samples:
         return RawData(interactions=interactions, items=items, files=files | {"items": str(self.items)}, notes=notes)
 
     def _read(self, file: Path) -> pl.DataFrame:
-        """user_id, history (lists of text), target, perhaps split."""
+        """Reads a table of user_id, history (lists of text), target and, where there is one, split."""
         table = read_table(file, missing=MISSING)
         names = table.columns
         history = find_column(self.history, names, HISTORY, str(file))
@@ -118,13 +118,13 @@ class Samples:
 
 @dataclass
 class _MergedHistory:
-    """One user's events so far: items, and the part that each is of."""
+    """The events of one user joined so far: the items and the part of each."""
 
     items: list[str] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
 
     def add(self, history: Sequence[str], target: str, part: int) -> bool:
-        """Adds a sample; False when it does not continue what is there."""
+        """Adds a sample; returns False when it does not continue the history."""
         history = list(history)
         if not self.items or self.items == history[-len(self.items) :]:  # the same, or longer at its start
             added = len(history) - len(self.items)
@@ -136,7 +136,7 @@ class _MergedHistory:
         return True
 
     def _holds(self, sample: list[str], part: int) -> bool:
-        """Whether the sample stands in the events already, its target as an event of the same part."""
+        """Whether the history contains the sample already, with the target in the same part."""
         for start in range(len(self.items) - len(sample), -1, -1):
             if self.items[start : start + len(sample)] == sample and self.parts[start + len(sample) - 1] == part:
                 return True

@@ -1,4 +1,4 @@
-"""Whole histories, one a user: lines of text (S3-Rec, P5), json objects (LC-Rec, LETTER), or a table with a column of lists."""
+"""Reads one whole history per user: lines of text (S3-Rec, P5), json objects (LC-Rec, LETTER), or a table with lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 TABLES = (".parquet", ".feather", ".arrow", ".ipc", ".jsonl", ".ndjson", ".json")
 _AROUND, _INSIDE = "[](){}\"'`,;:|", ",;|"
-_ENDS = ("-1", "-2")  # of items and lines in SPMF's format
+_ENDS = ("-1", "-2")  # marks that end items and lines in SPMF's format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class SequenceFile:
         return table.drop("line")
 
     def _refuse_marks(self, table: pl.DataFrame) -> None:
-        """Raises DataError where every line ends with the same word, which stands nowhere else, or with SPMF's signs."""
+        """Raises DataError where every line ends with the same word that occurs nowhere else, or with a mark of SPMF."""
         last = table.group_by(USER_ID, maintain_order=True).last()
         words = last[ITEM_ID]
         if len(words) < 3 or words.n_unique() > 1:
@@ -186,6 +186,6 @@ class SequenceFile:
 
 
 def _separator(lines: list[str]) -> str | None:
-    """A comma, where lines hold commas and no white space; None for white space."""
+    """Returns a comma where lines contain commas and no white space; None means white space."""
     sample = [line.strip() for line in lines[:1000] if line.strip()]
     return "," if sample and all("," in line and len(line.split()) == 1 for line in sample) else None

@@ -1,4 +1,4 @@
-"""Your own tables: interactions, and optionally items, as parquet, csv or json lines."""
+"""Reads the user's own tables: interactions, and optionally items, as parquet, csv or json lines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tables:
         split: column that says of each event whether it trains, validates or tests; ``split=column`` honours it.
         validation: a file of validation events, written as ``interactions``, which then holds those to train on.
         test: a file of test events.
-        separator: of text files: ``auto`` (found out), ``tab``, ``blank`` (any white space) or the characters themselves.
+        separator: of text files: ``auto`` (detected), ``tab``, ``blank`` (any white space) or the characters themselves.
         header: whether the first line of ``interactions`` names its columns.
         columns: names for the columns of ``interactions``, all of them in order: of a file without a header, or instead of its.
         encoding: of text files: ``auto`` (UTF-8, or what a mark at the start says), or a codec: cp1252, gb18030, shift_jis ...
@@ -88,7 +88,7 @@ class Tables:
 
     def __post_init__(self) -> None:
         check_date_format(self.date_format)
-        _ = self.form, self.items_form  # refuses what is no format before anything is read
+        _ = self.form, self.items_form  # refuses an impossible format before any file is read
 
     @property
     def form(self) -> TextFormat:

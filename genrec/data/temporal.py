@@ -16,8 +16,8 @@ from genrec.errors import ConfigError, DataError
 class Temporal:
     """Events before ``validation_from`` train, those from there on validate, those from ``test_from`` on test.
 
-    Nobody is removed: users and items that are new after a cut keep their events (a new user is predicted from an empty
-    history) and are counted. Later targets of a user do not see that user's earlier targets of the same part.
+    No user or item is removed: those that are new after a cut keep their events (a new user is predicted from an empty history)
+    and are counted. The history of a target does not contain the user's earlier targets of the same part.
 
     Args:
         validation_from: the first cut: a share in (0, 1) of all events, or a time in the data's unit, or an ISO date (UTC).
@@ -37,7 +37,7 @@ class Temporal:
                 raise ConfigError(name, expected="a share in (0, 1)", got=cut, fix="or set split.cuts=time")
 
     def keep(self, users: pl.DataFrame) -> np.ndarray:
-        """Who stays, bool [users]: everyone."""
+        """Marks the users that stay, bool [users]: all of them."""
         return np.ones(users.height, bool)
 
     def split(self, offsets: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Item encoders: content and training sequences to one vector per item.
 
-An encoder is one file here and one yaml in ``conf/encoder``; what encoders share is in ``lib``. None imports another.
-It is fitted on the catalogue and the training part only.
+An encoder is one file here and one yaml in ``conf/encoder``; what encoders share is in ``lib``. No encoder imports another.
+Encoders are fitted on the catalogue and the training part only.
 """
 
 from genrec.engine.exports import export_lazily

@@ -22,14 +22,14 @@ from genrec.types import ITEM_ID
 class Collaborative:
     """PPMI-SVD vectors of the training sequences.
 
-    Only the training part is ever handed to ``fit``, so no validation or test event can leak in. Items that it does not
-    contain get zeros, the centre of the fallback, and ``present`` says False.
+    ``fit`` receives the training part only, so no validation or test event can leak in. Items without a training event get zero
+    vectors, and ``present`` is False for them.
 
     Args:
         dim: length of the vectors (fewer for a catalogue smaller than that).
         window: two events of a user count as a pair up to this distance, with weight 1 / distance.
         shift: k of the shifted PPMI, ``max(0, log(A_ab T / (A_a A_b)) - log k)``; larger keeps only stronger pairs.
-        prior_count: an item with this many training events is believed as much as a prediction from other sources.
+        prior_count: number of training events at which the vector and a prediction from other sources have equal weight.
     """
 
     def __init__(self, *, dim: int = 64, window: int = 5, shift: float = 1.0, prior_count: float = 5.0) -> None:
@@ -40,7 +40,7 @@ class Collaborative:
         left, values, _ = truncated_svd(shifted_ppmi(pairs, self.shift), self.dim)
         self._counts = np.bincount(train.item_idx, minlength=items.height).astype(np.int64)
         self._vectors = (left * np.sqrt(values)).astype(np.float32)
-        self._vectors[self._counts == 0] = 0.0  # exactly, whatever the iteration left there
+        self._vectors[self._counts == 0] = 0.0  # the iteration may leave rounding errors there
         self._row_of = {item: row for row, item in enumerate(items[ITEM_ID])}
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
@@ -51,7 +51,7 @@ class Collaborative:
         return self._count(items) > 0
 
     def confidence(self, items: pl.DataFrame) -> Float[np.ndarray, " items"]:
-        """``n / (n + prior_count)`` for ``n`` training events: how far the own vector is believed when sources are joined."""
+        """Returns ``n / (n + prior_count)`` for ``n`` training events: the weight of the vector when sources are joined."""
         count = self._count(items)
         return (count / (count + self.prior_count)).astype(np.float32)
 
@@ -66,7 +66,7 @@ class Collaborative:
         self._vectors = load_file(folder / "ppmi_svd.safetensors")["vectors"]
 
     def _rows(self, items: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Row of each item in the fitted catalogue (0 where unknown), and whether it is known."""
+        """Returns the row of each item in the fitted catalogue (0 where it is absent), and whether it is there."""
         rows = np.array([self._row_of.get(item, -1) for item in items[ITEM_ID]], dtype=np.int64)
         return np.maximum(rows, 0), rows >= 0
 
@@ -78,7 +78,7 @@ class Collaborative:
 def cooccurrence(sequences: Sequences, num_items: int, window: int) -> sparse.csr_array:
     """Symmetric [items, items]: sum of 1 / distance over pairs of a user's events at most ``window`` apart.
 
-    An item beside itself (a repeat) says nothing about others and is not counted.
+    Pairs of an item with itself (repeats) are not counted, since they relate no two items.
     """
     events, owner = np.asarray(sequences.item_idx), sequences.user_idx
     total = sparse.csr_array((num_items, num_items), dtype=np.float64)

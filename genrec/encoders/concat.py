@@ -1,7 +1,7 @@
-"""Several sources as one vector per item, none of them drowning the others.
+"""Joins several sources to one vector per item, scaled so that no source dominates.
 
-Residual k-means on raw concatenations collapses: text models share a large mean vector and the source with the larger scale
-decides alone (measured on Beauty: 1.6 of 256 codes in use, against 224 after the steps below).
+Residual k-means on raw concatenations collapses: the vectors of text models share a large mean, and the source with the larger
+scale determines the codes (measured on Beauty: 1.6 of 256 codes in use, against 224 after the steps below).
 Own design: see docs/methods/encoders.md.
 """
 
@@ -21,19 +21,19 @@ from genrec.core.dataset import Sequences
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import FitNotes, HasConfidence, ItemEncoder
 
-_EIGENVALUE_FLOOR = 1e-3  # of the largest: directions below it are noise that whitening would blow up
-_CONSTANT = 1e-10  # variance per mean square below which vectors are all the same, up to rounding
+_MIN_EIGENVALUE = 1e-3  # share of the largest: smaller directions are noise that whitening would amplify
+_CONSTANT = 1e-10  # variance per mean square below which vectors are equal up to rounding
 _RIDGE = 0.1  # of the mean eigenvalue of the predictors' Gram matrix
-_BELIEVED = 0.5  # confidence from which an item may teach the regression (5 training events at the default prior)
+_MIN_CONFIDENCE = 0.5  # an item needs it to be fitted in the regression (5 training events at the default prior)
 STATE_FILE = "concat.safetensors"
 
 
 class Concat:
-    """Each source centred, half-whitened on its principal components, reduced to ``dim``, unit length, weighted; side by side.
+    """Concatenates the sources, each centred, half-whitened on its principal components, cut to ``dim``, normalized, weighted.
 
-    Where a source knows nothing about an item (``present`` is False), its part is predicted from the other sources by ridge
+    Where a source has no vector of an item (``present`` is False), its part is predicted from the other sources by ridge
     regression. A source with a ``confidence(items)`` in [0, 1] is blended with that prediction in this proportion, so that a
-    vector made of one or two events counts little. Statistics are fitted once and applied to new items as they are.
+    vector of one or two events has little weight. Statistics are fitted once and applied to new items unchanged.
 
     Args:
         sources: name -> encoder.
@@ -76,14 +76,14 @@ class Concat:
             parts[name], confidence[name] = self._part(name, vectors, present), _confidence(source, items)
         for name, part in parts.items():
             others = _other_parts(parts, name)
-            teachers = confidence[name] >= _BELIEVED
-            self._state[f"{name}.slope"], self._state[f"{name}.intercept"] = ridge(others[teachers], part[teachers])
+            fitted = confidence[name] >= _MIN_CONFIDENCE
+            self._state[f"{name}.slope"], self._state[f"{name}.intercept"] = ridge(others[fitted], part[fitted])
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
         return self.encode_named(items)["item"]
 
     def encode_named(self, items: pl.DataFrame) -> dict[str, Float[np.ndarray, "items dim"]]:
-        """The joint vectors as ``"item"``, and each source's own vectors by its name."""
+        """Returns the joint vectors as ``"item"``, and the vectors of each source by its name."""
         raw = {}
         for name, source in self.sources.items():
             with _prefix_error_keys(name):
@@ -112,14 +112,14 @@ class Concat:
         self._state = load_file(folder / STATE_FILE)
 
     def _part(self, name: str, vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """The source's part of the joint vector before blending; zeros (the centre) where the source knows nothing."""
+        """Returns the source's part of the joint vector before blending; zeros (the centre) where the source has no vector."""
         centred = unit_rows((vectors - self._state[f"{name}.mean"]) @ self._state[f"{name}.projection"])
         return np.where(present[:, None], centred, np.float32(0))
 
 
 @contextmanager
 def _prefix_error_keys(name: str) -> Iterator[None]:
-    """Settings that a source's errors speak of, by the key that they have here: ``encoder.sources.<name>.columns``."""
+    """Rewrites the keys in a source's errors to their keys here: ``encoder.sources.<name>.columns``."""
     try:
         yield
     except (ConfigError, DataError) as error:
@@ -130,8 +130,8 @@ def _prefix_error_keys(name: str) -> Iterator[None]:
 def half_whitening(vectors: np.ndarray, dim: int) -> tuple[Float[np.ndarray, " in"], Float[np.ndarray, "in dim"]]:
     """Mean, and the projection on the first ``dim`` principal components, each divided by the fourth root of its variance.
 
-    Full whitening (the square root) would make the noise directions as long as the telling ones; none at all leaves level 1
-    of a quantizer to the first few.
+    Full whitening (the square root) would give noise directions the same variance as informative ones; without whitening the
+    first few directions alone would determine the first level of a quantizer.
     """
     if len(vectors) == 0:
         width = vectors.shape[1]
@@ -140,14 +140,14 @@ def half_whitening(vectors: np.ndarray, dim: int) -> tuple[Float[np.ndarray, " i
     centred = vectors - mean
     variance, directions = np.linalg.eigh(centred.T @ centred / len(vectors))
     variance, directions = variance[::-1][:dim], directions[:, ::-1][:, :dim]
-    if variance[0] <= _CONSTANT * np.square(vectors).mean():  # nothing but rounding: unit length would make noise of it
+    if variance[0] <= _CONSTANT * np.square(vectors).mean():  # only rounding errors: unit length would amplify them
         return mean.astype(np.float32), np.zeros_like(directions, dtype=np.float32)
-    scale = np.maximum(variance, _EIGENVALUE_FLOOR * variance[0]) ** -0.25
+    scale = np.maximum(variance, _MIN_EIGENVALUE * variance[0]) ** -0.25
     return mean.astype(np.float32), np.ascontiguousarray(directions * scale, dtype=np.float32)
 
 
 def ridge(predictors: np.ndarray, targets: np.ndarray) -> tuple[Float[np.ndarray, "in out"], Float[np.ndarray, " out"]]:
-    """Slope and intercept of a ridge regression; without rows or predictors, the targets' mean (zero if there is none)."""
+    """Fits slope and intercept of a ridge regression; without rows or predictors, predicts the targets' mean (or zero)."""
     inputs, outputs = predictors.shape[1], targets.shape[1]
     if len(targets) == 0:
         return np.zeros((inputs, outputs), np.float32), np.zeros(outputs, np.float32)
@@ -172,6 +172,6 @@ def _confidence(source: ItemEncoder, items: pl.DataFrame) -> np.ndarray:
 
 
 def _other_parts(parts: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """The other sources' parts, side by side: [items, their dims] (no columns when there is no other source)."""
+    """Concatenates the parts of the other sources: [items, their dims], without columns when there is no other source."""
     rows = len(parts[name])
     return np.concatenate([np.zeros((rows, 0), np.float32), *(part for other, part in parts.items() if other != name)], axis=1)

@@ -1,4 +1,4 @@
-"""Item images through a CLIP- or SigLIP-type model of transformers, each distinct image computed once and kept on disk.
+"""Encodes item images with a CLIP- or SigLIP-type model of transformers; each distinct image is computed once and cached.
 
 See docs/methods/encoders.md.
 """
@@ -27,21 +27,21 @@ from genrec.references import expanded
 from genrec.types import ITEM_ID
 
 STATE_FILE, MEAN_FILE = "image.json", "mean.safetensors"
-_SHARD = 4096  # images per file of the cache: a killed run loses no more than that
+_SHARD = 4096  # images per file of the cache: a killed run loses at most that many
 
 
 class ImageEncoder:
     """Unit-length image embeddings.
 
-    An item without an image gets the mean of the fitted items' vectors, which is zero once centred, and ``present`` says False:
-    ``concat`` then predicts its part from the other sources.
+    An item without an image gets the mean of the fitted items' vectors, which is zero after centring, and ``present`` is False
+    for it: ``concat`` then predicts its part from the other sources.
 
     Args:
         model: a local folder, or a model id of the Hugging Face hub; anything with ``get_image_features``.
-        folder: where the images lie; their content counts as part of the input.
+        folder: the folder of the images; their content is part of the input.
         column: of the items, with a path below ``folder``; null or empty where there is no image.
-        missing: what to do about images that are not there or cannot be read: ``error``, or ``mean``: as if there were none.
-        revision: branch, tag or commit of a hub model; give a commit where the result must not change under you.
+        missing: what to do about images that are missing or unreadable: ``error``, or ``mean``, as for items without an image.
+        revision: branch, tag or commit of a hub model; give a commit where the result must be reproducible.
         batch_size: images per forward pass.
         cache: folder for computed vectors, shared by all runs; None: keep them in memory.
     """
@@ -107,7 +107,7 @@ class ImageEncoder:
     # --- images ---------------------------------------------------------------------------------------------------------
 
     def _vectors(self, items: pl.DataFrame) -> tuple[Float[np.ndarray, "items dim"], Bool[np.ndarray, " items"]]:
-        """Vectors, and which items have one; the rows of the others are zero."""
+        """Returns the vectors, and which items have one; the rows of the others are zero."""
         images = self._images(items)
         names = [None if image is None else sha256(image.read_bytes()).hexdigest() for image in images]
         path_of = dict(zip(names, images, strict=True))
@@ -128,7 +128,7 @@ class ImageEncoder:
         return vectors, has_image
 
     def _images(self, items: pl.DataFrame) -> list[Path | None]:
-        """The readable image of each item."""
+        """Returns the path of each item's readable image, or None."""
         if self.column not in items.columns:
             fix = did_you_mean(self.column, items.columns)
             raise ConfigError("encoder.column", expected="a column of the items", got=self.column, fix=fix)
@@ -165,7 +165,7 @@ class ImageEncoder:
             if is_local:
                 check_folder(folder, "encoder.model")
             try:
-                # One backend everywhere: the other one resizes a little differently, and only where torchvision is.
+                # One backend everywhere: the other one exists only with torchvision and resizes slightly differently.
                 processor = AutoImageProcessor.from_pretrained(source, backend="pil", **how)
                 model = AutoModel.from_pretrained(source, use_safetensors=True, **how)
                 model.get_image_features  # noqa: B018  (a model of text alone has none)
@@ -182,7 +182,7 @@ class ImageEncoder:
 
 
 def _problem(path: Path) -> str | None:
-    """What keeps a file from being read as an image; only its header is looked at."""
+    """Returns why a file cannot be read as an image, or None; only its header is read."""
     from PIL import Image
 
     try:

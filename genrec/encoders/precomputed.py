@@ -1,4 +1,4 @@
-"""Vectors made elsewhere, matched to the catalogue by ``item_id``.
+"""Reads vectors that were computed elsewhere, and matches them to the catalogue by ``item_id``.
 
 See docs/methods/encoders.md.
 """
@@ -23,7 +23,7 @@ FORMATS = (".npy", ".safetensors", ".parquet")
 
 
 class Precomputed:
-    """Vectors from a file; the row order of file and catalogue never matters.
+    """Vectors from a file, whose rows may be in any order.
 
     Args:
         path: ``.parquet`` with ``item_id`` and a column of lists or arrays; ``.npy`` [rows, dim]; ``.safetensors`` with such a
@@ -31,8 +31,8 @@ class Precomputed:
         ids: for npy and safetensors: which item each row is: ``.txt`` (one id a line), ``.json`` (a list) or ``.parquet``
             (column ``item_id``).
         column: the parquet's vector column, or the tensor's name.
-        missing: what to do about catalogue items without a vector: ``error``, or ``mean``: they get the mean of the known ones
-            and ``present`` says False (so that ``concat`` predicts them from other sources).
+        missing: what to do about catalogue items without a vector: ``error``, or ``mean``: they get the mean of all vectors
+            and ``present`` is False for them (so that ``concat`` predicts them from other sources).
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Precomputed:
         self.notes = self._join_notes(items, ids)
 
     def _join_notes(self, items: pl.DataFrame, ids: list[str]) -> list[str]:
-        """What stands on one side alone.
+        """Counts vectors without an item and items without a vector.
 
         Raises:
-            DataError: when no item has a vector, whatever is done about missing ones.
+            DataError: when no item has a vector, also under ``missing: mean``.
         """
         catalogue_ids = set(items[ITEM_ID])
         unused, without = (

@@ -1,4 +1,4 @@
-"""Item texts through a sentence-transformers model, each distinct text computed once and kept on disk.
+"""Encodes item texts with a sentence-transformers model; each distinct text is computed once and cached.
 
 See docs/methods/encoders.md.
 """
@@ -24,7 +24,7 @@ from genrec.nn.pretrained import check_folder
 from genrec.references import expanded
 
 STATE_FILE = "sentence_transformer.json"
-_SHARD = 8192  # texts per file of the cache: a killed run loses no more than that
+_SHARD = 8192  # texts per file of the cache: a killed run loses at most that many
 
 
 class SentenceTransformerEncoder:
@@ -32,9 +32,9 @@ class SentenceTransformerEncoder:
 
     Args:
         model: a local folder, or a model id of the Hugging Face hub.
-        revision: branch, tag or commit of a hub model; give a commit where the result must not change under you.
-        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``. ``auto``:
-            those whose name says that they hold a title, a brand, categories or a description.
+        revision: branch, tag or commit of a hub model; give a commit where the result must be reproducible.
+        columns: item columns that make up the text, in this order; ``notes`` names those that the catalogue lacks. ``auto``:
+            those with a usual name of a title, a brand, categories or a description.
         batch_size: texts per forward pass.
         cache: folder for computed vectors, shared by all runs; None: keep them in memory.
     """

@@ -1,4 +1,4 @@
-"""Item texts as TF-IDF of words and word pairs, reduced by SVD (latent semantic analysis): no model, no network, seconds.
+"""Encodes item texts as TF-IDF of words and word pairs, reduced by SVD (latent semantic analysis), without a pretrained model.
 
 See docs/methods/encoders.md.
 """
@@ -25,12 +25,12 @@ from genrec.errors import DataError
 class TfidfSVD:
     """TF-IDF + truncated SVD of item texts, in any script (see ``words``).
 
-    Vocabulary and weights come from all items of the catalogue, cold ones included: content is not a label. An item without
-    a single known word has the zero vector, and ``present`` says so.
+    Vocabulary and weights come from all items of the catalogue, cold ones included, since content is no label. An item without
+    any word of the vocabulary has the zero vector, and ``present`` is False for it.
 
     Args:
-        columns: item columns that make up the text, in this order; those the catalogue lacks are named in ``notes``. ``auto``:
-            those whose name says that they hold a title, a brand, categories or a description.
+        columns: item columns that make up the text, in this order; ``notes`` names those that the catalogue lacks. ``auto``:
+            those with a usual name of a title, a brand, categories or a description.
         dim: length of the vectors (fewer for a catalogue smaller than that).
         max_features: size of the vocabulary: the most frequent words and word pairs.
     """
@@ -86,8 +86,8 @@ class TfidfSVD:
 
     def _empty_note(self, items: pl.DataFrame) -> str | None:
         count = int((~self.present(items)).sum())
-        without = f"no word of the {len(self._vectorizer.vocabulary_):,} that are told apart"
-        return f"{count:,} of {items.height:,} items have {without}: their text says nothing" if count else None
+        without = f"no word of the vocabulary of {len(self._vectorizer.vocabulary_):,}"
+        return f"{count:,} of {items.height:,} items have {without}: their vectors are zero" if count else None
 
     @staticmethod
     def _new_vectorizer(**options: object) -> TfidfVectorizer:

@@ -93,7 +93,7 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize(("values", "readings"), AMBIGUOUS.values(), ids=AMBIGUOUS)
 def test_dates_that_can_be_read_in_two_ways_are_asked_about(values, readings):
-    with pytest.raises(DataError, match="can be told apart") as caught:
+    with pytest.raises(DataError, match="can be distinguished") as caught:
         read_times(pl.Series("t", values), "x{row}", settings=True)
     for reading in readings:
         assert f"data.date_format={reading}" in str(caught.value)

@@ -145,8 +145,8 @@ def test_the_columns_read_are_named() -> None:
 @pytest.mark.parametrize(
     ("titles", "said"),
     [
-        (["red soap", "green cream", "blue oil", "white wax"], "most words stand in one item only (8 of 8)"),
-        (["a1", "b2", "c3"], "most words stand in one item only (3 of 3)"),
+        (["red soap", "green cream", "blue oil", "white wax"], "most words occur in one item only (8 of 8)"),
+        (["a1", "b2", "c3"], "most words occur in one item only (3 of 3)"),
         (["red soap", "red cream", "red oil", "red wax"], None),
         (["soap"] * 5, None),
         (["soap one", "soap two"], None),  # half of the words

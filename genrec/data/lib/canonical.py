@@ -1,4 +1,4 @@
-"""Casts what a source read to the house's types and checks it; the one place that judges rows and names them."""
+"""Casts the tables of a source to canonical types and checks every row; messages about rows come from here."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ NUMBERS = {POSITION: pl.Int64(), RATING: pl.Float64(), WEIGHT: pl.Float64()}
 
 
 def canonicalize(raw: RawData, *, allow_missing: bool = False, duplicates: bool = False) -> RawData:
-    """The same data with ids as text, times in seconds, numbers as numbers; interactions gain ``row`` and lose unknown columns.
+    """Returns the data with ids as text, times in seconds and numbers as numbers.
 
-    Times may be numbers, dates or text (see ``read_times``). Missing values are legal except in ids (whether a missing time
-    matters is for ``Order`` to say).
+    The interactions gain a column ``row`` and lose columns without a canonical name.
+    Times may be numbers, dates or text (see ``read_times``). Missing values are legal except in ids; ``Order`` decides whether
+    a missing time is an error.
 
     Args:
         raw: as a source read it.
         allow_missing: missing ids stay null instead.
-        duplicates: rows of the catalogue that repeat another one whole are left out, and counted.
+        duplicates: whether rows of the catalogue that repeat another row completely are left out and counted.
 
     Raises:
         DataError: naming file, row (counted from 1), column and value: missing columns, no rows, missing ids, values that are
@@ -103,7 +104,7 @@ def _labels(column: pl.Series, file: str, name: str) -> pl.Series:
 
 
 def as_numbers(column: pl.Series, dtype: pl.DataType, file: str, name: str | None = None) -> pl.Series:
-    """Numbers, or times in seconds (a column called ``timestamp``), as ``dtype``; missing values stay missing.
+    """Casts a column to numbers, or to seconds where it is called ``timestamp``; missing values stay missing.
 
     Raises:
         DataError: for the first that is no number or not finite; naming ``file``, row and value.

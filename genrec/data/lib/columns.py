@@ -1,7 +1,4 @@
-"""Which column is the user, the item, the time ...: by what the columns are called, and by what stands in them.
-
-What the text of a column is: integers, numbers, true or false, or text.
-"""
+"""Finds which column is the user, the item, the time ..., by names and values, and infers the types of text columns."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from genrec.data.lib.times import read_times
 from genrec.errors import DataError
 from genrec.types import EVENT_TYPE, ITEM_ID, POSITION, RATING, TIMESTAMP, USER_ID, WEIGHT
 
-# What each column is called in the wild, letters and digits only, most telling first.
+# Usual names of each column, letters and digits only, the clearest first.
 NAMES: Mapping[str, tuple[str, ...]] = {
     role: tuple(names.split())
     for role, names in {
@@ -35,12 +32,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     }.items()
 }
 OPTIONAL = (RATING, EVENT_TYPE, WEIGHT)
-# What people do in a shop.
+# Words for what people do in a shop.
 KINDS = {
     *("view", "views", "click", "clicks", "cart", "buy", "buys", "purchase", "purchases", "order", "fav", "favorite", "like"),
     *("pv", "addtocart", "add_to_cart", "pageview", "page_view", "impression", "transaction", "wishlist", "share", "play"),
 }
-MANY_KINDS = 100  # distinct values from which on a column is no kind of event
+MANY_KINDS = 100  # a column with more distinct values is no kind of event
 _TIME_WORD = re.compile(r"time|date|day|stamp|(^|[^a-z])ts($|[^a-z])|_at$|_dt$|_ts$|At$|when|hour|时间|日期", re.IGNORECASE)
 _CLOCK = (6.3e8, 2.0e9)  # seconds since 1970 from 1990 to 2033
 _TICKS = (1, 10**3, 10**6, 10**9)
@@ -49,13 +46,13 @@ SAMPLE = 20_000  # values that are looked at before a whole column is read as ti
 
 @dataclass
 class Roles:
-    """What the columns of a table of interactions are.
+    """The roles of the columns of a table of interactions.
 
     Args:
         mapping: canonical column -> the table's.
-        times: the columns that tell a time, the chosen one first, with their numbers of distinct values.
-        positions: columns that may be a place in an order, which are used only when asked for.
-        notes: why a column was not taken that its name offers.
+        times: the columns that hold times, the chosen one first, with their numbers of distinct values.
+        positions: columns that may be a position; they are used only on request.
+        notes: why a column with a usual name was not chosen.
     """
 
     mapping: dict[str, str]
@@ -70,32 +67,32 @@ def plain_name(column: str) -> str:
 
 
 def columns_by_name(columns: Sequence[str], role: str, taken: Sequence[str] = ()) -> list[str]:
-    """The columns whose name says that they are ``role``, most telling first."""
+    """Returns the columns with a usual name of ``role``, the clearest first."""
     ranks = {name: rank for rank, name in enumerate(NAMES[role])}
     there = [column for column in columns if plain_name(column) in ranks and column not in taken]
     return sorted(there, key=lambda column: ranks[plain_name(column)])
 
 
-def find_roles(table: pl.DataFrame, given: Mapping[str, str], date_format: str = "auto") -> Roles:
-    """Tells which column is what.
+def find_roles(table: pl.DataFrame, mapping: Mapping[str, str], date_format: str = "auto") -> Roles:
+    """Finds the role of each column.
 
     Args:
         table: interactions, null where nothing is.
-        given: canonical column -> the table's, as the user says.
+        mapping: canonical column -> the table's column, as the user sets it.
         date_format: as in ``read_times``.
     """
-    roles = Roles(dict(given))
+    roles = Roles(dict(mapping))
     for role in (USER_ID, ITEM_ID):
-        if role not in given:
+        if role not in mapping:
             _choose_ids(table, role, roles)
-    if TIMESTAMP not in given:
+    if TIMESTAMP not in mapping:
         _choose_time(table, roles, date_format)
     taken = list(roles.mapping.values())
     roles.positions = columns_by_name(table.columns, POSITION, taken)
     for role in OPTIONAL:
-        names = [] if role in given else columns_by_name(table.columns, role, list(roles.mapping.values()))
+        names = [] if role in mapping else columns_by_name(table.columns, role, list(roles.mapping.values()))
         fitting = next((name for name in names if _fits_role(table[name], role)), None)
-        if role == EVENT_TYPE and fitting is None and role not in given:
+        if role == EVENT_TYPE and fitting is None and role not in mapping:
             free = [name for name in table.columns if name not in roles.mapping.values()]
             fitting = next((name for name in free if _holds_kinds(table[name])), None)
         if fitting is not None:
@@ -104,7 +101,7 @@ def find_roles(table: pl.DataFrame, given: Mapping[str, str], date_format: str =
 
 
 def _choose_ids(table: pl.DataFrame, role: str, roles: Roles) -> None:
-    """The first column with a fitting name; one that is mostly empty gives way to one that is not."""
+    """Chooses the first column with a fitting name; a mostly empty one only where no other column fits."""
     names = columns_by_name(table.columns, role, list(roles.mapping.values()))
     names = [name for name in names if not (table[name].dtype.is_temporal() or table[name].dtype == pl.Boolean)]
     if not names:
@@ -122,7 +119,7 @@ def _choose_ids(table: pl.DataFrame, role: str, roles: Roles) -> None:
 
 
 def _choose_time(table: pl.DataFrame, roles: Roles, date_format: str) -> None:
-    """The finest of all columns whose values are times; those that depend on the user or the item alone come last."""
+    """Chooses the finest column of times; columns that depend on the user or the item alone come last."""
     taken = list(roles.mapping.values())
     candidates = []
     for name in table.columns:
@@ -137,7 +134,7 @@ def _choose_time(table: pl.DataFrame, roles: Roles, date_format: str) -> None:
     if not candidates:
         return
     finest = candidates[0]
-    near = [c for c in candidates if c[0] == finest[0] and -c[1] >= -0.95 * finest[1]]  # as fine: the name decides
+    near = [c for c in candidates if c[0] == finest[0] and -c[1] >= -0.95 * finest[1]]  # equally fine: the name decides
     chosen = min(near, key=lambda c: (c[2], table.columns.index(c[3])))
     roles.mapping[TIMESTAMP] = chosen[3]
     roles.times = [(chosen[3], -chosen[1]), *((c[3], -c[1]) for c in candidates if c is not chosen)]
@@ -156,7 +153,9 @@ def tells_time(column: pl.Series, date_format: str = "auto") -> bool:
     try:
         times = read_times(sample, "{row}", date_format)
     except DataError as error:
-        return "told apart" in error.expected or (named and "one unit" in error.expected) or _mostly_times(sample, date_format)
+        return (
+            "day and month" in error.expected or (named and "one unit" in error.expected) or _mostly_times(sample, date_format)
+        )
     if times.is_clock:
         return True
     if times.exact is not None and not named:
@@ -214,7 +213,7 @@ _GROUPED = r"^[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?$"  # 1.299,50
 
 
 def infer_types(table: pl.DataFrame, text: Sequence[str] = (), decimal: str = ".") -> pl.DataFrame:
-    """The columns of a table of text in the types that all of their values have.
+    """Casts each column of text to the type that all of its values have.
 
     Digits with a zero before them (postal codes, article numbers) stay text.
 
@@ -229,7 +228,7 @@ def infer_types(table: pl.DataFrame, text: Sequence[str] = (), decimal: str = ".
 
 
 def infer_type(column: pl.Series, decimal: str = ".") -> pl.Series:
-    """One column of text in the type that all of its values have."""
+    """Casts one column of text to the type that all of its values have."""
     values = column.drop_nulls()
     if values.is_empty():
         return column
@@ -250,7 +249,7 @@ def infer_type(column: pl.Series, decimal: str = ".") -> pl.Series:
 
 
 def replace_decimal_comma(column: pl.Series) -> pl.Series:
-    """Numbers written with a decimal comma, written with a point; what is none stays as it is."""
+    """Rewrites numbers with a decimal comma to a decimal point; other text stays as it is."""
     pointed = pl.col(column.name).str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     is_number = pl.col(column.name).str.contains(_GROUPED)
     return (

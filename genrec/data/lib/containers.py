@@ -18,7 +18,7 @@ from genrec.errors import DataError, excerpt, join_names
 
 Reader = Callable[[Path, Sequence[str] | None], pl.DataFrame]  # (file, columns or None for all) -> table
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-_BESIDE = (".txt", ".md", ".pdf", ".html", ".crc", ".yml", ".yaml", ".license")  # what lies in archives beside the data
+_BESIDE = (".txt", ".md", ".pdf", ".html", ".crc", ".yml", ".yaml", ".license")  # files that accompany the data in archives
 # What to do with each kind of file that is not read.
 _AS_CSV = "save the sheet as csv and give that"
 _PICKLE = "write it again without pickle, which can run code: DataFrame.to_parquet('{stem}.parquet')"
@@ -45,9 +45,9 @@ REMEDIES = {
 
 
 def read_folder(folder: Path, readable: Callable[[Path], bool], read: Reader, columns: Sequence[str] | None) -> pl.DataFrame:
-    """All parts of a folder as one table, by name; what is hidden (``.``, ``_``) is no part.
+    """Reads all parts of a folder, in order of name, as one table; hidden files (``.``, ``_``) are no parts.
 
-    Folders called ``column=value`` inside it are partitions: the value is a column. Parts without a row are passed over.
+    Folders called ``column=value`` inside it are partitions: the value becomes a column. Parts without a row are skipped.
 
     Args:
         folder: which.
@@ -136,7 +136,7 @@ def _partition(path: Path, folder: Path) -> dict[str, str | None]:
 
 
 def zip_of(path: Path) -> tuple[Path, str | None] | None:
-    """The archive and the member that a path means: ``A.zip``, or ``A.zip/member.csv``; None for any other path."""
+    """Splits ``A.zip`` or ``A.zip/member.csv`` into archive and member; returns None for any other path."""
     if path.suffix.lower() == ".zip" and path.is_file():
         return path, None
     for parent in path.parents:
@@ -146,7 +146,7 @@ def zip_of(path: Path) -> tuple[Path, str | None] | None:
 
 
 def read_zip(archive: Path, member: str | None, readable: Callable[[Path], bool], read: Callable[[Path], Any]) -> Any:
-    """What ``read`` makes of the one table in a zip, or of the member that is named.
+    """Applies ``read`` to the only table in a zip, or to the member that is named.
 
     Raises:
         DataError: when it is damaged or encrypted, has no such member, or several tables and none is named.
@@ -193,7 +193,7 @@ def _choose_member(archive: Path, zipped: zipfile.ZipFile, member: str | None, r
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raises DataError for a kind of file that is known and not read."""
+    """Raises DataError, with a remedy, for a kind of file that is recognized and not supported."""
     kind = path.suffix.lower() if path.suffix.lower() in (".zst", ".lz4", ".z") else kind_of(path)
     remedy = REMEDIES.get(kind)
     if remedy is not None:

@@ -1,4 +1,4 @@
-"""Reads dates and times written as text; the order of day, month and year is decided by the whole column or asked for."""
+"""Reads dates and times written as text; the whole column, or a setting, decides the order of day, month and year."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FIELDS = ("a", "b", "c", "year", "month", "day", "name", "hour", "minute", "sec
 
 @dataclass(frozen=True)
 class Moments:
-    """A column of dates as read.
+    """A column of dates under one reading.
 
     Args:
         micro: whole microseconds since 1970 (UTC), null where a value is no date under this reading.
@@ -54,7 +54,7 @@ class Moments:
 
 
 def date_readings(column: pl.Series, orders: Sequence[Order] | None = None) -> list[Moments]:
-    """Every reading under which each value of a column is a date; one of them if there is none, best first.
+    """Returns every reading under which all values of a column are dates, or else the reading with the fewest failures.
 
     Args:
         column: text without nulls and without blanks around it.

@@ -1,7 +1,7 @@
-"""Reads tables of separated text so that no row can be lost: every line is accounted for, whatever columns are asked for.
+"""Reads tables of separated text without losing a row: every line is counted, whichever columns are read.
 
-Lines without a quotation mark are cut at the separator, all at once; a line with one is read by Python's csv module, with as
-many lines after it as its quoted field spans. What was read is then held against the lines that were counted.
+Lines without a quotation mark are cut at the separator, all at once; a line with one is read by Python's csv module, together
+with the following lines that its quoted field spans. Finally the numbers of rows and lines are compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from genrec.data.lib.text_lines import text_chunks
 from genrec.errors import DataError, excerpt, join_names
 
 csv.field_size_limit((1 << 31) - 1)  # descriptions are longer than the module expects
-LONGEST_FIELD = 5_000  # lines that a quoted field may span; a mark that is never closed would take in the whole file
+LONGEST_FIELD = 5_000  # lines that a quoted field may span: an unclosed mark would otherwise swallow the whole file
 _LINE, _TEXT, _FIELDS = "line", "text", "fields"
 _END = "\x00end\x00"  # a line that no file has, to see whether a field is still open
 _INVISIBLE = "\ufeff\u200b\u2060\xa0"  # marks of the encoding and blanks that stand around names
@@ -27,7 +27,7 @@ _AROUND = " \t\r\n" + _INVISIBLE
 
 @dataclass
 class Tally:
-    """What one reading of a file met.
+    """Counts of one reading of a file.
 
     Args:
         lines: of the file.
@@ -46,7 +46,7 @@ class Tally:
     escaped: list[int] = field(default_factory=list)
 
     def notes(self) -> list[tuple[str, int]]:
-        """What is worth a line of output, with counts."""
+        """Returns the lines of output about the reading, with counts."""
         notes = []
         if self.spanning:
             notes.append(
@@ -77,7 +77,7 @@ def column_names(path: Path, form: TextFormat) -> list[str]:
 def read_delimited(
     path: Path, form: TextFormat, columns: Sequence[str] | None = None, notes: list[tuple[str, int]] | None = None
 ) -> pl.DataFrame:
-    """The columns of a table as text, blanks around them removed and nothing as null.
+    """Reads the columns of a table as text, without blanks around values; empty fields are null.
 
     Args:
         path: the file.
@@ -173,7 +173,7 @@ class _Reading:
         return at
 
     def _is_preamble(self, lines: list[str], at: int) -> bool:
-        """Whether a line before the header is none: ``sep=;``, or a comment cut otherwise than the next line."""
+        """Whether a line is not yet the header: ``sep=;``, or a comment with another number of fields than the next line."""
         if stated_separator(lines[at]):
             return True
         if not lines[at].lstrip().startswith(("#", "%")) or at + 1 == len(lines):
@@ -186,7 +186,7 @@ class _Reading:
         return bool(rows) and all(len(fields) == names + 1 and not fields[-1].strip() for fields in rows)
 
     def _read_at_once(self, text: str, num_lines: int | None = None) -> pl.DataFrame | None:
-        """The records of a piece of text, many at once, where nothing in it asks for care; else None.
+        """Reads the records of a piece of text at once, or returns None where some line needs separate treatment.
 
         Without quotation marks polars cuts the lines: it refuses lines with too many fields, and the number of separators shows
         that none has too few. With them Python's csv module reads strictly.
@@ -230,7 +230,7 @@ class _Reading:
         return self._clean(pl.DataFrame({name: [row[at] for row in rows] for name, at in places.items()}))
 
     def _clean(self, table: pl.DataFrame) -> pl.DataFrame:
-        """Text without blanks around it; nothing is null."""
+        """Strips blanks around text and turns empty text into null."""
         return table.select(pl.col(name).str.strip_chars(_AROUND).replace("", None) for name in self.chosen)
 
     def _table(self, first: int, lines: list[str], *, last: bool) -> tuple[pl.DataFrame, list[str]]:
@@ -316,7 +316,7 @@ class _Reading:
             if fields is None and is_open:
                 continue
             if fields is None or self._are_records(lines[at + 1 : end + 1], width):
-                limit = 0  # a stray mark, met by the next one
+                limit = 0  # a stray mark that the next mark seems to close
                 break
             fields[-1] = fields[-1].removesuffix("\n")
             if width is not None and len(fields) != width:
@@ -369,5 +369,5 @@ def _read_record(lines: Sequence[str], separator: str, **dialect: object) -> tup
 
 
 def _position_of_open_quote(line: str, separator: str) -> int:
-    """Where the mark stands that opens a field and is not closed."""
+    """Returns the position of the quotation mark that opens a field and is not closed."""
     return max(line.rfind(separator + QUOTE), 0)

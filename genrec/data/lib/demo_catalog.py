@@ -1,4 +1,4 @@
-"""What the demo shop sells: words for departments, shelves, tastes and brands, and the readable items made of them."""
+"""The items of the demo shop: words for departments, shelves, tastes and brands, and readable items composed of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Taste:
-    """What a kind of customer likes: it shows in brands, adjectives and prices."""
+    """The preference of a kind of customer; it determines brands, adjectives and prices."""
 
     price_factor: float
     promise: str
@@ -44,7 +44,7 @@ BREW = ("for Espresso", "for Filter Coffee", "for Cold Brew", "for the Office", 
 RUN = ("for Women", "for Men", "for Trails", "for Winter", "for Long Distances", "for Beginners")
 GROW = ("for Balconies", "for Herbs", "for Tomatoes", "for Flowers", "for Windowsills", "for Shade")
 
-# Department (category path) -> its shelves. Their order here says nothing about what customers buy after what.
+# Department (category path) -> its shelves. Their order here is unrelated to the order in which customers buy.
 DEPARTMENTS: dict[tuple[str, ...], tuple[Shelf, ...]] = {
     ("Beauty", "Hair Care"): (
         Shelf("Shampoo", 9, "Cleans hair and scalp.", HAIR, ("250 ml", "400 ml", "1 l")),
@@ -92,7 +92,7 @@ def brands(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def make_items(shelf: np.ndarray, taste: np.ndarray, *, brands_per_taste: int, rng: np.random.Generator) -> pl.DataFrame:
-    """The items table: item_id, title, brand, categories, price, description. Titles are unique.
+    """Composes the table of items: item_id, title, brand, categories, price, description. Titles are unique.
 
     Args:
         shelf: [items], index into ``SHELVES``.

@@ -1,8 +1,8 @@
-"""The law of the demo shop: a hidden Markov chain whose users never buy an item twice, and its exact forward filter.
+"""The probabilities of the demo shop: a hidden Markov chain whose users never buy an item twice, and its exact forward filter.
 
-In state ``s`` a user buys ``x`` with probability proportional to ``emission[s, x]`` among what is on sale and not yet bought.
-States are few, so the distribution of the next item given ANY history can be computed exactly: ranking by it gives the Bayes
-bound, which nothing that sees histories only beats on average. The latent oracle is told the hidden state as well.
+In state ``s`` a user buys ``x`` with probability proportional to ``emission[s, x]`` among the items on sale and not yet bought.
+There are few states, so the distribution of the next item given ANY history can be computed exactly. Ranking by it gives the
+Bayes bound: no model that sees histories only is better on average. The latent oracle also sees the hidden state.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def _draw(law: np.ndarray, row: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 @dataclass(frozen=True)
 class World:
-    """The demo world as seen from one prepared dataset: its items as columns, its users as rows.
+    """The demo world restricted to one prepared dataset: its items are columns, its users are rows.
 
-    Both predictions know what is on sale at the user's next event, and that nobody buys an item twice.
+    Both predictions use which items are on sale at the user's next event, and that nobody buys an item twice.
 
     Args:
         chain: its columns are the dataset's items (those that it lacks are left out, so emission rows may sum to less than 1).
@@ -143,7 +143,9 @@ class World:
     def predict(
         self, histories: Sequences, users: Int64[np.ndarray, " rows"] | None = None
     ) -> Float32[np.ndarray, "rows items"]:
-        """p(next item | history), exactly: the forward filter. Nothing that sees histories only ranks better on average.
+        """Computes p(next item | history) exactly, by the forward filter.
+
+        No model that sees histories only ranks better on average.
 
         Args:
             histories: the first events of every user of the dataset, e.g. ``dataset.histories("test")``.
@@ -157,7 +159,7 @@ class World:
     def oracle(
         self, histories: Sequences, users: Int64[np.ndarray, " rows"] | None = None
     ) -> Float32[np.ndarray, "rows items"]:
-        """p(next item | history, the true hidden state at its last event): what a perfect reading of the user would give."""
+        """Computes p(next item | history, the true hidden state at its last event), an upper bound for any model."""
         return self._predictive(histories, users, self._reveal_state)
 
     def _predictive(

@@ -1,4 +1,4 @@
-"""Looks over what a source read, all of it in one pass, and says what stands in the way of using it and what answers that."""
+"""Examines the data that a source read, in one pass, and lists problems with the settings that solve them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from genrec.protocols import RawData
 from genrec.types import EVENT_TYPE, ITEM_ID, TIMESTAMP, USER_ID
 
 DAY = 86_400.0
-MOSTLY = 0.9  # share of events in ties from which on a time is too coarse
-LARGE = 0.1  # share of all events that makes one history worth a word
+MOSTLY = 0.9  # a time is too coarse where more than this share of events is tied
+LARGE = 0.1  # a history with more than this share of all events is reported
 _HTML = (
     r"(?i)</?(?:p|br|b|i|u|li|ul|ol|div|span|a|img|strong|em|h[1-6]|table|tr|td|font|script|style)\b[^>]*>"
     r"|&(?:amp|lt|gt|quot|nbsp|#\d+);"
@@ -28,13 +28,13 @@ _SEPARATED = r"[|;,\s]"
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the data that somebody has to decide about.
+    """A property of the data that needs a decision.
 
     Args:
-        what: it is.
-        count: how often.
-        settings: configuration key -> value that answers it, written into the yaml.
-        advice: what else can be done, or what to look at.
+        what: description of the problem.
+        count: how often it occurs.
+        settings: configuration key -> value that solves it, written into the yaml.
+        advice: what else can be done, or what to check.
     """
 
     what: str
@@ -45,7 +45,7 @@ class Problem:
 
 @dataclass
 class Findings:
-    """What an examination found.
+    """The result of an examination.
 
     Args:
         facts: lines about the data.
@@ -57,7 +57,7 @@ class Findings:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All answers together."""
+        """The settings of all problems together."""
         answers: dict[str, Any] = {}
         for problem in self.problems:
             answers |= problem.settings
@@ -65,7 +65,7 @@ class Findings:
 
 
 def examine(raw: RawData, text: Sequence[str] = ()) -> Findings:
-    """Looks over canonical data whose ids may be missing.
+    """Examines canonical data whose ids may be missing.
 
     Args:
         raw: from ``canonical(..., allow_missing=True)``.

@@ -1,4 +1,4 @@
-"""Public files: fetched once, their sha256 recorded beside them at first use and held against them ever after."""
+"""Downloads public files once; records their sha256 beside them at first use and checks it at every later use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def public_file(target: Path, url: str) -> Path:
     """``target``, downloaded if it is not there, verified against ``<target>.sha256`` (recorded at first use).
 
     Raises:
-        DataError: when it cannot be downloaded (told: which file to put where), or is not the file that was recorded.
+        DataError: when it cannot be downloaded (the message names URL and path), or its sha256 is not the recorded one.
     """
     if not target.exists():
         download(url, target)

@@ -1,4 +1,4 @@
-"""Drafts a data yaml for a file: how it is written, which column is what, which table of items goes with it."""
+"""Drafts a data yaml for a file: the text format, the roles of the columns, and the table of items."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
 
 @dataclass
 class Draft:
-    """What goes into the yaml, and what is said about it.
+    """The content of the yaml, and the lines printed about it.
 
     Args:
         source: the interactions' file.
         node: the data source: its target and arguments.
         settings: keys of other groups.
-        lines: what is said before the findings.
-        problems: of the reading.
-        roles: what the columns are; None where the source finds out by itself.
-        columns: of the table.
+        lines: lines printed before the findings.
+        problems: problems of reading the file.
+        roles: the roles of the columns; None where the source finds them itself.
+        columns: the columns of the table.
     """
 
     source: Path
@@ -57,7 +57,7 @@ def source_of(node: Mapping[str, Any]) -> Any:
 
 
 def draft_of_shape(source: Path, shape: Shape, items: str | None) -> Draft:
-    """The draft for a file that holds something else than rows of events."""
+    """Drafts the yaml for a file that holds something else than rows of events."""
     node = {TARGET: shape.target, "interactions": str(source), **shape.settings}
     if items:
         node["items"] = str(expanded(items))
@@ -66,13 +66,13 @@ def draft_of_shape(source: Path, shape: Shape, items: str | None) -> Draft:
     return Draft(source, node, lines=[f"read as {shape.why} (data={shape.option})"])
 
 
-def draft_of_table(source: Path, data: Mapping[str, Any], given: Mapping[str, str], items: str | None) -> Draft:
-    """The draft for a table of events.
+def draft_of_table(source: Path, data: Mapping[str, Any], user_columns: Mapping[str, str], items: str | None) -> Draft:
+    """Drafts the yaml for a table of events.
 
     Args:
         source: the file.
         data: settings of the data source, as the user gives them.
-        given: canonical column -> the table's, as the user says.
+        user_columns: canonical column -> the table's column, as the user sets it.
         items: a table of items.
 
     Raises:
@@ -88,19 +88,19 @@ def draft_of_table(source: Path, data: Mapping[str, Any], given: Mapping[str, st
     table = read_table(source, form=form, missing=missing, notes=notes)
     table = _read_decimals(table, draft, "decimal", form)
     draft.columns = table.columns
-    require_columns(list(given.values()), table.columns, str(source))
+    require_columns(list(user_columns.values()), table.columns, str(source))
     date_format = str(data.get("date_format", "auto"))
     named = {key: str(data[key]) for key in NAMES if data.get(key)}
-    roles = draft.roles = find_roles(table, {**named, **given}, date_format)
+    roles = draft.roles = find_roles(table, {**named, **user_columns}, date_format)
     for key in (USER_ID, ITEM_ID):
         if key not in roles.mapping and key in table.columns:
-            roles.mapping[key] = key  # what is in it cannot be an id; its reader says why
+            roles.mapping[key] = key  # its values cannot be ids; the reader reports why
         if key not in roles.mapping:
             fix = f"say which with --{key.removesuffix('_id')} COLUMN"
             got = f"columns {join_names(table.columns)}"
             raise DataError(source, expected=f"a column that looks like {key}", got=got, fix=fix)
     draft.node |= roles.mapping
-    if POSITION in given and TIMESTAMP in roles.mapping:
+    if POSITION in user_columns and TIMESTAMP in roles.mapping:
         draft.settings["order.by"] = "position"
     draft.lines += [f"{what}: {count:,}" for what, count in notes]
     draft.lines += [*roles.notes, *_other_meanings(table, roles.mapping)]
@@ -111,7 +111,7 @@ def draft_of_table(source: Path, data: Mapping[str, Any], given: Mapping[str, st
 
 
 def _other_meanings(table: pl.DataFrame, mapping: Mapping[str, str]) -> list[str]:
-    """What columns that are not used say about the rows: that they are samples, or parts of a published split."""
+    """Lists unused columns that suggest another reading: rows that are samples, or parts of a published split."""
     lines = []
     for name in [name for name in table.columns if name not in mapping.values()]:
         if holds_lists(table[name]):
@@ -126,7 +126,7 @@ def _other_meanings(table: pl.DataFrame, mapping: Mapping[str, str]) -> list[str
 
 
 def _sniff_format(source: Path, form: TextFormat, draft: Draft, prefix: str) -> TextFormat:
-    """The format of a text file, written into the draft where it is not the usual one."""
+    """Detects the format of a text file, and writes it into the draft where it is not the usual one."""
     with open_bytes(source) as file:
         encoding = encoding_of(file.read(4096)) if form.encoding == "auto" else form.encoding
     detected = detect_format(source, form)
@@ -192,7 +192,7 @@ def _is_date(value: str) -> bool:
 
 
 def _read_decimals(table: pl.DataFrame, draft: Draft, key: str, form: TextFormat) -> pl.DataFrame:
-    """Numbers with a decimal comma as numbers; the setting goes into the draft."""
+    """Casts columns of numbers with a decimal comma, and writes the setting into the draft."""
     if form.separator == "," or form.decimal == ",":
         return table
     for name in table.columns:
@@ -257,7 +257,7 @@ def _add_items(draft: Draft, path: Path, ids: pl.Series, form: TextFormat) -> No
 
 
 def _items_key(items: pl.DataFrame, item_id: str, ids: pl.Series | None) -> str | None:
-    """The column that holds the interactions' ids: one that is called so, or another that has clearly more of them."""
+    """Returns the column that holds the interactions' ids: one with a usual name, or one that contains clearly more of them."""
     named = [*([item_id] if item_id in items.columns else []), *columns_by_name(items.columns, ITEM_ID)]
     named += [name for name in items.columns if name.lower() in ("id", "key", "code") and name not in named]
     if ids is None:
@@ -276,6 +276,6 @@ def _items_key(items: pl.DataFrame, item_id: str, ids: pl.Series | None) -> str 
 
 
 def _comparison_keys(ids: pl.Series) -> pl.Series:
-    """Ids as they look alike: without blanks, case, zeros before and ``.0`` behind them."""
+    """Normalizes ids for comparison: without blanks, case, leading zeros and a final ``.0``."""
     text = ids.drop_nulls().cast(pl.String).str.strip_chars().str.to_lowercase()
     return text.str.replace(r"\.0$", "").str.replace(r"^0+(\d)", "${1}")

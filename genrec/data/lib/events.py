@@ -1,4 +1,4 @@
-"""Interactions with users and items as dense codes: what filters, order and split work on."""
+"""Interactions with users and items as dense codes, which filters, orders and splits work on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MIN_EVENTS = 3  # one to train on, one to validate, one to test
 
 @dataclass(frozen=True)
 class Events:
-    """All interactions, coded.
+    """All interactions, with users and items as codes.
 
     Args:
-        table: ``user_idx``, ``item_idx`` (rows of ``users`` and ``items``), ``row`` (place in the input), optional columns.
+        table: ``user_idx``, ``item_idx`` (rows of ``users`` and ``items``), ``row`` (number in the input), optional columns.
         users: ``user_id``, by first appearance.
         items: ``item_id`` and content, in the catalogue's order; by first appearance where there is no catalogue.
         has_catalog: whether items came in a table of their own: then items without events are kept (cold items).
@@ -35,7 +35,7 @@ class Events:
 
     @classmethod
     def of(cls, raw: RawData) -> Events:
-        """Codes canonical data whose items are all known."""
+        """Codes canonical data whose items are all in the catalogue."""
         users = raw.interactions.select(pl.col(USER_ID).unique(maintain_order=True))
         items = raw.items if raw.items is not None else raw.interactions.select(pl.col(ITEM_ID).unique(maintain_order=True))
         table = raw.interactions
@@ -58,20 +58,20 @@ class Events:
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     def where(self, mask: np.ndarray) -> Events:
-        """Only these events (bool [events]); users and items stay listed until ``compact``."""
+        """Selects events (bool [events]); users and items stay listed until ``compact``."""
         return replace(self, table=self.table.filter(pl.Series(mask)))
 
     def after(self, before: pl.DataFrame) -> Events:
-        """The same events in a catalogue that starts with the items ``before``; items of ours that it lacks follow."""
+        """Recodes the events for a catalogue that starts with the items ``before``, followed by the items that it lacks."""
         items = catalogue_after(before, self.items)
         moved = self.items.select(ITEM_ID).join(items.select(ITEM_ID).with_row_index(), on=ITEM_ID, maintain_order="left")
         column = moved["index"].gather(self.table[ITEM_IDX]).alias(ITEM_IDX)
         return replace(self, table=self.table.with_columns(column), items=items)
 
     def compact(self, kept_items: np.ndarray | None = None) -> Events:
-        """Drops users without events, and the items not in ``kept_items`` (bool [items]), and codes the rest anew.
+        """Drops users without events, and the items not in ``kept_items`` (bool [items]), and codes the rest again.
 
-        Without ``kept_items`` a catalogue stays whole, and items that are known from events only go with their last event.
+        Without ``kept_items`` a catalogue stays complete; items without a catalogue are dropped with their last event.
         """
         has_user = np.bincount(self.user_idx, minlength=self.users.height) > 0
         if kept_items is None:
@@ -93,7 +93,7 @@ def catalogue_after(before: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """
     later = items.join(before.select(ITEM_ID), on=ITEM_ID, how="anti", maintain_order="left")
     lacking = [name for name in before.columns if name not in later.columns]
-    if later.height and lacking:  # nulls in their place would give the items IDs that say nothing of them
+    if later.height and lacking:  # nulls instead would give the items IDs without their content
         expected = f"the columns of the run that is extended ({', '.join(before.columns)})"
         raise DataError("items", expected=expected, got=f"no {lacking[0]}", fix="add it, empty where nothing is known")
     types = pl.Schema({name: kind for name, kind in before.schema.items() if name in later.columns and kind != pl.Null})

@@ -50,7 +50,7 @@ def read_table(
             their zeros and a bad number can be shown as it stands. None: all columns, types inferred from the whole file.
         required: columns that must be there and hold something.
         text: columns that are text whatever they look like.
-        form: how text is written; None: found out. A separator given makes any other suffix one of separated text.
+        form: how text is written; None: detected. With a separator, a file of any other suffix is read as separated text.
         missing: text that stands for a missing value.
         notes: gains what is worth a line of output about the reading, with counts.
 
@@ -101,7 +101,7 @@ def read_table(
 
 
 def is_delimited(path: Path, form: TextFormat) -> bool:
-    """Whether a file is separated text, by its name or because a separator is given."""
+    """Whether a file is separated text, by its name or because the format names a separator."""
     return kind_of(path) in DELIMITED or (form.separator != "auto" and not is_table(path))
 
 
@@ -226,7 +226,7 @@ def read_items(
 
 
 def typed_header(path: Path, form: TextFormat) -> dict[str, tuple[str, str]]:
-    """Plain name -> (name in the file, type), where every column of the header has a type; else empty."""
+    """Returns plain name -> (name in the file, type) where every column of the header has a type; else an empty dict."""
     if not form.header or form.names is not None:
         return {}
     matches = [_TYPED.fullmatch(name) for name in column_names(path, form)]
@@ -240,9 +240,10 @@ def read_atomic(
     columns: Sequence[str] | None,
     notes: list[tuple[str, int]] | None,
 ) -> pl.DataFrame:
-    """The table with plain names. With ``columns``, text; else tokens are text, floats numbers, sequences lists.
+    """Reads an atomic file of RecBole under plain column names.
 
-    A sequence of tokens whose name says that it is prose (a title, a description) is text.
+    With ``columns``, all values are text; else tokens are text, floats are numbers and sequences are lists. A
+    sequence of tokens with the name of prose (a title, a description) is text.
     """
     names = list(header) if columns is None else [name for name in columns if name in header]
     table = read_delimited(path, form, [header[name][0] for name in names], notes)

@@ -1,7 +1,4 @@
-"""Ids as text: integers however they are written, no blanks around them; whatever is no id is refused, not turned into one.
-
-Ids that two tables write differently: 007 and 7, A1 and a1.
-"""
+"""Reads ids as text, refuses values that are no ids, and finds ids that two tables write differently (007 and 7, A1 and a1)."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def text_ids(
     allow_missing: bool = False,
     settings: bool = False,
 ) -> pl.Series:
-    """Ids as text.
+    """Casts a column to ids as text.
 
     Args:
         column: text, integers, or numbers that are all whole (12.0 is the id ``12``).
@@ -165,7 +162,7 @@ def _bad_value(column: pl.Series, where: pl.Series, file: str, name: str, expect
     return DataError(f"{file}, row {row + 1}, column {name}", expected=expected, got=got, fix=fix)
 
 
-# What makes them alike: the rule of `data.ids` -> the ids by it.
+# Rule of `data.ids` -> the ids under that rule.
 _RULES: Mapping[str, pl.Expr] = {
     "numbers": pl.col("id").str.replace(r"^(-?)0+(\d+)$", "${1}${2}"),
     "lower_case": pl.col("id").str.to_lowercase(),
@@ -173,7 +170,7 @@ _RULES: Mapping[str, pl.Expr] = {
 
 
 def find_alike(unknown: pl.Series, there: pl.Series) -> tuple[str, str, str] | None:
-    """An unknown id, the one that is probably meant, and the setting that makes them one; None where there are no such.
+    """Returns an unknown id, the id that is probably meant, and the setting that makes them equal; None without such a pair.
 
     Args:
         unknown: ids that the other table lacks.
@@ -187,7 +184,7 @@ def find_alike(unknown: pl.Series, there: pl.Series) -> tuple[str, str, str] | N
 
 
 def count_alike(unknown: pl.Series, there: pl.Series) -> dict[str, int]:
-    """How many distinct unknown ids each rule of ``data.ids`` would find."""
+    """Counts the distinct unknown ids that each rule of ``data.ids`` would match."""
     return {rule: _pair_alike(unknown, there, by_rule).height for rule, by_rule in _RULES.items()}
 
 

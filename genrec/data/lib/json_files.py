@@ -1,9 +1,7 @@
-"""Reads tables of json lines: one object per line.
+"""Reads json: tables of json lines, files that are one json value, and lines of Python literals.
 
-Whole-file json, and lines of Python literals: shapes that come instead of json lines.
-
-What such a file may hold: an array of records; an object key -> record (products by their id); an object key -> list (users and
-their items, items and their attributes); an object with one list of records in it; maps of ids to ids.
+A file that is one value may hold: an array of records; an object key -> record (products by their id); an object key ->
+list (users and their items, items and their attributes); an object with one list of records in it; maps of ids to ids.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ _LONE_SURROGATE = re.compile(
 def read_json_lines(
     path: Path, columns: Sequence[str] | None = None, text: Sequence[str] = (), encoding: str = AUTO, settings: str = ""
 ) -> pl.DataFrame:
-    """A table of json lines; with ``columns`` their values come as text (lists and objects as json text).
+    """Reads a table of json lines; with ``columns``, their values are read as text (lists and objects as json text).
 
     Args:
         path: the file.
@@ -82,7 +80,7 @@ def json_names(path: Path, encoding: str = AUTO) -> list[str]:
 
 
 def bad_line(path: Path | str, number: int, line: str, what: str, at: int = 0) -> DataError:
-    """The message for a line that is not ``what``; ``at`` is the place of the fault in it."""
+    """Returns the error for a line that is not ``what``; ``at`` is the position of the fault in it."""
     stripped = line.strip()
     at = max(0, at - (len(line) - len(line.lstrip())))
     where = f"{path}, line {number}" + (f", character {at + 1}" if at else "")
@@ -127,12 +125,12 @@ _SNIFFED = 1 << 16
 
 
 def read_document(path: Path) -> Any:
-    """The value of a file that is one json value (over one line or many), or the list of its lines' Python literals.
+    """Reads a file that is one json value (over one line or many), or the Python literals of its lines as a list.
 
-    None when the file is json lines, or no json at all.
+    Returns None when the file is json lines or no json.
 
     Raises:
-        DataError: when it begins like one value and is none; naming line and place.
+        DataError: when it begins like one value and is none; naming line and character.
     """
     if kind_of(path) not in JSON:
         return None
@@ -147,7 +145,7 @@ def read_document(path: Path) -> Any:
         value = json.loads(first)
     except ValueError:
         if start == "{" and not _goes_on(head):
-            return None  # a damaged line of json lines: its reader says which
+            return None  # a damaged line of json lines: their reader names it
         return _read_whole(path)
     rest = head.lstrip()[len(first) :].strip()
     if kind_of(path) != ".json" and records_of(value) is None:
@@ -158,7 +156,7 @@ def read_document(path: Path) -> Any:
 
 
 def literals(path: Path) -> Iterator[Any]:
-    """The Python literal of each line that holds any; nothing is run.
+    """Yields the Python literal of each line that is not empty; no code is run.
 
     Raises:
         DataError: naming the line that is none.
@@ -173,7 +171,7 @@ def literals(path: Path) -> Iterator[Any]:
 
 
 def python_literal(text: str) -> Any:
-    """What ``repr`` wrote: numbers, text, lists, dicts. Nothing is run."""
+    """Parses the output of ``repr``: numbers, text, lists, dicts. No code is run."""
     with warnings.catch_warnings():  # product texts hold odd backslashes; Python would warn of each
         warnings.simplefilter("ignore", category=SyntaxWarning)
         warnings.simplefilter("ignore", category=DeprecationWarning)
@@ -212,7 +210,7 @@ def records_of(value: Any, key: str = ITEM_ID) -> list[dict[str, Any]] | None:
 
 
 def table_of(path: Path, value: Any, key: str = ITEM_ID) -> pl.DataFrame:
-    """A document as a table; values that are no text or number become json text, lists of text stay lists.
+    """Turns a document into a table; values that are no text or number become json text, lists of text stay lists.
 
     Raises:
         DataError: when it holds no records.
@@ -269,7 +267,7 @@ def _is_literal(line: str) -> bool:
 
 
 def _goes_on(head: str) -> bool:
-    """Whether an object that the first line does not close goes on in the second (which is then no object by itself)."""
+    """Whether an object that starts in the first line continues in the second, which is then no object itself."""
     lines = [line for line in head.split("\n") if line.strip()]
     if len(lines) < 2 or lines[0].rstrip().endswith("}"):
         return False

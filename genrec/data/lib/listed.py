@@ -1,4 +1,4 @@
-"""Lists that stand in one field: ``[1, 2]``, ``['a' 'b']``, ``a b c``, ``a|b|c``, ``[{"id": 1}]`` ..."""
+"""Reads lists that are written in one field: ``[1, 2]``, ``['a' 'b']``, ``a b c``, ``a|b|c``, ``[{"id": 1}]`` ..."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def holds_histories(items: pl.Series, users: pl.Series) -> bool:
 
 
 def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.Series:
-    """A column of lists of text, from lists of any ids or from text that holds lists; null and empty fields are empty lists.
+    """Returns a column of lists of text, from lists of ids or from text that holds lists; empty fields become empty lists.
 
     Args:
         column: lists, or text: json and Python lists, numpy's print of an array, or ids with one separator between them.
-        file: what messages call it.
-        separator: between the ids of plain text; None: found out.
+        file: name of the file in messages.
+        separator: between the ids of plain text; None: detected.
 
     Raises:
         DataError: naming the row: a field that is no such list, or an id that carries punctuation of the file.
@@ -72,7 +72,7 @@ def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.S
     if is_bracketed(sample):
         cut = split_bracketed
     else:
-        sign = separator or separator_of(sample) or separator_of(sample, 0.0)  # many lists may hold one id
+        sign = separator or separator_of(sample) or separator_of(sample, 0.0)  # many lists may hold one id only
 
         def cut(text: str) -> list[str] | None:
             parts = text.split() if sign in (None, " ") else [part.strip() for part in text.split(sign)]
@@ -90,7 +90,7 @@ def lists_in(column: pl.Series, file: str, separator: str | None = None) -> pl.S
 
 
 def split_bracketed(text: str) -> list[str] | None:
-    """The ids of a list as json, Python or numpy prints it, or None."""
+    """Returns the ids of a list printed by json, Python or numpy, or None where the text is no such list."""
     inner = text.strip()[1:-1].strip()
     if not inner:
         return []

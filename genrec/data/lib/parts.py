@@ -26,7 +26,7 @@ _KEYS = dict(zip(PARTS, ("data.interactions", "data.validation", "data.test"), s
 def read_parts(
     train: Path, validation: Path | None, test: Path | None, read: Callable[[Path], pl.DataFrame]
 ) -> tuple[pl.DataFrame, str]:
-    """One table of the files, with a column ``split`` where there is more than the first; and what messages call them.
+    """Reads the files as one table, with a column ``split`` where there are several; returns it with a name for messages.
 
     Raises:
         DataError: when a file cannot be read, or names parts itself beside the files.
@@ -54,7 +54,7 @@ def names_parts(column: pl.Series) -> bool:
 
 
 def refuse_parts(folder: Path, files: Sequence[Path]) -> None:
-    """Refuses files of one folder whose names are those of the parts of a split, since one table of them would mix the parts.
+    """Refuses a folder whose files are named after the parts of a split, since one table of them would mix the parts.
 
     Raises:
         DataError: with the settings that read them.
@@ -72,7 +72,7 @@ def refuse_parts(folder: Path, files: Sequence[Path]) -> None:
 
 
 def _part_of(words: Sequence[str]) -> str | None:
-    """The part that one of the words names; None where none does, or several."""
+    """Returns the part that the words name; None where they name no part or several."""
     parts = [part for part in PARTS if set(words) & set(WORDS[part])]
     return parts[0] if len(parts) == 1 else None
 
@@ -82,14 +82,14 @@ def _are_parts(parts: Sequence[str | None]) -> bool:
 
 
 def parts_by_column(table: pl.DataFrame, file: str) -> pl.Series:
-    """int8 [events]: 0 train, 1 validation, 2 test.
+    """Returns the part of every event, int8 [events]: 0 train, 1 validation, 2 test.
 
     Args:
         table: events with a column ``split``.
-        file: what messages call it.
+        file: name of the file in messages.
 
     Raises:
-        DataError: when there is no such column, or a value of it is no name of a part.
+        DataError: when there is no such column, or one of its values names no part.
     """
     if SPLIT not in table.columns:
         raise DataError(

@@ -19,7 +19,7 @@ from genrec.errors import DataError, join_names
 from genrec.types import EVENT_TYPE, ITEM_ID, SPLIT, TIMESTAMP, USER_ID
 
 HISTORY, TARGET = "history", "target"
-# What columns are usually called, letters and digits only, most telling first.
+# Usual names of columns, letters and digits only, the clearest first.
 NAMES: Mapping[str, str] = {
     HISTORY: """history historyitemid historyitemids historyids historyitems itemhistory inters previtems previousitems
         pastitems past hist histitems histitemid sequence seq itemsequence itemseq itemids items itemlist
@@ -39,13 +39,13 @@ _HEAD = 200  # rows or lines that are looked at
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape that is not rows of events.
+    """A shape of a file that is not rows of events.
 
     Args:
         option: the data option that reads it.
         target: its class.
-        settings: what has to be set.
-        why: what the file looks like.
+        settings: the settings that this file needs.
+        why: a description of the file.
     """
 
     option: str
@@ -55,7 +55,7 @@ class Shape:
 
 
 def shape_of(path: Path) -> Shape | None:
-    """The shape of a file, or None for rows of events (or what cannot be read; its reader says why)."""
+    """Returns the shape of a file, or None for rows of events (and for a file that its reader will refuse)."""
     try:
         if path.is_file() and (histories := histories_of(read_document(path))) is not None:
             return Shape("sequences", _SEQUENCES, {}, f"one json object of {len(histories):,} users with lists of items")
@@ -136,7 +136,7 @@ def nested_columns(table: pl.DataFrame) -> list[str]:
 
 
 def usual_column(columns: Sequence[str], kind: str) -> str | None:
-    """The column that is ``kind`` by its name, or None."""
+    """Returns the column with a usual name of ``kind``, or None."""
     plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(columns)}
     return next((plain[name] for name in NAMES[kind].split() if name in plain), None)
 

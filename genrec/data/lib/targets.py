@@ -1,4 +1,4 @@
-"""Counts what is asked of a model: targets, repeats among them, and items it has never seen."""
+"""Counts the targets of a dataset, the repeats among them, and those whose item is never in training."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from genrec.types import SPLITS
 
 
 def target_facts(dataset: Dataset) -> dict[str, dict[str, float]]:
-    """Per split: ``targets``, ``users`` that have any, ``repeats`` (targets that stand in their history), ``unseen_items``
-    (targets whose item never occurs in the training part) and ``repeat_rate`` in [0, 1].
+    """Counts for each split: ``targets``, ``users`` with targets, ``repeats`` (targets that occur in their history),
+    ``unseen_items`` (targets whose item never occurs in the training part) and ``repeat_rate`` in [0, 1].
     """
     item, user, starts = dataset.events.item_idx, dataset.events.user_idx, dataset.events.offsets[:-1]
     pair, first = np.unique(user * dataset.num_items + item, return_index=True)

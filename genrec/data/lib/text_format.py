@@ -1,4 +1,4 @@
-"""How a text table is written: separator, header, encoding, decimal mark and quoting; given, or seen in its first lines."""
+"""The format of a text table: separator, header, encoding, decimal mark and quoting, set or detected in its first lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genrec.errors import ConfigError, DataError
 BLANK = "blank"  # the separator "any run of white space", which many files of pairs have
 SEPARATORS = (",", "\t", ";", "|", "::", BLANK)
 NAMED = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": BLANK, "\\t": "\t", " ": BLANK}
-OWN = {".csv": ",", ".tsv": "\t", ".tab": "\t"}  # what a suffix says of the separator, unless the lines say otherwise
+USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t"}  # the usual separator of a suffix; the lines may show another one
 SAMPLE_LINES = 200
 QUOTE = '"'
 
@@ -23,7 +23,7 @@ Quoting = Literal["auto", "double", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class TextFormat:
-    """The reading of a text table; what is ``auto`` is found out by ``detect_format``.
+    """The format of a text table; ``detect_format`` replaces ``auto``.
 
     Args:
         separator: ``auto``, one or more characters, ``tab``, or ``blank`` (any run of white space).
@@ -56,12 +56,12 @@ class TextFormat:
 
     @property
     def remedy(self) -> str:
-        """What to set where quotation marks are no quoting; empty where there is no such setting."""
+        """The advice to switch quoting off; empty where there is no such setting."""
         return ", or set data.quote=none if such marks are plain characters in this file" if self.settings else ""
 
 
 def detect_format(path: Path, form: TextFormat) -> TextFormat:
-    """The format with separator and quoting filled in from the file's first lines.
+    """Fills in separator and quoting from the file's first lines.
 
     Raises:
         DataError: when the file cannot be read as text.
@@ -70,7 +70,7 @@ def detect_format(path: Path, form: TextFormat) -> TextFormat:
         return form
     lines = sample_lines(path, form.encoding, form.settings)
     stated = stated_separator(lines[0]) if lines else None
-    separator = form.separator if form.separator != AUTO else stated or guess_separator(lines, OWN.get(kind_of(path)))
+    separator = form.separator if form.separator != AUTO else stated or guess_separator(lines, USUAL.get(kind_of(path)))
     quote = form.quote
     if quote == AUTO:
         quote = "none" if separator in ("\t", BLANK, "::") and not _has_quoting(lines, separator) else "double"
@@ -78,14 +78,14 @@ def detect_format(path: Path, form: TextFormat) -> TextFormat:
 
 
 def _has_quoting(lines: Sequence[str], separator: str) -> bool:
-    """Whether the whole first line stands in quotation marks, or one column does in every line after it."""
+    """Whether all fields of the first line, or those of one column in all other lines, are in quotation marks."""
     cut = [[field.strip() for field in (line.split() if separator == BLANK else line.split(separator))] for line in lines]
     quoted = [[len(field) > 1 and field[0] == field[-1] == QUOTE for field in fields] for fields in cut]
     return bool(quoted) and (all(quoted[0]) or (len(quoted) > 1 and any(map(all, zip(*quoted[1:], strict=False)))))
 
 
 def sample_lines(path: Path, encoding: str = AUTO, settings: str = "") -> list[str]:
-    """The first lines that hold anything, without comments before the header.
+    """Returns the first lines that are not empty.
 
     Raises:
         DataError: as ``text_chunks``.
@@ -98,7 +98,7 @@ def sample_lines(path: Path, encoding: str = AUTO, settings: str = "") -> list[s
 
 
 def stated_separator(line: str) -> str | None:
-    """What the line ``sep=;``, which spreadsheets write before the header, says."""
+    """Returns the separator of a line ``sep=;``, which spreadsheets write before the header, or None."""
     return line.strip()[4:5] or None if line.strip().lower().startswith("sep=") and len(line.strip()) <= 5 else None
 
 
@@ -120,7 +120,7 @@ def guess_separator(lines: Sequence[str], usual: str | None = None) -> str:
 
 
 def cut_line(line: str, separator: str) -> list[str]:
-    """The fields of one line, quotation marks heeded where the separator is one character."""
+    """Splits one line into fields; quotation marks count where the separator is one character."""
     if separator == BLANK:
         return line.split()
     if len(separator) > 1 or separator == "\t" or QUOTE not in line:

@@ -1,4 +1,4 @@
-"""Opens files of text, plain or compressed, decodes them, and hands out whole lines with their numbers."""
+"""Opens files of text, plain or compressed, decodes them, and yields whole lines with their numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK_BYTES = 64 << 20  # text is read in pieces of whole lines, so that a file 
 AUTO = "auto"
 COMPRESSED = (".gz", ".bz2", ".xz")
 
-# Marks at the start of a file that say how it is encoded; the longer ones first, since they begin like the shorter.
+# Byte order marks and their encodings; the longer ones first, since they begin like the shorter ones.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -27,11 +27,11 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _ONE_BYTE = ("latin", "iso-8859", "iso8859", "cp125", "windows-125", "ascii")
-_READINGS = ("cp1252", "gb18030", "shift_jis", "cp1251")  # what a file that is no UTF-8 often is
+_READINGS = ("cp1252", "gb18030", "shift_jis", "cp1251")  # frequent encodings of files that are not UTF-8
 
 
 def require_file(path: Path | str, fix: str = "check the path") -> Path:
-    """The path, once it is known to be a file that is not empty.
+    """Returns the path after checking that it is a file and not empty.
 
     Raises:
         DataError: when it is missing, a folder, or empty.
@@ -47,13 +47,13 @@ def require_file(path: Path | str, fix: str = "check the path") -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """The suffix that says what a file holds, in lower case and without that of a compression: ``.csv`` of ``A.CSV.gz``."""
+    """Returns the suffix of a file in lower case, without that of a compression: ``.csv`` for ``A.CSV.gz``."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] in COMPRESSED else "".join(suffixes[-1:])
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """The bytes of a file, decompressed (gzip also where the name does not say so)."""
+    """Opens the bytes of a file, decompressed (gzip also where the suffix is another one)."""
     with path.open("rb") as file:
         magic = file.read(6)
     suffix = path.suffix.lower()
@@ -67,7 +67,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding that a file's first bytes show: by their mark, by the zeros of UTF-16 without one, else UTF-8."""
+    """Detects the encoding from a file's first bytes: by the byte order mark, by the zeros of UTF-16, else UTF-8."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
@@ -78,7 +78,7 @@ def encoding_of(head: bytes) -> str:
 
 
 def _choose_encoding(block: bytes, setting: str) -> str:
-    """The encoding to read with; text that is UTF-8 and is said to have one byte per letter is UTF-8 all the same."""
+    """Returns the encoding to read with; bytes that are valid UTF-8 are read as such even where a one-byte codec is set."""
     if setting == AUTO or block.startswith(codecs.BOM_UTF8):
         return encoding_of(block)
     if setting.lower().replace("_", "-").startswith(_ONE_BYTE) and not block.isascii():
@@ -93,7 +93,7 @@ def _choose_encoding(block: bytes, setting: str) -> str:
 def text_chunks(
     path: Path | str, encoding: str = AUTO, *, settings: str = "", block_bytes: int | None = None
 ) -> Iterator[tuple[int, str]]:
-    r"""Pieces of a text file that end where a line ends; every line end (``\n``, ``\r\n``, ``\r``) is ``\n``.
+    r"""Yields pieces of a text file that end where a line ends; every line end (``\n``, ``\r\n``, ``\r``) is ``\n``.
 
     Args:
         path: the file.
@@ -136,7 +136,7 @@ def text_chunks(
 
 
 def text_lines(path: Path | str, encoding: str = AUTO) -> Iterator[tuple[int, list[str]]]:
-    """Pieces of a text file: the number of the first line (1-based) and the lines, without their ends.
+    """Yields pieces of a text file: the number of the first line (1-based) and the lines, without their ends.
 
     Raises:
         DataError: as ``text_chunks``.
@@ -147,7 +147,7 @@ def text_lines(path: Path | str, encoding: str = AUTO) -> Iterator[tuple[int, li
 
 
 def decoding_error(path: Path | str, first: int, error: UnicodeDecodeError, settings: str = "") -> DataError:
-    """The message for bytes that are not in their encoding; ``first`` is the line where the error's bytes begin."""
+    """Returns the error for bytes that are invalid in their encoding; ``first`` is the line where the error's bytes begin."""
     data = bytes(error.object)
     line = first + data.count(b"\n", 0, error.start)
     start = max(data.rfind(b"\n", 0, error.start) + 1, error.start - 20)

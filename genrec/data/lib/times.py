@@ -1,4 +1,4 @@
-"""Times as files give them: numbers, dates in many writings, date columns; read without loss of order, or refused by name."""
+"""Reads times (numbers, dates in many formats, date columns) without loss of order, or refuses them with row and value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from genrec.data.lib.date_text import DATE_FORMATS, Moments, Order, date_readings
 from genrec.errors import ConfigError, DataError, excerpt
 
-EXACT = 1 << 53  # whole numbers beyond it are not all 64-bit floats
+EXACT = 1 << 53  # larger integers cannot all be represented as 64-bit floats
 _COMPACT = {8: "yyyymmdd", 12: "yyyymmddhhmm", 14: "yyyymmddhhmmss", 17: "yyyymmddhhmmssfff"}
 # Ranges of times since 1970, from 1983 to 2096, by unit; they lie far apart.
 _UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
@@ -54,7 +54,7 @@ def read_times(column: pl.Series, where: str, date_format: str = "auto", *, sett
         settings: whether keys of the configuration can be changed, so that messages name them.
 
     Raises:
-        DataError: naming row and value: no time, or not finite; dates whose day and month cannot be told apart; numbers in two
+        DataError: naming row and value: no time, or not finite; dates whose day and month are ambiguous; numbers in two
             units; types that are no times.
     """
     dtype = column.dtype
@@ -174,9 +174,7 @@ def _times_of_text(column: pl.Series, where: str, date_format: str, settings: bo
         )
     values = text.drop_nulls()
     numbers = text.cast(pl.Float64, strict=False)
-    if (
-        numbers.null_count() < len(numbers) or values.is_empty() or date_format == "number"
-    ):  # some are numbers, so all have to be
+    if numbers.null_count() < len(numbers) or values.is_empty() or date_format == "number":  # some are numbers, so all must be
         if numbers.null_count() == text.null_count():
             return _times_of_digits(text, numbers.alias(column.name), values, date_format)
         return Times(numbers, bad=numbers.is_null() & text.is_not_null())
@@ -251,7 +249,7 @@ def _refuse_ambiguous(
         candidates.append(f"{day} ({reading.order})")
     raise DataError(
         where.format(row=f", row {places[at] + 1}"),
-        expected="dates whose day and month can be told apart",
+        expected="dates whose day and month can be distinguished",
         got=f"{excerpt(values[at])}, which may be {' or '.join(candidates)}",
         fix="set " + " or ".join(f"data.date_format={reading.order}" for reading in readings) if settings else _ALIKE,
     )

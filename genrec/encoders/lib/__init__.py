@@ -1,5 +1,5 @@
 """What item encoders share: texts of items, words, truncated SVD, and the cache of vectors on disk.
 
-Nothing here is a plug-in and nothing here imports one.
-Changes move vectors, and so everything after them: raise the version of the stage ``embed``.
+This folder holds no plug-in, and no file of it imports one.
+A change here that changes vectors needs a higher version of the stage ``embed``, since all later stages depend on vectors.
 """

@@ -1,6 +1,6 @@
-"""One text per item from the catalogue's columns, for every encoder that reads text.
+"""Joins the catalogue's columns to one text per item, without HTML, for every encoder that reads text.
 
-Takes HTML out of texts: shops export descriptions as they stand on the page.
+Shops export descriptions as they are on the page, so texts often contain tags and entities.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ AUTO: Literal["auto"] = "auto"
 Columns = Sequence[str] | Literal["auto"]
 SEPARATOR = ". "
 SHOWN = 12  # columns that a message names
-# What columns that say what an item is are called, letters and digits only; most telling first: encoders cut long texts at the
-# end.
+# Usual names of descriptive columns, letters and digits only; the most informative first, since encoders cut long texts.
 NAMES = """
 title itemtitle producttitle movietitle booktitle newstitle gametitle videotitle coursetitle headline
 name itemname productname prodname fullname displayname songname trackname appname moviename animename coursename poiname
@@ -36,8 +35,8 @@ _RANK = {name: rank for rank, name in enumerate(NAMES.split())}
 
 
 def text_columns(items: pl.DataFrame) -> list[str]:
-    """The columns with a name of ``NAMES`` that hold text or whole numbers, most telling first."""
-    schema = items.schema  # made anew at every look
+    """Returns the columns with a name of ``NAMES`` that hold text or whole numbers, the most informative first."""
+    schema = items.schema  # polars builds it at every access
     ranked = sorted((_RANK[plain], name) for name in schema if (plain := _plain_name(name)) in _RANK)
     return [name for _, name in ranked if _is_text(schema[name], whole_numbers=True)]
 
@@ -68,14 +67,14 @@ def usable_columns(items: pl.DataFrame, columns: Columns) -> tuple[list[str], li
 
 
 def column_note(columns: Columns, usable: Sequence[str], absent: Sequence[str]) -> list[str]:
-    """What there is to say about the columns that were taken."""
+    """Returns the notes about the columns that were used."""
     if isinstance(columns, str):
         return [f"text columns: {', '.join(usable)}" + (f" (empty: {', '.join(absent)})" if absent else "")]
     return [f"text columns absent or empty: {', '.join(absent)}"] if absent else []
 
 
 def item_texts(items: pl.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The values of ``columns``, joined in that order; lists are joined with spaces, nulls left out, HTML taken out.
+    """Joins the values of ``columns`` in that order; lists are joined with spaces, nulls are left out, HTML is removed.
 
     Raises:
         DataError: when a column is absent (new items need the columns that the encoder was fitted on).
@@ -122,22 +121,22 @@ def _setting(names: Sequence[str]) -> str:
     return "'encoder.columns=[" + ",".join(f'"{name}"' for name in names) + "]'"
 
 
-# A tag is one by its name: "x < y and z > w" is text.
+# Tags are recognized by their names: "x < y and z > w" is text.
 _NAMES = (
     "a|abbr|address|article|aside|audio|b|big|blockquote|body|br|button|caption|center|cite|code|col|colgroup|dd|del|details|div|"
     "dl|dt|em|embed|fieldset|figcaption|figure|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|kbd|label|"
     "legend|li|link|main|map|mark|meta|nav|noscript|object|ol|optgroup|option|p|param|picture|pre|q|s|samp|script|section|select|"
     "small|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|var|video"
 )
-# What is in these is no text.
+# The content of these elements is no text.
 _UNSEEN = r"(?is)<script\b[^>]*>.*?</script\s*>|<style\b[^>]*>.*?</style\s*>|<!--.*?-->|<!doctype[^>]*>|<!\[CDATA\[|\]\]>"
 _TAG = rf"(?is)</?(?:{_NAMES})(?:\s[^<>]*=[^<>]*|\s*)/?>"
 _ENTITY = r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});"
-_ROUNDS = 3  # text that was escaped twice is common, three times is not
+_ROUNDS = 3  # text is often escaped twice, rarely more often
 
 
 def remove_markup(text: pl.Expr) -> pl.Expr:
-    """The text a reader would see: tags and comments out (a blank in their place), entities as characters."""
+    """Returns the visible text: tags and comments are replaced by a blank, entities by their characters."""
     for _ in range(_ROUNDS):
         suspect = text.str.contains("[<&]").fill_null(False)
         plain = text.str.replace_all(_UNSEEN, " ").str.replace_all(_TAG, " ")

@@ -1,4 +1,4 @@
-"""Truncated SVD that gives the same answer every time: converged, from a fixed start vector, with a sign rule."""
+"""Deterministic truncated SVD: iterated to convergence from a fixed start vector, with a rule for signs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-# Lanczos pays off only when few of the components are wanted; below this size a dense SVD is instant.
+# Lanczos is faster only when few of the components are needed; below this size a dense SVD takes no time.
 _DENSE_LIMIT = 400
 
 

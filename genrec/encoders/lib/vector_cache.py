@@ -1,6 +1,6 @@
-"""Which pretrained model it is: vectors of different models must not meet.
+"""A cache of vectors on disk, by the hash of the text or image and the identity of the pretrained model.
 
-Vectors of texts on disk, found by the text's hash; safe to share and to kill.
+Several processes may share it, and a killed process leaves no damaged file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genrec.references import expanded
 
 
 def model_identity(model: str, revision: str | None) -> str:
-    """Content hash of a local folder, else a hash of hub id and revision: names the model's folder in the cache."""
+    """Returns the content hash of a local folder, or a hash of hub id and revision; the cache has one folder for each."""
     digest, folder = hashlib.sha256(), expanded(model)
     if folder.is_dir():
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -35,7 +35,7 @@ def model_identity(model: str, revision: str | None) -> str:
 def is_model_of(state: Mapping[str, Any], model: str, revision: str | None) -> bool:
     """Whether this model made the vectors that an encoder was saved with.
 
-    Of a hub model that is given as a folder by now, the contents of the folder cannot tell: it is taken for the one.
+    A hub model that is now given as a local folder cannot be verified by its contents; it is accepted.
 
     Args:
         state: ``model``, ``revision`` and ``identity`` as they were.
@@ -54,7 +54,7 @@ class VectorCache:
     """A folder of parquet files with columns ``text_hash`` and ``vector``; each ``add`` writes a new one, whole or not at all.
 
     Args:
-        folder: of ONE model: vectors of different models must not meet. None: keep them in memory.
+        folder: of ONE model, so that vectors of different models are never mixed. None: keep vectors in memory.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -80,7 +80,7 @@ class VectorCache:
         self._remember(hashes, vectors)
 
     def vectors(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
-        """The vectors of texts that are all here."""
+        """Returns the vectors of texts that are all in the cache."""
         rows = [self._row_of[_hash(text)] for text in texts]
         return np.concatenate(self._vectors)[rows]
 

@@ -1,4 +1,4 @@
-"""The words of a text in any language: characters, or pairs of them, where a script writes no blanks between words."""
+"""Splits text of any language into words; scripts without blanks between words yield characters or pairs of letters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-# Scripts without blanks, as ranges of a character class. A character of the first says about as much as a short word; one of
-# the others is a letter, and a pair of letters with their marks is the smallest thing that tells words apart.
+# Scripts without blanks, as ranges of a character class. A character of the first kind means about as much as a short word; one
+# of the second kind is a letter, and a pair of letters with their marks is the smallest unit that distinguishes words.
 _IDEOGRAPHIC: Mapping[str, str] = {
     "Han": "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
     "kana": "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f",
@@ -25,7 +25,7 @@ _SINGLE, _RUN = "".join(_IDEOGRAPHIC.values()), "".join(_ALPHABETIC.values())
 
 
 def _marks() -> str:
-    """All marks that combine with a letter, as ranges of a character class: what ``re`` takes for a word lacks them."""
+    """Returns the marks that combine with a letter, as ranges of a character class; ``re`` counts no mark as part of a word."""
     codes = [code for code in range(0x300, 0x10000) if unicodedata.category(chr(code))[0] == "M"]
     starts = [code for code in codes if unicodedata.category(chr(code - 1))[0] != "M"]
     ends = [code for code in codes if unicodedata.category(chr(code + 1))[0] != "M"]
@@ -33,14 +33,14 @@ def _marks() -> str:
 
 
 _MARK = _marks()
-_PLAIN = re.compile(r"\w+")  # one-character words too: shades, sizes and model numbers tell products apart
+_PLAIN = re.compile(r"\w+")  # one-character words count: shades, sizes and model numbers distinguish products
 _TOKEN = re.compile(rf"[{_SINGLE}]|([{_RUN}]+)|(?:(?![{_SINGLE}{_RUN}])\w)(?:(?![{_SINGLE}{_RUN}])[\w{_MARK}])*")
 _LETTER = re.compile(rf"[^{_MARK}][{_MARK}]*|[{_MARK}]+")
 _SCRIPTS = {name: re.compile(f"[{ranges}]") for name, ranges in (*_IDEOGRAPHIC.items(), *_ALPHABETIC.items())}
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in order; every Han or kana character, and every two neighbouring letters of Thai, is one.
+    """Returns the words of a text in order; each Han or kana character and each two neighbouring letters of Thai are one word.
 
     >>> words("red lipstick no. 5")
     ['red', 'lipstick', 'no', '5']
@@ -60,7 +60,7 @@ def words(text: str) -> list[str]:
 
 
 def script_note(texts: Sequence[str]) -> str | None:
-    """A sentence about the scripts without blanks between words that the texts are written in, or None."""
+    """Returns a note about texts in scripts without blanks between words, or None."""
     foreign = [text for text in texts if not text.isascii()]
     names = {name: sum(1 for text in foreign if script.search(text)) for name, script in _SCRIPTS.items()}
     there = [name for name, count in names.items() if count]
@@ -74,9 +74,9 @@ def script_note(texts: Sequence[str]) -> str | None:
 
 
 def rarity_note(texts: Iterable[Sequence[str]]) -> str | None:
-    """A sentence where most words of the texts (lists of words) stand in one of them only, or None.
+    """Returns a note where most words of the texts (lists of words) occur in one text only, or None.
 
-    Counted over the places where words stand, not over the vocabulary: half of the words of any language occur once.
+    Occurrences are counted, not the vocabulary: in any language about half of the distinct words occur once.
     """
     places: Counter[str] = Counter()
     in_texts: Counter[str] = Counter()
@@ -88,6 +88,6 @@ def rarity_note(texts: Iterable[Sequence[str]]) -> str | None:
     if 2 * alone <= total:
         return None
     return (
-        f"most words stand in one item only ({alone:,} of {total:,}), so that the text says little of which items are alike: "
+        f"most words occur in one item only ({alone:,} of {total:,}), so that the text says little of which items are alike: "
         "check the columns, or use encoder=collaborative"
     )
