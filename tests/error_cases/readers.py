@@ -87,14 +87,14 @@ def looked_over(content: str, *words: str, items: str | None = None) -> Trigger:
 
 def loses_a_row(scene: Scene) -> Any:
     """A reading that drops a line: the count finds it."""
-    whole = _Reading._whole
+    whole = _Reading._read_at_once
 
     def fewer(self: Any, text: str, lines: int | None = None) -> Any:
         table = whole(self, text, lines)
         self.tally.rows -= 1
         return table
 
-    scene.monkeypatch.setattr(_Reading, "_whole", fewer)
+    scene.monkeypatch.setattr(_Reading, "_read_at_once", fewer)
     return file(ROWS)(scene)
 
 
