@@ -91,7 +91,7 @@ def extend(context: StageContext) -> dict[str, Any]:
     save_with_later_items(context.folder, folder, node=node, facts=facts, later=later)
     shutil.copyfile(folder / HISTORY_FILE, context.folder / HISTORY_FILE)
     Model.open(context.parts | {"generator": context.folder})  # it fits, or nothing is kept
-    context.log(f"the weights of generator {run.extends.fingerprint} as they are, for {later:,} items more")
+    context.log(f"the weights of generator {context.extends.fingerprint} as they are, for {later:,} items more")
     return facts | {"extends": context.extends.fingerprint}
 
 
