@@ -31,16 +31,16 @@ check: $(STAMP) ## formatting, lint, layers of imports, and types
 	$(BIN)/mypy
 
 bench: $(STAMP) ## training and decoding speed on the demo shop, median of three runs
-	$(BIN)/python scripts/bench.py $(ARGS)
+	$(BIN)/python tools/benchmarks/demo_speed.py $(ARGS)
 
 docs: $(STAMP) results ## docs/configuration.md from conf/, RESULTS.md from results/
-	$(BIN)/python scripts/configuration_page.py
+	$(BIN)/python tools/configuration_page.py
 
 results: $(STAMP) ## RESULTS.md, and README's table, from the rows under results/
-	$(BIN)/python scripts/results.py page
+	$(BIN)/python tools/results.py page
 
-peers: .venv-cornac/.installed .venv-rectools/.installed ## make the environments of peers/: other libraries' models
-	@echo 'ready: peers/README.md has the commands'
+peers: .venv-cornac/.installed .venv-rectools/.installed ## make the environments of tools/peers/: other libraries' models
+	@echo 'ready: tools/peers/README.md has the commands'
 
 # torch first: whichever build of that version pip finds at hand (CPU, CUDA) is what the rest is then resolved against.
 $(STAMP): pyproject.toml constraints.txt
@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 # RecTools needs an older numpy than constraints.txt names, so only its torch is held there.
-.venv-%/.installed: peers/%.txt constraints.txt
+.venv-%/.installed: tools/peers/%.txt constraints.txt
 	@$(FIND_PYTHON); [ -x $(@D)/bin/python ] || { echo "$$python -m venv $(@D)"; $$python -m venv $(@D); }
 	$(@D)/bin/python -m pip install -c constraints.txt torch
 	$(@D)/bin/python -m pip install $(if $(filter cornac,$*),-c constraints.txt) -r $<

@@ -105,7 +105,7 @@ def _tree(name: str) -> dict[str, Any]:
 @cache
 def language_model(kind: str) -> str:
     """Folder of a tiny language model with random weights, gone when the tests are."""
-    script = Path(__file__).resolve().parents[1] / "scripts" / "random_language_model.py"
+    script = Path(__file__).resolve().parents[1] / "tools" / "make_random_language_model.py"
     spec = importlib.util.spec_from_file_location("random_language_model", script)
     assert spec is not None
     assert spec.loader is not None

@@ -94,7 +94,7 @@ def test_a_comparison_has_its_baselines_under_the_former_name(evaluations: dict[
 
 
 def test_rows_of_results_of_before_are_read(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("results", ROOT / "scripts" / "results.py")
+    spec = importlib.util.spec_from_file_location("results", ROOT / "tools" / "results.py")
     assert spec is not None
     assert spec.loader is not None
     results = importlib.util.module_from_spec(spec)

@@ -18,7 +18,7 @@ ROOT = Path(genrec.__file__).parent.parent
 PAGES = ROOT / "docs" / "methods"
 INDEX = (PAGES / "README.md").read_text(encoding="utf-8")
 CITATION = re.compile(r"docs/methods/([\w.-]+\.md)")
-FILE = re.compile(r"`((?:genrec|conf|scripts|tests)/[\w/.-]+\.\w+)`")
+FILE = re.compile(r"`((?:genrec|conf|tools|tests)/[\w/.-]+\.\w+)`")
 LINK = re.compile(r"\]\(([^)#\s]+\.md)(?:#[^)]*)?\)")
 METHODS = ("tokenizer", "collision", "generator", "objective", "decoding", "encoder")  # groups whose options are methods
 BASELINES = ("default", "all_baselines")  # options of evaluate that list all baselines
@@ -85,7 +85,7 @@ def test_what_counts_as_a_citation(source: str, complaint: str | None) -> None:
 
 def texts() -> dict[str, str]:
     """Everything that may cite: code, yamls, tests and documents."""
-    patterns = ("genrec/**/*.py", "conf/**/*.yaml", "tests/**/*.py", "scripts/*.py", "docs/**/*.md", "README.md", "RESULTS.md")
+    patterns = ("genrec/**/*.py", "conf/**/*.yaml", "tests/**/*.py", "tools/**/*.py", "docs/**/*.md", "README.md", "RESULTS.md")
     files = [file for pattern in patterns for file in ROOT.glob(pattern) if file != Path(__file__)]
     return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
 

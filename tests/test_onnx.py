@@ -120,7 +120,7 @@ def test_the_lists_are_ours(runtime: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_an_exported_bundle_agrees(tmp_path: Path) -> None:
-    """All of it, as on the command line: `genrec export export.runtime=onnx`, then scripts/onnx_agreement.py."""
+    """All of it, as on the command line: `genrec export export.runtime=onnx`, then tools/compare_onnx_lists.py."""
     settings = [
         *(*TINY, *GENERATORS["encdec"], f"paths.runs={tmp_path}", "name=onnx", "export.runtime=onnx"),
         *("decoding.num_beams=20", "recommend.k=10"),
@@ -128,6 +128,6 @@ def test_an_exported_bundle_agrees(tmp_path: Path) -> None:
     bundle = genrec.run(until="export", quiet=True, overrides=settings).path / "bundle"
     ids = genrec.load(bundle).items["item_id"].to_list()
     histories = [[ids[item] for item in row] for row in random_histories(80, [0, 3, 7, 20] * 25)]
-    told = runpy.run_path(str(ROOT / "scripts" / "onnx_agreement.py"))["compared"](bundle, histories)
+    told = runpy.run_path(str(ROOT / "tools" / "compare_onnx_lists.py"))["compared"](bundle, histories)
     assert told["agree"] == told["users"] == 100
     assert told["same_items"] > 95

@@ -1,4 +1,4 @@
-"""peers/: the reading and writing that the scripts share, and each script on a tiny dataset where its environment exists."""
+"""tools/peers/: the reading and writing that its programs share, and each program on a tiny dataset, in its environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPTS = {
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"peers_{name}", ROOT / "peers" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"peers_{name}", ROOT / "tools" / "peers" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -70,7 +70,7 @@ def test_reads_what_genrec_wrote(dataset: Dataset, split: str) -> None:
         assert prepared.history(user, split).tolist() == histories[user].tolist()
     some = np.array([3, 7, 8])
     user, item, position = prepared.events(some, prepared.ends(split))
-    expected = [(u, i, at) for u in some for at, i in enumerate(histories[u])]
+    expected = [(u, i, at) for u in some.tolist() for at, i in enumerate(histories[u])]
     assert list(zip(user, item, position, strict=True)) == expected
 
 
@@ -144,7 +144,7 @@ def test_script_writes_a_table(name: str, exclude_seen: bool, dataset: Dataset, 
         pytest.skip(f"no {environment}: make peers")
     python = ROOT / environment / "bin" / "python"
     out = tmp_path / "table.parquet"
-    command = [python, ROOT / "peers" / f"{name}.py", dataset.folder, out, "--k", "10", "--users", "6", *budget]
+    command = [python, ROOT / "tools" / "peers" / f"{name}.py", dataset.folder, out, "--k", "10", "--users", "6", *budget]
     if name == "cornac_tiger":
         vectors = tmp_path / "item.safetensors"
         save_file({"vectors": np.random.default_rng(0).normal(size=(NUM_ITEMS, 8)).astype(np.float32)}, vectors)

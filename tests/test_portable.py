@@ -13,7 +13,7 @@ import pytest
 import genrec
 
 ROOT = Path(genrec.__file__).parents[1]
-FILES = sorted(file for room in ("genrec", "scripts", "tests", "examples") for file in (ROOT / room).rglob("*.py"))
+FILES = sorted(file for room in ("genrec", "tools", "tests", "examples") for file in (ROOT / room).rglob("*.py"))
 UNIX_ONLY = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog"}
 
 

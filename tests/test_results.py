@@ -14,7 +14,7 @@ from genrec.engine.config import compose
 from genrec.engine.pipeline import execute
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "scripts" / "results.py"
+SCRIPT = ROOT / "tools" / "results.py"
 spec = importlib.util.spec_from_file_location("results", SCRIPT)
 assert spec is not None
 assert spec.loader is not None

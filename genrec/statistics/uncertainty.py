@@ -118,7 +118,7 @@ def estimate(first: Float[np.ndarray, "users seeds"], second: Float[np.ndarray, 
     means; if seeds agree on everybody, it is the paired test over users.
 
     Two departures from the textbook, both for the sake of the false-positive rate with three seeds
-    (tests/benchmarks/null_comparisons.py). The variance of the seeds is not cut at 0, which is too cautious (2.6 to 4 %, not
+    (tools/benchmarks/null_comparisons.py). The variance of the seeds is not cut at 0, which is too cautious (2.6 to 4 %, not
     5) where seeds do not move the mean. The degrees of freedom are the seeds' own times (variance / seeds' part) ** 1.5;
     Satterthwaite's 2 ("An approximate distribution of estimates of variance components", Biometrics Bulletin, 1946) is too bold
     (5.9 %) while users have a small part.

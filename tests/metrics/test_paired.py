@@ -160,7 +160,7 @@ def test_every_pair_or_each_against_one(rng):
 
 @pytest.mark.parametrize("runs", [(1, 1), (3, 3)])
 def test_equally_good_models_are_rarely_told_apart(runs):
-    """A small stand-in for tests/benchmarks/null_comparisons.py: within three standard errors of 5 %."""
+    """A small stand-in for tools/benchmarks/null_comparisons.py: within three standard errors of 5 %."""
     rate = false_positives(World(0.4, 0.3, 0.06 * (runs != (1, 1)), runs, users=500), 600, draws=99)
     assert rate == pytest.approx(0.05, abs=3 * (0.05 * 0.95 / 600) ** 0.5)
 

@@ -1,4 +1,4 @@
-"""Whether onnxruntime gives the lists that genrec gives: `python scripts/onnx_agreement.py BUNDLE --histories FILE`.
+"""Whether onnxruntime gives the lists that genrec gives: `python tools/compare_onnx_lists.py BUNDLE --histories FILE`.
 
 The bundle: ``genrec export ... export.runtime=onnx decoding=trie_beam decoding.num_beams=20 recommend.k=10``. Lists agree when
 their scores do, place by place, and their items do wherever the scores of two places are further apart than that. The last line

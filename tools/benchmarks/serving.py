@@ -1,6 +1,6 @@
 """`genrec serve` under load: the highest rate whose p95 stays within 150 ms, against the same server without batching.
 
-    python tests/benchmarks/serving.py BUNDLE [--histories FILE] [--threads 2] [--seconds 10] [--bound 150] [--quick]
+    python tools/benchmarks/serving.py BUNDLE [--histories FILE] [--threads 2] [--seconds 10] [--bound 150] [--quick]
 
 A bundle with 20 beams: ``genrec export ... decoding=trie_beam decoding.num_beams=20 recommend.k=10``. Requests are one history
 each, k = 10, at random moments whatever has become of those before (an open loop with Poisson arrivals); a request's time runs

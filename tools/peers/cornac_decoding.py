@@ -1,6 +1,6 @@
-"""Users a second of cornac's TIGER at decoding; run by tests/benchmarks/decoding.py in the peers' environment (``make peers``).
+"""Users a second of cornac's TIGER at decoding; run by tools/benchmarks/decoding.py in the peers' environment (``make peers``).
 
-    .venv-cornac/bin/python peers/cornac_decoding.py ITEMS BEAMS THREADS HISTORY
+    .venv-cornac/bin/python tools/peers/cornac_decoding.py ITEMS BEAMS THREADS HISTORY
 
 Its shipped GRID configuration, fitted for one epoch on a few sessions over random item vectors: decoding takes as long whatever
 it has learned. It decodes one user at a time; there is no batch size to choose.

@@ -1,6 +1,6 @@
 """The most expensive requests that a service admits: seconds of the process, and how late a health check is meanwhile.
 
-    python tests/benchmarks/dearest_requests.py BUNDLE [--threads 1] [--repeats 3]
+    python tools/benchmarks/dearest_requests.py BUNDLE [--threads 1] [--repeats 3]
 
 Starts ``genrec serve`` with its default limits (but a long timeout, so that all of a request's work is seen) on 127.0.0.1, and
 asks one request at a time, as large as the limits allow: lists, quotas of every column that has single values, filters and

@@ -1,6 +1,6 @@
 """What a served catalogue needs: resident bytes an item, and users a second of one core.
 
-    python tests/benchmarks/sizing.py [--items 100000] [--beams 20] [--dim 128] [--ids append_level|item_token]
+    python tools/benchmarks/sizing.py [--items 100000] [--beams 20] [--dim 128] [--ids append_level|item_token]
 
 A made-up catalogue (ids of 10 letters, a title of 40; 3 x 256 codes and a number that tells items apart, or the first
 code and a token of the item's own, as ``experiment=best`` has them; vectors of 64 numbers) and an untrained

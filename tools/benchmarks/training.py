@@ -1,6 +1,6 @@
 """Training: targets a second of ``encdec`` against what others do, on the same sequences.
 
-    python tests/benchmarks/training.py [--quick] [--threads 2] [--device cpu] [--out FOLDER]
+    python tools/benchmarks/training.py [--quick] [--threads 2] [--device cpu] [--out FOLDER]
 
 Equal width, depth and precision (dim 128, 3 + 2 layers, 4 heads, feed-forward 512, fp32, histories of at most 20 items):
 
@@ -230,7 +230,7 @@ def cornac(recipe: str, num_items: int, targets: int, threads: int) -> dict[str,
     users = int(np.searchsorted(np.cumsum(train.lengths - 1), targets)) + 1
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, item_idx=train.item_idx[: train.offsets[users]], offsets=train.offsets[: users + 1])
-        script = ROOT / "peers" / "cornac_training.py"
+        script = ROOT / "tools" / "peers" / "cornac_training.py"
         command = [str(CORNAC), str(script), file.name, str(num_items), str(threads), recipe]
         told = subprocess.run(command, capture_output=True, text=True)
     if told.returncode:

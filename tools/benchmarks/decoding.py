@@ -1,6 +1,6 @@
 """Constrained decoding: ours against what others do, in users a second.
 
-    python tests/benchmarks/decoding.py [--quick] [--threads 2] [--out FOLDER]
+    python tools/benchmarks/decoding.py [--quick] [--threads 2] [--out FOLDER]
 
 Four ways to decode a T5 (``tiger``'s architecture: 4+4 layers, dim 128), all with the SAME weights where it says so:
 
@@ -209,7 +209,7 @@ def cornac_users_per_second(num_items: int, num_beams: int, threads: int) -> flo
     """In the peers' environment; None where there is none."""
     if not CORNAC.exists():
         return None
-    script = ROOT / "peers" / "cornac_decoding.py"
+    script = ROOT / "tools" / "peers" / "cornac_decoding.py"
     told = subprocess.run(
         [str(CORNAC), str(script), str(num_items), str(num_beams), str(threads), str(HISTORY)], capture_output=True, text=True
     )

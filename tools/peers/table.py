@@ -1,4 +1,4 @@
-"""What the scripts here share: a prepared dataset read, a recommendations table written. Needs numpy and polars, not genrec.
+"""What the programs here share: a prepared dataset read, a recommendations table written. Needs numpy and polars, not genrec.
 
 The dataset is the folder of a genrec ``dataset`` artifact. Users and items are rows of its two tables everywhere below; their
 own names appear only in the table that is written.
@@ -150,12 +150,12 @@ def write(tables: list[pl.DataFrame], facts: Mapping[str, Any], out: Path) -> No
     pl.concat(tables).write_parquet(out)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts it in KiB
     text = json.dumps({**facts, "peak_memory_gib": round(memory, 2)}, indent=2)
-    out.with_suffix(".json").write_text(text + "\n")
+    out.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
 def command_line(description: str) -> argparse.ArgumentParser:
-    """The arguments that all scripts take."""
+    """The arguments that all of these programs take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of a genrec `dataset` artifact: runs/NAME/dataset")
     parser.add_argument("out", type=Path, help="the recommendations table to write, a .parquet file")

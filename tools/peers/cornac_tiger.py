@@ -1,6 +1,6 @@
 """cornac's TIGER on a dataset that genrec prepared: trains it, decodes it, writes our recommendations table.
 
-python peers/cornac_tiger.py runs/NAME/dataset OUT.parquet --vectors runs/NAME/encoder/vectors/item.safetensors --epochs 2
+python tools/peers/cornac_tiger.py runs/NAME/dataset OUT.parquet --vectors runs/NAME/encoder/vectors/item.safetensors --epochs 2
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Speed on the demo shop: training targets a second and users decoded a second, each the median of three runs.
 
-python scripts/bench.py                                      the default generator on all threads
-python scripts/bench.py generator=sasrec threads=1           any settings of `genrec run`
+python tools/benchmarks/demo_speed.py                                      the default generator on all threads
+python tools/benchmarks/demo_speed.py generator=sasrec threads=1           any settings of `genrec run`
 
 The training speed is what two more epochs cost, so that start-up, validation and compilation do not enter. Numbers mean little
 on a busy machine: the load is printed beside them.

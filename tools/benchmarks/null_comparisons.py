@@ -1,6 +1,6 @@
 """How often does a comparison of two EQUALLY good models call the difference real? It should be 5 times in 100.
 
-    python tests/benchmarks/null_comparisons.py [comparisons per setting, default 2000]
+    python tools/benchmarks/null_comparisons.py [comparisons per setting, default 2000]
 
 The scores are NDCG@10 as real ones are: 8 % of 2,000 users have a hit, and they are mostly the same users for both models,
 because some users are easy. Each user's latent score is the sum of what is easy about the user, of what this model makes of the

@@ -1,6 +1,6 @@
 """Writes a small language model with random weights, and a tokenizer trained on item titles: a stand-in for a pretrained one.
 
-python scripts/random_language_model.py items.parquet FOLDER
+python tools/make_random_language_model.py items.parquet FOLDER
 python -m genrec run generator=lc_rec generator.model=FOLDER ...
 
 It shows that everything works where there is no network, and what a generator of this shape learns from histories alone. It

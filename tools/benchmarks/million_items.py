@@ -1,6 +1,6 @@
 """rq_kmeans on catalogues that do not fit: seconds to fit, items encoded a second, memory, and whether the codes are exact.
 
-    python tests/benchmarks/million_items.py [--fit 250000,500000,1000000] [--encode 1000000] [--dim 384] [--codes 1024]
+    python tools/benchmarks/million_items.py [--fit 250000,500000,1000000] [--encode 1000000] [--dim 384] [--codes 1024]
 
 Vectors lie in a file and are mapped from it. They are what embeddings look like to k-means: a mixture of clusters of clusters
 with a decaying spectrum, not white noise (which every codebook serves equally badly). Each size runs in a process of its own,

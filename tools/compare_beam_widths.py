@@ -1,6 +1,6 @@
 """What a beam search loses against exact search, for the trained generator of a run: a table and a curve over beams.
 
-    python scripts/beams.py runs/NAME [--beams 10,20,50,100,200] [--check 4000] [--split test] [--out FOLDER]
+    python tools/compare_beam_widths.py runs/NAME [--beams 10,20,50,100,200] [--check 4000] [--split test] [--out FOLDER]
 
 ``best_first`` gives the exact ten best items of every user of the split, once it has given the same as ``exhaustive`` (the
 likelihood of the whole catalogue) on --check users drawn by a seed. Each beam width is told against it: NDCG@10, Recall@10,

@@ -1,6 +1,6 @@
 """RecTools' SASRec on a dataset that genrec prepared: trains it with early stopping, writes our recommendations table.
 
-python peers/rectools_sasrec.py runs/NAME/dataset OUT.parquet --epochs 30
+python tools/peers/rectools_sasrec.py runs/NAME/dataset OUT.parquet --epochs 30
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How well a trained recommender takes in items that come later: removes some, trains without them, adds them back, measures.
 
-python scripts/new_items.py --items ITEMS --interactions EVENTS --count 500 experiment=best
-python scripts/new_items.py --items ITEMS --interactions EVENTS --count 50 experiment=best train.epochs=2      a first look
+python tools/measure_new_items.py --items ITEMS --interactions EVENTS --count 500 experiment=best
+python tools/measure_new_items.py --items ITEMS --interactions EVENTS --count 50 experiment=best train.epochs=2    a first look
 
 The items are drawn by --seed and removed with their events; encoder, tokenizer and generator are fitted on the rest, then a run
 extends that one with the whole tables (docs/new_items.md). Once with the codebook-wide share of the loss and once without. The

@@ -2,8 +2,8 @@
 
 README's table of the demo is the last row of results/demo.jsonl.
 
-python scripts/results.py add runs/NAME --data amazon14_beauty --label "best, 3 epochs" --note "what it shows"
-python scripts/results.py page
+python tools/results.py add runs/NAME --data amazon14_beauty --label "best, 3 epochs" --note "what it shows"
+python tools/results.py page
 
 A row holds the run's configuration, seed, figures and machine, and what made each of its artifacts: genrec's commit at that
 time, from the manifests. A run with an artifact that was made from uncommitted changes is refused (``--marked`` adds it, with a
@@ -42,7 +42,7 @@ OWN_TOKEN = "IDs end in the item's own token: what is told of codes is a softmax
 INTRODUCTION = """\
 # Results
 
-Made by `python scripts/results.py page` from the rows under `results/`. Do not edit: add a row with `results.py add`.
+Made by `python tools/results.py page` from the rows under `results/`. Do not edit: add a row with `results.py add`.
 
 R@10 and N@10 are Recall and NDCG at 10 over the whole catalogue; nothing is sampled. Choices are made on validation; test is
 read once. "Seen" says whether items of the user's history may be recommended: one rule for a row and the baselines beside it.
@@ -80,7 +80,7 @@ def row_of(
         note: what the row shows.
         label: what was run, in the words of a reader; None: the run's name.
         minutes: of training, where the generator's manifest does not know them.
-        peer: what another library's script says of the model whose table was evaluated (peers/README.md).
+        peer: what another library's script says of the model whose table was evaluated (tools/peers/README.md).
         log: what the run printed, for the targets a second of its training steps.
         marked: accept artifacts of unknown or uncommitted code.
 
@@ -411,7 +411,7 @@ def main() -> None:
     add.add_argument("--minutes", type=float, help="of training, instead of what the generator's manifest says")
     add.add_argument("--log", type=Path, help="what the run printed: holds the targets a second of its training steps")
     add.add_argument("--marked", action="store_true", help="accept artifacts of uncommitted or unknown code, and mark the row")
-    add.add_argument("--peer", type=Path, help="the json beside the table that a script of peers/ wrote")
+    add.add_argument("--peer", type=Path, help="the json beside the table that a program of tools/peers/ wrote")
     commands.add_parser("page", help="write RESULTS.md and the demo's table in README.md")
     options = parser.parse_args()
     if options.command == "add":

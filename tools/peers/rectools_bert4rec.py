@@ -1,6 +1,6 @@
 """RecTools' BERT4Rec on a dataset that genrec prepared: trains it with early stopping, writes our recommendations table.
 
-python peers/rectools_bert4rec.py runs/NAME/dataset OUT.parquet --epochs 100
+python tools/peers/rectools_bert4rec.py runs/NAME/dataset OUT.parquet --epochs 100
 """
 
 from __future__ import annotations

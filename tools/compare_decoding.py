@@ -1,6 +1,6 @@
 """What searches find with one trained generator: a table of several decoding strategies against the first of them.
 
-    python scripts/searches.py runs/NAME [--searches exhaustive,trie_beam,parallel_graph,masked_item] [--users 1000]
+    python tools/compare_decoding.py runs/NAME [--searches exhaustive,trie_beam,parallel_graph,masked_item] [--users 1000]
 
 Each name is a yaml of conf/decoding with its settings as they are; K is 10, seen items by the run's own rule, the users a
 seeded sample of the split.
@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from beams import Judge, same_users
+from compare_beam_widths import Judge, same_users
 
 from genrec.engine.components import instantiate
 from genrec.engine.config import compose

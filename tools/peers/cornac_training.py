@@ -1,6 +1,6 @@
-"""Targets a second of cornac's TIGER in training; run by tests/benchmarks/training.py in the peers' environment.
+"""Targets a second of cornac's TIGER in training; run by tools/benchmarks/training.py in the peers' environment.
 
-    .venv-cornac/bin/python peers/cornac_training.py SEQUENCES.npz ITEMS THREADS equal|grid
+    .venv-cornac/bin/python tools/peers/cornac_training.py SEQUENCES.npz ITEMS THREADS equal|grid
 
 One epoch of its own loop (``fit`` after the tokenizer) over the given sequences and random item vectors. "grid" is its shipped
 GRID configuration, "equal" has the width and depth of the benchmark's other ways. Validation is left out.

@@ -1,6 +1,6 @@
 """Answers under concurrent change: items come and go and bundles are swapped while lists are asked for; every item is checked.
 
-    python tests/benchmarks/legality.py BUNDLE [--answers 100000] [--seed 0]
+    python tools/benchmarks/legality.py BUNDLE [--answers 100000] [--seed 0]
 
 Runs the service's own batcher, journal and live recommender in this process; without BUNDLE, a shop of arbitrary logits. An
 item is wrong when it is
@@ -91,7 +91,7 @@ def change(
         elif kind == "put back" and len(gone) > 30:
             chosen, gone = gone[:3], gone[3:]
             changes.forget(chosen)
-            live.put_back(chosen)
+            live.restore_items(chosen)
         elif kind == "reload":
             live.swap(reopened())
         else:
@@ -210,7 +210,7 @@ def measured(opened: Callable[[], Catalogue], *, answers: int, seed: int) -> dic
 
 def small_shop() -> Catalogue:
     """The catalogue of the tests, where there is no bundle."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
     from small_shop import shop
 
     return shop(60)
