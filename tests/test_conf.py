@@ -125,7 +125,7 @@ def test_constructors_are_keyword_only() -> None:
 
 def test_the_configuration_page_is_up_to_date() -> None:
     root = Path(__file__).resolve().parent.parent
-    spec = importlib.util.spec_from_file_location("configuration_page", root / "scripts" / "configuration_page.py")
+    spec = importlib.util.spec_from_file_location("configuration_page", root / "tools" / "configuration_page.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
