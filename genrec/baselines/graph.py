@@ -60,7 +60,7 @@ class GraphHeuristic:
         scores = np.tile(self.tie_breaker, (len(histories), 1))
         for user in range(len(histories)):
             sources = histories[user][-len(self.budgets) :][::-1]
-            listed = self._listed(sources)
+            listed = self._best_of_ring(sources)
             scores[user, listed] += np.arange(len(listed), 0, -1)
         return scores
 
@@ -75,7 +75,7 @@ class GraphHeuristic:
         rings = [_best(np.where(hops == hop, scores, -np.inf)) for hop in range(1, depth + 1)]
         return [list(of_source) for of_source in zip(*rings, strict=True)]
 
-    def _listed(self, sources: Iterable[int]) -> list[int]:
+    def _best_of_ring(self, sources: Iterable[int]) -> list[int]:
         listed: dict[int, None] = {}
         overflow: dict[int, None] = {}
         for budgets, source in zip(self.budgets, sources, strict=False):
@@ -91,8 +91,8 @@ def transition_graph(dataset: Dataset) -> sparse.csr_array:
     """float64 [items, items]: how often the column came right after the row in the training part; none leads to itself."""
     user, item = dataset.train.user_idx, dataset.train.item_idx
     edge = (user[:-1] == user[1:]) & (item[:-1] != item[1:])
-    places = (item[:-1][edge], item[1:][edge])
-    graph = sparse.csr_array((np.ones(len(places[0])), places), shape=(dataset.num_items, dataset.num_items))
+    ends = (item[:-1][edge], item[1:][edge])
+    graph = sparse.csr_array((np.ones(len(ends[0])), ends), shape=(dataset.num_items, dataset.num_items))
     graph.sum_duplicates()
     return graph
 
@@ -111,9 +111,9 @@ def hops_from(graph: sparse.csr_array, sources: Int64[np.ndarray, " rows"], dept
 
 def _best(scores: Float[np.ndarray, "rows items"]) -> list[list[int]]:
     """The ``KEPT`` best columns of each row, best first, without those at -inf."""
-    kept = min(KEPT, scores.shape[1])
-    columns = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
+    num_kept = min(KEPT, scores.shape[1])
+    columns = np.argpartition(-scores, num_kept - 1, axis=1)[:, :num_kept]
     values = np.take_along_axis(scores, columns, axis=1)
     order = np.lexsort((columns, -values), axis=1)
-    found = np.isfinite(values).sum(axis=1)
-    return [row[:number].tolist() for row, number in zip(np.take_along_axis(columns, order, axis=1), found, strict=True)]
+    num_listed = np.isfinite(values).sum(axis=1)
+    return [row[:number].tolist() for row, number in zip(np.take_along_axis(columns, order, axis=1), num_listed, strict=True)]

@@ -81,8 +81,8 @@ class ItemKNN(ItemToItem):
         values[row + start == other] = 0.0
         near = values > 0
         for long in np.flatnonzero(np.diff(common.indptr) > self.neighbours):
-            place = slice(common.indptr[long], common.indptr[long + 1])
-            near[place] &= _largest(values[place], self.neighbours)
+            row_entries = slice(common.indptr[long], common.indptr[long + 1])
+            near[row_entries] &= _largest(values[row_entries], self.neighbours)
         return sparse.csr_array((values[near], (row[near], other[near])), shape=common.shape)
 
 

@@ -70,7 +70,7 @@ class LinearText(OpenSettings):
         if self.text_vectors is None:
             fix = "use it where an encoder gives them"
             raise ConfigError("text_vectors", expected="vectors of the items", got="none", fix=fix)
-        self.unit = _whitened(np.asarray(self.text_vectors, dtype=np.float64))
+        self.unit = _whiten(np.asarray(self.text_vectors, dtype=np.float64))
         self.train, self.tie_breaker = dataset.train, tie_breaker(dataset)
         self._solve()
 
@@ -94,7 +94,7 @@ class LinearText(OpenSettings):
 
     def _solve(self) -> None:
         if self.decay not in self._moments:
-            self._moments[self.decay] = self._added_up()
+            self._moments[self.decay] = self._sum_rows()
         number, mean_x, mean_y, gram, cross = self._moments[self.decay]
         gram = gram - number * np.outer(mean_x, mean_x)
         cross = cross - number * np.outer(mean_x, mean_y)
@@ -102,7 +102,7 @@ class LinearText(OpenSettings):
         self.weights = weights.astype(np.float32)
         self.intercept = (mean_y - mean_x @ weights).astype(np.float32)
 
-    def _added_up(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _sum_rows(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Number of events, means of contexts and targets, and the sums of x x' and x y', in float64."""
         dim = self.unit.shape[1]
         number, sum_x, sum_y = 0, np.zeros(dim), np.zeros(dim)
@@ -130,7 +130,7 @@ class LinearText(OpenSettings):
         return x / np.maximum(total, 1e-12), self.unit[train.item_idx[events]]
 
 
-def _whitened(vectors: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "items dim"]:
+def _whiten(vectors: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "items dim"]:
     """Centred, of equal variance in every direction that has any, and of unit length."""
     centred = vectors - vectors.mean(axis=0)
     variances, directions = np.linalg.eigh(centred.T @ centred / max(1, len(centred)))

@@ -25,20 +25,20 @@ class Random:
         self.seed = seed
 
     def fit(self, dataset: Dataset) -> None:
-        self.items = _mixed(np.arange(dataset.num_items, dtype=np.uint64))
+        self.items = _mix_bits(np.arange(dataset.num_items, dtype=np.uint64))
 
     def score(self, histories: Sequences) -> Float[np.ndarray, "users items"]:
-        place = np.arange(len(histories.item_idx)) - np.repeat(histories.offsets[:-1], histories.lengths)
-        events = _mixed(self.items[histories.item_idx] + place.astype(np.uint64))
+        position = np.arange(len(histories.item_idx)) - np.repeat(histories.offsets[:-1], histories.lengths)
+        events = _mix_bits(self.items[histories.item_idx] + position.astype(np.uint64))
         sums = np.concatenate([[np.uint64(0)], np.cumsum(events, dtype=np.uint64)])  # they wrap around, and so do differences
-        users = _mixed(sums[histories.offsets[1:]] - sums[histories.offsets[:-1]] + np.uint64(self.seed))
+        users = _mix_bits(sums[histories.offsets[1:]] - sums[histories.offsets[:-1]] + np.uint64(self.seed))
         lots = users[:, None] ^ self.items[None, :]
         lots *= _FIRST  # both sides are mixed already: one multiplication is enough, and a third of the time
         lots >>= np.uint64(11)
         return lots * 2.0**-53
 
 
-def _mixed(numbers: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
+def _mix_bits(numbers: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
     """The output function of splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014)."""
     mixed = numbers + _STEP
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST

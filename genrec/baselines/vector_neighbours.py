@@ -76,7 +76,11 @@ class VectorNeighbours(ItemToItem):
         cosine = unit[start : start + ROWS_AT_ONCE] @ unit.T
         rows = np.arange(len(cosine))[:, None]
         cosine[rows[:, 0], rows[:, 0] + start] = -np.inf
-        kept = min(self.neighbours, len(unit) - 1)
-        columns = np.argpartition(-cosine, kept - 1, axis=1)[:, :kept] if kept else np.empty((len(cosine), 0), dtype=np.int64)
-        places = (np.repeat(rows, kept, axis=1).ravel(), columns.ravel())
-        return sparse.csr_array((cosine[rows, columns].ravel(), places), shape=cosine.shape)
+        num_kept = min(self.neighbours, len(unit) - 1)
+        columns = (
+            np.argpartition(-cosine, num_kept - 1, axis=1)[:, :num_kept]
+            if num_kept
+            else np.empty((len(cosine), 0), dtype=np.int64)
+        )
+        cells = (np.repeat(rows, num_kept, axis=1).ravel(), columns.ravel())
+        return sparse.csr_array((cosine[rows, columns].ravel(), cells), shape=cosine.shape)

@@ -48,10 +48,10 @@ class BestFirst:
             again = []
             for users in open_users.split(max(_AT_ONCE // num_beams, 1)):
                 best = Best(num_beams)
-                found = search(generator, trie, request.rows(users), best)
-                answer = answer.with_rows(users, found)
+                lists = search(generator, trie, request.rows(users), best)
+                answer = answer.with_rows(users, lists)
                 if best.dropped is not None:  # something better may have been let go
-                    again.append(users[best.dropped > found.scores[:, request.k - 1]])
+                    again.append(users[best.dropped > lists.scores[:, request.k - 1]])
             open_users = torch.cat([open_users[:0], *again])
             num_beams *= _WIDEN
         return answer

@@ -63,8 +63,8 @@ class DiverseTrieBeam:
                     keys = at_most(self.per_prefix, keys, above)
                 else:
                     keys = at_most_items(self.per_prefix, keys, above, num_listed(trie, nodes, steering))
-            best, place = keys.topk(min(self.num_beams, keys.shape[1]), dim=1)
-            return torch.where(best > float("-inf"), place, PAD)
+            best, chosen = keys.topk(min(self.num_beams, keys.shape[1]), dim=1)
+            return torch.where(best > float("-inf"), chosen, PAD)
 
         return search(generator, trie, request, choose)
 
@@ -89,21 +89,21 @@ def at_most_items(
     live = (keys > float("-inf")) & (sizes <= limit)
     best_first = keys.argsort(dim=1, descending=True, stable=True)
     order = best_first.gather(1, groups.gather(1, best_first).argsort(dim=1, stable=True))  # group by group, best first
-    ordered_groups, ordered_sizes, left = (values.gather(1, order) for values in (groups, sizes, live))
+    ordered_groups, ordered_sizes, is_open = (values.gather(1, order) for values in (groups, sizes, live))
     for _ in range(limit):  # each round takes one more entry of every group for good
-        counted = torch.where(left, ordered_sizes, 0)
+        counted = torch.where(is_open, ordered_sizes, 0)
         total = counted.cumsum(1)
-        opens = torch.ones_like(left)
+        opens = torch.ones_like(is_open)
         opens[:, 1:] = ordered_groups[:, 1:] != ordered_groups[:, :-1]
         before_group = torch.where(opens, total - counted, 0).cummax(dim=1).values
         with_it = total - before_group
-        over = left & (with_it > limit)
+        over = is_open & (with_it > limit)
         # What the entries before the first that is over have taken; nothing of the group larger than the rest can be taken.
-        taken = torch.where(left & ~over, with_it, 0)
+        counted_until = torch.where(is_open & ~over, with_it, 0)
         base = torch.where(opens, torch.arange(keys.shape[1], device=keys.device), 0).cummax(dim=1).values
-        most = torch.zeros_like(taken).scatter_reduce(1, base, taken, "amax")
+        most = torch.zeros_like(counted_until).scatter_reduce(1, base, counted_until, "amax")
         fits = ~over | (most.gather(1, base) + ordered_sizes <= limit)
-        if bool((fits | ~left).all()) and not bool(over.any()):
+        if bool((fits | ~is_open).all()) and not bool(over.any()):
             break
-        left = left & fits
-    return keys.masked_fill(~torch.zeros_like(left).scatter(1, order, left), float("-inf"))
+        is_open = is_open & fits
+    return keys.masked_fill(~torch.zeros_like(is_open).scatter(1, order, is_open), float("-inf"))

@@ -62,8 +62,8 @@ def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: 
     before = stepped = torch.zeros(1, dtype=torch.long, device=scores.device)  # the nodes that the state has
     for level in range(trie.num_levels):
         nodes = torch.arange(trie.level_starts[level], trie.level_starts[level + 1], device=scores.device)
-        _, child_codes, real = trie.children(nodes, level)
-        log_probs = torch.where(real, 0.0, float("-inf")).expand(len(batch), -1, -1)
+        _, child_codes, exists = trie.children(nodes, level)
+        log_probs = torch.where(exists, 0.0, float("-inf")).expand(len(batch), -1, -1)
         # Normalized over the trie, all that follows the prefix of a single ID has probability one.
         going = trie.num_ids_below(nodes) > (1 if generator.normalization == "trie" else 0)
         before, stepped = stepped, nodes[going]
@@ -72,8 +72,8 @@ def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: 
                 parents = torch.searchsorted(before, trie.parent[stepped].long())
                 state = generator.reorder(state, parents.expand(len(batch), -1))
             logits, state = generator.step(state, trie.codes(stepped).expand(len(batch), -1) if level else None)
-            codes, are = (table[going].expand(len(batch), -1, -1) for table in (child_codes, real))
-            own = child_log_probs(logits.float(), codes, are, generator.normalization)
-            log_probs = log_probs.index_copy(1, going.nonzero().squeeze(1), own)
-        scores = (scores.unsqueeze(-1) + log_probs)[real.expand(len(batch), -1, -1)].view(len(batch), -1)  # in node order
+            codes, codes_exist = (table[going].expand(len(batch), -1, -1) for table in (child_codes, exists))
+            computed = child_log_probs(logits.float(), codes, codes_exist, generator.normalization)
+            log_probs = log_probs.index_copy(1, going.nonzero().squeeze(1), computed)
+        scores = (scores.unsqueeze(-1) + log_probs)[exists.expand(len(batch), -1, -1)].view(len(batch), -1)  # in node order
     return scores

@@ -21,7 +21,7 @@ from torch import Tensor
 from genrec.core.batch import Batch
 from genrec.core.dataset import Dataset
 from genrec.core.trie import PrefixTrie
-from genrec.decoding.lib.candidates import best_items, bias_of, item_log_probs, ranked, restricted, union
+from genrec.decoding.lib.candidates import best_items, bias_of, item_log_probs, rank_items, ranking_keys, union
 from genrec.decoding.lib.plain_strategies import BeamSearch, ScoreRanking
 from genrec.decoding.lib.smoothed_baseline import Smoothed, precise
 from genrec.errors import ConfigError, did_you_mean
@@ -79,10 +79,10 @@ class Fusion:
         scorers: Mapping[str, Any] | None = None,
         num_candidates: int = 50,
     ) -> None:
-        known = (GENERATOR, HEAD, *(scorers or {}))
+        options = (GENERATOR, HEAD, *(scorers or {}))
         for name in members:
-            if name not in known:
-                fix = did_you_mean(name, known)
+            if name not in options:
+                fix = did_you_mean(name, options)
                 raise ConfigError("decoding.members", expected="generator, head or a scorer", got=name, fix=fix)
         if not members or len(set(members)) < len(members):
             raise ConfigError("decoding.members", expected="one or more, each once", got=list(members), fix="name them again")
@@ -174,10 +174,10 @@ class Fusion:
         """The union of what the members propose, scored by all."""
         number = max(self.num_candidates, request.k)
         tables = {name: table for name in self.active if (table := self._table(name, generator, request.batch)) is not None}
-        proposed = [best_items(restricted(table, request), number) for table in tables.values()]
+        proposed = [best_items(ranking_keys(table, request), number) for table in tables.values()]
         if GENERATOR in self.active and GENERATOR not in tables:
-            wanted = replace(request, k=number, observer=None)
-            proposed.append(self.search(generator, number).decode(generator, trie, wanted).items)
+            search_request = replace(request, k=number, observer=None)
+            proposed.append(self.search(generator, number).decode(generator, trie, search_request).items)
         items = union(proposed)
         scored = [
             tables[name].gather(1, items.clamp(min=0))
@@ -202,10 +202,10 @@ class Fusion:
         bias = bias_of(request, candidates.items)
 
         def by(scores: Tensor) -> Decoded:
-            return ranked(candidates.items, scores + bias, request.k)
+            return rank_items(candidates.items, scores + bias, request.k)
 
-        alone = {name: by(candidates.log_probs[..., place]) for place, name in enumerate(self.active)}
-        return replace(by(self.fused(candidates)), members=alone)
+        by_scorer = {name: by(candidates.log_probs[..., number]) for number, name in enumerate(self.active)}
+        return replace(by(self.fused(candidates)), members=by_scorer)
 
     def _table(self, name: str, generator: Any, batch: Batch) -> Float[Tensor, "batch items"] | None:
         """A member's log-probabilities of the whole catalogue; None for codes, which are scored candidate by candidate."""

@@ -66,12 +66,12 @@ class MaskedItem:
             max(_ENTRIES // (self.num_beams * int(index.count.max())), 1)
         ):
             filling = _Filling(generator, index, request.rows(users), self.num_beams)
-            found = filling.run(in_order=False)
-            answer = answer.with_rows(users, filling.listed(*found))
+            filled = filling.run(in_order=False)
+            answer = answer.with_rows(users, filling.listed(*filled))
             short = ((answer.items[users] != PAD).sum(dim=1) < request.k).nonzero().squeeze(1)
             if len(short):
                 again = _Filling(generator, index, request.rows(users[short]), self.num_beams)
-                both = zip(found, again.run(in_order=True), strict=True)
+                both = zip(filled, again.run(in_order=True), strict=True)
                 merged = (torch.cat([first[short], second], dim=1) for first, second in both)
                 answer = answer.with_rows(users[short], again.listed(*merged))
         return answer
@@ -98,8 +98,8 @@ class _Index:
         """The IDs that have a pair, ``PAD`` after the end."""
         count = self.count[pair]
         slot = torch.arange(max(int(count.max()), 1), device=pair.device)
-        place = (self._start[pair].unsqueeze(-1) + slot).clamp(max=len(self._ids) - 1)
-        return torch.where(slot < count.unsqueeze(-1), self._ids[place], PAD)
+        index = (self._start[pair].unsqueeze(-1) + slot).clamp(max=len(self._ids) - 1)
+        return torch.where(slot < count.unsqueeze(-1), self._ids[index], PAD)
 
 
 class _Filling:
@@ -128,16 +128,16 @@ class _Filling:
         for turn in range(num_levels):
             last = turn == num_levels - 1
             offers = self.offers - self.group if last else self.offers
-            grown, keys = self._grown(state, filled, scores, members, offers, turn if in_order else None)
+            grown, keys = self._grow(state, filled, scores, members, offers, turn if in_order else None)
             # A partial item is reached from at most turn + 1 others, so this many hold the best of enough distinct ones.
-            best, place = keys.flatten(1).topk(min(self.num_beams * (turn + 1), keys[0].numel()), dim=1)
-            parent, pair = place // len(level_of), place % len(level_of)
+            best, index = keys.flatten(1).topk(min(self.num_beams * (turn + 1), keys[0].numel()), dim=1)
+            parent, pair = index // len(level_of), index % len(level_of)
             partial = filled.gather(1, parent.unsqueeze(-1).expand(-1, -1, num_levels))
             partial = partial.scatter(2, level_of[pair].unsqueeze(-1), code_of[pair].unsqueeze(-1))
-            best, kept = at_most(1, best, _alike(partial)).topk(min(self.num_beams, best.shape[1]), dim=1)
-            place, parent, pair = (values.gather(1, kept) for values in (place, parent, pair))
-            filled = partial.gather(1, kept.unsqueeze(-1).expand(-1, -1, num_levels))
-            scores = grown.flatten(1).gather(1, place).masked_fill(best == float("-inf"), float("-inf"))
+            best, best_rows = at_most(1, best, _equal_groups(partial)).topk(min(self.num_beams, best.shape[1]), dim=1)
+            index, parent, pair = (values.gather(1, best_rows) for values in (index, parent, pair))
+            filled = partial.gather(1, best_rows.unsqueeze(-1).expand(-1, -1, num_levels))
+            scores = grown.flatten(1).gather(1, index).masked_fill(best == float("-inf"), float("-inf"))
             if turn:
                 inherited = members.gather(1, parent.unsqueeze(-1).expand(-1, -1, members.shape[2]))
                 agrees = self.codes[inherited.clamp(min=0), level_of[pair].unsqueeze(-1)] == code_of[pair].unsqueeze(-1)
@@ -155,7 +155,7 @@ class _Filling:
         scores = scores.gather(1, order).masked_fill(keys == float("-inf"), float("-inf"))
         return items_of_leaves(self.trie, leaves.gather(1, order), scores, self.request.k, self.steering)
 
-    def _grown(
+    def _grow(
         self,
         state: Any,
         filled: Int64[Tensor, "batch beams levels"],
@@ -170,9 +170,9 @@ class _Filling:
         offered = offers.gather(1, members.flatten(1)).view_as(members).masked_fill(~there, float("-inf"))
         grown, keys = [], []
         for level, logits in enumerate(self.generator.fill(state, filled)):
-            own = self.codes[members, level]
-            exists = torch.zeros_like(logits, dtype=torch.uint8).scatter_reduce(2, own, there.byte(), "amax").bool()
-            best = torch.full_like(logits, float("-inf"), dtype=offers.dtype).scatter_reduce(2, own, offered, "amax")
+            code = self.codes[members, level]
+            exists = torch.zeros_like(logits, dtype=torch.uint8).scatter_reduce(2, code, there.byte(), "amax").bool()
+            best = torch.full_like(logits, float("-inf"), dtype=offers.dtype).scatter_reduce(2, code, offered, "amax")
             codes = torch.arange(logits.shape[2], device=logits.device).expand_as(logits)
             log_probs = child_log_probs(logits.float(), codes, exists, self.generator.normalization)
             grown.append(scores.unsqueeze(-1) + log_probs)
@@ -182,7 +182,7 @@ class _Filling:
         return torch.cat(grown, dim=2), torch.cat(keys, dim=2)
 
 
-def _alike(partial: Int64[Tensor, "batch n levels"]) -> Int64[Tensor, "batch n"]:
+def _equal_groups(partial: Int64[Tensor, "batch n levels"]) -> Int64[Tensor, "batch n"]:
     """A number for each partial item; equal ones have equal numbers."""
     _, number = torch.unique(partial.flatten(0, 1), dim=0, return_inverse=True)
     return number.view(partial.shape[:2])
@@ -191,8 +191,8 @@ def _alike(partial: Int64[Tensor, "batch n levels"]) -> Int64[Tensor, "batch n"]
 def _compact(members: Int64[Tensor, "batch beams width"], keep: Tensor) -> Int64[Tensor, "batch beams narrower"]:
     """The kept entries of each list, ``PAD`` after its end; as wide as the longest."""
     count = keep.sum(dim=2).flatten()
-    row, place = keep.flatten(0, 1).nonzero(as_tuple=True)
+    row, index = keep.flatten(0, 1).nonzero(as_tuple=True)
     slot = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
     lists = members.new_full((len(count), max(int(count.max()), 1)), PAD)
-    lists[row, slot] = members.flatten(0, 1)[row, place]
+    lists[row, slot] = members.flatten(0, 1)[row, index]
     return lists.view(*members.shape[:2], -1)

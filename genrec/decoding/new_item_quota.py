@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from genrec.decoding.lib.candidates import best_items, ranked, restricted
+from genrec.decoding.lib.candidates import best_items, rank_items, ranking_keys
 from genrec.decoding.lib.new_item_reach import DECAY, LAST, SAFE_REACH, tastes, thresholds
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
 from genrec.types import PAD, Decodes
@@ -68,16 +68,18 @@ class NewItemQuota:
     def decode(self, generator: Any, trie: Any, request: DecodingRequest) -> Decoded:
         """Decodes up to ``request.k`` items for every history of the batch."""
         answer = self.strategy.decode(generator, trie, request)
-        chosen = self._missing(answer, request)
+        chosen = self._missing_items(answer, request)
         users = chosen.any(dim=1).nonzero().squeeze(1)
         if not len(users):
             return answer
         number = chosen[users].sum(dim=1)
-        found = self.strategy.decode(generator, trie, replace(request.rows(users), allowed=chosen[users], k=int(number.max())))
+        additions = self.strategy.decode(
+            generator, trie, replace(request.rows(users), allowed=chosen[users], k=int(number.max()))
+        )
         lists = answer.rows(users)
-        kept = lists.items.masked_fill(self._gives_way(lists, request.k, number), PAD)
-        items, scores = torch.cat([kept, found.items], dim=1), torch.cat([lists.scores, found.scores], dim=1)
-        return answer.with_rows(users, ranked(items, scores, request.k))
+        remaining = lists.items.masked_fill(self._is_replaced(lists, request.k, number), PAD)
+        items, scores = torch.cat([remaining, additions.items], dim=1), torch.cat([lists.scores, additions.scores], dim=1)
+        return answer.with_rows(users, rank_items(items, scores, request.k))
 
     @cached_property
     def thresholds(self) -> Float[Tensor, " new_items"]:
@@ -95,20 +97,20 @@ class NewItemQuota:
         scores[:, self.num_trained :] = near.masked_fill(~fits, float("-inf"))
         return scores
 
-    def _missing(self, answer: Decoded, request: DecodingRequest) -> Bool[Tensor, "batch items"]:
+    def _missing_items(self, answer: Decoded, request: DecodingRequest) -> Bool[Tensor, "batch items"]:
         """The new items that should be listed and are not."""
         inside = (answer.items != PAD) & (torch.arange(answer.items.shape[1], device=answer.items.device) < request.k)
         listed = torch.where(inside & (answer.items >= self.num_trained), answer.items, PAD)
-        scores = restricted(self.content_scores(request), replace(request, bias=None))
+        scores = ranking_keys(self.content_scores(request), replace(request, bias=None))
         padded = torch.nn.functional.pad(scores, (0, 1))  # one column more takes the padding
         scores = padded.scatter(1, torch.where(listed == PAD, scores.shape[1], listed), float("-inf"))[:, :-1]
         best = best_items(scores, int(self.share * request.k))
         room = int(self.share * request.k) - (listed != PAD).sum(dim=1, keepdim=True)
-        wanted = (best != PAD) & (torch.arange(best.shape[1], device=best.device) < room)
+        is_missing = (best != PAD) & (torch.arange(best.shape[1], device=best.device) < room)
         chosen = torch.zeros(*scores.shape[:1], scores.shape[1] + 1, dtype=torch.bool, device=scores.device)
-        return chosen.scatter_(1, torch.where(wanted, best, scores.shape[1]), True)[:, :-1]
+        return chosen.scatter_(1, torch.where(is_missing, best, scores.shape[1]), True)[:, :-1]
 
-    def _gives_way(self, lists: Decoded, k: int, number: Int64[Tensor, " users"]) -> Bool[Tensor, "users slots"]:
+    def _is_replaced(self, lists: Decoded, k: int, number: Int64[Tensor, " users"]) -> Bool[Tensor, "users slots"]:
         """Which entries make room: what stands beyond ``k``, and the last entries that are no new items."""
         inside = (lists.items != PAD) & (torch.arange(lists.items.shape[1], device=lists.items.device) < k)
         others = inside & (lists.items < self.num_trained)
@@ -122,8 +124,10 @@ def content_sources(vectors: Mapping[str, np.ndarray], joint: str, num_trained: 
 
     Without new items, all sources.
     """
-    known = [name for name, rows in vectors.items() if name != joint and (num_trained >= len(rows) or rows[num_trained:].any())]
-    return known or [joint]
+    sources = [
+        name for name, rows in vectors.items() if name != joint and (num_trained >= len(rows) or rows[num_trained:].any())
+    ]
+    return sources or [joint]
 
 
 def content_of(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) -> Float[np.ndarray, "items dim"]:
@@ -134,10 +138,10 @@ def content_of(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) 
         joint: the name of the encoder's joint vectors.
         num_trained: the rows after it are the new items.
     """
-    known = content_sources(vectors, joint, num_trained)
-    if known == [joint]:
+    sources = content_sources(vectors, joint, num_trained)
+    if sources == [joint]:
         return vectors[joint]
-    return np.concatenate([_unit(vectors[name]) for name in known], axis=1)
+    return np.concatenate([_unit(vectors[name]) for name in sources], axis=1)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -113,10 +113,10 @@ class ParallelGraph:
         short = ((answer.items != PAD).sum(dim=1) < request.k).nonzero().squeeze(1)
         for users in short.split(max(_SCORES // len(graph.codes), 1)):
             everything = torch.arange(len(graph.codes), device=users.device).expand(len(users), -1)
-            theirs, own = request.rows(users), tuple(level[users] for level in log_probs)
+            theirs, user_log_probs = request.rows(users), tuple(level[users] for level in log_probs)
             steering = Steering(trie, theirs)
-            best = _best(graph, own, everything, steering, min(theirs.k, len(graph.codes)))
-            answer = answer.with_rows(users, _listed(graph, own, best, steering))
+            best = _best_ids(graph, user_log_probs, everything, steering, min(theirs.k, len(graph.codes)))
+            answer = answer.with_rows(users, _list_items(graph, user_log_probs, best, steering))
         return answer
 
     @torch.inference_mode()
@@ -143,17 +143,19 @@ class ParallelGraph:
         device, num_ids = batch.history.device, len(graph.codes)
         chosen = torch.randperm(num_ids, generator=torch.Generator().manual_seed(self.seed))[: self.num_beams].to(device)
         age = torch.arange(_LAST, device=device)
-        place = batch.lengths.unsqueeze(1) - 1 - age
+        position = batch.lengths.unsqueeze(1) - 1 - age
         padded = torch.nn.functional.pad(batch.history, (0, 1), value=PAD)  # a batch of empty histories has no column
-        last = padded.gather(1, place.clamp(min=0)).masked_fill(place < 0, PAD)
+        last = padded.gather(1, position.clamp(min=0)).masked_fill(position < 0, PAD)
         last = torch.where(last == PAD, PAD, trie.leaf_of[last.clamp(min=0)].long() - trie.level_starts[-2])
-        kept = _best(graph, log_probs, union([_near(graph, last), chosen.expand(len(batch), -1)]), steering, self.num_beams)
+        ids = _best_ids(
+            graph, log_probs, union([_neighbours_of(graph, last), chosen.expand(len(batch), -1)]), steering, self.num_beams
+        )
         for _ in range(self.num_rounds):
-            kept = _best(graph, log_probs, union([kept, _near(graph, kept)]), steering, self.num_beams)
-        return _listed(graph, log_probs, kept, steering)
+            ids = _best_ids(graph, log_probs, union([ids, _neighbours_of(graph, ids)]), steering, self.num_beams)
+        return _list_items(graph, log_probs, ids, steering)
 
 
-def _near(graph: CodeGraph, ids: Int64[Tensor, "batch some"]) -> Int64[Tensor, "batch more"]:
+def _neighbours_of(graph: CodeGraph, ids: Int64[Tensor, "batch some"]) -> Int64[Tensor, "batch more"]:
     """The neighbours of all of a user's IDs; ``PAD`` has none."""
     return graph.neighbours[ids.clamp(min=0)].masked_fill((ids == PAD).unsqueeze(-1), PAD).flatten(1)
 
@@ -169,16 +171,18 @@ def _scores(
     return scores.masked_fill(ids == PAD, float("-inf"))
 
 
-def _best(
+def _best_ids(
     graph: CodeGraph, log_probs: tuple[Tensor, ...], ids: Int64[Tensor, "batch some"], steering: Steering, number: int
 ) -> Int64[Tensor, "batch best"]:
     """The IDs with the best items to offer, best first; ``PAD`` where no more have any."""
     keys = leaf_keys(graph.trie, _leaves(graph, ids), _scores(graph, log_probs, ids), steering)
-    place = best_items(keys, number)
-    return ids.gather(1, place.clamp(min=0)).masked_fill(place == PAD, PAD)
+    order = best_items(keys, number)
+    return ids.gather(1, order.clamp(min=0)).masked_fill(order == PAD, PAD)
 
 
-def _listed(graph: CodeGraph, log_probs: tuple[Tensor, ...], ids: Int64[Tensor, "batch some"], steering: Steering) -> Decoded:
+def _list_items(
+    graph: CodeGraph, log_probs: tuple[Tensor, ...], ids: Int64[Tensor, "batch some"], steering: Steering
+) -> Decoded:
     return items_of_leaves(graph.trie, _leaves(graph, ids), _scores(graph, log_probs, ids), steering.request.k, steering)
 
 

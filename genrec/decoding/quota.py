@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from genrec.core.deadlines import stop_if_abandoned
-from genrec.decoding.lib.candidates import ranked
+from genrec.decoding.lib.candidates import rank_items
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, HasMoreItems
 from genrec.types import PAD, Decodes
@@ -74,15 +74,15 @@ class Quota:
         allowed = everything if request.allowed is None else everything & request.allowed
         more = self.strategy.at_hand if isinstance(self.strategy, HasMoreItems) else 0
         wider = replace(request, k=max(request.k, min(more, groups.shape[1])))
-        found = self.strategy.decode(generator, trie, wider)
+        lists_of_search = self.strategy.decode(generator, trie, wider)
         users, searches = torch.arange(len(request.batch), device=device), len(request.batch)
         answer: Decoded | None = None
         while True:
-            taken, full = _walk(found.items, groups, limits)
-            lists = _taken_only(found, taken, request.k)
+            accepted, full = _walk(lists_of_search.items, groups, limits)
+            lists = _accepted_lists(lists_of_search, accepted, request.k)
             answer = lists if answer is None else answer.with_rows(users, lists)
-            is_short = taken.sum(dim=1) < request.k
-            going = (is_short & ((found.items != PAD) & ~taken).any(dim=1)).nonzero().squeeze(1)
+            is_short = accepted.sum(dim=1) < request.k
+            going = (is_short & ((lists_of_search.items != PAD) & ~accepted).any(dim=1)).nonzero().squeeze(1)
             if not len(going):
                 return answer
             searches += len(going)
@@ -92,15 +92,19 @@ class Quota:
                 raise ConfigError("quota", expected=f"lists that {self.searches} searches fill", got=got, fix=fix)
             stop_if_abandoned()
             users = users[going]
-            allowed[users] = _without_full_groups(found.items[going], taken[going], full[:, going], groups, allowed[users])
-            found = self.strategy.decode(generator, trie, replace(wider.rows(users), allowed=allowed[users]))
+            allowed[users] = _without_full_groups(
+                lists_of_search.items[going], accepted[going], full[:, going], groups, allowed[users]
+            )
+            lists_of_search = self.strategy.decode(generator, trie, replace(wider.rows(users), allowed=allowed[users]))
 
 
-def _taken_only(found: Decoded, taken: Bool[Tensor, "batch slots"], k: int) -> Decoded:
+def _accepted_lists(lists_of_search: Decoded, accepted: Bool[Tensor, "batch slots"], k: int) -> Decoded:
     """The lists without what was not taken, down to rank ``k``; what is left of a group of equal items stays one."""
-    lists = ranked(found.items.masked_fill(~taken, PAD), -found.tie_start.to(found.scores.dtype), k)
-    order = taken.int().argsort(dim=1, descending=True, stable=True)[:, : lists.items.shape[1]]
-    return replace(lists, scores=found.scores.gather(1, order).masked_fill(lists.items == PAD, float("-inf")))
+    lists = rank_items(
+        lists_of_search.items.masked_fill(~accepted, PAD), -lists_of_search.tie_start.to(lists_of_search.scores.dtype), k
+    )
+    order = accepted.int().argsort(dim=1, descending=True, stable=True)[:, : lists.items.shape[1]]
+    return replace(lists, scores=lists_of_search.scores.gather(1, order).masked_fill(lists.items == PAD, float("-inf")))
 
 
 def _walk(
@@ -112,18 +116,18 @@ def _walk(
     lists = torch.arange(group.shape[0] * group.shape[1], device=items.device).view(*group.shape[:2], 1)
     _, counter = torch.unique(lists * (int(groups.max()) + 2) + group + 1, return_inverse=True)  # one for each group of a list
     count = torch.zeros(counter.numel(), dtype=torch.long, device=items.device)
-    binds, taken = group != PAD, torch.zeros_like(listed)
+    binds, accepted = group != PAD, torch.zeros_like(listed)
     for slot in range(items.shape[1]):
         at = counter[..., slot]
         is_full = binds[..., slot] & (count[at] >= limits)
-        taken[:, slot] = listed[:, slot] & ~is_full.any(dim=0)
-        count[at] += taken[:, slot].long()  # the counters of a slot are distinct
-    return taken, binds & (count[counter] >= limits.unsqueeze(-1))
+        accepted[:, slot] = listed[:, slot] & ~is_full.any(dim=0)
+        count[at] += accepted[:, slot].long()  # the counters of a slot are distinct
+    return accepted, binds & (count[counter] >= limits.unsqueeze(-1))
 
 
 def _without_full_groups(
     items: Int64[Tensor, "batch slots"],
-    taken: Bool[Tensor, "batch slots"],
+    accepted: Bool[Tensor, "batch slots"],
     full: Bool[Tensor, "columns batch slots"],
     groups: Int64[Tensor, "columns items"],
     allowed: Bool[Tensor, "batch items"],
@@ -138,5 +142,5 @@ def _without_full_groups(
         marks[:, -1] = False
         closed |= marks[:, column]  # PAD reads the last column
     stays = torch.zeros(len(items), num_items + 1, dtype=torch.bool, device=items.device)  # empty slots write into the last
-    stays.scatter_(1, torch.where(taken, items, num_items), True)
+    stays.scatter_(1, torch.where(accepted, items, num_items), True)
     return allowed & (~closed | stays[:, :-1])

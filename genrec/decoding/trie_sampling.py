@@ -59,10 +59,10 @@ class TrieSampling:
             whole = keys + log_group_size(trie, nodes) if level == trie.num_levels - 1 else keys
             drawn = log_prob.unsqueeze(-1) + self._distribution(whole)
             perturbed = _below(largest, drawn, drawn + _gumbel(user.view(-1, 1, 1) + nodes))
-            best, place = perturbed.flatten(1).topk(min(request.k, perturbed[0].numel()), dim=1)
-            log_prob, largest = drawn.flatten(1).gather(1, place), best
+            best, chosen = perturbed.flatten(1).topk(min(request.k, perturbed[0].numel()), dim=1)
+            log_prob, largest = drawn.flatten(1).gather(1, chosen), best
             keys.masked_fill_(perturbed == float("-inf"), float("-inf"))  # what the nucleus cut off is dead
-            return place
+            return chosen
 
         return search(generator, trie, request, choose)
 
@@ -72,8 +72,8 @@ class TrieSampling:
         logits = torch.where(closed.all(-1, keepdim=True), 0.0, keys) / self.temperature
         log_probs = logits.log_softmax(-1)
         if self.top_p < 1:
-            ranked, order = log_probs.sort(dim=-1, descending=True)
-            before = ranked.exp().cumsum(-1) - ranked.exp()
+            descending, order = log_probs.sort(dim=-1, descending=True)
+            before = descending.exp().cumsum(-1) - descending.exp()
             log_probs = log_probs.masked_fill(torch.zeros_like(closed).scatter(-1, order, before >= self.top_p), float("-inf"))
             log_probs = log_probs - log_probs.logsumexp(-1, keepdim=True)
         return log_probs.masked_fill(closed, float("-inf"))
@@ -92,17 +92,19 @@ def _below(
 
 def _fingerprint(batch: Batch, seed: int) -> Int64[Tensor, " batch"]:
     """A number for each history; padding does not enter."""
-    place = torch.arange(1, batch.history.shape[1] + 1, device=batch.history.device)
-    return _mixed((_mixed((batch.history + 1) * place) * (batch.history >= 0)).sum(1) + _mixed(batch.lengths + (seed << 20)))
+    position = torch.arange(1, batch.history.shape[1] + 1, device=batch.history.device)
+    return _mix_bits(
+        (_mix_bits((batch.history + 1) * position) * (batch.history >= 0)).sum(1) + _mix_bits(batch.lengths + (seed << 20))
+    )
 
 
 def _gumbel(number: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Standard Gumbel noise, a function of each number."""
-    uniform = ((_mixed(number) & ((1 << 53) - 1)).double() + 0.5) / (1 << 53)
+    uniform = ((_mix_bits(number) & ((1 << 53) - 1)).double() + 0.5) / (1 << 53)
     return -torch.log(-torch.log(uniform)).float()
 
 
-def _mixed(number: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+def _mix_bits(number: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
     """The finalizer of splitmix64 (a public-domain generator): equal in, equal out, and nothing else alike."""
     number = number * -7046029254386353131
     for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685), (31, 1)):

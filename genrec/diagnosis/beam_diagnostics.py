@@ -106,7 +106,7 @@ def observe(decoder: Decoder, histories: Sequences, users: np.ndarray, next_item
         survival = Survival(trie, target)
         decoded = decoder.strategy.decode(generator, trie, replace(request, observer=survival))
         choices = list(path_choices(generator, trie, request.batch, target.unsqueeze(1)))
-        taken = torch.cat([choice.taken for choice in choices], dim=1)
+        taken = torch.cat([choice.on_path for choice in choices], dim=1)
         found |= {
             "log_prob": taken.sum(dim=1) - log_group_size(trie, trie.leaf_of[target].long()),
             "log_probs": decoded.scores,

@@ -32,7 +32,7 @@ from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.item_embedding import ItemEmbedding
-from genrec.nn.trie_likelihood import TrieWalk, placed
+from genrec.nn.trie_likelihood import TrieWalk, scatter_children
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 
@@ -126,39 +126,39 @@ class Cobra(nn.Module):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         memory = self._memory(batch)
-        wanted = batch.targets != PAD
-        items = batch.targets[wanted]
+        has_target = batch.targets != PAD
+        items = batch.targets[has_target]
         written = self.id_embedding.tokens[batch.targets.clamp(min=0)]
-        hidden = self.decoder(memory[:, :, -1], memory, written)[wanted]  # [targets, levels, dim]
+        hidden = self.decoder(memory[:, :, -1], memory, written)[has_target]  # [targets, levels, dim]
         levels = [head(hidden[:, level]) for level, head in enumerate(self.heads)]
         queries, table = self._queries(hidden[:, -1]), self.item_table()
-        levels.append(self._inside(queries, table, self.walk.of(items.device).paths(items)[:, -2]))
-        others, own = items.unique(return_inverse=True)
-        dense = F.cross_entropy((queries @ table[others].T).float(), own)
+        levels.append(self._logits_below(queries, table, self.walk.of(items.device).paths(items)[:, -2]))
+        others, labels = items.unique(return_inverse=True)
+        dense = F.cross_entropy((queries @ table[others].T).float(), labels)
         return TargetLogits(items, tuple(levels), auxiliary={"dense": self.dense_weight * dense})
 
     def item_table(self) -> Float[Tensor, "items dim"]:
         """The unit vectors of all items."""
-        return F.normalize(self._projected(self.item_vectors), dim=-1)
+        return F.normalize(self._project_vectors(self.item_vectors), dim=-1)
 
     def _memory(self, batch: Batch) -> Float[Tensor, "batch states tokens dim"]:
         items = batch.history.clamp(min=0)
-        return self.history(torch.stack([self.id_embedding(items), self._projected(self.item_vectors[items])], dim=2))
+        return self.history(torch.stack([self.id_embedding(items), self._project_vectors(self.item_vectors[items])], dim=2))
 
-    def _projected(self, vectors: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows dim"]:
+    def _project_vectors(self, vectors: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows dim"]:
         return self.projection(F.normalize(vectors, dim=-1))
 
     def _queries(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         return F.normalize(self.query(hidden), dim=-1) / self.temperature
 
-    def _inside(
+    def _logits_below(
         self, queries: Float[Tensor, "*rows dim"], table: Float[Tensor, "items dim"], nodes: Int64[Tensor, "*rows"]
     ) -> Float[Tensor, "*rows size"]:
         """Logits of the numbers of the items below ``nodes`` (complete IDs but for the number)."""
-        child, places = self.walk.children(nodes, self.sids.num_levels - 1)
+        child, code_slots = self.walk.children(nodes, self.sids.num_levels - 1)
         trie = self.walk.of(nodes.device)
         items = trie.items[trie.first_item[child]].long()
-        return placed((table[items] @ queries.unsqueeze(-1)).squeeze(-1), places, self.sids.sizes[-1])
+        return scatter_children((table[items] @ queries.unsqueeze(-1)).squeeze(-1), code_slots, self.sids.sizes[-1])
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class Cobra(nn.Module):
             state = replace(state, nodes=self.walk.advance(state.nodes, codes, level - 1))
         hidden, decoder = self.decoder.step(state.decoder, codes)
         if level == len(self.heads):
-            logits = self._inside(self._queries(hidden), self.item_table(), state.nodes)
+            logits = self._logits_below(self._queries(hidden), self.item_table(), state.nodes)
         else:
             logits = self.heads[level](hidden)
         return logits, replace(state, decoder=decoder)

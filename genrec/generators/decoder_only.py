@@ -105,14 +105,14 @@ class DecoderOnly(nn.Module):
 
     def _hidden(self, items: Int64[Tensor, "rows states"]) -> Float[Tensor, "rows states levels dim"]:
         """What predicts each code of ``items``."""
-        x = self._embedded(items)[:, :-1]
+        x = self._embed(items)[:, :-1]
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
         for block in self.blocks:
             x = block(x, bias)
         return self.output_norm(x).unflatten(1, (-1, self.sids.num_levels))
 
-    def _embedded(self, items: Int64[Tensor, "rows time"]) -> Float[Tensor, "rows tokens dim"]:
+    def _embed(self, items: Int64[Tensor, "rows time"]) -> Float[Tensor, "rows tokens dim"]:
         """The start and the codes of ``items``, as the first block reads them."""
         codes = self.code_embedding(self.tokens[items.clamp(min=0)]).flatten(1, 2)
         return self.input_dropout(self.input_norm(torch.cat([self.start.expand(len(items), 1, -1), codes], dim=1)))
@@ -121,7 +121,7 @@ class DecoderOnly(nn.Module):
 
     def prefill(self, batch: Batch) -> StreamState:
         """Reads each history once."""
-        x, history = self._embedded(batch.history), []
+        x, history = self._embed(batch.history), []
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
         for block in self.blocks:
@@ -145,9 +145,9 @@ class DecoderOnly(nn.Module):
         level, hidden, cache = state.level, state.hidden, list(state.codes)
         if codes is not None:
             x = self.input_norm(self.code_embedding(codes + int(self.sids.level_offsets[level - 1])))
-            past, own = state.bias[:, :, level : level + 1], self.distance_bias.weight[:, :level].flip(1)
+            past, bias_within = state.bias[:, :, level : level + 1], self.distance_bias.weight[:, :level].flip(1)
             for number, (block, history) in enumerate(zip(self.blocks, state.history, strict=True)):
-                x, cache[number] = block.branch(x, history, past, cache[number], own)
+                x, cache[number] = block.branch(x, history, past, cache[number], bias_within)
             hidden = self.output_norm(x)
         return self.heads[level](hidden), replace(state, codes=tuple(cache), level=level + 1)
 

@@ -133,8 +133,8 @@ class HSTU(nn.Module):
         """Logits over all items at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        wanted = batch.targets != PAD
-        return TargetLogits(batch.targets[wanted], item_queries=self._queries(self.history_states(batch)[wanted]))
+        has_target = batch.targets != PAD
+        return TargetLogits(batch.targets[has_target], item_queries=self._queries(self.history_states(batch)[has_target]))
 
     def item_table(self) -> Float[Tensor, "items dim"]:
         """The unit vectors of all items."""

@@ -32,7 +32,7 @@ from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.item_embedding import ItemEmbedding
-from genrec.nn.trie_likelihood import NO_ITEM, TrieWalk, placed
+from genrec.nn.trie_likelihood import NO_ITEM, TrieWalk, scatter_children
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 
@@ -130,21 +130,21 @@ class HumanPriors(nn.Module):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         memory = self._memory(batch)
-        states, wanted = memory.squeeze(2), batch.targets != PAD
-        items = batch.targets[wanted]
+        states, has_target = memory.squeeze(2), batch.targets != PAD
+        items = batch.targets[has_target]
         written = self.item_embedding.tokens[batch.targets.clamp(min=0)][..., :-1]
-        hidden = self.decoder(states, memory, written)[wanted]  # [targets, levels, dim]
-        gate, groups = self.gate(states[wanted]), self.groups[items]
+        hidden = self.decoder(states, memory, written)[has_target]  # [targets, levels, dim]
+        gate, groups = self.gate(states[has_target]), self.groups[items]
         if self.training:
             chosen = F.one_hot(groups, self.num_groups).to(hidden.dtype)[:, None, :, None]
-            hidden = hidden + torch.einsum("nlgr,grd->nld", chosen * self._narrowed(hidden), self.widen)
+            hidden = hidden + torch.einsum("nlgr,grd->nld", chosen * self._narrow(hidden), self.widen)
             levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
         else:
-            levels = self._mixed(hidden, gate.log_softmax(-1), items)
-        told = F.cross_entropy(gate.float(), groups)
-        return TargetLogits(items, levels, auxiliary={"gate": self.gate_weight * told})
+            levels = self._mix(hidden, gate.log_softmax(-1), items)
+        gate_loss = F.cross_entropy(gate.float(), groups)
+        return TargetLogits(items, levels, auxiliary={"gate": self.gate_weight * gate_loss})
 
-    def _mixed(
+    def _mix(
         self, hidden: Float[Tensor, "targets levels dim"], log_weights: Float[Tensor, "targets groups"], items: Tensor
     ) -> tuple[Tensor, ...]:
         """The mixture's logits along the true codes."""
@@ -159,18 +159,18 @@ class HumanPriors(nn.Module):
     def _memory(self, batch: Batch) -> Float[Tensor, "batch states 1 dim"]:
         return self.history(self.item_embedding(batch.history.clamp(min=0)).unsqueeze(2))
 
-    def _narrowed(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows groups rank"]:
+    def _narrow(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows groups rank"]:
         return F.silu(self.narrow(hidden)).unflatten(-1, (self.num_groups, -1))
 
     def _log_probs(
         self, hidden: Float[Tensor, "*rows dim"], nodes: Int64[Tensor, "*rows"], level: int
     ) -> Float[Tensor, "*rows groups size"]:
         """What each head says of the codes that follow ``nodes``."""
-        own = hidden.unsqueeze(-2) + torch.einsum("...gr,grd->...gd", self._narrowed(hidden), self.widen)
-        logits = self.heads[level](own).float()
+        per_group = hidden.unsqueeze(-2) + torch.einsum("...gr,grd->...gd", self._narrow(hidden), self.widen)
+        logits = self.heads[level](per_group).float()
         if self.normalization == "trie":
-            _, places = self.walk.children(nodes, level)
-            legal = placed(torch.zeros_like(places, dtype=logits.dtype), places, logits.shape[-1])
+            _, code_slots = self.walk.children(nodes, level)
+            legal = scatter_children(torch.zeros_like(code_slots, dtype=logits.dtype), code_slots, logits.shape[-1])
             logits = logits.masked_fill(legal.unsqueeze(-2) < 0, NO_ITEM)
         return logits.log_softmax(dim=-1)
 
@@ -231,8 +231,8 @@ def groups_of(
     if item_labels is None:
         return np.zeros(len(train_counts), dtype=np.int64)
     if prior not in item_labels:
-        known = ", ".join((POPULARITY, *item_labels))
-        raise ConfigError("generator.prior", expected=f"one of {known}", got=prior, fix="choose what the catalogue has")
+        options = ", ".join((POPULARITY, *item_labels))
+        raise ConfigError("generator.prior", expected=f"one of {options}", got=prior, fix="choose what the catalogue has")
     labels = item_labels[prior]
     return np.where((labels >= 0) & (labels < num_groups - 1), labels, num_groups - 1).astype(np.int64)
 
@@ -245,5 +245,5 @@ def _posterior(
     log_weights: Float[Tensor, "*rows groups"], log_probs: Float[Tensor, "*rows groups size"], codes: Int64[Tensor, "*rows"]
 ) -> Float[Tensor, "*rows groups"]:
     """The weights once a code is known: more for the heads that expected it."""
-    taken = log_probs.gather(-1, codes[..., None, None].expand(*log_weights.shape, 1)).squeeze(-1)
-    return (log_weights + taken).log_softmax(dim=-1)
+    chosen = log_probs.gather(-1, codes[..., None, None].expand(*log_weights.shape, 1)).squeeze(-1)
+    return (log_weights + chosen).log_softmax(dim=-1)

@@ -89,8 +89,8 @@ class HybridAttention(ParallelCodes):
         x = torch.cat([self.start.expand(len(batch), 1, -1, -1), codes + vectors], dim=1)
         x = self.input_dropout(x).flatten(1, 2)
         # Places count items: the tokens of one item are at distance 0 and see each other, later ones are out of sight.
-        place = torch.arange(batch.history.shape[1] + 1, device=x.device).repeat_interleave(num_levels)
-        bias = self.distance_bias(place, place)
+        item_position = torch.arange(batch.history.shape[1] + 1, device=x.device).repeat_interleave(num_levels)
+        bias = self.distance_bias(item_position, item_position)
         for block in self.blocks:
             x = block(x, bias)
         return self.output_norm(x).unflatten(1, (-1, num_levels))
@@ -99,8 +99,8 @@ class HybridAttention(ParallelCodes):
         """Logits of every code at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        wanted = batch.targets != PAD
-        return TargetLogits(batch.targets[wanted], self._logits(self.history_states(batch)[wanted]))
+        has_target = batch.targets != PAD
+        return TargetLogits(batch.targets[has_target], self._logits(self.history_states(batch)[has_target]))
 
     def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
         """Logits of all levels for the next item of each history."""

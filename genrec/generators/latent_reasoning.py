@@ -133,10 +133,10 @@ class LatentReasoning(nn.Module):
             reading = thought.states if self.readout == "last" else total / (thought.step + 1)
             answers = torch.where(going.unsqueeze(-1), reading, answers)
             if self.stop_kl is not None:
-                going = going & ~self._settled(before, thought.states, self.stop_kl)
+                going = going & ~self._has_converged(before, thought.states, self.stop_kl)
         return answers
 
-    def _settled(
+    def _has_converged(
         self, before: Float[Tensor, "batch chains dim"], after: Float[Tensor, "batch chains dim"], limit: float
     ) -> Bool[Tensor, "batch chains"]:
         """Whether KL(before || after) of the two distributions over items is below ``limit``."""
@@ -149,20 +149,20 @@ class LatentReasoning(nn.Module):
         """All states of the chains at every target of the batch; one reading of the histories for all ``noises``."""
         if batch.targets is None:
             raise ValueError("chains needs a batch with targets")
-        read, wanted, found = self._read(batch), batch.targets != PAD, []
+        read, has_target, states_by_noise = self._read(batch), batch.targets != PAD, []
         for noise in noises:
             thoughts = [read]
             for _ in range(self.num_steps):
                 thoughts.append(self._next(thoughts[-1], noise))
-            found.append(torch.stack([thought.states[wanted] for thought in thoughts], dim=1))
-        return torch.stack(found)
+            states_by_noise.append(torch.stack([thought.states[has_target] for thought in thoughts], dim=1))
+        return torch.stack(states_by_noise)
 
     def target_logits(self, batch: Batch) -> TargetLogits:
         """Logits over all items at every target of the batch: what the chains answer."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        wanted = batch.targets != PAD
-        return TargetLogits(batch.targets[wanted], item_queries=self._answers(self._read(batch))[wanted])
+        has_target = batch.targets != PAD
+        return TargetLogits(batch.targets[has_target], item_queries=self._answers(self._read(batch))[has_target])
 
     # --- use ----------------------------------------------------------------------------------------------------------
 

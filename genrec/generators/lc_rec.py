@@ -148,7 +148,7 @@ class LCRec(nn.Module):
     def _prompts(self, name: str, about: str, templates: Sequence[str]) -> tuple[Prompt, ...]:
         start = self.language_model.tokenizer.bos_token_id
         first = () if start is None else (int(start),)
-        found = []
+        prompts = []
         for template in templates or ("",):
             _check_template(name, about, template)
             before, *after = template.split(about)
@@ -158,8 +158,8 @@ class LCRec(nn.Module):
             if not prompt.before and about == HISTORY:
                 fix = "begin it with a word: an empty history needs something to start from"
                 raise ConfigError(f"generator.{name}", expected=f"prompts with text before {about}", got=template, fix=fix)
-            found.append(prompt)
-        return tuple(found)
+            prompts.append(prompt)
+        return tuple(prompts)
 
     def _words(self, text: str) -> tuple[int, ...]:
         return tuple(self.language_model.tokens(text)) if text.strip() else ()
@@ -185,11 +185,11 @@ class LCRec(nn.Module):
         width = max((len(row) for row in words), default=0)
         return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in words], dtype=torch.long).view(len(words), width)
 
-    def _drawn(self, prompts: Sequence[Prompt]) -> Prompt:
+    def _draw_prompt(self, prompts: Sequence[Prompt]) -> Prompt:
         """One of several for a training batch, the first one otherwise."""
         return prompts[int(torch.randint(len(prompts), ()))] if self.training else prompts[0]
 
-    def _repeated(self, tokens: Sequence[int], rows: int) -> Int64[Tensor, "rows time"]:
+    def _repeat(self, tokens: Sequence[int], rows: int) -> Int64[Tensor, "rows time"]:
         return torch.tensor(tokens, dtype=torch.long, device=self.codes.device).expand(rows, -1)
 
     # --- histories ----------------------------------------------------------------------------------------------------
@@ -200,13 +200,13 @@ class LCRec(nn.Module):
             raise ValueError("target_logits needs a batch with targets")
         stream, row, state = batch.streams()
         items = stream[row, state]
-        prompt = self._drawn(self.seqrec).before
+        prompt = self._draw_prompt(self.seqrec).before
         hidden = self.language_model(self._history(prompt, stream)[:, :-1])[:, len(prompt) - 1 :]
         return self._of_items(items, hidden.unflatten(1, (-1, self.sids.num_levels))[row, state])
 
     def _history(self, prompt: Sequence[int], items: Int64[Tensor, "batch time"]) -> Int64[Tensor, "batch tokens"]:
         """The prompt and the codes of ``items``; where there is none, any codes, which no one before them sees."""
-        return torch.cat([self._repeated(prompt, len(items)), self.codes[items.clamp(min=0)].flatten(1)], dim=1)
+        return torch.cat([self._repeat(prompt, len(items)), self.codes[items.clamp(min=0)].flatten(1)], dim=1)
 
     def _of_items(self, items: Int64[Tensor, " some"], hidden: Float[Tensor, "some levels dim"]) -> TargetLogits:
         return TargetLogits(items, tuple(self._logits(hidden[:, level], level) for level in range(self.sids.num_levels)))
@@ -226,28 +226,28 @@ class LCRec(nn.Module):
     def index_logits(self, items: Int64[Tensor, " some"]) -> TargetLogits:
         """Teacher-forced logits of the IDs of described items, given their texts."""
         assert self.texts is not None  # `described` has none then
-        prompt = self._drawn(self.item2index)
-        given = (self._repeated(prompt.before, len(items)), self.texts[items], self._repeated(prompt.after, len(items)))
-        hidden, _ = self._responses(given, (self.codes[items],))
+        prompt = self._draw_prompt(self.item2index)
+        question = (self._repeat(prompt.before, len(items)), self.texts[items], self._repeat(prompt.after, len(items)))
+        hidden, _ = self._responses(question, (self.codes[items],))
         return self._of_items(items, hidden.unflatten(0, (-1, self.sids.num_levels)))
 
     def text_logits(self, items: Int64[Tensor, " some"]) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
         """Logits of the words of described items, and the words, given the items' IDs; each text ends with the end token."""
         assert self.texts is not None  # `described` has none then
-        prompt, end = self._drawn(self.index2item), self.language_model.tokenizer.eos_token_id
-        given = (self._repeated(prompt.before, len(items)), self.codes[items], self._repeated(prompt.after, len(items)))
-        answer = (self.texts[items], self._repeated([] if end is None else [end], len(items)))
-        hidden, words = self._responses(given, answer)
+        prompt, end = self._draw_prompt(self.index2item), self.language_model.tokenizer.eos_token_id
+        question = (self._repeat(prompt.before, len(items)), self.codes[items], self._repeat(prompt.after, len(items)))
+        answer = (self.texts[items], self._repeat([] if end is None else [end], len(items)))
+        hidden, words = self._responses(question, answer)
         return self.language_model.text_logits(hidden), words
 
     def _responses(
-        self, given: Sequence[Int64[Tensor, "rows _"]], answer: Sequence[Int64[Tensor, "rows _"]]
+        self, question: Sequence[Int64[Tensor, "rows _"]], answer: Sequence[Int64[Tensor, "rows _"]]
     ) -> tuple[Float[Tensor, "words dim"], Int64[Tensor, " words"]]:
         """What predicts each token of the answers, and these tokens; ``PAD`` inside the parts is closed up."""
-        tokens = torch.cat([*given, *answer], dim=1)
+        tokens = torch.cat([*question, *answer], dim=1)
         order = (tokens == PAD).long().argsort(dim=1, stable=True)
         tokens = tokens.gather(1, order)
-        answered = ((order >= sum(part.shape[1] for part in given)) & (tokens != PAD))[:, 1:]
+        answered = ((order >= sum(part.shape[1] for part in question)) & (tokens != PAD))[:, 1:]
         hidden = self.language_model(tokens[:, :-1].clamp(min=0))
         return hidden[answered], tokens[:, 1:][answered]
 
@@ -255,7 +255,7 @@ class LCRec(nn.Module):
 
     def prefill(self, batch: Batch) -> PromptState:
         """Reads each prompt once."""
-        prompt = self._drawn(self.seqrec).before
+        prompt = self._draw_prompt(self.seqrec).before
         hidden, cache = self.language_model.read(self._history(prompt, batch.history))
         end = len(prompt) + batch.lengths * self.sids.num_levels
         row = torch.arange(len(batch), device=end.device)
@@ -268,9 +268,9 @@ class LCRec(nn.Module):
         level = state.level
         if codes is not None:
             num_read = state.cache[0][0].shape[2]
-            place = torch.arange(num_read + codes.shape[1], device=codes.device)
-            path = torch.cat([state.path, place[num_read:].expand_as(codes).unsqueeze(-1)], dim=-1)
-            prompt = (place < state.end.unsqueeze(1)).unsqueeze(1)
+            position = torch.arange(num_read + codes.shape[1], device=codes.device)
+            path = torch.cat([state.path, position[num_read:].expand_as(codes).unsqueeze(-1)], dim=-1)
+            prompt = (position < state.end.unsqueeze(1)).unsqueeze(1)
             hidden, cache = self.language_model.read(
                 codes + int(self.sids.level_offsets[level - 1]) + self.language_model.vocabulary,
                 state.cache,

@@ -105,10 +105,10 @@ class MaskedDiffusion(nn.Module):
         """Per level, logits of each view of every target of the batch."""
         if batch.targets is None:
             raise ValueError("denoise needs a batch with targets")
-        states, wanted = self.history_states(batch), batch.targets != PAD
+        states, has_target = self.history_states(batch), batch.targets != PAD
         _, num_views, num_levels = codes.shape
-        views = codes.new_full((*wanted.shape, num_views, num_levels), PAD)
-        views[wanted] = codes
+        views = codes.new_full((*has_target.shape, num_views, num_levels), PAD)
+        views[has_target] = codes
         position = torch.arange(states.shape[1], device=states.device)
         state = MaskedState(
             start=states.repeat_interleave(num_views, dim=1),
@@ -116,7 +116,7 @@ class MaskedDiffusion(nn.Module):
             bias=self.history.distance_bias(position.repeat_interleave(num_views * num_levels), position),
             codes=views.flatten(1, 2),
         )
-        hidden = self._decoded(state, state.codes).unflatten(1, (-1, num_views))[wanted]
+        hidden = self._decode_views(state, state.codes).unflatten(1, (-1, num_views))[has_target]
         return tuple(self._logits(hidden[..., level, :], level) for level in range(num_levels))
 
     def target_logits(self, batch: Batch) -> TargetLogits:
@@ -148,7 +148,7 @@ class MaskedDiffusion(nn.Module):
         self, state: MaskedState, codes: Int64[Tensor, "batch beams levels"]
     ) -> tuple[Float[Tensor, "batch beams _"], ...]:
         """Per level, logits given the codes that are there (``PAD`` where none is yet)."""
-        hidden = self._decoded(state, codes)
+        hidden = self._decode_views(state, codes)
         return tuple(self._logits(hidden[..., level, :], level) for level in range(self.sids.num_levels))
 
     def step(
@@ -158,7 +158,7 @@ class MaskedDiffusion(nn.Module):
         level, written = state.level, state.codes
         if codes is not None:
             written = torch.cat([written[..., : level - 1], codes.unsqueeze(-1), written[..., level:]], dim=-1)
-        logits = self._logits(self._decoded(state, written)[..., level, :], level)
+        logits = self._logits(self._decode_views(state, written)[..., level, :], level)
         return logits, replace(state, codes=written, level=level + 1)
 
     def reorder(self, state: MaskedState, index: Int64[Tensor, "batch beams"]) -> MaskedState:
@@ -168,7 +168,7 @@ class MaskedDiffusion(nn.Module):
 
     # --- both ---------------------------------------------------------------------------------------------------------
 
-    def _decoded(
+    def _decode_views(
         self, state: MaskedState, codes: Int64[Tensor, "batch items levels"]
     ) -> Float[Tensor, "batch items levels dim"]:
         """The decoder over items of which some codes are there."""

@@ -115,18 +115,18 @@ class MoE(nn.Module):
             raise ValueError("session_logits needs a batch with targets")
         length = min(self.session_len, batch.targets.shape[1])
         sessions = F.pad(batch.targets, (0, length - 1), value=PAD).unfold(1, length, 1)  # [batch, states, slots]
-        real = (sessions != PAD).cumprod(dim=-1).bool()  # a session ends at the first gap
-        decoded = self._decode(self.encdec.history_states(batch), sessions.clamp(min=0), real)[real]
+        in_session = (sessions != PAD).cumprod(dim=-1).bool()  # a session ends at the first gap
+        decoded = self._decode(self.encdec.history_states(batch), sessions.clamp(min=0), in_session)[in_session]
         levels = tuple(head(decoded[:, level]) for level, head in enumerate(self.encdec.heads))
-        return TargetLogits(sessions[real], levels)
+        return TargetLogits(sessions[in_session], levels)
 
     def _decode(
         self,
         states: Float[Tensor, "batch states dim"],
         sessions: Int64[Tensor, "batch states slots"],
-        real: Bool[Tensor, "batch states slots"],
+        in_session: Bool[Tensor, "batch states slots"],
     ) -> Float[Tensor, "batch states slots levels dim"]:
-        """What predicts each code; nothing sensible where a session is not ``real``."""
+        """What predicts each code; nothing sensible where a session is not ``in_session``."""
         decoder, num_levels, length = self.encdec.decoder, self.sids.num_levels, sessions.shape[-1]
         tokens = self.encdec.item_embedding.tokens[sessions].flatten(2)
         before = F.pad(decoder.code_embedding(tokens[..., :-1]), (0, 0, 1, 0))  # of a later item, the last code before it
@@ -134,7 +134,7 @@ class MoE(nn.Module):
         x = states.unsqueeze(2) + (slots.unsqueeze(1) + decoder.level_embedding).flatten(0, 1) + before
         position = torch.arange(states.shape[1], device=states.device)
         bias = decoder.distance_bias(position.repeat_interleave(length * num_levels), position)
-        asking = real.repeat_interleave(num_levels, dim=2)  # only these go to the experts, and count as their load
+        asking = in_session.repeat_interleave(num_levels, dim=2)  # only these go to the experts, and count as their load
         for block in decoder.blocks:
             query, key, value = (part.flatten(0, 1).transpose(1, 2) for part in block.codes_qkv(x))
             attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)

@@ -72,9 +72,9 @@ class MultiStream(nn.Module):
         self.stream_dropout = stream_dropout
         streams: tuple[SIDTable | Stream, ...] = (sids, *sids.streams.values())
         self.code_embeddings = nn.ModuleList(nn.Embedding(stream.num_tokens, dim) for stream in streams)
-        for place, stream in enumerate(streams):
-            nn.init.normal_(self.code_embeddings[place].weight, std=(dim * len(stream.sizes)) ** -0.5)  # type: ignore[arg-type]
-            self.register_buffer(f"tokens_{place}", torch.from_numpy(stream.tokens), persistent=False)
+        for number, stream in enumerate(streams):
+            nn.init.normal_(self.code_embeddings[number].weight, std=(dim * len(stream.sizes)) ** -0.5)  # type: ignore[arg-type]
+            self.register_buffer(f"tokens_{number}", torch.from_numpy(stream.tokens), persistent=False)
         self.absent = nn.Parameter(torch.randn(len(streams), dim) * dim**-0.5)  # in place of a stream that is not there
         shape: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
         shape |= {"dropout": dropout, "max_history_len": max_history_len}
@@ -87,12 +87,12 @@ class MultiStream(nn.Module):
     def stream_vectors(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape streams dim"]:
         """A vector for each stream of each item: the sum of its codes, or the one that says there are none."""
         vectors = []
-        for place, embedding in enumerate(self.code_embeddings):
-            tokens = self.get_buffer(f"tokens_{place}")[items]
+        for number, embedding in enumerate(self.code_embeddings):
+            tokens = self.get_buffer(f"tokens_{number}")[items]
             there = tokens[..., :1] != PAD
             if self.training and self.stream_dropout:
                 there = there & (torch.rand(there.shape, device=there.device) >= self.stream_dropout)
-            vectors.append(torch.where(there, embedding(tokens.clamp(min=0)).sum(-2), self.absent[place]))
+            vectors.append(torch.where(there, embedding(tokens.clamp(min=0)).sum(-2), self.absent[number]))
         return torch.stack(vectors, dim=-2)
 
     def _memory(self, batch: Batch) -> Float[Tensor, "batch states streams dim"]:
@@ -105,11 +105,11 @@ class MultiStream(nn.Module):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         memory = self._memory(batch)
-        wanted = batch.targets != PAD
+        has_target = batch.targets != PAD
         written = self.get_buffer("tokens_0")[batch.targets.clamp(min=0)][..., :-1]
-        hidden = self.decoder(memory[:, :, 0], memory, written)[wanted]  # [targets, levels, dim]
+        hidden = self.decoder(memory[:, :, 0], memory, written)[has_target]  # [targets, levels, dim]
         levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
-        return TargetLogits(batch.targets[wanted], levels)
+        return TargetLogits(batch.targets[has_target], levels)
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 

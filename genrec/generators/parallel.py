@@ -92,8 +92,8 @@ class Parallel(ParallelCodes):
         """Logits of every code at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        wanted = batch.targets != PAD
-        return TargetLogits(batch.targets[wanted], self._logits(self.history_states(batch)[wanted]))
+        has_target = batch.targets != PAD
+        return TargetLogits(batch.targets[has_target], self._logits(self.history_states(batch)[has_target]))
 
     def _logits(self, states: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "rows _"], ...]:
         heads = states.unsqueeze(1) + F.silu(self.heads(states)).unflatten(-1, (self.sids.num_levels, -1))

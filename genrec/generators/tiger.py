@@ -135,10 +135,10 @@ class Tiger(nn.Module):
         self, history: Int64[Tensor, "batch time"], row: Int64[Tensor, " examples"], length: Int64[Tensor, " examples"]
     ) -> tuple[Float[Tensor, "examples tokens dim"], Int64[Tensor, "examples tokens"]]:
         """States of a start token and the codes of each row's last items before ``length``; and which tokens are real."""
-        kept = length.clamp(max=self.max_history_len)
-        column = torch.arange(int(kept.max()) if len(kept) else 0, device=history.device)
-        inside = column < kept.unsqueeze(1)
-        index = torch.where(inside, (length - kept).unsqueeze(1) + column, 0)
+        used_length = length.clamp(max=self.max_history_len)
+        column = torch.arange(int(used_length.max()) if len(used_length) else 0, device=history.device)
+        inside = column < used_length.unsqueeze(1)
+        index = torch.where(inside, (length - used_length).unsqueeze(1) + column, 0)
         items = history[row.unsqueeze(1), index] if history.shape[1] else index
         tokens = torch.where(inside.unsqueeze(-1), self.tokens[items.clamp(min=0)], self.pad_token).flatten(1)
         start = torch.full((len(row), 1), self.start_token, device=history.device)
@@ -182,8 +182,8 @@ class Tiger(nn.Module):
         bias = first.compute_bias(state.level + 1, state.level + 1)[0, :, -1]  # [heads, codes]
         cache: list[CodeCache] = []
         for block, history, written in zip(decoder.block, state.history, state.codes, strict=True):
-            own, cross, feedforward = block.layer[0], block.layer[1], block.layer[2]
-            attention, y = own.SelfAttention, own.layer_norm(x)
+            self_attention, cross, feedforward = block.layer[0], block.layer[1], block.layer[2]
+            attention, y = self_attention.SelfAttention, self_attention.layer_norm(x)
             query, key, value = (_heads(project(y), attention) for project in (attention.q, attention.k, attention.v))
             cache.append(written.written(key, value))
             x = x + attention.o(cache[-1].attend(query, bias=bias))

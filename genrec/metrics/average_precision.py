@@ -39,8 +39,8 @@ class AveragePrecision:
     def from_hits(self, hits: Hits, k: int) -> Float[np.ndarray, " users"]:
         new_user = np.diff(hits.user, prepend=-1) != 0
         new_group = new_user | (np.diff(hits.tie_start, prepend=-1) != 0)
-        group, place = np.cumsum(new_group) - 1, np.arange(len(hits.user))
-        before = place[new_group] - np.maximum.accumulate(np.where(new_user, place, 0))[new_group]  # B
+        group, position = np.cumsum(new_group) - 1, np.arange(len(hits.user))
+        before = position[new_group] - np.maximum.accumulate(np.where(new_user, position, 0))[new_group]  # B
         targets = np.bincount(group, minlength=len(before))  # m
         start, size, user = (column[new_group] for column in (hits.tie_start, hits.tie_size, hits.user))  # a, s
 

@@ -37,11 +37,11 @@ def diversity(lists: Lists, vectors: Float[np.ndarray, "items dim"]) -> Float[np
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, norms, out=np.zeros(vectors.shape), where=norms > 0)
     unit = np.vstack([unit, np.zeros(unit.shape[1])])  # the last row is that of PAD
-    alone = np.append(norms[:, 0] > 0, False)[lists.items].sum(axis=1)  # pairs of an item with itself
+    self_pairs = np.append(norms[:, 0] > 0, False)[lists.items].sum(axis=1)  # pairs of an item with itself
     total = np.empty((len(lists.items), unit.shape[1]))
     for start in range(0, len(total), ROWS_AT_ONCE):
         np.sum(unit[lists.items[start : start + ROWS_AT_ONCE]], axis=1, out=total[start : start + ROWS_AT_ONCE])
-    return 1.0 - _per_pair((np.einsum("ud,ud->u", total, total) - alone) / 2, lists)
+    return 1.0 - _per_pair((np.einsum("ud,ud->u", total, total) - self_pairs) / 2, lists)
 
 
 def prefix_diversity(lists: Lists, codes: Int[np.ndarray, "items levels"]) -> Float[np.ndarray, " users"]:

@@ -35,9 +35,11 @@ class HitRate:
     def from_hits(self, hits: Hits, k: int) -> Float[np.ndarray, " users"]:
         listed = np.clip(k - hits.tie_start + 1, 0, hits.tie_size)  # n: places of the group among the first k
         before = _earlier_in_group(hits)  # i: the group's targets that were looked at already
-        left = np.maximum(hits.tie_size - listed - before, 0) / (hits.tie_size - before)  # that this one is not listed either
+        unlisted = np.maximum(hits.tie_size - listed - before, 0) / (
+            hits.tie_size - before
+        )  # that this one is not listed either
         none = np.ones(hits.num_users)
-        np.multiply.at(none, hits.user, left)
+        np.multiply.at(none, hits.user, unlisted)
         return 1.0 - none
 
 
@@ -60,6 +62,6 @@ def hit_rate(table: Any, targets: Any, k: int) -> float:
 
 def _earlier_in_group(hits: Hits) -> Float[np.ndarray, " hits"]:
     """How many targets of the same tie group stand before each in ``hits``: 0, 1, 2 ..."""
-    place = np.arange(len(hits.user))
+    position = np.arange(len(hits.user))
     first = (np.diff(hits.user, prepend=-1) != 0) | (np.diff(hits.tie_start, prepend=-1) != 0)
-    return place - np.maximum.accumulate(np.where(first, place, 0))
+    return position - np.maximum.accumulate(np.where(first, position, 0))

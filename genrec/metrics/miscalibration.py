@@ -46,8 +46,8 @@ def miscalibration(lists: Lists, shares: sparse.csr_array) -> Float[np.ndarray, 
         p, q = (matrix[start : start + step].toarray() for matrix in (had, shown))
         smoothed = (1 - SMOOTHING) * q + SMOOTHING * p
         terms = p * np.log(np.divide(p, smoothed, out=np.ones_like(p), where=p > 0))
-        known = (p.sum(axis=1) > 0) & (q.sum(axis=1) > 0)
-        result[start : start + step] = np.where(known, terms.sum(axis=1), np.nan)
+        is_defined = (p.sum(axis=1) > 0) & (q.sum(axis=1) > 0)
+        result[start : start + step] = np.where(is_defined, terms.sum(axis=1), np.nan)
     return result
 
 

@@ -68,6 +68,6 @@ def _best(hits: Hits, gain_until: Float[np.ndarray, " ranks"]) -> Float[np.ndarr
     until = np.minimum(hits.num_targets, len(gain_until) - 1)
     if hits.target_weights is None:
         return gain_until[until]
-    place = np.arange(len(hits.target_weights)) - np.repeat(hits.first_target, hits.num_targets)
-    discount = np.diff(gain_until, append=gain_until[-1])[np.minimum(place, len(gain_until) - 1)]
+    position = np.arange(len(hits.target_weights)) - np.repeat(hits.first_target, hits.num_targets)
+    discount = np.diff(gain_until, append=gain_until[-1])[np.minimum(position, len(gain_until) - 1)]
     return np.add.reduceat(hits.target_weights * discount, hits.first_target)

@@ -45,16 +45,18 @@ def serendipity(table: pl.DataFrame, obvious: pl.DataFrame, targets: pl.DataFram
     if WEIGHT not in targets.columns:
         targets = targets.with_columns(pl.lit(1.0).alias(WEIGHT))
     weight = pl.col(WEIGHT)
-    found = targets.with_columns(_listed(table, targets, k).alias("listed"), _listed(obvious, targets, k).alias("obvious"))
+    chances = targets.with_columns(
+        _chance_listed(table, targets, k).alias("listed"), _chance_listed(obvious, targets, k).alias("obvious")
+    )
     surprise = (weight * (pl.col("listed") - pl.col("obvious")).clip(0)).sum() / weight.sum()
-    return found.group_by(USER_ID, maintain_order=True).agg(surprise.alias("surprise"))["surprise"].to_numpy()
+    return chances.group_by(USER_ID, maintain_order=True).agg(surprise.alias("surprise"))["surprise"].to_numpy()
 
 
-def _listed(table: pl.DataFrame, targets: pl.DataFrame, k: int) -> pl.Series:
+def _chance_listed(table: pl.DataFrame, targets: pl.DataFrame, k: int) -> pl.Series:
     """The probability that each target is among the first ``k``."""
     chance = ((k + 1 - pl.col(TIE_START).cast(pl.Int64)) / pl.col(TIE_SIZE)).clip(0, 1)
-    found = targets.join(with_ties(table), on=[USER_ID, ITEM_ID], how="left", maintain_order="left")
-    return found.select(chance.fill_null(0.0)).to_series()
+    ranks = targets.join(with_ties(table), on=[USER_ID, ITEM_ID], how="left", maintain_order="left")
+    return ranks.select(chance.fill_null(0.0)).to_series()
 
 
 class Serendipity:

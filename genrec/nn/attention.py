@@ -185,11 +185,11 @@ class CodeCache:
             dropout: share of the weights that are dropped.
         """
         key, value = history
-        own = self._logits(query, scale, bias).transpose(1, 2)  # [batch, heads, beams, codes]
+        code_logits = self._logits(query, scale, bias).transpose(1, 2)  # [batch, heads, beams, codes]
         past = (query.transpose(1, 2) @ key.transpose(-1, -2)) * scale + history_bias
-        weights = F.dropout(torch.softmax(torch.cat([past, own], dim=-1), dim=-1), dropout)
-        of_past, of_own = weights.split([past.shape[-1], own.shape[-1]], dim=-1)
-        return ((of_past.to(value.dtype) @ value).transpose(1, 2) + self._mixed(of_own.transpose(1, 2))).flatten(2)
+        weights = F.dropout(torch.softmax(torch.cat([past, code_logits], dim=-1), dim=-1), dropout)
+        of_past, of_codes = weights.split([past.shape[-1], code_logits.shape[-1]], dim=-1)
+        return ((of_past.to(value.dtype) @ value).transpose(1, 2) + self._mixed(of_codes.transpose(1, 2))).flatten(2)
 
     def _logits(self, query: Tensor, scale: float, bias: Tensor | None) -> Float[Tensor, "batch beams heads codes"]:
         logits = torch.stack([(query * key).sum(-1) for key in self.keys], dim=-1) * scale

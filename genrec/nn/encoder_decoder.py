@@ -73,12 +73,12 @@ class EncoderDecoder(nn.Module):
         """Teacher-forced logits of every target of the batch, in one pass."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        states, wanted = self.history_states(batch), batch.targets != PAD
+        states, has_target = self.history_states(batch), batch.targets != PAD
         written = self.item_embedding.tokens[batch.targets.clamp(min=0)][..., :-1]
-        hidden = self.decoder(states, states.unsqueeze(2), written)[wanted]  # [targets, levels, dim]
+        hidden = self.decoder(states, states.unsqueeze(2), written)[has_target]  # [targets, levels, dim]
         levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
-        queries = None if self.item_query is None else self.item_query(states[wanted])
-        return TargetLogits(batch.targets[wanted], levels, queries)
+        queries = None if self.item_query is None else self.item_query(states[has_target])
+        return TargetLogits(batch.targets[has_target], levels, queries)
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 

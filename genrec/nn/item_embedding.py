@@ -53,10 +53,10 @@ class ItemEmbedding(nn.Module):
         x = self.codes(self.content[items]).sum(-2)
         if self.identity is None:
             return x
-        known = self.identity(items) * self.gate[items]
+        identity = self.identity(items) * self.gate[items]
         if self.training and self.identity_dropout:
-            known = known * (torch.rand_like(known[..., :1]) >= self.identity_dropout)
-        return x + known
+            identity = identity * (torch.rand_like(identity[..., :1]) >= self.identity_dropout)
+        return x + identity
 
     def table(self) -> Float[Tensor, "items dim"]:
         """The vectors of all items."""

@@ -49,7 +49,7 @@ class LanguageModel(nn.Module):
         lora_dropout: float,
     ) -> None:
         super().__init__()
-        model, self.tokenizer = _opened(expanded(source), str(source), revision, self.SAVED)
+        model, self.tokenizer = _open_model(expanded(source), str(source), revision, self.SAVED)
         self.body: Any = model.base_model
         head = model.get_output_embeddings()
         old = self.body.get_input_embeddings()
@@ -129,7 +129,7 @@ class LanguageModel(nn.Module):
         (folder / self.SAVED).write_text("The weights are those of the generator.\n", encoding="utf-8")
 
 
-def _opened(folder: Path, source: str, revision: str | None, saved: str) -> tuple[Any, Any]:
+def _open_model(folder: Path, source: str, revision: str | None, saved: str) -> tuple[Any, Any]:
     """The model and its tokenizer."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # slow to import: paid by those who want it
 

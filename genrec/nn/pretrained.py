@@ -42,20 +42,20 @@ def check_folder(folder: Path, where: str) -> None:
         name = file.relative_to(folder).as_posix()
         content = _content(file, where)
         if file.name == _ADAPTER:
-            raise _refused(where, "a whole model; merge the adapter into its model first", f"{folder} with {name}")
+            raise _refusal(where, "a whole model; merge the adapter into its model first", f"{folder} with {name}")
         if file.name == "modules.json":
             _check_modules(content, folder, where)
-        for place, value in _settings(content):
-            key = place.rpartition(".")[2]
+        for key_path, value in _settings(content):
+            key = key_path.rpartition(".")[2]
             if key in _CODE and value:
-                raise _refused(where, "a model without code of its own", f"{name}: {place}={value!r:.100}")
+                raise _refusal(where, "a model without code of its own", f"{name}: {key_path}={value!r:.100}")
             if key.endswith("_file") and isinstance(value, str) and _leads_out(value):
-                raise _refused(where, "a model whose files lie in its folder", f"{name}: {place}={value}")
+                raise _refusal(where, "a model whose files lie in its folder", f"{name}: {key_path}={value}")
             if key == "activation_function" and isinstance(value, str) and "." in value and not _is_activation(value):
-                raise _refused(where, "an activation of torch.nn", f"{name}: {place}={value}")
+                raise _refusal(where, "an activation of torch.nn", f"{name}: {key_path}={value}")
     for pickled in (*folder.rglob("*.bin"), *folder.rglob("*.pt"), *folder.rglob("*.pkl"), *folder.rglob("*.ckpt")):
         if not any(pickled.parent.glob("*.safetensors")):
-            raise _refused(where, "weights in safetensors", f"{pickled.relative_to(folder)} in {folder}")
+            raise _refusal(where, "weights in safetensors", f"{pickled.relative_to(folder)} in {folder}")
 
 
 def check_saved(folder: Path, where: str) -> None:
@@ -72,21 +72,21 @@ def check_saved(folder: Path, where: str) -> None:
     config = _content(folder / "config.json", where)
     kind = config.get("model_type") if isinstance(config, Mapping) else None
     if kind not in LANGUAGE_MODELS:
-        raise _refused(where, f"a language model of the types {', '.join(sorted(LANGUAGE_MODELS))}", repr(kind))
-    for place, value in _settings(config):
-        key = place.rpartition(".")[2]
+        raise _refusal(where, f"a language model of the types {', '.join(sorted(LANGUAGE_MODELS))}", repr(kind))
+    for key_path, value in _settings(config):
+        key = key_path.rpartition(".")[2]
         names_more = isinstance(value, str) and key not in _INERT and ("/" in value or "\\" in value)
-        if names_more or key in ("quantization_config", "backbone") or (key == "model_type" and place != key):
-            raise _refused(where, "a configuration that names nothing else to load", f"config.json: {place}={value!r:.100}")
+        if names_more or key in ("quantization_config", "backbone") or (key == "model_type" and key_path != key):
+            raise _refusal(where, "a configuration that names nothing else to load", f"config.json: {key_path}={value!r:.100}")
 
 
 def _check_modules(content: Any, folder: Path, where: str) -> None:
     for module in content if isinstance(content, list) else [content]:
         kind, path = (module.get("type"), module.get("path", "")) if isinstance(module, Mapping) else (module, "")
         if not isinstance(kind, str) or not _MODULE.fullmatch(kind):
-            raise _refused(where, f"modules of sentence-transformers ({', '.join(MODULES)})", f"{kind!r} in {folder}")
+            raise _refusal(where, f"modules of sentence-transformers ({', '.join(MODULES)})", f"{kind!r} in {folder}")
         if not isinstance(path, str) or _leads_out(path):
-            raise _refused(where, "a model whose files lie in its folder", f"modules.json: path={path!r}")
+            raise _refusal(where, "a model whose files lie in its folder", f"modules.json: path={path!r}")
 
 
 def _leads_out(path: str) -> bool:
@@ -102,20 +102,20 @@ def _content(file: Path, where: str) -> Any:
     try:
         return read_json(file)
     except (OSError, ValueError) as error:
-        raise _refused(where, f"a model with a readable {file.name}", f"{file} ({error})") from error
+        raise _refusal(where, f"a model with a readable {file.name}", f"{file} ({error})") from error
 
 
 def _settings(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     """Place -> value of everything below, objects included."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            place = f"{where}.{key}" if where else str(key)
-            yield place, value
-            yield from _settings(value, place)
+            key_path = f"{where}.{key}" if where else str(key)
+            yield key_path, value
+            yield from _settings(value, key_path)
     elif isinstance(node, list):
         for value in node:
             yield from _settings(value, where)
 
 
-def _refused(where: str, expected: str, got: str) -> ConfigError:
+def _refusal(where: str, expected: str, got: str) -> ConfigError:
     return ConfigError(where, expected=expected, got=got, fix="choose another model, or make one of it that is")

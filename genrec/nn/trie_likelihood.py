@@ -25,29 +25,29 @@ class PathChoice:
 
     Args:
         of_nodes: log-probabilities of the children of the distinct nodes, -inf where a family is padded.
-        place: which of these nodes is the candidate's.
+        node: which of these nodes is the candidate's.
         slot: which child is on the candidate's path.
         decided: is the node above a single ID, so that its only child has probability one?
         num_children: of the node.
     """
 
     of_nodes: Float[Tensor, "batch nodes width"]
-    place: Int64[Tensor, "batch candidates"]
+    node: Int64[Tensor, "batch candidates"]
     slot: Int64[Tensor, "batch candidates"]
     decided: Bool[Tensor, "batch candidates"]
     num_children: Int64[Tensor, "batch candidates"]
 
     @property
-    def taken(self) -> Float[Tensor, "batch candidates"]:
+    def on_path(self) -> Float[Tensor, "batch candidates"]:
         """Log-probability of the child that is on the path."""
-        at = self.place * self.of_nodes.shape[-1] + self.slot
+        at = self.node * self.of_nodes.shape[-1] + self.slot
         return self.of_nodes.flatten(1).gather(1, at).masked_fill(self.decided, 0.0)
 
     @property
     def log_probs(self) -> Float[Tensor, "batch candidates width"]:
         """Of all children of each candidate's node, -inf where the family is padded."""
         width = self.of_nodes.shape[-1]
-        log_probs = self.of_nodes.gather(1, self.place.unsqueeze(-1).expand(-1, -1, width))
+        log_probs = self.of_nodes.gather(1, self.node.unsqueeze(-1).expand(-1, -1, width))
         only = torch.full((width,), float("-inf"), device=log_probs.device)
         only[0] = 0.0
         return torch.where(self.decided.unsqueeze(-1), only, log_probs)
@@ -70,7 +70,7 @@ def path_choices(
     paths = trie.paths(items)
     state, before = generator.prefill(batch), torch.zeros_like(items)
     for level in range(trie.num_levels):
-        nodes, taken = paths[..., level], paths[..., level + 1]
+        nodes, children = paths[..., level], paths[..., level + 1]
         decided = torch.zeros_like(nodes, dtype=torch.bool)
         if generator.normalization == "trie":
             decided = trie.num_ids_below(nodes) == 1
@@ -81,10 +81,10 @@ def path_choices(
             if level:
                 state, codes = generator.reorder(state, shared.first(before)), trie.codes(distinct)
             logits, state = generator.step(state, codes)
-            _, child_codes, real = trie.children(distinct, level)
-            of_nodes = child_log_probs(logits.float(), child_codes, real, generator.normalization)
-        before = shared.place.clamp(max=max(shared.number - 1, 0))
-        yield PathChoice(of_nodes, before, taken - trie.first_child[nodes], decided, trie.num_children(nodes))
+            _, child_codes, exists = trie.children(distinct, level)
+            of_nodes = child_log_probs(logits.float(), child_codes, exists, generator.normalization)
+        before = shared.index.clamp(max=max(shared.number - 1, 0))
+        yield PathChoice(of_nodes, before, children - trie.first_child[nodes], decided, trie.num_children(nodes))
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class _Shared:
     """The distinct ones among the nodes of each user's candidates.
 
     Args:
-        place: of each candidate's node among them; of decided ones behind all that are not.
+        index: of each candidate's node among them; of decided ones behind all that are not.
         number: of the user with the most.
     """
 
-    place: Int64[Tensor, "batch candidates"]
+    index: Int64[Tensor, "batch candidates"]
     number: int
 
     @classmethod
@@ -105,15 +105,15 @@ class _Shared:
     ) -> _Shared:
         ordered, order = nodes.masked_fill(decided, torch.iinfo(nodes.dtype).max).sort(dim=1)
         rank = F.pad((ordered.diff(dim=1) != 0).long().cumsum(dim=1), (1, 0))
-        place = torch.empty_like(rank).scatter(1, order, rank)
+        index = torch.empty_like(rank).scatter(1, order, rank)
         if nodes.is_cuda:  # counting would make the host wait
-            return cls(place, at_most)
-        return cls(place, int(place.masked_fill(decided, -1).max()) + 1)
+            return cls(index, at_most)
+        return cls(index, int(index.masked_fill(decided, -1).max()) + 1)
 
     def first(self, values: Int64[Tensor, "batch candidates"]) -> Int64[Tensor, "batch nodes"]:
         """Each node's value, given its candidates'; a user with fewer nodes has any value in the places behind them."""
         nodes = values[:, :1].repeat(1, self.number + 1)
-        return nodes.scatter(1, self.place.clamp(max=self.number), values)[:, : self.number]
+        return nodes.scatter(1, self.index.clamp(max=self.number), values)[:, : self.number]
 
 
 def id_log_probs(
@@ -127,13 +127,13 @@ def id_log_probs(
         batch: the histories.
         items: item_idx, no ``PAD``.
     """
-    return torch.stack([choice.taken for choice in path_choices(generator, trie, batch, items)]).sum(0)
+    return torch.stack([choice.on_path for choice in path_choices(generator, trie, batch, items)]).sum(0)
 
 
 def child_log_probs(
     logits: Float[Tensor, "*nodes size"],
     child_codes: Int64[Tensor, "*nodes width"],
-    real: Bool[Tensor, "*nodes width"],
+    exists: Bool[Tensor, "*nodes width"],
     normalization: Normalization,
 ) -> Float[Tensor, "*nodes width"]:
     """Log-probability of each child of each node; -inf where the family is padded.
@@ -141,7 +141,7 @@ def child_log_probs(
     With "trie" the children that EXIST share the whole mass, whatever is filtered afterwards: a filter must not raise the
     scores of what it leaves. With "codebook" codes without items keep their mass, as in training.
     """
-    chosen = logits.gather(-1, child_codes).masked_fill(~real, float("-inf"))
+    chosen = logits.gather(-1, child_codes).masked_fill(~exists, float("-inf"))
     total = chosen if normalization == "trie" else logits
     return chosen - torch.logsumexp(total, dim=-1, keepdim=True)
 
@@ -174,13 +174,13 @@ class TrieWalk:
     ) -> tuple[Int64[Tensor, "*shape width"], Int64[Tensor, "*shape width"]]:
         """The children of nodes of depth ``level``, and the places of their codes: behind the last code where padded."""
         trie = self.of(nodes.device)
-        child, codes, real = trie.children(nodes.clamp(min=0), level)
-        return child, torch.where(real & (nodes != PAD).unsqueeze(-1), codes, trie.sizes[level])
+        child, codes, exists = trie.children(nodes.clamp(min=0), level)
+        return child, torch.where(exists & (nodes != PAD).unsqueeze(-1), codes, trie.sizes[level])
 
 
-def placed(
-    values: Float[Tensor, "*shape width"], places: Int64[Tensor, "*shape width"], size: int
+def scatter_children(
+    values: Float[Tensor, "*shape width"], slots: Int64[Tensor, "*shape width"], size: int
 ) -> Float[Tensor, "*shape size"]:
     """Children's logits at the places of their codes, ``NO_ITEM`` elsewhere."""
     logits = values.new_full((*values.shape[:-1], size + 1), NO_ITEM)
-    return logits.scatter(-1, places, values)[..., :size]
+    return logits.scatter(-1, slots, values)[..., :size]

@@ -11,7 +11,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.nn.blocks import without_dropout
 from genrec.nn.trie_likelihood import id_log_probs
-from genrec.objectives.lib.policy import beside, check_writes_codes, draw_examples, frozen
+from genrec.objectives.lib.policy import check_writes_codes, draw_examples, frozen_copy, with_supervised
 from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Objective, Sampler
 from genrec.types import PAD
 
@@ -67,7 +67,7 @@ class DPO(nn.Module):
 
     def start(self, generator: nn.Module) -> None:
         """Keeps the reference."""
-        self.reference = frozen(generator)
+        self.reference = frozen_copy(generator)
 
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per history that was drawn, beside the supervised one per target."""
@@ -93,4 +93,4 @@ class DPO(nn.Module):
             "won": ((ahead > 0) & wrong).sum() / wrong.sum(),
             "log_p_chosen": log_p[:, 0].detach().mean(),
         }
-        return beside(self.supervised, generator, batch, LossTerms(self.weight * loss, parts))
+        return with_supervised(self.supervised, generator, batch, LossTerms(self.weight * loss, parts))

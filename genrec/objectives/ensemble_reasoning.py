@@ -58,7 +58,7 @@ def _divergence(log_probs: Float[Tensor, "targets states items"]) -> Float[Tenso
     """Mean of KL(p_b || sg(p_a)) over targets and ordered pairs a != b of states."""
     probs = log_probs.exp()
     crossed = torch.einsum("tbi,tai->ba", probs, log_probs.detach())
-    alone = (probs * log_probs).sum(dim=(0, 2))
+    negative_entropy = (probs * log_probs).sum(dim=(0, 2))
     num_targets, num_states, _ = log_probs.shape
     other = ~torch.eye(num_states, dtype=torch.bool, device=probs.device)
-    return (alone.unsqueeze(1) - crossed)[other].mean() / num_targets
+    return (negative_entropy.unsqueeze(1) - crossed)[other].mean() / num_targets

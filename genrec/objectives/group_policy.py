@@ -15,14 +15,14 @@ from genrec.nn.blocks import without_dropout
 from genrec.nn.trie_likelihood import id_log_probs
 from genrec.objectives.lib.policy import (
     advantages,
-    beside,
     check_writes_codes,
     draw_examples,
     format_loss,
-    frozen,
+    frozen_copy,
     hits,
     prefix_shares,
     rank_penalties,
+    with_supervised,
 )
 from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Objective, Sampler
 from genrec.types import PAD
@@ -109,7 +109,7 @@ class GroupPolicy(nn.Module):
 
     def start(self, generator: nn.Module) -> None:
         """Keeps what training starts from, for the KL and to recommend."""
-        self.reference, self.old = frozen(generator), frozen(generator)
+        self.reference, self.old = frozen_copy(generator), frozen_copy(generator)
 
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per recommended item, beside the supervised one per target."""
@@ -122,11 +122,11 @@ class GroupPolicy(nn.Module):
         examples, targets = draw_examples(batch, self.num_histories)
         recommend = sampler.best if self.rollouts == "beams" else sampler.drawn
         items = recommend(self.old, examples, self.group_size)
-        real = items != PAD
-        items = torch.where(real, items, targets.unsqueeze(1))
-        hit = hits(self.trie, items, targets) & real
+        is_item = items != PAD
+        items = torch.where(is_item, items, targets.unsqueeze(1))
+        hit = hits(self.trie, items, targets) & is_item
         reward = hit + self.rank_weight * rank_penalties(hit) + self.prefix_weight * prefix_shares(self.trie, items, targets)
-        advantage = advantages(reward, real)
+        advantage = advantages(reward, is_item)
         with torch.no_grad():
             old, reference = (
                 id_log_probs(policy.eval(), self.trie, examples, items)  # type: ignore[arg-type]
@@ -136,16 +136,16 @@ class GroupPolicy(nn.Module):
             log_p = id_log_probs(generator, self.trie, examples, items)
             written = format_loss(generator, self.trie, examples, self.group_size) if self.format_weight else None
         gain = surrogate((log_p - old).exp(), advantage, self.clip, self.early_clip)
-        loss = -(gain - self.kl_weight * divergence(log_p, reference))[real].mean()
+        loss = -(gain - self.kl_weight * divergence(log_p, reference))[is_item].mean()
         parts = {
             "policy": loss.detach(),
-            "reward": reward[real].mean(),
+            "reward": reward[is_item].mean(),
             "hits": hit.any(1).float().mean(),
             "taught": (advantage != 0).any(1).float().mean(),
         }
         if written is not None:
             loss, parts["illegal"] = loss + self.format_weight * written[0], written[1]
-        return beside(self.supervised, generator, batch, LossTerms(self.weight * loss, parts))
+        return with_supervised(self.supervised, generator, batch, LossTerms(self.weight * loss, parts))
 
 
 def surrogate(

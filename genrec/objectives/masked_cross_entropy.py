@@ -64,8 +64,8 @@ class MaskedCrossEntropy:
         parts = {}
         for level, level_logits in enumerate(logits):
             here = hidden[..., level]
-            wanted = codes[:, level].unsqueeze(1).expand_as(here)[here]
-            loss = F.cross_entropy(level_logits[here].float(), wanted, reduction="none", label_smoothing=self.label_smoothing)
+            labels = codes[:, level].unsqueeze(1).expand_as(here)[here]
+            loss = F.cross_entropy(level_logits[here].float(), labels, reduction="none", label_smoothing=self.label_smoothing)
             parts[f"level_{level}"] = loss.detach().sum() / max(len(loss), 1)
             total = total + (loss * weight[..., level][here]).sum() / len(codes)
         return LossTerms(total, parts)

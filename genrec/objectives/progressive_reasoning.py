@@ -64,7 +64,9 @@ class ProgressiveReasoning:
         items, table = batch.targets[batch.targets != PAD], generator.item_table()
         clean, *noisy = generator.chains(batch, (0.0, self.noise) if self.contrast_weight else (0.0,))
         last = item_cross_entropy(clean[:, -1], table, items)
-        early = [item_cross_entropy(states / self.annealing**left, table, items) for left, states in _before_last(clean)]
+        early = [
+            item_cross_entropy(states / self.annealing**steps_left, table, items) for steps_left, states in _before_last(clean)
+        ]
         steps = torch.stack(early).mean()
         total, parts = last + self.step_weight * steps, {"item": last.detach(), "steps": steps.detach()}
         if noisy:

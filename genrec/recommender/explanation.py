@@ -96,7 +96,7 @@ def _path(catalogue: Catalogue, history: Sequences, item: int) -> pl.DataFrame |
         return None
     choices = path_choices(catalogue.generator, catalogue.trie, _batch(catalogue, history), torch.tensor([[item]]))
     rows = [
-        {"level": level, "code": int(code), "log_prob": float(choice.taken), "choices": int(choice.num_children)}
+        {"level": level, "code": int(code), "log_prob": float(choice.on_path), "choices": int(choice.num_children)}
         for level, (code, choice) in enumerate(zip(catalogue.table.sids.codes[item], choices, strict=True))
     ]
     return pl.DataFrame(rows)

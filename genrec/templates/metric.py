@@ -35,5 +35,5 @@ class Mine:
 
     def from_hits(self, hits: Hits, k: int) -> np.ndarray:
         """Returns a figure for each user; a target among equal items counts by its expected place."""
-        place = hits.tie_start + (hits.tie_size - 1) / 2
-        return hits.per_user((1 - self.persistence) * self.persistence ** (place - 1) * hits.listed_until(k))
+        rank = hits.tie_start + (hits.tie_size - 1) / 2
+        return hits.per_user((1 - self.persistence) * self.persistence ** (rank - 1) * hits.listed_until(k))

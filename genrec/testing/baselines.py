@@ -72,8 +72,8 @@ class BaselineContract:
         baseline, histories = fitted(make, dataset), dataset.histories("test")
         together = np.asarray(baseline.score(histories))
         for user in (0, 7, dataset.num_users - 1):
-            alone = np.asarray(baseline.score(histories.of(np.array([user]))))
-            np.testing.assert_allclose(alone[0], together[user], atol=1e-6)
+            single = np.asarray(baseline.score(histories.of(np.array([user]))))
+            np.testing.assert_allclose(single[0], together[user], atol=1e-6)
 
     def test_an_empty_history_is_scored(self, make: Maker, dataset: Dataset) -> None:
         nobody = Sequences(np.zeros(0, np.int32), np.zeros(3, np.int64))

@@ -63,10 +63,10 @@ class EncoderContract(Contract):
 
     def test_new_item_is_encoded_alone_as_among_others(self, make: Maker, items: pl.DataFrame, train: Sequences) -> None:
         encoder = fitted(make, items, train)
-        alone = encoder.encode(new_items())
+        single = encoder.encode(new_items())
         among = encoder.encode(pl.concat([items, new_items()]))
-        assert np.isfinite(alone).all()
-        np.testing.assert_allclose(alone[0], among[-1], atol=1e-5)
+        assert np.isfinite(single).all()
+        np.testing.assert_allclose(single[0], among[-1], atol=1e-5)
         np.testing.assert_allclose(among[:-1], encoder.encode(items), atol=1e-5)
 
     def test_row_order_of_the_catalogue_does_not_matter(self, make: Maker, items: pl.DataFrame, train: Sequences) -> None:

@@ -72,8 +72,8 @@ class DecodingContract(Contract):
             pytest.skip("draws its items")
         together = self.decode(make, DecodingRequest(BATCH, 10))
         for row, history in enumerate(HISTORIES):
-            alone = self.decode(make, DecodingRequest(batch_of([history], width=6), 10))
-            assert alone.items[0, :10].tolist() == together.items[row, :10].tolist()
+            single = self.decode(make, DecodingRequest(batch_of([history], width=6), 10))
+            assert single.items[0, :10].tolist() == together.items[row, :10].tolist()
 
     def test_a_bias_moves_an_item_up(self, make: Maker) -> None:
         if self.is_random:

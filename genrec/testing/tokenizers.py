@@ -64,9 +64,9 @@ class CollisionContract(Contract):
             assert extended.layout == table.layout
             assert extended.table != table.table
             assert not self.gives_unique_ids(make) or extended.unique_rate() == 1
-            given = extended.codes[40:][np.argsort(rows)]
+            later_codes = extended.codes[40:][np.argsort(rows)]
             in_order = policy.extend(table, codes[40:], shuffled(later, np.arange(40, 60)))
-            np.testing.assert_array_equal(given, in_order.codes[40:])
+            np.testing.assert_array_equal(later_codes, in_order.codes[40:])
 
 
 _FITTED: dict[tuple[str, bytes], ItemTokenizer] = {}
@@ -162,8 +162,8 @@ class TokenizerContract(Contract):
             pytest.skip("not promised")
         inputs = make_inputs(vectors, first=first)
         together = tokenizer.encode(inputs)
-        alone = np.concatenate([tokenizer.encode(some(inputs, np.array([row]))) for row in range(200)])
-        np.testing.assert_array_equal(together, alone)
+        single = np.concatenate([tokenizer.encode(some(inputs, np.array([row]))) for row in range(200)])
+        np.testing.assert_array_equal(together, single)
         np.testing.assert_array_equal(tokenizer.encode(some(inputs, np.arange(200)[::-1])), together[::-1])
 
     def test_unseen_items_are_refused_where_there_is_no_rule_for_them(self, make: Maker) -> None:
@@ -215,9 +215,9 @@ class TokenizerContract(Contract):
         assert ((codes >= 0) & (codes < np.array(tokenizer.sizes))).all()
         if content_based(tokenizer) and tokenizer.traits.inductive:  # equal items that come later get equal codes
             others = make_inputs(vectors, first=500)
-            later, known = np.asarray(tokenizer.encode(others)), np.hstack([*others.embeddings.values()])
-            for same in np.unique(known, axis=0):
-                assert len(np.unique(later[(known == same).all(axis=1)], axis=0)) == 1
+            later, later_vectors = np.asarray(tokenizer.encode(others)), np.hstack([*others.embeddings.values()])
+            for same in np.unique(later_vectors, axis=0):
+                assert len(np.unique(later[(later_vectors == same).all(axis=1)], axis=0)) == 1
         if tokenizer.traits.reconstructs:
             assert np.isfinite(vectors_of(tokenizer, codes)).all()
 

@@ -161,8 +161,8 @@ class ArbitraryLogits(nn.Module):
 
     def step(self, state: ArbitraryState, codes: Tensor | None) -> tuple[Tensor, ArbitraryState]:
         prefix = state.prefix if codes is None else (state.prefix * 31 + codes + 1) % 1_000_003
-        place = (state.user.unsqueeze(1) + prefix * 613 + state.level * 17).unsqueeze(-1)
-        number = ((place + 1) * 2654435761 + torch.arange(self.sids.sizes[state.level]) * 40503) % 2_147_483_647
+        position = (state.user.unsqueeze(1) + prefix * 613 + state.level * 17).unsqueeze(-1)
+        number = ((position + 1) * 2654435761 + torch.arange(self.sids.sizes[state.level]) * 40503) % 2_147_483_647
         number = (number * 48271) % 2_147_483_647  # one step of a linear congruence breaks the ramp over codes
         logits = (number.double() / 2_147_483_647 - 0.5).float() * 2 * self.scale
         return logits, replace(state, prefix=prefix, level=state.level + 1)

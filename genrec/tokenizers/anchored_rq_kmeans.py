@@ -69,17 +69,17 @@ class AnchoredRQKMeans(ResidualKMeans):
         """
         self._old = self._old_codes(inputs.items[ITEM_ID])
         super().fit(inputs)
-        known = self._old[:, 0] >= 0
-        moved = (self.encode(inputs)[known] != self._old[known]).any(axis=1)
-        self.notes = [f"{moved.mean():.1%} of the {known.sum():,} items that the anchor knows moved to other codes"]
+        in_anchor = self._old[:, 0] >= 0
+        moved = (self.encode(inputs)[in_anchor] != self._old[in_anchor]).any(axis=1)
+        self.notes = [f"{moved.mean():.1%} of the {in_anchor.sum():,} items that the anchor knows moved to other codes"]
 
     def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         old = torch.from_numpy(self._old[:, len(self.codebooks)])
         longest = max(float(residual[rows].norm(dim=1).max()) for rows in residual.chunks())
         outside = torch.zeros(size, residual[:1].shape[1])  # codes without items start where no item is nearest to them
         outside[:, 0] = _OUTSIDE * longest
-        known = torch.nonzero(old >= 0).squeeze(1)
-        codebook = group_means(((residual[rows], old[rows]) for rows in known.split(_ROWS)), outside)
+        anchored_rows = torch.nonzero(old >= 0).squeeze(1)
+        codebook = group_means(((residual[rows], old[rows]) for rows in anchored_rows.split(_ROWS)), outside)
         codes, distance = _assign(residual, codebook)
         for _ in range(self.iterations):
             codebook = group_means(((residual[rows], codes[rows]) for rows in residual.chunks()), codebook)

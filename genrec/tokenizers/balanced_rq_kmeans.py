@@ -66,8 +66,8 @@ class BalancedRQKMeans(ResidualKMeans):
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
         nearest_codes = super().encode(inputs)
-        issued, known = self._fitted.look_up(inputs.items[ITEM_ID])
-        return np.where(known[:, None], issued, nearest_codes)
+        issued, was_fitted = self._fitted.look_up(inputs.items[ITEM_ID])
+        return np.where(was_fitted[:, None], issued, nearest_codes)
 
     def save(self, folder: Path) -> None:
         super().save(folder)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotation_trick
 from genrec.tokenizers.lib.pair_sampling import Draw, contrast, scores
 from genrec.tokenizers.lib.tree_paths import pair_counts
 
@@ -112,25 +112,27 @@ class DualAligned(Autoencoder):
 
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         chain = self._chain(latent)
-        quantized, loss = rotated(latent, chain.vectors), chain.terms.sum()
-        taken = self._takers.can(rows)
-        if taken.any():
-            items = rows[taken]
+        quantized, loss = rotation_trick(latent, chain.vectors), chain.terms.sum()
+        was_taken = self._takers.can(rows)
+        if was_taken.any():
+            items = rows[was_taken]
             users = self._users[:, self._takers.draw(items)]
             loss = loss + self._who_takes(users, items)
-            terms = [contrast(quantized[taken], users[0]), contrast(quantized[taken], self._items[0, items])]
-            paired = self._companions.can(rows)
-            if paired.any():
-                beside = self._encoder(self._vectors[self._companions.draw(rows[paired])])
-                terms.append(contrast(quantized[paired], rotated(beside, self._chain(beside).vectors)))
+            terms = [contrast(quantized[was_taken], users[0]), contrast(quantized[was_taken], self._items[0, items])]
+            has_companion = self._companions.can(rows)
+            if has_companion.any():
+                companion_latent = self._encoder(self._vectors[self._companions.draw(rows[has_companion])])
+                terms.append(
+                    contrast(quantized[has_companion], rotation_trick(companion_latent, self._chain(companion_latent).vectors))
+                )
             loss = loss + self.alignment_weight * torch.stack(terms).mean()
         return quantized, loss
 
     def _who_takes(self, users: Tensor, rows: Tensor) -> Tensor:
         """Cross-entropy of finding what a user took, by both halves and by the unbiased one; and how alike halves are."""
-        items, own = self._items[:, rows], torch.arange(len(rows))
+        items, labels = self._items[:, rows], torch.arange(len(rows))
         unbiased, biased = scores(users[0], items[0]), scores(users[1], items[1])
         # With log counts the wrong answers weigh by their popularity: what is right is no longer told by popularity.
-        loss = cross_entropy(unbiased + biased, own) + cross_entropy(unbiased + self._log_counts[rows], own)
+        loss = cross_entropy(unbiased + biased, labels) + cross_entropy(unbiased + self._log_counts[rows], labels)
         alike = [cosine_similarity(first, second, dim=1).square().mean() for first, second in (users, items)]
         return loss + torch.stack(alike).sum()

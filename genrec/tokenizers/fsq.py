@@ -72,7 +72,7 @@ class FSQ(Autoencoder):
         self.form, self.grid = form, tuple(grid)
         self.traits = Traits(inductive=True, ordered=form == "residual", reconstructs=True, scale_free=True)
 
-    def _bounded(self, latent: Tensor) -> Tensor:
+    def _bound(self, latent: Tensor) -> Tensor:
         """Into half a cell beyond the outermost values, -1 and 1."""
         counts = torch.tensor(self.grid, dtype=latent.dtype).repeat(latent.shape[1] // len(self.grid))
         reach = counts / (counts - 1)

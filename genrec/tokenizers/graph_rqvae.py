@@ -26,7 +26,7 @@ from torch.nn.functional import embedding_bag, leaky_relu, logsigmoid
 
 from genrec.core.dataset import Sequences
 from genrec.protocols import TokenizerInputs, Traits
-from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated, standardization
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotation_trick, standardization
 from genrec.tokenizers.lib.residual import at_least, checked_vectors
 from genrec.types import ITEM_ID
 
@@ -107,21 +107,21 @@ class GraphRQVAE(Autoencoder):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self._layers = _layers(content.shape[1], self.graph_dim)
-            self._passed = self._pass_messages(self._standardized(content), inputs.train)
+            self._outputs = self._pass_messages(self._standardize(content), inputs.train)
         self._row_of = {item: row for row, item in enumerate(inputs.items[ITEM_ID])}
         super().fit(inputs)
 
     def save(self, folder: Path) -> None:
         super().save(folder)
         state = {f"layers.{name}": value for name, value in self._layers.state_dict().items()}
-        state |= {"center": self._content_center, "scale": self._content_scale, "passed": self._passed}
+        state |= {"center": self._content_center, "scale": self._content_scale, "passed": self._outputs}
         save_file(state, folder / GRAPH_FILE)
         pl.DataFrame({ITEM_ID: list(self._row_of)}, schema={ITEM_ID: pl.String}).write_parquet(folder / ITEMS_FILE)
 
     def restore(self, folder: Path) -> None:
         super().restore(folder)
         state = load_file(folder / GRAPH_FILE)
-        self._content_center, self._content_scale, self._passed = state["center"], state["scale"], state["passed"]
+        self._content_center, self._content_scale, self._outputs = state["center"], state["scale"], state["passed"]
         self._layers = _layers(len(self._content_center), self.graph_dim)
         self._layers.load_state_dict(
             {name.removeprefix("layers."): state[name] for name in state if name.startswith("layers.")}
@@ -129,52 +129,52 @@ class GraphRQVAE(Autoencoder):
         self._row_of = {item: row for row, item in enumerate(pl.read_parquet(folder / ITEMS_FILE, glob=False)[ITEM_ID])}
 
     def _input(self, inputs: TokenizerInputs) -> Tensor:
-        content = self._standardized(checked_vectors(inputs, self.source))
+        content = self._standardize(checked_vectors(inputs, self.source))
         rows = torch.tensor([self._row_of.get(item, -1) for item in inputs.items[ITEM_ID]])
         with torch.no_grad():
             hidden = self._layers["content"](content)
             for layer in ("first", "second"):
                 hidden = self._pass(layer, hidden, torch.zeros_like(hidden))
-        return torch.where(rows[:, None] >= 0, self._passed[rows], hidden)
+        return torch.where(rows[:, None] >= 0, self._outputs[rows], hidden)
 
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         chain = self._chain(latent)
-        return rotated(latent, chain.vectors), chain.terms.sum()
+        return rotation_trick(latent, chain.vectors), chain.terms.sum()
 
-    def _standardized(self, content: Tensor) -> Tensor:
+    def _standardize(self, content: Tensor) -> Tensor:
         return (content - self._content_center) / self._content_scale
 
-    def _pass(self, layer: str, own: Tensor, neighbours: Tensor) -> Tensor:
-        out = self._layers[layer](torch.cat([own, neighbours], dim=1))
+    def _pass(self, layer: str, vectors: Tensor, neighbours: Tensor) -> Tensor:
+        out = self._layers[layer](torch.cat([vectors, neighbours], dim=1))
         return leaky_relu(out) if layer == "first" else out
 
     def _pass_messages(self, content: Tensor, train: Sequences) -> Tensor:
         """Trains the layers; the items' outputs with all their neighbours."""
         num_items, num_users = len(content), len(train)
-        taken = torch.from_numpy(train.item_idx.astype("int64"))
+        items = torch.from_numpy(train.item_idx.astype("int64"))
         users = torch.from_numpy(train.user_idx.astype("int64"))
-        graph = Neighbours(users + num_items, taken, num_items + num_users)
+        graph = Neighbours(users + num_items, items, num_items + num_users)
         free = nn.Parameter(0.1 * torch.randn(num_users, self.graph_dim))
         optimizer = torch.optim.Adam([*self._layers.parameters(), free], lr=_LR)
 
-        def passed(shown: Tensor) -> Tensor:
+        def outputs_of(shown: Tensor) -> Tensor:
             nodes = torch.cat([self._layers["content"](content), free])
             for layer in ("first", "second"):
                 nodes = self._pass(layer, nodes, shown * graph.means(nodes))
             return nodes
 
-        for _ in range(self.graph_steps if len(taken) else 0):
-            nodes = passed((torch.rand(num_items + num_users, 1) > _HIDDEN).float())
-            pairs = torch.randint(len(taken), (min(_PAIRS, len(taken)),))
+        for _ in range(self.graph_steps if len(items) else 0):
+            nodes = outputs_of((torch.rand(num_items + num_users, 1) > _HIDDEN).float())
+            pairs = torch.randint(len(items), (min(_PAIRS, len(items)),))
             untaken = torch.randint(num_items, (len(pairs), _UNTAKEN))
             user = nodes[users[pairs] + num_items]
-            better = (user * nodes[taken[pairs]]).sum(1, keepdim=True) - torch.einsum("pd,pnd->pn", user, nodes[untaken])
+            better = (user * nodes[items[pairs]]).sum(1, keepdim=True) - torch.einsum("pd,pnd->pn", user, nodes[untaken])
             loss = -logsigmoid(better).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            return passed(torch.ones(1))[:num_items].contiguous()
+            return outputs_of(torch.ones(1))[:num_items].contiguous()
 
 
 def _layers(dim: int, width: int) -> nn.ModuleDict:

@@ -93,13 +93,13 @@ class Letter(Autoencoder):
         vectors = checked_vectors(inputs, self.collaborative, key="collaborative")
         self._met = vectors.any(1)
         center, scale = standardization(vectors)
-        self._beside = (vectors - center) / (scale * vectors.shape[1] ** 0.5)
+        self._collaborative_vectors = (vectors - center) / (scale * vectors.shape[1] ** 0.5)
         super().fit(inputs)
-        del self._met, self._beside, self._matrix, self._alike  # of no use after training
+        del self._met, self._collaborative_vectors, self._matrix, self._alike  # of no use after training
 
     def _start(self, latent: Tensor) -> list[nn.Parameter]:
         trained = super()._start(latent)
-        self._matrix = nn.Parameter(torch.randn(self._beside.shape[1], self.latent_dim) * self.latent_dim**-0.5)
+        self._matrix = nn.Parameter(torch.randn(self._collaborative_vectors.shape[1], self.latent_dim) * self.latent_dim**-0.5)
         self._group()
         return [*trained, self._matrix]
 
@@ -124,7 +124,7 @@ class Letter(Autoencoder):
         met = self._met[rows]
         if not met.any():
             return quantized.new_zeros(())
-        scores = quantized[met] @ (self._beside[rows[met]] @ self._matrix).T
+        scores = quantized[met] @ (self._collaborative_vectors[rows[met]] @ self._matrix).T
         return cross_entropy(scores, torch.arange(len(scores)))
 
     def _diversity(self, level: int, codes: Tensor) -> Tensor:

@@ -65,10 +65,10 @@ class MultiStream:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        return self._decoded.sizes
+        return self._main_quantizer.sizes
 
     @property
-    def _decoded(self) -> ResidualKMeans:
+    def _main_quantizer(self) -> ResidualKMeans:
         return self._quantizers[self.source]
 
     def fit(self, inputs: TokenizerInputs) -> None:
@@ -79,29 +79,29 @@ class MultiStream:
             DataError: when a vector is not finite.
         """
         for name, quantizer in self._quantizers.items():
-            known = self._known(inputs, name)
-            quantizer.fit(inputs.of(np.flatnonzero(known)) if known.any() else inputs)
+            has_vector = self._has_vector(inputs, name)
+            quantizer.fit(inputs.of(np.flatnonzero(has_vector)) if has_vector.any() else inputs)
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
         """The codes of the stream that is generated."""
-        return self._decoded.encode(inputs)
+        return self._main_quantizer.encode(inputs)
 
     def encode_streams(self, inputs: TokenizerInputs) -> Mapping[str, Stream]:
         """The codes of the others."""
-        found = {}
+        codes_by_stream = {}
         for name in self.streams:
             quantizer = self._quantizers[name]
-            codes = np.where(self._known(inputs, name)[:, None], quantizer.encode(inputs), PAD)
-            found[name] = Stream(codes, quantizer.sizes)
-        return found
+            codes = np.where(self._has_vector(inputs, name)[:, None], quantizer.encode(inputs), PAD)
+            codes_by_stream[name] = Stream(codes, quantizer.sizes)
+        return codes_by_stream
 
     def reconstruct(self, codes: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items dim"]:
         """The vectors of ``source`` that the leading levels stand for."""
-        return self._decoded.reconstruct(codes)
+        return self._main_quantizer.reconstruct(codes)
 
     def level_costs(self, inputs: TokenizerInputs, prefix: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items size"]:
         """Squared distance of what ``prefix`` leaves of each item's vector of ``source`` to each code of the next level."""
-        return self._decoded.level_costs(inputs, prefix)
+        return self._main_quantizer.level_costs(inputs, prefix)
 
     def save(self, folder: Path) -> None:
         for name, quantizer in self._quantizers.items():
@@ -112,5 +112,5 @@ class MultiStream:
         for name, quantizer in self._quantizers.items():
             quantizer.restore(folder / name)
 
-    def _known(self, inputs: TokenizerInputs, name: str) -> np.ndarray:
+    def _has_vector(self, inputs: TokenizerInputs, name: str) -> np.ndarray:
         return checked_vectors(inputs, name, key="streams" if name in self.streams else "source").any(1).numpy()

@@ -70,9 +70,9 @@ class OPQ:
         parts = self._parts(centered)
         self._codebooks = [kmeans(part, self.codebook_size, generator=generator) for part in parts]
         for _ in range(self.rotations):
-            quantized = self._quantized(self._codes(centered))
-            left, _, right = torch.linalg.svd(centered.double().T @ quantized.double())
-            self._rotation = (left @ right).float()
+            quantized = self._dequantize(self._codes(centered))
+            left_vectors, _, right_vectors = torch.linalg.svd(centered.double().T @ quantized.double())
+            self._rotation = (left_vectors @ right_vectors).float()
             pairs = zip(self._parts(centered), self._codebooks, strict=True)
             self._codebooks = [lloyd(part, codebook, _MOVES) for part, codebook in pairs]
 
@@ -81,7 +81,7 @@ class OPQ:
 
     def reconstruct(self, codes: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items dim"]:
         """What the leading blocks say, turned back; the mean vector where the others would."""
-        quantized = self._quantized(torch.from_numpy(np.asarray(codes, np.int64)))
+        quantized = self._dequantize(torch.from_numpy(np.asarray(codes, np.int64)))
         return (quantized @ self._rotation[:, : quantized.shape[1]].T + self._center).numpy()
 
     def save(self, folder: Path) -> None:
@@ -101,5 +101,5 @@ class OPQ:
         pairs = zip(self._parts(centered), self._codebooks, strict=True)
         return torch.stack([nearest(part.contiguous(), codebook)[0] for part, codebook in pairs], dim=1)
 
-    def _quantized(self, codes: Int64[Tensor, "rows depth"]) -> Float[Tensor, "rows some"]:
+    def _dequantize(self, codes: Int64[Tensor, "rows depth"]) -> Float[Tensor, "rows some"]:
         return torch.cat([codebook[code] for codebook, code in zip(self._codebooks, codes.T, strict=False)], dim=1)

@@ -89,22 +89,24 @@ class ProgressiveFusion:
         """
         assert inputs.train is not None
         content = checked_vectors(inputs, self.source)
-        beside = checked_vectors(inputs, self.collaborative, key="collaborative")
+        collaborative_vectors = checked_vectors(inputs, self.collaborative, key="collaborative")
         self._center, self._scale = standardization(content)
-        met = beside.any(1)
-        self._common = beside[met].mean(0) if met.any() else torch.zeros(beside.shape[1])
+        met = collaborative_vectors.any(1)
+        self._common = collaborative_vectors[met].mean(0) if met.any() else torch.zeros(collaborative_vectors.shape[1])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self._adapter = _Adapter(content.shape[1], beside.shape[1])
-            self._train((content - self._center) / self._scale, beside, Draw(next_items(inputs.train, inputs.num_items)))
-        self._quantizer.fit(self._fused(inputs))
+            self._adapter = _Adapter(content.shape[1], collaborative_vectors.shape[1])
+            self._train(
+                (content - self._center) / self._scale, collaborative_vectors, Draw(next_items(inputs.train, inputs.num_items))
+            )
+        self._quantizer.fit(self._fuse_inputs(inputs))
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
-        return self._quantizer.encode(self._fused(inputs))
+        return self._quantizer.encode(self._fuse_inputs(inputs))
 
     def level_costs(self, inputs: TokenizerInputs, prefix: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items size"]:
         """Squared distance of what ``prefix`` leaves of each item's fused vector to each code of the next level."""
-        return self._quantizer.level_costs(self._fused(inputs), prefix)
+        return self._quantizer.level_costs(self._fuse_inputs(inputs), prefix)
 
     def save(self, folder: Path) -> None:
         state = {f"adapter.{name}": value for name, value in self._adapter.state_dict().items()}
@@ -118,30 +120,30 @@ class ProgressiveFusion:
         self._adapter.load_state_dict({name.removeprefix("adapter."): value for name, value in state.items()})
         self._quantizer.restore(folder)
 
-    def _fused(self, inputs: TokenizerInputs) -> TokenizerInputs:
+    def _fuse_inputs(self, inputs: TokenizerInputs) -> TokenizerInputs:
         content = checked_vectors(inputs, self.source)
-        beside = checked_vectors(inputs, self.collaborative, key="collaborative")
+        collaborative_vectors = checked_vectors(inputs, self.collaborative, key="collaborative")
         with torch.no_grad():
-            fused = self._side_by_side(beside, self._adapter((content - self._center) / self._scale))
+            fused = self._concatenate(collaborative_vectors, self._adapter((content - self._center) / self._scale))
         return TokenizerInputs({_FUSED: fused.numpy()}, inputs.items)
 
-    def _side_by_side(self, beside: Float[Tensor, "rows dim"], adapted: Float[Tensor, "rows dim"]) -> Tensor:
-        own = torch.where(beside.any(1, keepdim=True), beside - self._common, adapted)
-        return torch.cat([normalize(own), normalize(adapted)], dim=1)
+    def _concatenate(self, collaborative_vectors: Float[Tensor, "rows dim"], adapted: Float[Tensor, "rows dim"]) -> Tensor:
+        first_half = torch.where(collaborative_vectors.any(1, keepdim=True), collaborative_vectors - self._common, adapted)
+        return torch.cat([normalize(first_half), normalize(adapted)], dim=1)
 
-    def _train(self, content: Tensor, beside: Tensor, followers: Draw) -> None:
+    def _train(self, content: Tensor, collaborative_vectors: Tensor, followers: Draw) -> None:
         optimizer = torch.optim.AdamW(self._adapter.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        trained = torch.nonzero(beside.any(1) & followers.can(torch.arange(len(content)))).squeeze(1)
+        trained = torch.nonzero(collaborative_vectors.any(1) & followers.can(torch.arange(len(content)))).squeeze(1)
         loss = torch.zeros(())
         for rows in row_batches(len(trained), self.batch_size, self.steps if len(trained) else 0):
             before = trained[rows]
             after = followers.draw(before)
             adapted, next_adapted = self._adapter(content[before]), self._adapter(content[after])
-            known = self._side_by_side(beside[before], adapted)
-            told = scores(known, self._side_by_side(beside[after], next_adapted))
+            queries = self._concatenate(collaborative_vectors[before], adapted)
+            logits = scores(queries, self._concatenate(collaborative_vectors[after], next_adapted))
             also_right = (after == after[:, None]).fill_diagonal_(False)
-            loss = cross_entropy(told.masked_fill(also_right, -torch.inf), torch.arange(len(before)))
-            loss = loss + self.alignment_weight * contrast(adapted, beside[before] - self._common)
+            loss = cross_entropy(logits.masked_fill(also_right, -torch.inf), torch.arange(len(before)))
+            loss = loss + self.alignment_weight * contrast(adapted, collaborative_vectors[before] - self._common)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

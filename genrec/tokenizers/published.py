@@ -99,18 +99,18 @@ class Published(LookupCodes):
 
     def _codes_by_key(self) -> dict[str, list[int]]:
         codes_of: dict[str, list[int]] = {}
-        for key, told in self._rows():
+        for key, codes in self._rows():
             if key in codes_of:
                 raise DataError(
                     f"{self.path}: key {key}", expected="each key once", got=f"{key} again", fix="keep one row of it"
                 )
-            codes_of[key] = self._numbers(key, told)
+            codes_of[key] = self._numbers(key, codes)
             first = next(iter(codes_of))
             if len(codes_of[key]) != len(codes_of[first]):
                 raise DataError(
                     f"{self.path}: key {key}",
                     expected=f"{len(codes_of[first])} codes, as key {first} has",
-                    got=told,
+                    got=codes,
                     fix="give all items equally many codes",
                 )
         return codes_of
@@ -122,10 +122,10 @@ class Published(LookupCodes):
                 frame = pl.read_parquet(self.path, columns=[self.key, CODES], glob=False)
                 rows = list(zip(frame[self.key].cast(pl.String), frame[CODES].to_list(), strict=True))
             else:
-                opened = gzip.open if self.path.suffix == ".gz" else open
-                with opened(self.path, "rt", encoding="utf-8") as file:
-                    told = json.load(file)
-                rows = list(told.items() if isinstance(told, dict) else enumerate(told))
+                open_file = gzip.open if self.path.suffix == ".gz" else open
+                with open_file(self.path, "rt", encoding="utf-8") as file:
+                    content = json.load(file)
+                rows = list(content.items() if isinstance(content, dict) else enumerate(content))
             for key, codes in rows:
                 yield (str(int(key) + self.key_offset) if self.key_offset else str(key)), codes
         except (OSError, EOFError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
@@ -137,13 +137,13 @@ class Published(LookupCodes):
                 fix="check tokenizer.path and tokenizer.key_offset",
             ) from error
 
-    def _numbers(self, key: str, told: Any) -> list[int]:
-        found = [_TOKEN.fullmatch(str(code)) for code in told] if isinstance(told, list) else []
-        if not found or not all(found):
+    def _numbers(self, key: str, codes: Any) -> list[int]:
+        matches = [_TOKEN.fullmatch(str(code)) for code in codes] if isinstance(codes, list) else []
+        if not matches or not all(matches):
             raise DataError(
                 f"{self.path}: key {key}",
                 expected="a list of whole numbers from 0, or of texts with one such number each",
-                got=told,
+                got=codes,
                 fix="repair the file",
             )
-        return [int(match[1]) for match in found if match]
+        return [int(match[1]) for match in matches if match]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from genrec.protocols import TokenizerInputs
-from genrec.tokenizers.lib.autoencoder import MODEL_FILE, Autoencoder, mlp, rotated
+from genrec.tokenizers.lib.autoencoder import MODEL_FILE, Autoencoder, mlp, rotation_trick
 from genrec.tokenizers.lib.residual import checked_vectors
 from genrec.tokenizers.lib.tree_paths import category_paths
 
@@ -135,16 +135,20 @@ class Purified(Autoencoder):
         so_far, categories = torch.zeros_like(latent), latent.new_zeros(())
         for head, codebook, codes, label in zip(self._heads, self.codebooks, chain.codes.T, self._labels[rows].T, strict=False):
             so_far = so_far + codebook[codes]
-            wrong = cross_entropy(head(rotated(latent, so_far)), label, ignore_index=0, reduction="sum")  # 0 is no category
+            wrong = cross_entropy(
+                head(rotation_trick(latent, so_far)), label, ignore_index=0, reduction="sum"
+            )  # 0 is no category
             categories = categories + wrong / label.count_nonzero().clamp(min=1)
         loss = chain.terms.sum() + self.category_weight * categories / max(len(self._heads), 1)
-        return rotated(latent, chain.vectors), loss
+        return rotation_trick(latent, chain.vectors), loss
 
     def _mismatch(self, decoded: Tensor, vectors: Tensor, rows: Tensor) -> Tensor:
-        beside = vectors[:, self._width :]
-        gate = self._gated.opened(beside)
+        collaborative_vectors = vectors[:, self._width :]
+        gate = self._gated.openness_of(collaborative_vectors)
         content = mse_loss(decoded[:, : self._width], vectors[:, : self._width])
-        purified = mse_loss(decoded[:, self._width :], (gate * beside).detach())  # else the gate could win by closing
+        purified = mse_loss(
+            decoded[:, self._width :], (gate * collaborative_vectors).detach()
+        )  # else the gate could win by closing
         openness = gate.mean(1)
         trust = mse_loss(openness, self._popularity[rows])
         spread = (_SPREAD**2 - openness.var(correction=0)).clamp(min=0)
@@ -158,9 +162,11 @@ class _Gated(nn.Module):
         super().__init__()
         self.body, self.width, self.gate = body, width, mlp((gated, gated, gated))
 
-    def opened(self, beside: Tensor) -> Tensor:
-        return torch.sigmoid(self.gate(beside))
+    def openness_of(self, collaborative_vectors: Tensor) -> Tensor:
+        return torch.sigmoid(self.gate(collaborative_vectors))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        beside = vectors[:, self.width :]
-        return self.body(torch.cat([vectors[:, : self.width], self.opened(beside) * beside], dim=1))
+        collaborative_vectors = vectors[:, self.width :]
+        return self.body(
+            torch.cat([vectors[:, : self.width], self.openness_of(collaborative_vectors) * collaborative_vectors], dim=1)
+        )

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genrec.tokenizers.lib.autoencoder import LEAST_LENGTH, Autoencoder, rotated, straight_through
+from genrec.tokenizers.lib.autoencoder import LEAST_LENGTH, Autoencoder, rotation_trick, straight_through
 
 
 class RQVAE(Autoencoder):
@@ -73,7 +73,7 @@ class RQVAE(Autoencoder):
         if self.gradient == "gumbel":
             quantized = self._mixture(latent)
         else:
-            quantized = (rotated if self.gradient == "rotation" else straight_through)(latent, chain.vectors)
+            quantized = (rotation_trick if self.gradient == "rotation" else straight_through)(latent, chain.vectors)
         return quantized, chain.terms.sum()
 
     def _mixture(self, latent: Tensor) -> Tensor:

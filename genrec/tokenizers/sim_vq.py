@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotation_trick
 
 _YOUNG = 0.3  # of the steps
 
@@ -74,15 +74,15 @@ class SimVQ(Autoencoder):
 
     def _draw(self, latent: Tensor) -> None:
         """Centroids as the codes: a table of unit scale, so that a step on the matrix moves them as a step on them would."""
-        self._frozen = []
+        self._tables = []
         for centroids, matrix in zip(self._centroids(latent), self._matrices, strict=True):
             scale = centroids.square().mean().sqrt().clamp(min=torch.finfo(centroids.dtype).eps)
-            self._frozen.append(centroids / scale)
+            self._tables.append(centroids / scale)
             matrix.data = scale * torch.eye(self.latent_dim)
 
-    def _effective(self) -> list[Tensor]:
-        return [table @ matrix for table, matrix in zip(self._frozen, self._matrices, strict=True)]
+    def _training_codebooks(self) -> list[Tensor]:
+        return [table @ matrix for table, matrix in zip(self._tables, self._matrices, strict=True)]
 
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         chain = self._chain(latent)
-        return rotated(latent, chain.vectors), chain.terms.sum()
+        return rotation_trick(latent, chain.vectors), chain.terms.sum()

@@ -22,7 +22,7 @@ from genrec.core.dataset import Sequences
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.fusion import GENERATOR, HEAD, Fusion
-from genrec.decoding.lib.candidates import ranked, union
+from genrec.decoding.lib.candidates import rank_items, union
 from genrec.protocols import Decoded, DecodingRequest
 from genrec.statistics.ensemble_weights import TRIED, fit_experts, fit_weights
 from genrec.types import PAD
@@ -248,7 +248,7 @@ def test_planted_smoothing_is_found() -> None:
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(1, 6))
 def test_ranked_lists_tie_groups_whole(values: list[int], k: int) -> None:
     items = torch.arange(len(values)).flip(0).unsqueeze(0)
-    decoded: Decoded = ranked(items, torch.tensor([values], dtype=torch.float), k)
+    decoded: Decoded = rank_items(items, torch.tensor([values], dtype=torch.float), k)
     order = sorted(values, reverse=True)
     listed = [value for value in order if order.index(value) < k]
     assert decoded.scores[0].tolist() == listed

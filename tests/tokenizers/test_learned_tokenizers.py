@@ -13,7 +13,7 @@ from small_codes import clustered, make_inputs
 from genrec.tokenizers.fsq import FSQ
 from genrec.tokenizers.lc_rec import LCRec
 from genrec.tokenizers.letter import Letter
-from genrec.tokenizers.lib.autoencoder import Autoencoder, rotated
+from genrec.tokenizers.lib.autoencoder import Autoencoder, rotation_trick
 from genrec.tokenizers.lib.kmeans import even_codes
 from genrec.tokenizers.rqvae import RQVAE
 from genrec.tokenizers.sim_vq import SimVQ
@@ -59,7 +59,7 @@ def test_gradients_are_turned_as_the_vector_was() -> None:
     random = torch.Generator().manual_seed(0)
     before = torch.randn(20, 5, generator=random, requires_grad=True)
     after, gradient = torch.randn(20, 5, generator=random), torch.randn(20, 5, generator=random)
-    out = rotated(before, after)
+    out = rotation_trick(before, after)
     torch.testing.assert_close(out, after)
     out.backward(gradient)
     assert before.grad is not None
@@ -71,7 +71,7 @@ def test_gradients_are_turned_as_the_vector_was() -> None:
 
 def test_opposite_and_zero_vectors_keep_gradients_finite() -> None:
     before = torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 1.0]], requires_grad=True)
-    rotated(before, torch.tensor([[-1.0, -2.0], [1.0, 0.0], [0.0, 0.0]])).sum().backward()
+    rotation_trick(before, torch.tensor([[-1.0, -2.0], [1.0, 0.0], [0.0, 0.0]])).sum().backward()
     assert before.grad is not None
     assert before.grad.isfinite().all()
 

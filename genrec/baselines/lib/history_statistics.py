@@ -20,13 +20,13 @@ class Pairs:
 
     Args:
         keys: int64 [pairs], ascending: row * items + column of each pair that occurs at any distance.
-        places: for the distances 1, 2, ...: which of ``keys`` occur there.
+        positions: for the distances 1, 2, ...: which of ``keys`` occur there.
         counts: likewise: how often.
         num_items: of the catalogue.
     """
 
     keys: Int64[np.ndarray, " pairs"]
-    places: tuple[Int64[np.ndarray, " some"], ...]
+    positions: tuple[Int64[np.ndarray, " some"], ...]
     counts: tuple[Float[np.ndarray, " some"], ...]
     num_items: int
 
@@ -34,24 +34,24 @@ class Pairs:
     def count(cls, train: Sequences, num_items: int, window: int) -> Pairs:
         """Counts the pairs of each user's events that are at most ``window`` events apart."""
         user, item = train.user_idx, train.item_idx.astype(np.int64)
-        found: list[tuple[np.ndarray, np.ndarray]] = []
+        counted: list[tuple[np.ndarray, np.ndarray]] = []
         total = 0
         for gap in range(1, window + 1):
             same = user[:-gap] == user[gap:]
             keys = item[:-gap][same] * num_items + item[gap:][same]
             total += len(keys)
-            if not len(keys) or (found and total > MOST_PAIRS):
+            if not len(keys) or (counted and total > MOST_PAIRS):
                 break
-            found.append(np.unique(keys, return_counts=True))
-        every = np.unique(np.concatenate([keys for keys, _ in found])) if found else np.empty(0, np.int64)
-        places = tuple(np.searchsorted(every, keys) for keys, _ in found)
-        return cls(every, places, tuple(counts.astype(np.float64) for _, counts in found), num_items)
+            counted.append(np.unique(keys, return_counts=True))
+        every = np.unique(np.concatenate([keys for keys, _ in counted])) if counted else np.empty(0, np.int64)
+        positions = tuple(np.searchsorted(every, keys) for keys, _ in counted)
+        return cls(every, positions, tuple(counts.astype(np.float64) for _, counts in counted), num_items)
 
     def weighted(self, window: int, weight_of: Callable[[int], float]) -> sparse.csr_array:
         """float64 [items, items]: the counts of each distance up to ``window``, times its weight."""
         values = np.zeros(len(self.keys))
-        for gap, (places, counts) in enumerate(zip(self.places[:window], self.counts[:window], strict=True), start=1):
-            values[places] += weight_of(gap) * counts
+        for gap, (positions, counts) in enumerate(zip(self.positions[:window], self.counts[:window], strict=True), start=1):
+            values[positions] += weight_of(gap) * counts
         used = np.flatnonzero(values)
         row, column = np.divmod(self.keys[used], self.num_items)
         starts = np.searchsorted(row, np.arange(self.num_items + 1))
@@ -81,8 +81,8 @@ def weighted_histories(
     age = ages(histories)
     recent = age < last
     entries = weights(age[recent].astype(np.float64))
-    places = (histories.user_idx[recent], histories.item_idx[recent])
-    return sparse.csr_array((entries, places), shape=(len(histories), num_items))
+    cells = (histories.user_idx[recent], histories.item_idx[recent])
+    return sparse.csr_array((entries, cells), shape=(len(histories), num_items))
 
 
 def ages(histories: Sequences) -> Int64[np.ndarray, " events"]:

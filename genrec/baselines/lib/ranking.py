@@ -61,10 +61,10 @@ def ranked_tables(
             scores[seen.user_idx, seen.item_idx] = -np.inf
         row, item, rank, tie_start, tie_size = top_k(scores, k)
         if hits_only:
-            wanted = targets.of(chunk)
+            chunk_targets = targets.of(chunk)
             size = dataset.num_items
-            kept = (rank <= shown) | np.isin(row * size + item, wanted.user_idx * size + wanted.item_idx)
-            row, item, rank, tie_start, tie_size = (column[kept] for column in (row, item, rank, tie_start, tie_size))
+            is_kept = (rank <= shown) | np.isin(row * size + item, chunk_targets.user_idx * size + chunk_targets.item_idx)
+            row, item, rank, tie_start, tie_size = (column[is_kept] for column in (row, item, rank, tie_start, tie_size))
         yield pl.DataFrame(
             {
                 SPLIT: pl.repeat(split, len(row), eager=True),
@@ -93,15 +93,15 @@ def top_k(scores: Float[np.ndarray, "users items"], k: int) -> tuple[Int64[np.nd
     row, column = np.divmod(np.flatnonzero(scores >= threshold[:, None]), scores.shape[1])
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
-    place = np.arange(len(row))
+    position = np.arange(len(row))
     new_row = np.diff(row, prepend=-1) != 0
     new_group = new_row | (np.diff(scores[row, column], prepend=np.nan) != 0)
     group = np.cumsum(new_group) - 1
-    row_start = place[new_row][np.cumsum(new_row) - 1]
-    tie_start = place[new_group][group] - row_start + 1
-    tie_size = np.bincount(group)[group] if len(row) else place
+    row_start = position[new_row][np.cumsum(new_row) - 1]
+    tie_start = position[new_group][group] - row_start + 1
+    tie_size = np.bincount(group)[group] if len(row) else position
     listed = tie_start <= k
-    return row[listed], column[listed], (place - row_start + 1)[listed], tie_start[listed], tie_size[listed]
+    return row[listed], column[listed], (position - row_start + 1)[listed], tie_start[listed], tie_size[listed]
 
 
 def _lower_bound(scores: Float[np.ndarray, "users items"], k: int) -> Float[np.ndarray, " users"]:

@@ -142,10 +142,10 @@ class Choice(Generic[AnyBaseline]):
     def line(self) -> str:
         """``window 12, backward 0.2 (the best of 24 on 3,000 validation users, NDCG@10 0.0681)``."""
         values = {name: str(value).lower() if isinstance(value, bool) else value for name, value in self.settings.items()}
-        told = ", ".join(f"{name} {value}" for name, value in values.items())
+        text = ", ".join(f"{name} {value}" for name, value in values.items())
         if self.ndcg is None:
-            return told
-        return f"{told} (the best of {self.tried} on {self.users:,} validation users, NDCG@{K} {self.ndcg:.4f})"
+            return text
+        return f"{text} (the best of {self.tried} on {self.users:,} validation users, NDCG@{K} {self.ndcg:.4f})"
 
 
 def choose(
@@ -241,9 +241,9 @@ class OpenSettings:
         Raises:
             ConfigError: for a value that the constructor does not accept.
         """
-        known = {name: settings[name] for name in self.grid if name in settings}
-        type(self)(**known)
-        for name, value in known.items():
+        own_settings = {name: settings[name] for name in self.grid if name in settings}
+        type(self)(**own_settings)
+        for name, value in own_settings.items():
             setattr(self, name, value)
 
     @property

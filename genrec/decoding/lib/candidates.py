@@ -16,7 +16,7 @@ from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, 
 from genrec.types import PAD
 
 
-def restricted(scores: Float[Tensor, "batch items"], request: DecodingRequest) -> Float[Tensor, "batch items"]:
+def ranking_keys(scores: Float[Tensor, "batch items"], request: DecodingRequest) -> Float[Tensor, "batch items"]:
     """The ranking keys of the whole catalogue: scores plus the request's bias, -inf for what it forbids or has seen."""
     if request.bias is not None:
         scores = scores + request.bias
@@ -51,7 +51,7 @@ def union(lists: Sequence[Int64[Tensor, "batch _"]]) -> Int64[Tensor, "batch can
     return items[:, : int((items != PAD).sum(dim=1).max())]
 
 
-def ranked(items: Int64[Tensor, "batch candidates"], keys: Float[Tensor, "batch candidates"], k: int) -> Decoded:
+def rank_items(items: Int64[Tensor, "batch candidates"], keys: Float[Tensor, "batch candidates"], k: int) -> Decoded:
     """The ``k`` items with the largest keys; equal keys are a tie group, and the last one is listed whole.
 
     Args:
@@ -59,8 +59,8 @@ def ranked(items: Int64[Tensor, "batch candidates"], keys: Float[Tensor, "batch 
         keys: what to rank by.
         k: how many items.
     """
-    keys, place = keys.masked_fill(items == PAD, float("-inf")).sort(dim=1, descending=True, stable=True)
-    items = items.gather(1, place)
+    keys, order = keys.masked_fill(items == PAD, float("-inf")).sort(dim=1, descending=True, stable=True)
+    items = items.gather(1, order)
     rank = torch.arange(items.shape[1], device=items.device).expand_as(items)
     new = torch.nn.functional.pad(keys[:, 1:] != keys[:, :-1], (1, 0), value=True)
     start = torch.where(new, rank, 0).cummax(dim=1).values  # 0-based rank at which each entry's group starts
@@ -93,11 +93,11 @@ def item_log_probs(
         batch: the histories.
         items: item_idx; ``PAD`` entries get -inf.
     """
-    wanted = items.clamp(min=0)
+    valid_items = items.clamp(min=0)
     if trie is None:
         assert isinstance(generator, ItemScorer)
-        log_probs = generator.score(batch).float().log_softmax(dim=1).gather(1, wanted)
+        log_probs = generator.score(batch).float().log_softmax(dim=1).gather(1, valid_items)
     else:
         assert isinstance(generator, AutoregressiveGenerator)
-        log_probs = id_log_probs(generator, trie, batch, wanted) - log_group_size(trie, trie.leaf_of[wanted].long())
+        log_probs = id_log_probs(generator, trie, batch, valid_items) - log_group_size(trie, trie.leaf_of[valid_items].long())
     return log_probs.masked_fill(items == PAD, float("-inf"))

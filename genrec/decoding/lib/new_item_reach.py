@@ -51,24 +51,24 @@ def tastes(
     return torch.nn.functional.normalize((weight.unsqueeze(-1) * unit[history.clamp(min=0)]).sum(dim=1), dim=1)
 
 
-def thresholds(new: Float[Tensor, "new dim"], known: Float[Tensor, "known dim"], reach: float) -> Float[Tensor, " new"]:
+def thresholds(new: Float[Tensor, "new dim"], vectors: Float[Tensor, "known dim"], reach: float) -> Float[Tensor, " new"]:
     """From which cosine on a history is within reach of each new item; above 1 for items that are like nothing.
 
     Args:
         new: content of the new items, scaled to length one.
-        known: of the items that they are compared with.
+        vectors: of the items that they are compared with.
         reach: share of the known items that may be more like the new one than a history is.
     """
-    rows = _spread(known)
+    rows = _spread(vectors)
     if not len(rows) or reach <= 0:
         return new.new_full((len(new),), 2.0)
-    found = []
+    limits = []
     for some in new.split(256):
         nearest = (some @ rows.T).sort(dim=1, descending=True).values
         limit = nearest[:, min(int(reach * len(rows)), len(rows) - 1)]
         ordinary = nearest[:, len(rows) // 2]  # as near as half of the catalogue is not near
-        found.append(torch.where(limit > ordinary + _ROUNDING, limit - _ROUNDING, 2.0).masked_fill(~some.any(dim=1), 2.0))
-    return torch.cat(found) if found else new.new_zeros(0)
+        limits.append(torch.where(limit > ordinary + _ROUNDING, limit - _ROUNDING, 2.0).masked_fill(~some.any(dim=1), 2.0))
+    return torch.cat(limits) if limits else new.new_zeros(0)
 
 
 def learned_reach(
@@ -85,26 +85,26 @@ def learned_reach(
     Returns:
         0 to ``WIDEST``; None where nobody took anything.
     """
-    users, taken = _next_items(histories, targets, num_trained)
+    users, next_items = _next_items(histories, targets, num_trained)
     if not len(users):
         return None
     unit = torch.nn.functional.normalize(torch.from_numpy(np.array(content, dtype=np.float32)), dim=1)
     batch = Batch.of_histories(histories, users, LAST)
-    taste, known = tastes(batch.history, batch.lengths, unit), _spread(unit[:num_trained])
-    itself = int(len(known) == num_trained)  # every item is among them, and nearer to itself than anybody is
+    taste, catalogue = tastes(batch.history, batch.lengths, unit), _spread(unit[:num_trained])
+    itself = int(len(catalogue) == num_trained)  # every item is among them, and nearer to itself than anybody is
 
     def nearer(count: Tensor) -> Tensor:
-        return (count.float() - itself).clamp(min=0) / len(known)
+        return (count.float() - itself).clamp(min=0) / len(catalogue)
 
     hits = []
-    for some, items in zip(taste.split(1024), torch.from_numpy(taken).split(1024), strict=True):
-        own = (some * unit[items]).sum(dim=1, keepdim=True)
-        share = nearer((unit[items] @ known.T > own + _ROUNDING).sum(dim=1))
+    for some, items in zip(taste.split(1024), torch.from_numpy(next_items).split(1024), strict=True):
+        cosine = (some * unit[items]).sum(dim=1, keepdim=True)
+        share = nearer((unit[items] @ catalogue.T > cosine + _ROUNDING).sum(dim=1))
         hits.append(torch.where(some.any(dim=1) & unit[items].any(dim=1), share, 1.0))
     sample = unit[torch.from_numpy(np.random.default_rng(1).permutation(num_trained)[:_ITEMS])]
-    order = (sample @ known.T).sort(dim=1).values
+    order = (sample @ catalogue.T).sort(dim=1).values
     below = torch.searchsorted(order, (sample @ taste[:_PAIRED].T + _ROUNDING).contiguous(), right=True)
-    pairs = nearer(len(known) - below)[:, taste[:_PAIRED].any(dim=1)].flatten()
+    pairs = nearer(len(catalogue) - below)[:, taste[:_PAIRED].any(dim=1)].flatten()
     of_hits, tried = torch.cat(hits), torch.cat([pairs[pairs <= WIDEST], torch.cat(hits)])
     tried = tried[tried <= WIDEST].unique()
     if not len(tried) or not len(pairs):
@@ -120,12 +120,12 @@ def _next_items(histories: Sequences, targets: Sequences, num_trained: int) -> t
     """Users drawn of those who took something trained that was new to them, and what."""
     users = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
     users = np.random.default_rng(0).permutation(users)[:_USERS]
-    taken = np.asarray(targets.item_idx)[np.asarray(targets.offsets)[users]].astype(np.int64)
-    is_new = [item < num_trained and item not in histories[int(user)] for user, item in zip(users, taken, strict=True)]
+    next_items = np.asarray(targets.item_idx)[np.asarray(targets.offsets)[users]].astype(np.int64)
+    is_new = [item < num_trained and item not in histories[int(user)] for user, item in zip(users, next_items, strict=True)]
     chosen = np.array(is_new, dtype=bool)
-    return users[chosen], taken[chosen]
+    return users[chosen], next_items[chosen]
 
 
-def _spread(known: Tensor) -> Tensor:
+def _spread(vectors: Tensor) -> Tensor:
     """Some of many rows, evenly."""
-    return known if len(known) <= _CATALOGUE else known[torch.linspace(0, len(known) - 1, _CATALOGUE).long()]
+    return vectors if len(vectors) <= _CATALOGUE else vectors[torch.linspace(0, len(vectors) - 1, _CATALOGUE).long()]

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genrec.core.trie import PrefixTrie
-from genrec.decoding.lib.candidates import restricted
+from genrec.decoding.lib.candidates import ranking_keys
 from genrec.decoding.lib.search import Best, enough_beams, search
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, ItemScorer
 from genrec.types import PAD
@@ -52,7 +52,7 @@ class ScoreRanking:
     @torch.inference_mode()
     def decode(self, generator: ItemScorer, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded:
         """Ranks all items for every history and returns the first ``request.k``, and what is tied with the last of them."""
-        every = restricted(generator.score(request.batch).float(), request)
+        every = ranking_keys(generator.score(request.batch).float(), request)
         k = min(request.k, every.shape[1])
         best, items = every.topk(k, dim=1)
         last = best[:, -1:]
@@ -74,9 +74,9 @@ class ScoreRanking:
 
 def _groups(scores: Float[Tensor, "batch k"]) -> tuple[Int64[Tensor, "batch k"], Int64[Tensor, "batch k"]]:
     """Of descending scores: the rank at which each one's group of equals starts, from 1, and the group's size."""
-    place = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
+    position = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
     opens = torch.ones_like(scores, dtype=torch.bool)
     opens[:, 1:] = scores[:, 1:] != scores[:, :-1]
-    start = torch.where(opens, place, 0).cummax(dim=1).values
-    size = torch.zeros_like(place).scatter_add(1, start, torch.ones_like(place)).gather(1, start)
+    start = torch.where(opens, position, 0).cummax(dim=1).values
+    size = torch.zeros_like(position).scatter_add(1, start, torch.ones_like(position)).gather(1, start)
     return start + 1, size

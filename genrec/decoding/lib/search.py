@@ -40,14 +40,14 @@ def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: Decodi
     beams = _Beams(generator, trie, batch)
     for level in range(trie.num_levels):
         stop_if_abandoned()
-        child, child_codes, real = trie.children(nodes, level)
-        grown = scores.unsqueeze(-1) + beams.log_probs(nodes, child_codes, real)
+        child, child_codes, exists = trie.children(nodes, level)
+        grown = scores.unsqueeze(-1) + beams.log_probs(nodes, child_codes, exists)
         if level == trie.num_levels - 1:
             grown = grown - log_group_size(trie, child)
         keys = steering.keys(grown, nodes, child, level)
         chosen = choose(keys, child, level)
-        taken, chosen = chosen != PAD, chosen.clamp(min=0)
-        alive = taken & (keys.flatten(1).gather(1, chosen) > float("-inf"))
+        is_child, chosen = chosen != PAD, chosen.clamp(min=0)
+        alive = is_child & (keys.flatten(1).gather(1, chosen) > float("-inf"))
         scores = torch.where(alive, grown.flatten(1).gather(1, chosen), float("-inf"))
         # A dead beam stands on some node of its depth, so that look-ups stay in range.
         nodes = torch.where(alive, child.flatten(1).gather(1, chosen), trie.level_starts[level + 1])
@@ -67,42 +67,42 @@ class _Beams:
     def __init__(self, generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch) -> None:
         self.generator, self.trie, self.state = generator, trie, generator.prefill(batch)
         self.level, self.parents = 0, torch.zeros(len(batch), 1, dtype=torch.long, device=batch.history.device)
-        self._place: Tensor | None = None  # where the state has each beam of the last level; None: where it stands
+        self._slot_of: Tensor | None = None  # the state's slot of each beam of the last level; None: its own
         self._skips = generator.normalization == "trie"
 
     def log_probs(
         self,
         nodes: Int64[Tensor, "batch beams"],
         child_codes: Int64[Tensor, "batch beams width"],
-        real: Bool[Tensor, "batch beams width"],
+        exists: Bool[Tensor, "batch beams width"],
     ) -> Float[Tensor, "batch beams width"]:
         """Of the children of every beam's node; -inf where the family is padded."""
-        undecided = self._undecided(nodes)
+        undecided = self._undecided_beams(nodes)
         if undecided is None:
-            log_probs = self._stepped(nodes, self.parents, child_codes, real)
-            self._place = None
+            log_probs = self._step(nodes, self.parents, child_codes, exists)
+            self._slot_of = None
         else:
-            log_probs = torch.where(real, 0.0, float("-inf"))
+            log_probs = torch.where(exists, 0.0, float("-inf"))
             if undecided.shape[1]:
-                family = undecided.unsqueeze(-1).expand(-1, -1, real.shape[-1])
-                few = (table.gather(1, family) for table in (child_codes, real))
-                of_few = self._stepped(nodes.gather(1, undecided), self.parents.gather(1, undecided), *few)
+                family = undecided.unsqueeze(-1).expand(-1, -1, exists.shape[-1])
+                few = (table.gather(1, family) for table in (child_codes, exists))
+                of_few = self._step(nodes.gather(1, undecided), self.parents.gather(1, undecided), *few)
                 log_probs = log_probs.scatter(1, family, of_few)
-                place = torch.arange(undecided.shape[1], device=nodes.device).expand_as(undecided)
-                self._place = torch.zeros_like(nodes).scatter(1, undecided, place)
+                slots = torch.arange(undecided.shape[1], device=nodes.device).expand_as(undecided)
+                self._slot_of = torch.zeros_like(nodes).scatter(1, undecided, slots)
         self.level += 1
         return log_probs
 
-    def _stepped(self, nodes: Tensor, parents: Tensor, child_codes: Tensor, real: Tensor) -> Tensor:
+    def _step(self, nodes: Tensor, parents: Tensor, child_codes: Tensor, exists: Tensor) -> Tensor:
         """The same of some beams, which are all that the state goes on with."""
         codes = None
         if self.level:
-            at = parents if self._place is None else self._place.gather(1, parents)
+            at = parents if self._slot_of is None else self._slot_of.gather(1, parents)
             self.state, codes = self.generator.reorder(self.state, at), self.trie.codes(nodes)
         logits, self.state = self.generator.step(self.state, codes)
-        return child_log_probs(logits.float(), child_codes, real, self.generator.normalization)
+        return child_log_probs(logits.float(), child_codes, exists, self.generator.normalization)
 
-    def _undecided(self, nodes: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch some"] | None:
+    def _undecided_beams(self, nodes: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch some"] | None:
         """Which beams to step, as places in ``nodes``; decided ones fill up the rows of users who have fewer. None: all."""
         if not self._skips:
             return None
@@ -130,11 +130,11 @@ class Best:
     def __call__(
         self, keys: Float[Tensor, "batch beams width"], nodes: Int64[Tensor, "batch beams width"], level: int
     ) -> Int64[Tensor, "batch chosen"]:
-        best, place = keys.flatten(1).topk(min(self.num_beams + 1, keys[0].numel()), dim=1)
+        best, order = keys.flatten(1).topk(min(self.num_beams + 1, keys[0].numel()), dim=1)
         if best.shape[1] > self.num_beams:
             first = best[:, self.num_beams]
             self.dropped = first if self.dropped is None else torch.maximum(self.dropped, first)
-        return place[:, : self.num_beams]
+        return order[:, : self.num_beams]
 
 
 def enough_beams(num_beams: int, k: int) -> None:

@@ -123,8 +123,8 @@ def at_most(limit: int, keys: Float[Tensor, "batch n"], groups: Int64[Tensor, "b
     best_first = keys.argsort(dim=1, descending=True, stable=True)
     by_group = groups.gather(1, best_first).argsort(dim=1, stable=True)
     order = best_first.gather(1, by_group)  # group by group, best first
-    sorted_groups, place = groups.gather(1, order), torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
+    sorted_groups, position = groups.gather(1, order), torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
     opens = torch.ones_like(sorted_groups, dtype=torch.bool)
     opens[:, 1:] = sorted_groups[:, 1:] != sorted_groups[:, :-1]
-    rank = place - torch.where(opens, place, 0).cummax(dim=1).values
+    rank = position - torch.where(opens, position, 0).cummax(dim=1).values
     return keys.masked_fill(torch.zeros_like(opens).scatter(1, order, rank >= limit), float("-inf"))

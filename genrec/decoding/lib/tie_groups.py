@@ -57,28 +57,28 @@ def items_of_leaves(
     slot = (start.unsqueeze(-1) + listed.cumsum(-1) - 1).clamp(0, width - 1)
     slot = torch.where(keep, slot, width).flatten(1)  # entries that are not listed land in a column that is cut off
 
-    def place(values: Tensor, empty: int | float) -> Tensor:
+    def slots_of(values: Tensor, empty: int | float) -> Tensor:
         out = torch.full((len(leaves), width + 1), empty, dtype=values.dtype, device=values.device)
         return out.scatter_(1, slot, values.expand_as(items).flatten(1))[:, :width]
 
     return Decoded(
-        items=place(items, PAD),
-        scores=place(scores.unsqueeze(-1), float("-inf")),
-        tie_start=place((start + 1).unsqueeze(-1), PAD),
-        tie_size=place(size.unsqueeze(-1), PAD),
+        items=slots_of(items, PAD),
+        scores=slots_of(scores.unsqueeze(-1), float("-inf")),
+        tie_start=slots_of((start + 1).unsqueeze(-1), PAD),
+        tie_size=slots_of(size.unsqueeze(-1), PAD),
     )
 
 
 def _one_by_one(items: Int64[Tensor, "batch n"], keys: Float[Tensor, "batch n"], k: int, width: int) -> Decoded:
     """The ``k`` items with the largest keys, each a tie group of its own, in ``width`` slots."""
-    keys, place = keys.topk(min(k, keys.shape[1]), dim=1)
-    live, rank = keys > float("-inf"), torch.arange(1, keys.shape[1] + 1, device=keys.device).expand_as(place)
+    keys, order = keys.topk(min(k, keys.shape[1]), dim=1)
+    live, rank = keys > float("-inf"), torch.arange(1, keys.shape[1] + 1, device=keys.device).expand_as(order)
 
     def slots(values: Tensor, empty: int | float) -> Tensor:
         return torch.nn.functional.pad(torch.where(live, values, empty), (0, width - keys.shape[1]), value=empty)
 
     return Decoded(
-        items=slots(items.gather(1, place), PAD),
+        items=slots(items.gather(1, order), PAD),
         scores=slots(keys, float("-inf")),
         tie_start=slots(rank, PAD),
         tie_size=slots(torch.ones_like(rank), PAD),

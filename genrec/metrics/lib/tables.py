@@ -76,8 +76,8 @@ def first_items(table: pl.DataFrame, dataset: Dataset, split: Split, user_ids: p
         k: length, >= 1.
     """
     users = pl.DataFrame({USER_ID: user_ids}).with_row_index("row")
-    known = pl.DataFrame({ITEM_ID: dataset.item_ids}).with_row_index(ITEM_IDX)
-    shown = table.filter(pl.col(RANK) <= k).join(users, on=USER_ID).join(known, on=ITEM_ID)
+    items_table = pl.DataFrame({ITEM_ID: dataset.item_ids}).with_row_index(ITEM_IDX)
+    shown = table.filter(pl.col(RANK) <= k).join(users, on=USER_ID).join(items_table, on=ITEM_ID)
     items = np.full((len(user_ids), k), PAD, dtype=np.int64)
     items[shown["row"].to_numpy(), shown[RANK].to_numpy().astype(np.int64) - 1] = shown[ITEM_IDX].to_numpy()
 

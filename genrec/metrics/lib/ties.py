@@ -35,19 +35,19 @@ def with_ties(table: pl.DataFrame) -> pl.DataFrame:
     for column in needed:
         if column not in table.columns:
             raise DataError(f"recommendations.{column}", expected="a column", got=table.columns, fix="write it")
-    own = [column for column in (SPLIT, USER_ID) if column in table.columns]
+    list_columns = [column for column in (SPLIT, USER_ID) if column in table.columns]
     if RANK not in table.columns:
-        table = table.with_columns(pl.col(SCORE).rank("ordinal", descending=True).over(own).cast(pl.Int64).alias(RANK))
+        table = table.with_columns(pl.col(SCORE).rank("ordinal", descending=True).over(list_columns).cast(pl.Int64).alias(RANK))
     if has_ties(table):
-        return _checked(table)
+        return _check_ties(table)
     if SCORE not in table.columns:
-        return _checked(table.with_columns(pl.col(RANK).alias(TIE_START), pl.lit(1).alias(TIE_SIZE)))
-    place, group = "place of the row", "group"
-    ordered = table.with_row_index(place).sort(*own, RANK)
-    new = (pl.col(SCORE) != pl.col(SCORE).shift()) | pl.any_horizontal(pl.col(c) != pl.col(c).shift() for c in own)
+        return _check_ties(table.with_columns(pl.col(RANK).alias(TIE_START), pl.lit(1).alias(TIE_SIZE)))
+    row_order, group = "place of the row", "group"
+    ordered = table.with_row_index(row_order).sort(*list_columns, RANK)
+    new = (pl.col(SCORE) != pl.col(SCORE).shift()) | pl.any_horizontal(pl.col(c) != pl.col(c).shift() for c in list_columns)
     grouped = ordered.with_columns(new.fill_null(True).cum_sum().alias(group))
     tied = grouped.with_columns(pl.col(RANK).first().over(group).alias(TIE_START), pl.len().over(group).alias(TIE_SIZE))
-    return _checked(tied.sort(place).drop(place, group))
+    return _check_ties(tied.sort(row_order).drop(row_order, group))
 
 
 def has_ties(table: pl.DataFrame) -> bool:
@@ -73,22 +73,24 @@ def cut_ties(table: pl.DataFrame, ks: Iterable[int]) -> dict[int, int]:
         >>> cut_ties(with_ties(table), [1, 2, 10])
         {2: 1, 4: 1}
     """
-    own = [column for column in (SPLIT, USER_ID) if column in table.columns]
+    list_columns = [column for column in (SPLIT, USER_ID) if column in table.columns]
     ks = sorted(ks)
     groups = table.filter((pl.col(TIE_SIZE) > 1) & (pl.col(RANK) == pl.col(TIE_START))).with_columns(
         (pl.col(TIE_START) + pl.col(TIE_SIZE) - 1).alias(LAST)
     )
-    found = {k: groups.filter((pl.col(TIE_START) <= k) & (pl.col(LAST) > k)).height for k in ks}
-    ends = table.group_by(own).agg(pl.col(RANK).max())
-    open_ends = groups.filter(pl.col(TIE_START) <= ks[-1]).join(ends, left_on=[*own, LAST], right_on=[*own, RANK])
+    num_cut = {k: groups.filter((pl.col(TIE_START) <= k) & (pl.col(LAST) > k)).height for k in ks}
+    ends = table.group_by(list_columns).agg(pl.col(RANK).max())
+    open_ends = groups.filter(pl.col(TIE_START) <= ks[-1]).join(
+        ends, left_on=[*list_columns, LAST], right_on=[*list_columns, RANK]
+    )
     for length, lists in open_ends.group_by(LAST).len().rows():
-        found[length] = found.get(length, 0) + lists
-    return {k: lists for k, lists in sorted(found.items()) if lists}
+        num_cut[length] = num_cut.get(length, 0) + lists
+    return {k: lists for k, lists in sorted(num_cut.items()) if lists}
 
 
-def _checked(table: pl.DataFrame) -> pl.DataFrame:
+def _check_ties(table: pl.DataFrame) -> pl.DataFrame:
     """The table, whose groups are sound: those of a list do not overlap, so k ranks hold at most k items' worth of chance."""
-    own = [column for column in (SPLIT, USER_ID) if column in table.columns]
+    list_columns = [column for column in (SPLIT, USER_ID) if column in table.columns]
     low = table.filter(pl.col(RANK) < 1)
     if low.height:
         raise DataError(
@@ -100,20 +102,22 @@ def _checked(table: pl.DataFrame) -> pl.DataFrame:
     start, size, rank = pl.col(TIE_START), pl.col(TIE_SIZE), pl.col(RANK)
     outside = table.filter((start < 1) | (rank < start) | (rank >= start + size))
     if outside.height:
-        raise _unsound(outside, "1 <= tie_start <= rank < tie_start + tie_size", "give each row the ranks of its own group")
+        raise _tie_error(outside, "1 <= tie_start <= rank < tie_start + tie_size", "give each row the ranks of its own group")
     # Beside the row before it in its list, a row goes on with the same group, or opens one behind that group's last rank.
-    before = [pl.col(column).shift().over(own).alias(f"{column} before") for column in (RANK, TIE_START, TIE_SIZE)]
-    ordered = table.sort(*own, RANK).with_columns(before)
+    before = [pl.col(column).shift().over(list_columns).alias(f"{column} before") for column in (RANK, TIE_START, TIE_SIZE)]
+    ordered = table.sort(*list_columns, RANK).with_columns(before)
     rank_before, start_before, size_before = (pl.col(f"{column} before") for column in (RANK, TIE_START, TIE_SIZE))
     goes_on = (start == start_before) & (size == size_before) & (rank > rank_before)
     opens = start >= start_before + size_before
     broken = ordered.filter(rank_before.is_not_null() & ~goes_on & ~opens)
     if broken.height:
         expected = "groups of equal scores that share one tie_start and tie_size and do not overlap"
-        raise _unsound(broken, expected, "correct them, or leave both columns out: equal scores are found from a column score")
+        raise _tie_error(
+            broken, expected, "correct them, or leave both columns out: equal scores are found from a column score"
+        )
     return table
 
 
-def _unsound(rows: pl.DataFrame, expected: str, fix: str) -> DataError:
+def _tie_error(rows: pl.DataFrame, expected: str, fix: str) -> DataError:
     got = rows.select(RANK, TIE_START, TIE_SIZE).row(0, named=True)
     return DataError(f"recommendations of user {rows[USER_ID][0]}", expected=expected, got=got, fix=fix)

@@ -27,10 +27,10 @@ def item_cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of ``items`` under softmax(queries @ table.T), in bounded memory."""
-    wanted = (queries * table[items]).sum(1).float()
+    target_logits = (queries * table[items]).sum(1).float()
     if label_smoothing:
-        wanted = torch.lerp(wanted, (queries @ table.mean(0)).float(), label_smoothing)
-    return mean_log_normalizer(queries, table) - wanted.mean()
+        target_logits = torch.lerp(target_logits, (queries @ table.mean(0)).float(), label_smoothing)
+    return mean_log_normalizer(queries, table) - target_logits.mean()
 
 
 def check_scores_items(generator: Generator, objective: object) -> None:

@@ -22,7 +22,7 @@ from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Obje
 from genrec.types import PAD
 
 
-def frozen(generator: nn.Module) -> nn.Module:
+def frozen_copy(generator: nn.Module) -> nn.Module:
     """A copy that does not learn, in eval mode."""
     return copy.deepcopy(generator).eval().requires_grad_(False)
 
@@ -47,7 +47,7 @@ def draw_examples(batch: Batch, number: int) -> tuple[Batch, Int64[Tensor, " exa
     return Batch(examples.history.masked_fill(later, PAD), state, times=times), batch.targets[row, state]
 
 
-def beside(supervised: Objective | None, generator: Any, batch: Batch, terms: LossTerms) -> LossTerms:
+def with_supervised(supervised: Objective | None, generator: Any, batch: Batch, terms: LossTerms) -> LossTerms:
     """The terms with those of a supervised objective, if there is one: it keeps the generator where the data are."""
     if supervised is None:
         return terms
@@ -79,10 +79,10 @@ def rank_penalties(hit: Bool[Tensor, "batch group"]) -> Float[Tensor, "batch gro
     return torch.where(hit | ~hit.any(1, keepdim=True), 0.0, -discount / discount.sum())
 
 
-def advantages(rewards: Float[Tensor, "batch group"], real: Bool[Tensor, "batch group"]) -> Float[Tensor, "batch group"]:
+def advantages(rewards: Float[Tensor, "batch group"], is_item: Bool[Tensor, "batch group"]) -> Float[Tensor, "batch group"]:
     """(r - mean) / (std + 1e-4) over the real items of each group: 0 in groups whose rewards are all equal, and elsewhere."""
-    number = real.sum(1, keepdim=True).clamp(min=1)
-    centred = (rewards - (rewards * real).sum(1, keepdim=True) / number) * real
+    number = is_item.sum(1, keepdim=True).clamp(min=1)
+    centred = (rewards - (rewards * is_item).sum(1, keepdim=True) / number) * is_item
     std = (centred.square().sum(1, keepdim=True) / number).sqrt()
     return torch.where(std > 1e-6, centred / (std + 1e-4), 0.0)
 

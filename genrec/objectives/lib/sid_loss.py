@@ -40,10 +40,12 @@ class HeadDistillation:
         trie, shares = self.trie, []
         path, self._ahead = self._ahead[: weights.shape[1]], self._ahead[weights.shape[1] :]
         for level, below in enumerate(trie.sums_below(weights)):
-            child, _, real = trie.children(path[:, level], level)
-            mass = below.gather(0, (child - trie.level_starts[level + 1]).T).T.masked_fill(~real, 0.0)
+            child, _, exists = trie.children(path[:, level], level)
+            mass = below.gather(0, (child - trie.level_starts[level + 1]).T).T.masked_fill(~exists, 0.0)
             total = mass.sum(1, keepdim=True)  # 0 where the head rules all of them out: then they share evenly
-            shares.append(torch.where(total > 0, mass, real.float()) / torch.where(total > 0, total, real.sum(1, keepdim=True)))
+            shares.append(
+                torch.where(total > 0, mass, exists.float()) / torch.where(total > 0, total, exists.sum(1, keepdim=True))
+            )
         self._blocks.append(shares)
 
     def levels(self) -> list[Float[Tensor, "targets _"]]:
@@ -120,21 +122,24 @@ class SIDLoss:
         if not self.item_weight:
             total, parts = self.code_loss(logits, generator.normalization)
         else:
-            item, taught = self._item_loss(logits, cast(HasItemHead, generator).item_table())  # ``check`` has looked
-            total, parts = self.code_loss(logits, generator.normalization, taught)
+            item, soft_targets = self._item_loss(logits, cast(HasItemHead, generator).item_table())  # ``check`` has looked
+            total, parts = self.code_loss(logits, generator.normalization, soft_targets)
             total = total + self.item_weight * item
             parts["item"] = item.detach()
-        for name, own in logits.auxiliary.items():
-            total = total + own
-            parts[name] = own.detach()
+        for name, auxiliary_loss in logits.auxiliary.items():
+            total = total + auxiliary_loss
+            parts[name] = auxiliary_loss.detach()
         return LossTerms(total, parts)
 
     def code_loss(
-        self, logits: TargetLogits, normalization: Normalization, taught: Sequence[Float[Tensor, "targets _"]] | None = None
+        self,
+        logits: TargetLogits,
+        normalization: Normalization,
+        soft_targets: Sequence[Float[Tensor, "targets _"]] | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The loss on the codes of some items, and its part of each level; ``taught`` is what an item head makes of them."""
+        """Returns the loss on the codes of some items and its parts by level; an item head gives the ``soft_targets``."""
         path = self._paths(logits.items)
-        shares: Sequence[Tensor | None] = taught or [None] * len(logits.levels)
+        shares: Sequence[Tensor | None] = soft_targets or [None] * len(logits.levels)
         levels = torch.stack(
             [
                 self._level_loss(of_level.float(), path[:, level : level + 2], level, normalization, shares[level])
@@ -154,8 +159,8 @@ class SIDLoss:
         if not self.distillation_weight:
             return item_cross_entropy(queries, table, items), None
         shares = HeadDistillation(self.trie, self._paths(items))
-        wanted = (queries * table[items]).sum(1).float()
-        return mean_log_normalizer(queries, table[self.trie.items], shares) - wanted.mean(), shares.levels()
+        target_logits = (queries * table[items]).sum(1).float()
+        return mean_log_normalizer(queries, table[self.trie.items], shares) - target_logits.mean(), shares.levels()
 
     def _paths(self, items: Int64[Tensor, " targets"]) -> Int64[Tensor, "targets levels_and_1"]:
         if self.trie.device != items.device:
@@ -172,23 +177,23 @@ class SIDLoss:
         step: Int64[Tensor, "targets 2"],
         level: int,
         normalization: str,
-        taught: Float[Tensor, "targets width"] | None,
+        soft_targets: Float[Tensor, "targets width"] | None,
     ) -> Float[Tensor, ""]:
-        """Of the step from one node to the next; ``taught`` is what the head makes of the children."""
+        """Of the step from one node to the next; ``soft_targets`` is what the head makes of the children."""
         share = 1.0 if normalization == "codebook" else self.codebook_share
-        nodes, taken = step.unbind(1)
-        code = self.trie.codes(taken)
-        if share == 1 and not self.label_smoothing and taught is None:
+        nodes, children = step.unbind(1)
+        code = self.trie.codes(children)
+        if share == 1 and not self.label_smoothing and soft_targets is None:
             return F.cross_entropy(logits, code)
-        _, child_codes, real = self.trie.children(nodes, level)
+        _, child_codes, exists = self.trie.children(nodes, level)
         family = logits.gather(1, child_codes)  # what is read of a wide level, it is asked for once: each time costs it a pass
-        own = family.gather(1, (taken - self.trie.first_child[nodes]).unsqueeze(1)).squeeze(1)
-        normalizer = (1 - share) * torch.logsumexp(family.masked_fill(~real, float("-inf")), dim=1)
+        target_logit = family.gather(1, (children - self.trie.first_child[nodes]).unsqueeze(1)).squeeze(1)
+        normalizer = (1 - share) * torch.logsumexp(family.masked_fill(~exists, float("-inf")), dim=1)
         if share:
-            normalizer = normalizer + share * (F.cross_entropy(logits, code, reduction="none") + own)
-        wanted, family = own, family.masked_fill(~real, 0.0)
-        if taught is not None:
-            wanted = torch.lerp(wanted, (taught * family).sum(1), self.distillation_weight)
+            normalizer = normalizer + share * (F.cross_entropy(logits, code, reduction="none") + target_logit)
+        expected_logit, family = target_logit, family.masked_fill(~exists, 0.0)
+        if soft_targets is not None:
+            expected_logit = torch.lerp(expected_logit, (soft_targets * family).sum(1), self.distillation_weight)
         if self.label_smoothing:
-            wanted = torch.lerp(wanted, family.sum(1) / real.sum(1), self.label_smoothing)
-        return (normalizer - wanted).mean()
+            expected_logit = torch.lerp(expected_logit, family.sum(1) / exists.sum(1), self.label_smoothing)
+        return (normalizer - expected_logit).mean()

@@ -56,15 +56,15 @@ class _Moves:
             if self.table.shape[1] == 1:
                 raise self._no_room(rows, room)
             relatives = np.flatnonzero(family == family[rows[0]])
-            taken = np.bincount(self.table[relatives, -2], minlength=self.sizes[-2])
+            num_items = np.bincount(self.table[relatives, -2], minlength=self.sizes[-2])
             costs, here = self._costs(rows, depth=self.table.shape[1] - 2), self.table[rows[0], -2]
             loss = np.delete(costs, here, axis=1).min(axis=1) - costs[:, here] if costs.shape[1] > 1 else np.zeros(len(rows))
             for index in np.argsort(loss, kind="stable")[: len(rows) - room]:
-                free = np.where(taken < room, costs[index], np.inf)
+                free = np.where(num_items < room, costs[index], np.inf)
                 code = int(free.argmin())
                 if not np.isfinite(free[code]):
                     raise self._no_room(relatives, room * self.sizes[-2])
-                taken[code] += 1
+                num_items[code] += 1
                 self.table[rows[index], -2] = code
                 self.spilled[rows[index]] = True
 

@@ -158,7 +158,7 @@ class Autoencoder(ABC):
         """The loss of the reconstruction of a batch (items ``rows``, z-scored ``vectors``)."""
         return mse_loss(decoded, vectors)
 
-    def _bounded(self, latent: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
+    def _bound(self, latent: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         """The encoder's output as it is quantized."""
         return latent
 
@@ -168,7 +168,7 @@ class Autoencoder(ABC):
         self.codebooks = [*trained]
         return trained
 
-    def _effective(self) -> list[Tensor]:
+    def _training_codebooks(self) -> list[Tensor]:
         """The codebooks as codes are chosen from them in training."""
         return self.codebooks
 
@@ -180,14 +180,14 @@ class Autoencoder(ABC):
         """Now and then, when the share ``done`` of the steps is over: codes that hardly anything chooses are revived."""
         residual = latent
         for codebook in self.codebooks:
-            residual = revived(residual, codebook)
+            residual = revive_codes(residual, codebook)
 
     # --- training ------------------------------------------------------------------------------------------------------
 
     def _train(self, vectors: Float[Tensor, "items dim"]) -> None:
         self._build(vectors.shape[1])
         sample = vectors[torch.randperm(len(vectors))[:_SAMPLE]]
-        codebooks = self._start(self._sampled(sample))
+        codebooks = self._start(self._encode_latent(sample))
         networks = [*self._encoder.parameters(), *self._decoder.parameters()]
         groups = [{"params": networks, "weight_decay": self.weight_decay}, {"params": codebooks, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=self.lr)
@@ -195,11 +195,11 @@ class Autoencoder(ABC):
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min((step + 1) / warm_up, (self.steps - step) / self.steps)
         )
-        for step, rows in enumerate(self._told(row_batches(len(vectors), self.batch_size, self.steps))):
+        for step, rows in enumerate(self._with_progress(row_batches(len(vectors), self.batch_size, self.steps))):
             if step % _REFRESH_EVERY == 0 and 0 < step < _REFRESH_UNTIL * self.steps:
                 with torch.no_grad():
-                    self._refresh(self._sampled(sample), step / self.steps)
-            latent = self._bounded(self._encoder(vectors[rows]))
+                    self._refresh(self._encode_latent(sample), step / self.steps)
+            latent = self._bound(self._encoder(vectors[rows]))
             quantized, loss = self._quantize(latent, rows)
             loss = loss + self._mismatch(self._decoder(quantized), vectors[rows], rows)
             optimizer.zero_grad()
@@ -209,11 +209,11 @@ class Autoencoder(ABC):
             schedule.step()
         if not torch.isfinite(loss):
             raise DataError("tokenizer", expected="a finite loss", got=float(loss.detach()), fix="lower tokenizer.lr")
-        self.codebooks = [codebook.detach().clone() for codebook in self._effective()]
+        self.codebooks = [codebook.detach().clone() for codebook in self._training_codebooks()]
 
     def _chain(self, latent: Float[Tensor, "rows dim"]) -> Chain:
         residual, chosen, codes, terms = latent, [], [], []
-        for level, codebook in enumerate(self._effective()):
+        for level, codebook in enumerate(self._training_codebooks()):
             codes.append(self._choose(residual.detach(), codebook.detach(), level))
             chosen.append(codebook[codes[-1]])
             pull, commitment = mse_loss(chosen[-1], residual.detach()), mse_loss(residual, chosen[-1].detach())
@@ -229,33 +229,33 @@ class Autoencoder(ABC):
             residual = residual - codebooks[-1][nearest(residual, codebooks[-1])[0]]
         return codebooks
 
-    def _sampled(self, standardized: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
+    def _encode_latent(self, standardized: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         with torch.no_grad():
-            return self._bounded(self._encoder(standardized))
+            return self._bound(self._encoder(standardized))
 
     def _latent_of(self, inputs: TokenizerInputs) -> Float[Tensor, "items dim"]:
-        return self._sampled((self._input(inputs) - self._center) / self._scale)
+        return self._encode_latent((self._input(inputs) - self._center) / self._scale)
 
     def _build(self, dim: int) -> None:
         self._encoder: nn.Module = mlp((dim, *self.hidden, self.latent_dim))
         self._decoder = mlp((self.latent_dim, *reversed(self.hidden), dim))
 
-    def _told(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    def _with_progress(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
         """Progress with the time that is left, on a terminal."""
         console = Console(stderr=True)
         name = type(self).__name__
         yield from track(batches, description=name, total=self.steps, console=console, disable=not console.is_terminal)
 
 
-def revived(residual: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]) -> Float[Tensor, "rows dim"]:
+def revive_codes(residual: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]) -> Float[Tensor, "rows dim"]:
     """Puts codes that hardly any row chooses on random rows, in place; what the codebook left of the rows before."""
     codes, _ = nearest(residual, codebook)
     fair = len(residual) / len(codebook)
     dead = torch.nonzero(torch.bincount(codes, minlength=len(codebook)) < _DEAD_BELOW * fair).squeeze(1)
-    left = residual - codebook[codes]
+    remainder = residual - codebook[codes]
     rows = torch.randperm(len(residual))[: len(dead)]
     codebook[dead[: len(rows)]] = residual[rows]
-    return left
+    return remainder
 
 
 def straight_through(latent: Float[Tensor, "rows dim"], quantized: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
@@ -286,7 +286,7 @@ def row_batches(num_rows: int, batch_size: int, steps: int) -> Iterator[Tensor]:
             done += 1
 
 
-def rotated(latent: Float[Tensor, "rows dim"], quantized: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
+def rotation_trick(latent: Float[Tensor, "rows dim"], quantized: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
     """``quantized`` forward; backward, the gradient is turned and stretched as ``latent`` was to become it.
 
     Opposite or zero vectors have no rotation: there the gradient passes nearly as it is.

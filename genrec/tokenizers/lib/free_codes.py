@@ -16,7 +16,7 @@ from genrec.protocols import CollisionContext
 
 
 def find_places(
-    taken: Int[np.ndarray, "items levels"],
+    used_codes: Int[np.ndarray, "items levels"],
     codes: Int[np.ndarray, "later levels"],
     sizes: tuple[int, ...],
     context: CollisionContext,
@@ -30,7 +30,7 @@ def find_places(
     ids: the order of the rows does not matter. A tokenizer without distances gets equal costs everywhere.
 
     Args:
-        taken: codes of the items that are there; they stay.
+        used_codes: codes of the items that are there; they stay.
         codes: nearest codes of the later items.
         sizes: codes per level.
         context: of the later items.
@@ -39,14 +39,14 @@ def find_places(
     Raises:
         DataError: naming the first item without a place.
     """
-    places = _Places(Counter(map(tuple, taken.tolist())), sizes, room, context)
-    found, number = np.array(codes, dtype=np.int64), np.empty(len(codes), dtype=np.int64)
+    free_codes = _Places(Counter(map(tuple, used_codes.tolist())), sizes, room, context)
+    assigned, number = np.array(codes, dtype=np.int64), np.empty(len(codes), dtype=np.int64)
     for row in canonical_order(context):
-        own = tuple(found[row].tolist())
-        chosen = own if places.count[own] < room else places.nearest(int(row), own)
-        found[row], number[row] = chosen, places.count[chosen]
-        places.count[chosen] += 1
-    return found, number
+        first_choice = tuple(assigned[row].tolist())
+        chosen = first_choice if free_codes.count[first_choice] < room else free_codes.nearest(int(row), first_choice)
+        assigned[row], number[row] = chosen, free_codes.count[chosen]
+        free_codes.count[chosen] += 1
+    return assigned, number
 
 
 @dataclass
@@ -56,16 +56,16 @@ class _Places:
     room: int
     context: CollisionContext
 
-    def nearest(self, row: int, own: tuple[int, ...]) -> tuple[int, ...]:
+    def nearest(self, row: int, nearest_codes: tuple[int, ...]) -> tuple[int, ...]:
         last = len(self.sizes) - 1
         for depth in range(last, max(last - 2, -1), -1):
-            if chosen := self._below(row, own[:depth]):
+            if chosen := self._below(row, nearest_codes[:depth]):
                 return chosen
-        start = own[: max(last - 1, 0)]
-        places = self.room * int(np.prod(self.sizes[len(start) :]))
+        start = nearest_codes[: max(last - 1, 0)]
+        num_codes = self.room * int(np.prod(self.sizes[len(start) :]))
         raise DataError(
             f"sids {start}",
-            expected=f"a free place among the {places:,} there",
+            expected=f"a free place among the {num_codes:,} there",
             got=f"none for {self.context.item_ids[row]}",
             fix="look for duplicates among the new items, or fit anew with more or larger levels",
         )
@@ -77,8 +77,8 @@ class _Places:
             if len(longer) == len(self.sizes):
                 if self.count[longer] < self.room:
                     return longer
-            elif found := self._below(row, longer):
-                return found
+            elif longer_codes := self._below(row, longer):
+                return longer_codes
         return None
 
     def _by_cost(self, row: int, prefix: tuple[int, ...]) -> list[int]:

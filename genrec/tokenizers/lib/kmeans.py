@@ -107,10 +107,10 @@ def balanced_assignment(distance: Float[Tensor, "rows size"], order: Int64[Tenso
     num_rows, size = distance.shape
     codes, free = torch.empty(num_rows, dtype=torch.long), torch.arange(num_rows)
     by_code = distance.T.contiguous()
-    for place, code in enumerate(order.tolist()):
-        share = num_rows // size + (place < num_rows % size)
-        taken = torch.zeros(len(free), dtype=torch.bool)
-        taken[by_code[code, free].topk(share, largest=False).indices] = True
-        codes[free[taken]] = code
-        free = free[~taken]
+    for turn, code in enumerate(order.tolist()):
+        share = num_rows // size + (turn < num_rows % size)
+        assigned = torch.zeros(len(free), dtype=torch.bool)
+        assigned[by_code[code, free].topk(share, largest=False).indices] = True
+        codes[free[assigned]] = code
+        free = free[~assigned]
     return codes

@@ -71,12 +71,12 @@ class LookupCodes:
         Raises:
             DataError: naming an item that was not there at ``fit``.
         """
-        codes, known = self._table.look_up(inputs.items[ITEM_ID])
-        if not known.all():
+        codes, was_fitted = self._table.look_up(inputs.items[ITEM_ID])
+        if not was_fitted.all():
             raise DataError(
-                f"tokenizer: item {inputs.items[ITEM_ID][int(np.argmin(known))]}",
+                f"tokenizer: item {inputs.items[ITEM_ID][int(np.argmin(was_fitted))]}",
                 expected="an item of the fitted catalogue",
-                got=f"{int((~known).sum())} items that have no codes",
+                got=f"{int((~was_fitted).sum())} items that have no codes",
                 fix="fit again, or choose a tokenizer that encodes vectors, such as rq_kmeans",
             )
         return codes

@@ -33,8 +33,8 @@ class Draw:
         """A neighbour of each row; of rows that have one."""
         low, high = self._cumulative[self._ends[rows]], self._cumulative[self._ends[rows + 1]]
         mark = low + (high - low) * torch.rand(len(rows), dtype=torch.float64)
-        found = torch.searchsorted(self._cumulative, mark, right=True)
-        return self._columns[torch.minimum(found, self._ends[rows + 1]) - 1]  # rounding could lead one too far
+        edge = torch.searchsorted(self._cumulative, mark, right=True)
+        return self._columns[torch.minimum(edge, self._ends[rows + 1]) - 1]  # rounding could lead one too far
 
 
 TEMPERATURE = 0.07
@@ -47,5 +47,5 @@ def scores(first: Float[Tensor, "rows dim"], second: Float[Tensor, "others dim"]
 
 def contrast(first: Float[Tensor, "rows dim"], second: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
     """Cross-entropy of row i of one picking row i of the other, in both directions."""
-    logits, own = scores(first, second), torch.arange(len(first))
-    return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
+    logits, labels = scores(first, second), torch.arange(len(first))
+    return (cross_entropy(logits, labels) + cross_entropy(logits.T, labels)) / 2

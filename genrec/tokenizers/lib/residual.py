@@ -80,16 +80,18 @@ def nearest(
     norms = codebook.square().sum(1)
     codes, distances = [], []
     for chunk in vectors.split(max(_CHUNK // len(codebook), 1)):
-        own = chunk.square().sum(1, keepdim=True)
+        row_norms = chunk.square().sum(1, keepdim=True)
         distance = torch.addmm(norms, chunk, codebook.T, alpha=-2)  # but for ``own``, which does not choose
         smallest = distance.amin(1, keepdim=True)
-        tied = distance <= smallest + _TIE * (norms.max() + own)
+        tied = distance <= smallest + _TIE * (norms.max() + row_norms)
         codes.append(tied.view(torch.uint8).argmax(1))  # argmax of a mask is its first entry
-        distances.append((smallest + own).squeeze(1).clamp_(min=0))
+        distances.append((smallest + row_norms).squeeze(1).clamp_(min=0))
     return torch.cat(codes), torch.cat(distances)
 
 
-def rest(before: Float[Tensor, "rows dim"], chosen: Float[Tensor, "rows dim"], normalize: bool) -> Float[Tensor, "rows dim"]:
+def next_residual(
+    before: Float[Tensor, "rows dim"], chosen: Float[Tensor, "rows dim"], normalize: bool
+) -> Float[Tensor, "rows dim"]:
     """What a level leaves for the next one; with ``normalize`` scaled to length one, so that only its direction counts.
 
     What is only rounding beside the vector becomes zero: scaled up it would be a random direction.
@@ -115,7 +117,7 @@ def residual_encode(
         for level, codebook in enumerate(codebooks):
             code, _ = nearest(residual, codebook)
             codes[start : start + _ROWS, level] = code
-            residual = rest(residual, codebook[code], normalize)
+            residual = next_residual(residual, codebook[code], normalize)
     return codes
 
 
@@ -130,7 +132,7 @@ def residual_after(
     """What the next level has to quantize after the given codes."""
     residual = vectors - center
     for codebook, code in zip(codebooks, prefix.T, strict=False):
-        residual = rest(residual, codebook[code], normalize)
+        residual = next_residual(residual, codebook[code], normalize)
     return residual
 
 
@@ -149,7 +151,7 @@ class Residual:
         codes: [rows, depth], of the levels so far.
         codebooks: at least ``depth`` of them.
         center: what all vectors share; beside a large one, float32 cannot tell their distances apart.
-        normalize: as in ``rest``.
+        normalize: as in ``next_residual``.
     """
 
     vectors: Float[Tensor, "rows dim"]

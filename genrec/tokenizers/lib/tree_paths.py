@@ -19,9 +19,11 @@ _DENSE = 400  # below, a dense eigendecomposition is instant
 
 def pair_counts(train: Sequences, num_items: int) -> sparse.csr_array:
     """Symmetric [items, items]: how many users took both; the diagonal is zero."""
-    taken = sparse.csr_array((np.ones(len(train.item_idx)), (train.user_idx, train.item_idx)), shape=(len(train), num_items))
-    taken.data[:] = 1.0  # once a user
-    pairs = (taken.T @ taken).tocsr()
+    user_items = sparse.csr_array(
+        (np.ones(len(train.item_idx)), (train.user_idx, train.item_idx)), shape=(len(train), num_items)
+    )
+    user_items.data[:] = 1.0  # once a user
+    pairs = (user_items.T @ user_items).tocsr()
     others = (pairs - sparse.diags_array(pairs.diagonal())).tocsr()
     others.eliminate_zeros()
     return others
@@ -60,12 +62,12 @@ def split(pairs: sparse.csr_array, branching: int, generator: torch.Generator) -
         scale = sparse.diags_array(1 / np.sqrt(degree[linked]))
         vectors = torch.from_numpy(leading_eigenvectors((scale @ pairs[linked][:, linked] @ scale).tocsr(), branching))
         vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        found = nearest(vectors, kmeans(vectors, branching, generator=generator))[0].numpy()
-        if len(np.unique(found)) > 1:  # else the graph has no parts: dealt out below
-            codes[linked] = found
-    alone = np.flatnonzero(codes < 0)
+        clusters = nearest(vectors, kmeans(vectors, branching, generator=generator))[0].numpy()
+        if len(np.unique(clusters)) > 1:  # else the graph has no parts: dealt out below
+            codes[linked] = clusters
+    unassigned = np.flatnonzero(codes < 0)
     sizes = np.bincount(codes[codes >= 0], minlength=branching)
-    for item in alone:
+    for item in unassigned:
         codes[item] = sizes.argmin()
         sizes[codes[item]] += 1
     return codes
@@ -95,12 +97,12 @@ def path_codes(column: pl.Series, depth: int) -> Int[np.ndarray, "items depth"]:
     if len({path[0] for path in paths if path}) == 1:
         paths = [path[1:] for path in paths]
     codes = np.zeros((len(paths), depth), dtype=np.int64)
-    for place in range(depth):
-        labels = np.array([path[place] if place < len(path) else "" for path in paths], dtype=str)
-        known, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-        rank = np.zeros(len(known), dtype=np.int64)
-        by_frequency = np.lexsort((known, -counts))
-        by_frequency = by_frequency[known[by_frequency] != ""]
+    for depth_index in range(depth):
+        labels = np.array([path[depth_index] if depth_index < len(path) else "" for path in paths], dtype=str)
+        distinct_labels, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        rank = np.zeros(len(distinct_labels), dtype=np.int64)
+        by_frequency = np.lexsort((distinct_labels, -counts))
+        by_frequency = by_frequency[distinct_labels[by_frequency] != ""]
         rank[by_frequency] = np.arange(1, len(by_frequency) + 1)
-        codes[:, place] = rank[inverse.ravel()]
+        codes[:, depth_index] = rank[inverse.ravel()]
     return codes
