@@ -112,11 +112,11 @@ def test_adapter_finds_the_collaborative_vectors_and_stands_in_for_them() -> Non
     right = []
     for tokenizer in (trained, random):
         tokenizer.fit(inputs)
-        halves = np.split(tokenizer._fused(none).embeddings["fused"], 2, axis=1)
+        halves = np.split(tokenizer._fuse_inputs(none).embeddings["fused"], 2, axis=1)
         np.testing.assert_array_equal(halves[0], halves[1])
         right.append((halves[0].argmax(axis=1) == taken).mean())
     assert right[0] > 0.5 > right[1], right
-    known = tokenizer._fused(inputs).embeddings["fused"][:, :4]
+    known = tokenizer._fuse_inputs(inputs).embeddings["fused"][:, :4]
     assert (known.argmax(axis=1) == taken).all()
 
 
@@ -134,7 +134,7 @@ def test_purified_opens_the_gate_for_popular_items() -> None:
         tokenizer = Purified(**{**SMALL, "steps": 200}, gate_weight=weight)
         tokenizer.fit(inputs)
         standardized = (torch.from_numpy(beside) - tokenizer._center[-6:]) / tokenizer._scale[-6:]
-        opened = tokenizer._gated.opened(standardized).mean(1).detach().numpy()
+        opened = tokenizer._gated.openness_of(standardized).mean(1).detach().numpy()
         correlation[weight] = np.corrcoef(opened, np.log1p(counts))[0, 1]
     assert correlation[0.8] > correlation[0.0] + 0.5, correlation
     assert tokenizer.reconstruct(tokenizer.encode(inputs)).shape == (200, 12)

@@ -105,7 +105,7 @@ def test_grid_codes_are_rounded_dimensions(form: Any) -> None:
 def test_sim_vq_moves_all_codes_of_a_level_together() -> None:
     tokenizer = SimVQ(**SMALL)
     tokenizer.fit(make_inputs(clustered(300)))
-    for table, codebook in zip(tokenizer._frozen, tokenizer.codebooks, strict=True):
+    for table, codebook in zip(tokenizer._tables, tokenizer.codebooks, strict=True):
         assert ((codebook - table).norm(dim=1) > 1e-3).all()
         matrix = torch.linalg.lstsq(table, codebook).solution
         torch.testing.assert_close(table @ matrix, codebook, atol=1e-4, rtol=1e-4)
