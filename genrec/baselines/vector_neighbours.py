@@ -61,7 +61,7 @@ class VectorNeighbours(ItemToItem):
 
     def count(self, dataset: Dataset) -> None:
         if self.item_vectors is None:
-            fix = "use it as a member of decoding=fusion, where the run's encoder gives them"
+            fix = "use it as a scorer of decoding=fusion, where the run's encoder gives them"
             raise ConfigError("item_vectors", expected="vectors of the items", got="none", fix=fix)
         vectors = np.asarray(self.item_vectors, dtype=np.float64)
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

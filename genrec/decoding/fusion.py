@@ -1,8 +1,8 @@
 """Several scorers as one: the union of their candidates, each scored exactly by all of them.
 
 COBRA's BeamFusion in general form (see docs/methods/fusion.md). There, a beam's probability and a cosine are multiplied as two
-softmaxes with hand-set temperatures, over the candidates of the beam alone. Here any number of members take part, every
-candidate has every member's log-probability over the whole catalogue, and the weights are fitted on validation.
+softmaxes with hand-set temperatures, over the candidates of the beam alone. Here any number of scorers take part, every
+candidate has every scorer's log-probability over the whole catalogue, and the weights are fitted on validation.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from genrec.protocols import (
 )
 from genrec.types import PAD
 
-GENERATOR, HEAD = "generator", "head"  # members that the generator itself is
+GENERATOR, HEAD = "generator", "head"  # scorers that the generator itself provides
 STATE_FILE = "calibration.json"
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What all members think of the items that any of them proposes.
+    """The items that any scorer of the ensemble proposes, with the log-probabilities of all scorers.
 
     Args:
         items: [batch, candidates], distinct; ``PAD`` at the end.
-        log_probs: over the whole catalogue, by each member in the order of ``Fusion.active``; -inf at ``PAD``.
+        log_probs: over the whole catalogue, by each scorer in the order of ``Fusion.active``; -inf at ``PAD``.
     """
 
     items: Int64[Tensor, "batch candidates"]
@@ -56,17 +56,18 @@ class Candidates:
 
 
 class Fusion:
-    """Ranks by a weighted sum of the members' log-probabilities: a product of experts.
+    """Ranks by a weighted sum of the scorers' log-probabilities: a product of experts.
 
-    A member proposes its best items after filters, bias and seen items, so ``k`` items are found whenever ``k`` are allowed.
+    A scorer proposes its best items after filters, bias and seen items, so ``k`` items are found whenever ``k`` are allowed.
     The answer's scores are the weighted sums (plus the bias): no probabilities, but the same whatever else is allowed. The
-    generator costs a beam search and the exact likelihood of all candidates; the other members score the whole catalogue.
+    generator costs a beam search and the exact likelihood of all candidates; the other scorers score the whole catalogue.
 
     Args:
-        members: who takes part: "generator" (its IDs; of an item scorer, its scores), "head" (its dense item head, where it has
-            one) and names of ``scorers``.
-        scorers: baselines (``SavableBaseline``) by name, fitted on the training part; those that are no members are left alone.
-        num_candidates: that each member proposes, at least; as many beams are searched.
+        members: the scorers of the ensemble: "generator" (its IDs; of an item scorer, its scores), "head" (its dense item head,
+            where it has one) and names of ``scorers``.
+        scorers: baselines (``SavableBaseline``) by name, fitted on the training part; those that ``members`` does not name are
+            ignored.
+        num_candidates: that each scorer proposes, at least; as many beams are searched.
     """
 
     kind: ClassVar[Literal["any"]] = "any"
@@ -123,7 +124,7 @@ class Fusion:
         without = not (isinstance(generator, HasItemHead) and generator.has_item_head)
         self.active = tuple(name for name in self.members if not (name == HEAD and without))
         if not self.active:
-            fix = "train with generator.item_head=true, or add a member"
+            fix = "train with generator.item_head=true, or add a scorer"
             raise ConfigError(
                 "decoding.members", expected=f"one that {type(generator).__name__} has", got=list(self.members), fix=fix
             )
@@ -166,12 +167,12 @@ class Fusion:
     # --- decoding -----------------------------------------------------------------------------------------------------
 
     def search(self, generator: Generator, k: int) -> DecodingStrategy:
-        """What finds the generator's own ``k`` candidates."""
+        """Returns the strategy that finds the generator's own ``k`` candidates."""
         return BeamSearch(num_beams=k) if isinstance(generator, AutoregressiveGenerator) else ScoreRanking()
 
     @torch.inference_mode()
     def candidates(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Candidates:
-        """The union of what the members propose, scored by all."""
+        """Returns the union of what the scorers propose, scored by all of them."""
         number = max(self.num_candidates, request.k)
         tables = {name: table for name in self.active if (table := self._table(name, generator, request.batch)) is not None}
         proposed = [best_items(ranking_keys(table, request), number) for table in tables.values()]
@@ -190,14 +191,14 @@ class Fusion:
         return Candidates(items, log_probs)
 
     def fused(self, candidates: Candidates) -> Float[Tensor, "batch candidates"]:
-        """The weighted sum of the members' log-probabilities."""
+        """Returns the weighted sum of the scorers' log-probabilities."""
         weights = candidates.log_probs.new_tensor([self.weights[name] for name in self.active])
         missing = (candidates.items == PAD).unsqueeze(-1)  # 0 times -inf would be no number
         return (candidates.log_probs.masked_fill(missing, 0.0) @ weights).masked_fill(missing.squeeze(-1), float("-inf"))
 
     @torch.inference_mode()
     def decode(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded:
-        """Ranks the candidates of every history, all together and by each member alone."""
+        """Ranks the candidates of every history, by the ensemble and by each scorer alone."""
         candidates = self.candidates(generator, trie, request)
         bias = bias_of(request, candidates.items)
 
@@ -208,7 +209,7 @@ class Fusion:
         return replace(by(self.fused(candidates)), members=by_scorer)
 
     def _table(self, name: str, generator: Any, batch: Batch) -> Float[Tensor, "batch items"] | None:
-        """A member's log-probabilities of the whole catalogue; None for codes, which are scored candidate by candidate."""
+        """Returns a scorer's log-probabilities of all items; None for codes, which are scored candidate by candidate."""
         if name in self.scorers:
             return self.scorers[name].log_probs(batch)
         if name == HEAD:

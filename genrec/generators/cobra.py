@@ -122,7 +122,7 @@ class Cobra(nn.Module):
     # --- training -----------------------------------------------------------------------------------------------------
 
     def target_logits(self, batch: Batch) -> TargetLogits:
-        """Teacher-forced logits of every target of the batch, in one pass; and how well its vector is told from others."""
+        """Returns teacher-forced logits of every target of the batch and the loss of picking its vector among the batch's."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         memory = self._memory(batch)

@@ -1,9 +1,9 @@
 """human_priors: a light head per group of items, and a gate that says which group comes next (arXiv 2511.10492).
 
 Something that people know of items, how popular they are or what they are for, sorts them into groups. The decoder's states
-pass through a small adapter per group before the codes are told, and a gate reads the group from the history. In training the
-target's group is given, as its codes are, so each head learns from targets of its own group and the gate from all; afterwards
-nobody knows the group, and the probability of an item is the mixture sum_g pi_g p_g(item).
+pass through a small adapter per group before the codes are predicted, and a gate reads the group from the history. In training
+the target's group is given, as its codes are, so each head learns from targets of its own group and the gate from all;
+afterwards nobody knows the group, and the probability of an item is the mixture sum_g pi_g p_g(item).
 
 The mixture is exact under any search: by the chain rule p(code | prefix) = sum_g p(g | prefix) p_g(code | prefix), where the
 gate's weights, multiplied by what each head gave to the prefix, are the posterior p(g | prefix) that a beam carries along.

@@ -3,12 +3,12 @@
 A causal encoder reads the history; then each state is fed back as a new token, with an embedding of the step it is at, a fixed
 number of times. Every training position has a chain of its own, and all chains of a user attend to the same cached history.
 What makes the steps differ from each other is the learning rule: ``objective=progressive_reasoning`` reads the last step,
-``objective=ensemble_reasoning`` the mean of all. With ``stop_kl`` a chain ends when it has stopped changing its mind (ManCAR's
-adaptive stop, arXiv 2602.20093).
+``objective=ensemble_reasoning`` the mean of all. With ``stop_kl`` a chain ends when its distribution no longer changes
+(ManCAR's adaptive stop, arXiv 2602.20093).
 
 Departures from the papers: the blocks, distance biases and start state of ``sasrec``; a thought has the distances to the
-history that its state has, so its place collides with no item's; every position is trained, not only the last; scores are inner
-products without a temperature.
+history that its state has, so its position collides with no item's; every position is trained, not only the last; scores are
+inner products without a temperature.
 """
 
 from __future__ import annotations

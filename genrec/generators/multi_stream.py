@@ -1,4 +1,4 @@
-"""multi_stream: histories told by several IDs per item, one of which is generated (MSCGRec, arXiv 2602.03713).
+"""multi_stream: histories in which an item has several IDs, one of which is generated (MSCGRec, arXiv 2602.03713).
 
 Every item of a history is one token per stream of the table of semantic IDs: the one that is generated, and those that a
 tokenizer such as ``multi_stream`` made beside it from text, images or co-occurrence. In training whole streams of single items

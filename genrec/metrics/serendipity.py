@@ -1,4 +1,4 @@
-"""Hits beyond what anybody would have found."""
+"""Hits on items that an obvious recommender would not have listed."""
 
 from __future__ import annotations
 

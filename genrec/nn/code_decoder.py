@@ -29,7 +29,7 @@ class DecoderState:
         history: per block, keys and values [batch, heads, tokens, dim / heads].
         bias: [batch, heads, 1, tokens], distance bias; -inf beyond each history.
         codes: per block, keys and values of the codes so far.
-        level: the level that the next step tells.
+        level: the level of the next step.
     """
 
     state: Tensor
@@ -148,11 +148,11 @@ class CodeDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class ParallelState:
-    """All there is to know of the next item: no beam adds anything.
+    """The logits of all levels of the next item, which no beam changes.
 
     Args:
         logits: per level [batch, 1, size].
-        level: the level that the next step tells.
+        level: the level of the next step.
     """
 
     logits: tuple[Tensor, ...]
@@ -174,7 +174,7 @@ class ParallelCodes(nn.Module, ABC):
         return F.normalize(self.code_embedding.weight, dim=-1).split(self.sids.sizes)
 
     def prefill(self, batch: Batch) -> ParallelState:
-        """Predicts all that there is to predict."""
+        """Predicts the logits of all levels."""
         return ParallelState(tuple(logits.unsqueeze(1) for logits in self.level_logits(batch)))
 
     def step(

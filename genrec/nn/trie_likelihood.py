@@ -111,7 +111,7 @@ class _Shared:
         return cls(index, int(index.masked_fill(decided, -1).max()) + 1)
 
     def first(self, values: Int64[Tensor, "batch candidates"]) -> Int64[Tensor, "batch nodes"]:
-        """Each node's value, given its candidates'; a user with fewer nodes has any value in the places behind them."""
+        """Each node's value, given its candidates'; a user with fewer nodes has any value in the slots behind them."""
         nodes = values[:, :1].repeat(1, self.number + 1)
         return nodes.scatter(1, self.index.clamp(max=self.number), values)[:, : self.number]
 
@@ -150,7 +150,7 @@ NO_ITEM = -1e4  # the logit of a code that no item has: its probability is zero 
 
 
 class TrieWalk:
-    """The trie, on whatever device it is asked about; ``PAD`` is the place of a prefix that no item has.
+    """The trie, on whatever device it is asked about; ``PAD`` is the node of a prefix that no item has.
 
     Args:
         trie: of the catalogue.
@@ -172,7 +172,7 @@ class TrieWalk:
     def children(
         self, nodes: Int64[Tensor, "*shape"], level: int
     ) -> tuple[Int64[Tensor, "*shape width"], Int64[Tensor, "*shape width"]]:
-        """The children of nodes of depth ``level``, and the places of their codes: behind the last code where padded."""
+        """The children of nodes of depth ``level``, and the slots of their codes: behind the last code where padded."""
         trie = self.of(nodes.device)
         child, codes, exists = trie.children(nodes.clamp(min=0), level)
         return child, torch.where(exists & (nodes != PAD).unsqueeze(-1), codes, trie.sizes[level])
@@ -181,6 +181,6 @@ class TrieWalk:
 def scatter_children(
     values: Float[Tensor, "*shape width"], slots: Int64[Tensor, "*shape width"], size: int
 ) -> Float[Tensor, "*shape size"]:
-    """Children's logits at the places of their codes, ``NO_ITEM`` elsewhere."""
+    """Returns the children's logits at the slots of their codes, ``NO_ITEM`` elsewhere."""
     logits = values.new_full((*values.shape[:-1], size + 1), NO_ITEM)
     return logits.scatter(-1, slots, values)[..., :size]

@@ -10,7 +10,7 @@ from genrec.protocols.metrics import Hits
 
 
 class Mine:
-    r"""How much of a list a reader sees that came true, who goes on to the next place with probability ``persistence``.
+    r"""How much of a list a reader sees that came true, who goes on to the next rank with probability ``persistence``.
 
     $$\text{rbp@}k = (1 - p) \sum_{t \in T:\, \text{rank}_t \le k} p^{\text{rank}_t - 1}$$
 
@@ -34,6 +34,6 @@ class Mine:
         self.persistence = persistence
 
     def from_hits(self, hits: Hits, k: int) -> np.ndarray:
-        """Returns a figure for each user; a target among equal items counts by its expected place."""
+        """Returns a figure for each user; a target among equal items counts by its expected rank."""
         rank = hits.tie_start + (hits.tie_size - 1) / 2
         return hits.per_user((1 - self.persistence) * self.persistence ** (rank - 1) * hits.listed_until(k))

@@ -132,7 +132,7 @@ class DualAligned(Autoencoder):
         """Cross-entropy of finding what a user took, by both halves and by the unbiased one; and how alike halves are."""
         items, labels = self._items[:, rows], torch.arange(len(rows))
         unbiased, biased = scores(users[0], items[0]), scores(users[1], items[1])
-        # With log counts the wrong answers weigh by their popularity: what is right is no longer told by popularity.
+        # With log counts the wrong answers weigh by their popularity: popularity no longer shows which answer is right.
         loss = cross_entropy(unbiased + biased, labels) + cross_entropy(unbiased + self._log_counts[rows], labels)
         alike = [cosine_similarity(first, second, dim=1).square().mean() for first, second in (users, items)]
         return loss + torch.stack(alike).sum()

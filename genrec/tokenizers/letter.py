@@ -136,7 +136,7 @@ class Letter(Autoencoder):
         return cross_entropy(scores[codes], friend)
 
     def _group(self) -> None:
-        """Who is in whose group: [size, size] of 0 and 1 per level, nobody in its own."""
+        """Groups the codes of each level: [size, size] of 0 and 1, where a code is not in its own group."""
         self._alike = []
         for codebook in (codebook.detach() for codebook in self.codebooks):
             size = len(codebook)

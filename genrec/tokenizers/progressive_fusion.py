@@ -5,8 +5,8 @@ find the item's own collaborative vector, and so that both side by side, each of
 k-means then quantizes them side by side.
 
 Departures: collaborative vectors stay as they are, so that the next-item loss trains the adapter alone, and the next item is
-told from the item before, not from a history; an item without a collaborative vector has its adapted content in that place too
-(see docs/methods/prorec.md). The paper's second stage, a generator that distils the fused vector, is not built.
+predicted from the item before, not from a history; an item without a collaborative vector has its adapted content in that place
+too (see docs/methods/prorec.md). The paper's second stage, a generator that distils the fused vector, is not built.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def ranking_keys(scores: Float[Tensor, "batch items"], request: DecodingRequest)
 
 
 def bias_of(request: DecodingRequest, items: Int64[Tensor, "batch candidates"]) -> Float[Tensor, "batch candidates"]:
-    """What the request adds to the key of each item."""
+    """Returns what the request adds to the key of each item."""
     if request.bias is None:
         return torch.zeros(items.shape, device=items.device)
     return request.bias.expand(len(items), -1).gather(1, items.clamp(min=0))

@@ -35,7 +35,7 @@ def items_of_leaves(
     """Lists the items of ``leaves`` (distinct, best first, dead ones at -inf) until ``k`` are reached.
 
     Items that share an ID are a tie group. The group that crosses rank k is listed whole, so that a metric can count it by
-    expected rank. Under a bias they are told apart by it and listed one by one.
+    expected rank. Under a bias each item has its own key, so items are listed one by one.
 
     Args:
         trie: of the leaves.

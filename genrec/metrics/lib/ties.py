@@ -1,4 +1,4 @@
-"""Groups of equally good items in a recommendations table: told by the table itself, or by equal scores."""
+"""Groups of equally good items in a recommendations table: given by the table's columns, or found from equal scores."""
 
 from __future__ import annotations
 

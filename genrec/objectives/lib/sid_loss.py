@@ -21,9 +21,9 @@ from genrec.types import Normalization
 
 
 class HeadDistillation:
-    """What an item head makes of the children along each target's path: level by level, shares of the softmax over all items.
+    """Soft targets from an item head: level by level, what share of the softmax over items each child on the path has.
 
-    It looks on while ``mean_log_normalizer`` goes over the head's softmax, whose table is in the order of ``trie.items``.
+    It is called while ``mean_log_normalizer`` goes over the head's softmax, whose table is in the order of ``trie.items``.
 
     Args:
         trie: of the items.
@@ -42,7 +42,7 @@ class HeadDistillation:
         for level, below in enumerate(trie.sums_below(weights)):
             child, _, exists = trie.children(path[:, level], level)
             mass = below.gather(0, (child - trie.level_starts[level + 1]).T).T.masked_fill(~exists, 0.0)
-            total = mass.sum(1, keepdim=True)  # 0 where the head rules all of them out: then they share evenly
+            total = mass.sum(1, keepdim=True)  # 0 where the head gives all of them no probability: then they share evenly
             shares.append(
                 torch.where(total > 0, mass, exists.float()) / torch.where(total > 0, total, exists.sum(1, keepdim=True))
             )
@@ -151,7 +151,7 @@ class SIDLoss:
     def _item_loss(
         self, logits: TargetLogits, table: Float[Tensor, "items dim"]
     ) -> tuple[Float[Tensor, ""], list[Float[Tensor, "targets _"]] | None]:
-        """The item head's cross-entropy, and what the head teaches: one pass over its softmax gives both."""
+        """The item head's cross-entropy, and the soft targets; one pass over its softmax gives both."""
         queries, items = logits.item_queries, logits.items
         assert queries is not None  # check() refused the pair
         if self.item_negatives is not None and self.proposal is not None:
@@ -179,7 +179,7 @@ class SIDLoss:
         normalization: str,
         soft_targets: Float[Tensor, "targets width"] | None,
     ) -> Float[Tensor, ""]:
-        """Of the step from one node to the next; ``soft_targets`` is what the head makes of the children."""
+        """Of the step from one node to the next; ``soft_targets`` come from the item head."""
         share = 1.0 if normalization == "codebook" else self.codebook_share
         nodes, children = step.unbind(1)
         code = self.trie.codes(children)

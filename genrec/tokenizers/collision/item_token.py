@@ -2,8 +2,8 @@
 
 The independent tokens of hybrid indexing in "How to Index Item IDs" (arXiv 2305.06569), behind any tokenizer's codes. Only the
 first levels are the path: the softmax over the items below it then decides most of an ID, so that a generator knows items as an
-item head does. All codes stay beside the IDs (``SIDTable.content``), and histories are told by them. The vocabulary grows with
-the catalogue. See docs/methods/item_indexing.md.
+item head does. All codes stay beside the IDs (``SIDTable.content``), and generators read histories by them. The vocabulary
+grows with the catalogue. See docs/methods/item_indexing.md.
 """
 
 from __future__ import annotations

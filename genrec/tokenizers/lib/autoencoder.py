@@ -169,7 +169,7 @@ class Autoencoder(ABC):
         return trained
 
     def _training_codebooks(self) -> list[Tensor]:
-        """The codebooks as codes are chosen from them in training."""
+        """Returns the codebooks that codes are chosen from in training."""
         return self.codebooks
 
     def _choose(self, residual: Tensor, codebook: Tensor, level: int) -> Int64[Tensor, " rows"]:
@@ -177,7 +177,7 @@ class Autoencoder(ABC):
         return torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2).argmin(1)
 
     def _refresh(self, latent: Float[Tensor, "rows dim"], done: float) -> None:
-        """Now and then, when the share ``done`` of the steps is over: codes that hardly anything chooses are revived."""
+        """Revives codes that hardly anything chooses; called every few steps, when the share ``done`` of them is over."""
         residual = latent
         for codebook in self.codebooks:
             residual = revive_codes(residual, codebook)
@@ -241,14 +241,14 @@ class Autoencoder(ABC):
         self._decoder = mlp((self.latent_dim, *reversed(self.hidden), dim))
 
     def _with_progress(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Progress with the time that is left, on a terminal."""
+        """Yields the batches; a terminal shows the progress and the time left."""
         console = Console(stderr=True)
         name = type(self).__name__
         yield from track(batches, description=name, total=self.steps, console=console, disable=not console.is_terminal)
 
 
 def revive_codes(residual: Float[Tensor, "rows dim"], codebook: Float[Tensor, "size dim"]) -> Float[Tensor, "rows dim"]:
-    """Puts codes that hardly any row chooses on random rows, in place; what the codebook left of the rows before."""
+    """Moves codes that hardly any row chooses to random rows, in place; returns the residual of the codebook as it was."""
     codes, _ = nearest(residual, codebook)
     fair = len(residual) / len(codebook)
     dead = torch.nonzero(torch.bincount(codes, minlength=len(codebook)) < _DEAD_BELOW * fair).squeeze(1)

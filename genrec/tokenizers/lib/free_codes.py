@@ -1,6 +1,6 @@
-"""Places for items that come later: their own codes while there is room, else the nearest that has some (own design).
+"""Free codes for items that come later: their own while these have room, else the nearest with room (own design).
 
-What every collision policy starts from: who shares codes with whom, and in which order items are served.
+Every collision policy starts from these functions: which items share codes, and in which order items are served.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def find_places(
 ) -> tuple[Int[np.ndarray, "later levels"], Int[np.ndarray, " later"]]:
     """Codes of the later items, and how many items had these codes before each.
 
-    Where all ``room`` places of its codes are taken, an item goes to the cheapest last code with a free one, and where its
+    Where all ``room`` slots of its codes are used, an item goes to the cheapest last code with a free one, and where its
     whole prefix is full, to the cheapest code with room at the level before. More popular items choose first, then smaller
     ids: the order of the rows does not matter. A tokenizer without distances gets equal costs everywhere.
 
@@ -37,7 +37,7 @@ def find_places(
         room: items that may have the same codes.
 
     Raises:
-        DataError: naming the first item without a place.
+        DataError: naming the first item without a free code.
     """
     free_codes = _Places(Counter(map(tuple, used_codes.tolist())), sizes, room, context)
     assigned, number = np.array(codes, dtype=np.int64), np.empty(len(codes), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Codes that belong to items and not to vectors: issued once at ``fit``, looked up by ``item_id`` ever after."""
+"""Codes that belong to items and not to vectors: ``fit`` issues them once, and later they are looked up by ``item_id``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CodeTable:
 
 
 class LookupCodes:
-    """What all tokenizers without a rule for unseen items do; a subclass's ``fit`` calls ``issue``."""
+    """A tokenizer without a rule for unseen items; a subclass's ``fit`` calls ``issue``."""
 
     def issue(self, inputs: TokenizerInputs, codes: Int[np.ndarray, "items levels"]) -> None:
         """Binds codes to the items of ``inputs``.

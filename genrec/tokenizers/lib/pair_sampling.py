@@ -1,7 +1,4 @@
-"""Random partners: who took an item, what was taken with it, what was taken next.
-
-InfoNCE: each row must find its partner among a batch's.
-"""
+"""Samples of related pairs (an item and its user, companion or successor), and InfoNCE between the two sides of the pairs."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class Draw:
         return self._ends[rows + 1] > self._ends[rows]
 
     def draw(self, rows: Int64[Tensor, " some"]) -> Int64[Tensor, " some"]:
-        """A neighbour of each row; of rows that have one."""
+        """Draws a neighbour of each row; every row must have one."""
         low, high = self._cumulative[self._ends[rows]], self._cumulative[self._ends[rows + 1]]
         mark = low + (high - low) * torch.rand(len(rows), dtype=torch.float64)
         edge = torch.searchsorted(self._cumulative, mark, right=True)

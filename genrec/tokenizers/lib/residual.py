@@ -3,7 +3,7 @@
 Codebooks are a list of [size, dim] tensors, one a level. Everything here treats rows independently, so that encoding a
 catalogue at once and item by item gives the same codes.
 
-The check that the numbers of every tokenizer share.
+``at_least`` checks the numbers in the settings of every tokenizer.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def nearest(
 def next_residual(
     before: Float[Tensor, "rows dim"], chosen: Float[Tensor, "rows dim"], normalize: bool
 ) -> Float[Tensor, "rows dim"]:
-    """What a level leaves for the next one; with ``normalize`` scaled to length one, so that only its direction counts.
+    """Returns what a level leaves for the next one; ``normalize`` scales it to length one: only its direction counts.
 
     What is only rounding beside the vector becomes zero: scaled up it would be a random direction.
     """
@@ -129,7 +129,7 @@ def residual_after(
     center: Tensor | float = 0.0,
     normalize: bool = False,
 ) -> Float[Tensor, "rows dim"]:
-    """What the next level has to quantize after the given codes."""
+    """Returns what the next level has to quantize after the given codes."""
     residual = vectors - center
     for codebook, code in zip(codebooks, prefix.T, strict=False):
         residual = next_residual(residual, codebook[code], normalize)

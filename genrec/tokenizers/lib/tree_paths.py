@@ -74,7 +74,7 @@ def split(pairs: sparse.csr_array, branching: int, generator: torch.Generator) -
 
 
 def leading_eigenvectors(matrix: sparse.csr_array, count: int) -> Float[np.ndarray, "items count"]:
-    """Of a symmetric matrix; the same on every run."""
+    """Returns the leading eigenvectors of a symmetric matrix; they are the same on every run."""
     if matrix.shape[0] <= max(_DENSE, 3 * count):
         return np.linalg.eigh(matrix.toarray())[1][:, ::-1][:, :count].astype(np.float32)
     start = np.random.default_rng(0).standard_normal(matrix.shape[0])
@@ -83,7 +83,7 @@ def leading_eigenvectors(matrix: sparse.csr_array, count: int) -> Float[np.ndarr
 
 
 def path_codes(column: pl.Series, depth: int) -> Int[np.ndarray, "items depth"]:
-    """Codes of the leading labels: at each place the most frequent label is 1, the next 2 ...; 0 where there is none.
+    """Codes of the leading labels: at each depth the most frequent label is 1, the next 2 ...; 0 where there is none.
 
     Examples:
         >>> path_codes(pl.Series(["All > Shoes > Boots", "All > Shoes", "All > Hats", None]), 2).tolist()
