@@ -87,7 +87,7 @@ class ItemKNN(ItemToItem):
 
 
 def _largest(values: np.ndarray, number: int) -> np.ndarray:
-    """Which are the ``number`` largest; of equal ones the first."""
+    """Returns a mask of the ``number`` largest; of equal ones the first."""
     least = np.partition(values, len(values) - number)[len(values) - number]
     chosen = values > least
     chosen[np.flatnonzero(values == least)[: number - int(chosen.sum())]] = True

@@ -70,7 +70,7 @@ class DiverseTrieBeam:
 
 
 def num_listed(trie: PrefixTrie, leaves: Int64[Tensor, "batch beams width"], steering: Steering) -> Int64[Tensor, "batch n"]:
-    """How many items of each leaf may be listed."""
+    """Returns how many items of each leaf may be listed."""
     items, _ = trie.items_of(leaves.flatten(1))
     return (~steering.excludes(items)).sum(-1)
 

@@ -100,7 +100,7 @@ class Fusion:
 
     @property
     def at_hand(self) -> int:
-        """As many items may be asked for at no further cost."""
+        """The number of items that may be asked for at no further cost."""
         return self.num_candidates
 
     def check(self, k: int) -> None:

@@ -78,7 +78,7 @@ class MaskedItem:
 
 
 class _Index:
-    """Which IDs have which code.
+    """An index from codes to the IDs that have them.
 
     IDs are counted from 0 in the order of the trie's leaves, (level, code) pairs level by level.
     """

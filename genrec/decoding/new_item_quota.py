@@ -83,7 +83,7 @@ class NewItemQuota:
 
     @cached_property
     def thresholds(self) -> Float[Tensor, " new_items"]:
-        """From which cosine on a history is within reach of each new item."""
+        """Returns the cosine from which on a history is within reach of each new item."""
         return thresholds(self.vectors[self.num_trained :], self.vectors[: self.num_trained], self.reach)
 
     def content_scores(self, request: DecodingRequest) -> Float[Tensor, "batch items"]:
@@ -111,7 +111,7 @@ class NewItemQuota:
         return chosen.scatter_(1, torch.where(is_missing, best, scores.shape[1]), True)[:, :-1]
 
     def _is_replaced(self, lists: Decoded, k: int, number: Int64[Tensor, " users"]) -> Bool[Tensor, "users slots"]:
-        """Which entries make room: what stands beyond ``k``, and the last entries that are no new items."""
+        """Returns which entries make room: what stands beyond ``k``, and the last entries that are no new items."""
         inside = (lists.items != PAD) & (torch.arange(lists.items.shape[1], device=lists.items.device) < k)
         others = inside & (lists.items < self.num_trained)
         surplus = (inside.sum(dim=1) + number - k).clamp(min=0).unsqueeze(1)
@@ -131,7 +131,7 @@ def content_sources(vectors: Mapping[str, np.ndarray], joint: str, num_trained: 
 
 
 def content_of(vectors: Mapping[str, np.ndarray], joint: str, num_trained: int) -> Float[np.ndarray, "items dim"]:
-    """What new items are compared by: the sources that know them, side by side.
+    """Returns what new items are compared by: the sources that know them, side by side.
 
     Args:
         vectors: source -> [items, dim].

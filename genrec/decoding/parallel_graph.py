@@ -61,7 +61,7 @@ class CodeGraph:
         return cls(trie, tuple(level.clone() for level in vectors), codes, torch.cat(neighbours))  # weights change in place
 
     def is_of(self, trie: PrefixTrie, vectors: tuple[Float[Tensor, "_ dim"], ...]) -> bool:
-        """Whether it still is the graph of this catalogue and these weights: the vectors themselves are compared."""
+        """Returns whether it still is the graph of this catalogue and these weights: the vectors themselves are compared."""
         return self.trie is trie and all(torch.equal(*pair) for pair in zip(self.vectors, vectors, strict=True))
 
 

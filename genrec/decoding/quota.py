@@ -110,7 +110,7 @@ def _accepted_lists(lists_of_search: Decoded, accepted: Bool[Tensor, "batch slot
 def _walk(
     items: Int64[Tensor, "batch slots"], groups: Int64[Tensor, "columns items"], limits: Int64[Tensor, "columns 1"]
 ) -> tuple[Bool[Tensor, "batch slots"], Bool[Tensor, "columns batch slots"]]:
-    """Which entries are taken on the way down the lists, and which of their groups are full at the end."""
+    """Returns which entries are taken on the way down the lists, and which of their groups are full at the end."""
     listed = items != PAD
     group = groups[:, items.clamp(min=0)].masked_fill(~listed, PAD)
     lists = torch.arange(group.shape[0] * group.shape[1], device=items.device).view(*group.shape[:2], 1)
@@ -132,7 +132,7 @@ def _without_full_groups(
     groups: Int64[Tensor, "columns items"],
     allowed: Bool[Tensor, "batch items"],
 ) -> Bool[Tensor, "batch items"]:
-    """What is still allowed: what was taken, and of the rest all that is in no full group."""
+    """Returns the items still allowed: those accepted, and of the others all that are in no full group."""
     num_items = groups.shape[1]
     closed = torch.zeros_like(allowed)
     for column, is_full in zip(groups, full, strict=True):

@@ -39,7 +39,7 @@ from genrec.types import PAD, Normalization
 
 @dataclass(frozen=True)
 class CobraState:
-    """What a beam search carries.
+    """The state of a beam search.
 
     Args:
         decoder: the codes so far.
@@ -154,7 +154,7 @@ class Cobra(nn.Module):
     def _logits_below(
         self, queries: Float[Tensor, "*rows dim"], table: Float[Tensor, "items dim"], nodes: Int64[Tensor, "*rows"]
     ) -> Float[Tensor, "*rows size"]:
-        """Logits of the numbers of the items below ``nodes`` (complete IDs but for the number)."""
+        """Returns logits of the numbers of the items below ``nodes`` (complete IDs but for the number)."""
         child, code_slots = self.walk.children(nodes, self.sids.num_levels - 1)
         trie = self.walk.of(nodes.device)
         items = trie.items[trie.first_item[child]].long()
@@ -171,7 +171,7 @@ class Cobra(nn.Module):
     def step(
         self, state: CobraState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], CobraState]:
-        """Logits of the next level for every beam, given the code each beam chose last."""
+        """Returns logits of the next level for every beam, given the code each beam chose last."""
         level = state.decoder.level
         if codes is not None:
             state = replace(state, nodes=self.walk.advance(state.nodes, codes, level - 1))

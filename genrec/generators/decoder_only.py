@@ -104,7 +104,7 @@ class DecoderOnly(nn.Module):
         return TargetLogits(items, tuple(head(hidden[:, level]) for level, head in enumerate(self.heads)))
 
     def _hidden(self, items: Int64[Tensor, "rows states"]) -> Float[Tensor, "rows states levels dim"]:
-        """What predicts each code of ``items``."""
+        """Returns the states that predict each code of ``items``."""
         x = self._embed(items)[:, :-1]
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
@@ -141,7 +141,7 @@ class DecoderOnly(nn.Module):
     def step(
         self, state: StreamState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], StreamState]:
-        """Logits of level ``state.level`` for every beam, given the code each beam chose last."""
+        """Returns logits of level ``state.level`` for every beam, given the code each beam chose last."""
         level, hidden, cache = state.level, state.hidden, list(state.codes)
         if codes is not None:
             x = self.input_norm(self.code_embedding(codes + int(self.sids.level_offsets[level - 1])))

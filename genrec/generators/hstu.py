@@ -130,7 +130,7 @@ class HSTU(nn.Module):
         return F.normalize(self.query(states), dim=-1) / self.temperature
 
     def target_logits(self, batch: Batch) -> TargetLogits:
-        """Logits over all items at every target of the batch."""
+        """Returns logits over all items at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD

@@ -41,7 +41,7 @@ POPULARITY = "popularity"
 
 @dataclass(frozen=True)
 class MixtureState:
-    """What a beam search carries.
+    """The state of a beam search.
 
     Args:
         decoder: the codes so far.
@@ -165,7 +165,7 @@ class HumanPriors(nn.Module):
     def _log_probs(
         self, hidden: Float[Tensor, "*rows dim"], nodes: Int64[Tensor, "*rows"], level: int
     ) -> Float[Tensor, "*rows groups size"]:
-        """What each head says of the codes that follow ``nodes``."""
+        """Returns what each head says of the codes that follow ``nodes``."""
         per_group = hidden.unsqueeze(-2) + torch.einsum("...gr,grd->...gd", self._narrow(hidden), self.widen)
         logits = self.heads[level](per_group).float()
         if self.normalization == "trie":

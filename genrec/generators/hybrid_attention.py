@@ -96,14 +96,14 @@ class HybridAttention(ParallelCodes):
         return self.output_norm(x).unflatten(1, (-1, num_levels))
 
     def target_logits(self, batch: Batch) -> TargetLogits:
-        """Logits of every code at every target of the batch."""
+        """Returns logits of every code at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD
         return TargetLogits(batch.targets[has_target], self._logits(self.history_states(batch)[has_target]))
 
     def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
-        """Logits of all levels for the next item of each history."""
+        """Returns logits of all levels for the next item of each history."""
         states = self.history_states(batch)
         return self._logits(states[torch.arange(len(batch), device=states.device), batch.lengths])
 

@@ -31,7 +31,7 @@ from genrec.types import PAD
 
 @dataclass(frozen=True)
 class Thought:
-    """How far the chains of a batch have come; ``chains`` of each user share its history.
+    """The state of the chains of a batch; ``chains`` of each user share its history.
 
     Args:
         states: [batch, chains, dim] after the last step.
@@ -139,14 +139,14 @@ class LatentReasoning(nn.Module):
     def _has_converged(
         self, before: Float[Tensor, "batch chains dim"], after: Float[Tensor, "batch chains dim"], limit: float
     ) -> Bool[Tensor, "batch chains"]:
-        """Whether KL(before || after) of the two distributions over items is below ``limit``."""
+        """Returns whether KL(before || after) of the two distributions over items is below ``limit``."""
         old, new = ((states @ self.items.weight.T).log_softmax(dim=-1) for states in (before, after))
         return (old.exp() * (old - new)).sum(-1) < limit
 
     # --- training -----------------------------------------------------------------------------------------------------
 
     def chains(self, batch: Batch, noises: tuple[float, ...] = (0.0,)) -> Float[Tensor, "chains targets states dim"]:
-        """All states of the chains at every target of the batch; one reading of the histories for all ``noises``."""
+        """Returns all states of the chains at every target of the batch; one reading of the histories for all ``noises``."""
         if batch.targets is None:
             raise ValueError("chains needs a batch with targets")
         read, has_target, states_by_noise = self._read(batch), batch.targets != PAD, []
@@ -158,7 +158,7 @@ class LatentReasoning(nn.Module):
         return torch.stack(states_by_noise)
 
     def target_logits(self, batch: Batch) -> TargetLogits:
-        """Logits over all items at every target of the batch: what the chains answer."""
+        """Returns logits over all items at every target of the batch: what the chains answer."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD

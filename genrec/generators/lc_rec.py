@@ -186,7 +186,7 @@ class LCRec(nn.Module):
         return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in words], dtype=torch.long).view(len(words), width)
 
     def _draw_prompt(self, prompts: Sequence[Prompt]) -> Prompt:
-        """One of several for a training batch, the first one otherwise."""
+        """Returns one of several for a training batch, the first one otherwise."""
         return prompts[int(torch.randint(len(prompts), ()))] if self.training else prompts[0]
 
     def _repeat(self, tokens: Sequence[int], rows: int) -> Int64[Tensor, "rows time"]:
@@ -243,7 +243,7 @@ class LCRec(nn.Module):
     def _responses(
         self, question: Sequence[Int64[Tensor, "rows _"]], answer: Sequence[Int64[Tensor, "rows _"]]
     ) -> tuple[Float[Tensor, "words dim"], Int64[Tensor, " words"]]:
-        """What predicts each token of the answers, and these tokens; ``PAD`` inside the parts is closed up."""
+        """Returns what predicts each token of the answers, and these tokens; ``PAD`` inside the parts is closed up."""
         tokens = torch.cat([*question, *answer], dim=1)
         order = (tokens == PAD).long().argsort(dim=1, stable=True)
         tokens = tokens.gather(1, order)
@@ -264,7 +264,7 @@ class LCRec(nn.Module):
     def step(
         self, state: PromptState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], PromptState]:
-        """Logits of level ``state.level`` for every beam, given the code each beam chose last."""
+        """Returns logits of level ``state.level`` for every beam, given the code each beam chose last."""
         level = state.level
         if codes is not None:
             num_read = state.cache[0][0].shape[2]

@@ -102,7 +102,7 @@ class MaskedDiffusion(nn.Module):
     def denoise(
         self, batch: Batch, codes: Int64[Tensor, "targets views levels"]
     ) -> tuple[Float[Tensor, "targets views _"], ...]:
-        """Per level, logits of each view of every target of the batch."""
+        """Returns, level by level, logits of each view of every target of the batch."""
         if batch.targets is None:
             raise ValueError("denoise needs a batch with targets")
         states, has_target = self.history_states(batch), batch.targets != PAD
@@ -147,14 +147,14 @@ class MaskedDiffusion(nn.Module):
     def fill(
         self, state: MaskedState, codes: Int64[Tensor, "batch beams levels"]
     ) -> tuple[Float[Tensor, "batch beams _"], ...]:
-        """Per level, logits given the codes that are there (``PAD`` where none is yet)."""
+        """Returns, level by level, logits given the codes that are there (``PAD`` where none is yet)."""
         hidden = self._decode_views(state, codes)
         return tuple(self._logits(hidden[..., level, :], level) for level in range(self.sids.num_levels))
 
     def step(
         self, state: MaskedState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], MaskedState]:
-        """Logits of level ``state.level``, the levels before it filled in and those behind it masked."""
+        """Returns logits of level ``state.level``, the levels before it filled in and those behind it masked."""
         level, written = state.level, state.codes
         if codes is not None:
             written = torch.cat([written[..., : level - 1], codes.unsqueeze(-1), written[..., level:]], dim=-1)

@@ -126,7 +126,7 @@ class MoE(nn.Module):
         sessions: Int64[Tensor, "batch states slots"],
         in_session: Bool[Tensor, "batch states slots"],
     ) -> Float[Tensor, "batch states slots levels dim"]:
-        """What predicts each code; nothing sensible where a session is not ``in_session``."""
+        """Returns the states that predict each code; they mean nothing where a session is not ``in_session``."""
         decoder, num_levels, length = self.encdec.decoder, self.sids.num_levels, sessions.shape[-1]
         tokens = self.encdec.item_embedding.tokens[sessions].flatten(2)
         before = F.pad(decoder.code_embedding(tokens[..., :-1]), (0, 0, 1, 0))  # of a later item, the last code before it
@@ -153,7 +153,7 @@ class MoE(nn.Module):
     def step(
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
-        """Logits of level ``state.level`` of the session's first item for every beam."""
+        """Returns logits of level ``state.level`` of the session's first item for every beam."""
         return self.encdec.step(state, codes)
 
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:

@@ -89,7 +89,7 @@ class Parallel(ParallelCodes):
         return self.history(items.unsqueeze(2)).squeeze(2)  # one token each
 
     def target_logits(self, batch: Batch) -> TargetLogits:
-        """Logits of every code at every target of the batch."""
+        """Returns logits of every code at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD
@@ -103,6 +103,6 @@ class Parallel(ParallelCodes):
     # --- decoding -----------------------------------------------------------------------------------------------------
 
     def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
-        """Logits of all levels for the next item of each history."""
+        """Returns logits of all levels for the next item of each history."""
         states = self.history_states(batch)
         return self._logits(states[torch.arange(len(batch), device=states.device), batch.lengths])

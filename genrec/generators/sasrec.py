@@ -70,7 +70,7 @@ class SASRec(nn.Module):
         return self.output_norm(x)
 
     def target_logits(self, batch: Batch) -> TargetLogits:
-        """Logits over all items at every target of the batch."""
+        """Returns logits over all items at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD

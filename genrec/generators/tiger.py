@@ -25,7 +25,7 @@ from genrec.types import PAD, Normalization
 
 @dataclass(frozen=True)
 class T5State:
-    """What a beam search carries: the history once per user, the codes so far per beam.
+    """The state of a beam search: the history once per user, the codes so far per beam.
 
     Args:
         history: per decoder layer, keys and values [batch, heads, tokens, head_dim].
@@ -171,7 +171,7 @@ class Tiger(nn.Module):
     def step(
         self, state: T5State, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], T5State]:
-        """Logits of level ``state.level`` for every beam, given the code each beam chose last."""
+        """Returns logits of level ``state.level`` for every beam, given the code each beam chose last."""
         if codes is None:
             token = torch.full((len(state.mask), 1), self.start_token, device=state.mask.device)
         else:

@@ -1,4 +1,4 @@
-"""How the places of all lists are spread over the catalogue: coverage and Gini coefficient."""
+"""How evenly the slots of all lists are spread over the catalogue: coverage and Gini coefficient."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def hit_rate(table: Any, targets: Any, k: int) -> float:
 
 
 def _earlier_in_group(hits: Hits) -> Float[np.ndarray, " hits"]:
-    """How many targets of the same tie group stand before each in ``hits``: 0, 1, 2 ..."""
+    """Returns how many targets of the same tie group stand before each in ``hits``: 0, 1, 2 ..."""
     position = np.arange(len(hits.user))
     first = (np.diff(hits.user, prepend=-1) != 0) | (np.diff(hits.tie_start, prepend=-1) != 0)
     return position - np.maximum.accumulate(np.where(first, position, 0))

@@ -167,7 +167,7 @@ class ParallelCodes(nn.Module, ABC):
 
     @abstractmethod
     def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
-        """Logits of all levels for the next item of each history."""
+        """Returns logits of all levels for the next item of each history."""
 
     def code_vectors(self) -> tuple[Float[Tensor, "_ dim"], ...]:
         """The unit vectors of each level's codes."""

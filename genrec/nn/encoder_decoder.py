@@ -90,7 +90,7 @@ class EncoderDecoder(nn.Module):
     def step(
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
-        """Logits of level ``state.level`` for every beam, given the code each beam chose last."""
+        """Returns logits of level ``state.level`` for every beam, given the code each beam chose last."""
         hidden, after = self.decoder.step(state, codes)
         return self.heads[state.level](hidden), after
 

@@ -115,11 +115,11 @@ class LanguageModel(nn.Module):
         return states, tuple((layer.keys, layer.values) for layer in layers)
 
     def text_logits(self, states: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows vocabulary"]:
-        """Logits of the old tokens."""
+        """Returns logits of the old tokens."""
         return states @ self.body.get_input_embeddings().weight.T if self.old_head is None else self.old_head(states)
 
     def new_logits(self, states: Float[Tensor, "*rows dim"], first: int, end: int) -> Float[Tensor, "*rows new"]:
-        """Logits of some of the new tokens, counted from 0."""
+        """Returns logits of some of the new tokens, counted from 0."""
         return states @ self.new_head.weight[first:end].T
 
     def save(self, folder: Path) -> None:

@@ -45,7 +45,7 @@ class PathChoice:
 
     @property
     def log_probs(self) -> Float[Tensor, "batch candidates width"]:
-        """Of all children of each candidate's node, -inf where the family is padded."""
+        """Returns log-probabilities of all children of each candidate's node, -inf where the family is padded."""
         width = self.of_nodes.shape[-1]
         log_probs = self.of_nodes.gather(1, self.node.unsqueeze(-1).expand(-1, -1, width))
         only = torch.full((width,), float("-inf"), device=log_probs.device)
@@ -166,7 +166,7 @@ class TrieWalk:
         return self.trie
 
     def advance(self, nodes: Int64[Tensor, "*shape"], codes: Int64[Tensor, "*shape"], level: int) -> Int64[Tensor, "*shape"]:
-        """From nodes of depth ``level`` to their children along ``codes``."""
+        """Moves from nodes of depth ``level`` to their children along ``codes``."""
         return torch.where(nodes == PAD, PAD, self.of(nodes.device).advance(nodes.clamp(min=0), codes, level))
 
     def children(

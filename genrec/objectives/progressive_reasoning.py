@@ -76,7 +76,7 @@ class ProgressiveReasoning:
 
 
 def _before_last(chain: Float[Tensor, "targets states dim"]) -> list[tuple[int, Tensor]]:
-    """How many steps are left at each state but the last, and the state."""
+    """Returns how many steps are left at each state but the last, and the state."""
     *early, _ = chain.unbind(1)
     return [(len(early) - k, states) for k, states in enumerate(early)]
 

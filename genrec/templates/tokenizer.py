@@ -29,7 +29,7 @@ class Mine:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Codes per level."""
+        """Returns the number of codes of each level."""
         return (self.codebook_size,) * self.num_levels
 
     def fit(self, inputs: TokenizerInputs) -> None:

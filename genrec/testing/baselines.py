@@ -21,7 +21,7 @@ NUM_ITEMS = 30
 
 
 def runtime_of(component: type) -> dict[str, Any]:
-    """What genrec supplies to a baseline's constructor, by name."""
+    """Returns what genrec supplies to a baseline's constructor, by name."""
     vectors = vectors_of(NUM_ITEMS)
     return {name: vectors for name in ("item_vectors", "text_vectors") if name in parameters(component)}
 

@@ -93,7 +93,7 @@ def make_items(num_items: int, seed: int = 0) -> pl.DataFrame:
 
 
 def make_train(num_items: int, num_users: int = 80, seed: int = 1) -> Sequences:
-    """Random walks over items; the last four items of the catalogue never occur."""
+    """Returns random walks over items; the last four items of the catalogue never occur."""
     random = np.random.default_rng(seed)
     lengths = random.integers(0, 9, num_users)
     rows = [(random.integers(num_items) + random.integers(0, 4, n).cumsum()) % max(num_items - 4, 1) for n in lengths]

@@ -81,7 +81,7 @@ class ClassMaker:
 
 
 def everything(generator: Any, batch: Batch) -> Tensor:
-    """All logits of all targets side by side, [targets, any]."""
+    """Returns all logits of all targets side by side, [targets, any]."""
     logits = generator.target_logits(batch)
     parts = list(logits.levels)
     if logits.item_queries is not None:

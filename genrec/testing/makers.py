@@ -1,4 +1,4 @@
-"""What a contract suite asks for: a way to make the plug-in, again and again."""
+"""The way in which contract suites make a plug-in, again and again."""
 
 from __future__ import annotations
 

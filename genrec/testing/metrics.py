@@ -25,7 +25,7 @@ def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def inputs_of(table: pl.DataFrame, targets: pl.DataFrame, k: int = K) -> MetricInputs:
-    """Everything that a metric of lists may look at."""
+    """Returns everything that a metric of lists may look at."""
     import scipy.sparse as sparse
 
     dataset = ring(num_items=30)

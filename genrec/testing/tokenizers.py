@@ -31,7 +31,7 @@ class CollisionContract(Contract):
     """The tests of a collision policy."""
 
     def gives_unique_ids(self, make: Maker) -> bool:
-        """Whether every item gets an ID of its own; a policy that keeps groups overrides this."""
+        """Returns whether every item gets an ID of its own; a policy that keeps groups overrides this."""
         return True
 
     def test_it_is_a_policy(self, make: Maker) -> None:
@@ -88,13 +88,13 @@ def fitted(make: Maker, inputs: TokenizerInputs) -> ItemTokenizer:
 
 
 def vectors_of(tokenizer: ItemTokenizer, codes: np.ndarray) -> np.ndarray:
-    """What codes stand for, by a tokenizer that promises to know."""
+    """Returns what codes stand for, by a tokenizer that promises to know."""
     assert isinstance(tokenizer, Reconstructs)
     return tokenizer.reconstruct(codes)
 
 
 def content_based(tokenizer: ItemTokenizer) -> bool:
-    """Whether a tokenizer reads vectors."""
+    """Returns whether a tokenizer reads vectors."""
     return "embeddings" in tokenizer.needs
 
 

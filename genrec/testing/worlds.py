@@ -20,14 +20,14 @@ from genrec.types import PAD, Normalization
 
 
 def sids_of(num_items: int, sizes: Sequence[int] = (6, 7, 8), *, seed: int = 0, distinct: bool = True) -> SIDTable:
-    """Random codes; with ``distinct`` every item has its own."""
+    """Returns random codes; with ``distinct`` every item has its own."""
     random = np.random.default_rng(seed)
     number = random.choice(int(np.prod(sizes)), num_items, replace=not distinct)
     return SIDTable(np.stack(np.unravel_index(number, tuple(sizes)), axis=1), tuple(sizes))
 
 
 def stream_of(num_items: int, sizes: Sequence[int] = (5, 3)) -> Stream:
-    """Random codes of a further stream; every seventh item has none."""
+    """Returns random codes of a further stream; every seventh item has none."""
     codes = np.random.default_rng(0).integers(0, sizes, (num_items, len(sizes)))
     codes[::7] = PAD
     return Stream(codes, tuple(sizes))
@@ -84,7 +84,7 @@ def ring(*, num_items: int = 30, num_users: int = 60, seed: int = 0, min_len: in
 
 
 def vectors_of(num_items: int) -> np.ndarray:
-    """What an encoder might say of items: float [items, 12]."""
+    """Returns what an encoder might say of items: float [items, 12]."""
     return np.random.default_rng(0).normal(size=(num_items, 12))
 
 
@@ -101,7 +101,7 @@ def catalog_of(num_items: int) -> pl.DataFrame:
 
 
 def runtime_of(sids: SIDTable, train_counts: np.ndarray | None = None) -> dict[str, Any]:
-    """What genrec supplies to a generator's constructor, by name.
+    """Returns what genrec supplies to a generator's constructor, by name.
 
     Args:
         sids: of the catalogue; it gets a further stream.

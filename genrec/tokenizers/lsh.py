@@ -69,7 +69,7 @@ class LSH:
 
 
 def _directions(dim: int, count: int, generator: torch.Generator) -> Float[Tensor, "dim count"]:
-    """Random unit directions, orthogonal in sets of as many as there are dimensions."""
+    """Returns random unit directions, orthogonal in sets of as many as there are dimensions."""
     sets = []
     for start in range(0, count, dim):
         sets.append(torch.linalg.qr(torch.randn(dim, min(dim, count - start), generator=generator))[0])

@@ -80,7 +80,7 @@ class OPQ:
         return self._codes(checked_vectors(inputs, self.source) - self._center).numpy()
 
     def reconstruct(self, codes: Int[np.ndarray, "items depth"]) -> Float[np.ndarray, "items dim"]:
-        """What the leading blocks say, turned back; the mean vector where the others would."""
+        """Returns the vectors that the leading blocks stand for, rotated back; the mean vector stands for the other blocks."""
         quantized = self._dequantize(torch.from_numpy(np.asarray(codes, np.int64)))
         return (quantized @ self._rotation[:, : quantized.shape[1]].T + self._center).numpy()
 

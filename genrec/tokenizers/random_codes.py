@@ -44,7 +44,7 @@ class RandomCodes:
         return (self.codebook_size,) * self.num_levels
 
     def fit(self, inputs: TokenizerInputs) -> None:
-        """Nothing is learned."""
+        """Learns nothing."""
 
     def encode(self, inputs: TokenizerInputs) -> Int[np.ndarray, "items levels"]:
         drawn = [self._draw(str(item)) for item in inputs.items[ITEM_ID]]

@@ -86,5 +86,5 @@ def weighted_histories(
 
 
 def ages(histories: Sequences) -> Int64[np.ndarray, " events"]:
-    """How many items of the same history came after each."""
+    """Returns how many items of the same history came after each."""
     return np.repeat(histories.offsets[1:], histories.lengths) - 1 - np.arange(len(histories.item_idx))

@@ -122,6 +122,6 @@ TIE_BREAK = 1e-9  # far below any difference between counts or similarities, far
 
 
 def tie_breaker(dataset: Dataset) -> Float[np.ndarray, " items"]:
-    """What other baselines add to their scores: items they cannot tell apart, or know nothing of, go by popularity."""
+    """Returns what other baselines add to their scores: items they cannot tell apart, or know nothing of, go by popularity."""
     counts = dataset.train_counts
     return TIE_BREAK * counts / max(1, counts.max(initial=0))

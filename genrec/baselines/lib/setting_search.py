@@ -78,7 +78,7 @@ class ValidationSample:
         return float(_gain(better, equal)[np.isfinite(of_target[:, 0])].sum())
 
     def _sparse_gains(self, baseline: Any, rows: Int64[np.ndarray, " rows"]) -> tuple[float, Int64[np.ndarray, " some"]]:
-        """What the users gain whose target has a score, without a dense table; and the users who need one.
+        """Returns what the users gain whose target has a score, without a dense table; and the users who need one.
 
         Those are the ones whose target has no score while fewer than ``K`` other items may have one.
         """
@@ -197,7 +197,7 @@ def choose(
 
 
 def most_tries(baseline: Any) -> int:
-    """How many combinations ``choose`` tries at most."""
+    """Returns how many combinations ``choose`` tries at most."""
     sizes = [len(baseline.grid[name]) - 1 for name in _open(baseline)]
     return 1 + PASSES * sum(sizes)
 
@@ -248,5 +248,5 @@ class OpenSettings:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What stands for each setting that has a grid."""
+        """Returns the current value of each setting that has a grid."""
         return {name: getattr(self, name) for name in self.grid}

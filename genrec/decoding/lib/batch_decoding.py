@@ -143,7 +143,7 @@ def request_of(
     allowed: Bool[Tensor, " items"] | Bool[Tensor, "batch items"] | None = None,
     bias: Float[Tensor, " items"] | None = None,
 ) -> DecodingRequest:
-    """What to decode for some users, on the generator's device.
+    """Returns what to decode for some users, on the generator's device.
 
     Args:
         generator: reads the last ``max_history_len`` items.

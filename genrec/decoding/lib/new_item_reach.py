@@ -52,7 +52,7 @@ def tastes(
 
 
 def thresholds(new: Float[Tensor, "new dim"], vectors: Float[Tensor, "known dim"], reach: float) -> Float[Tensor, " new"]:
-    """From which cosine on a history is within reach of each new item; above 1 for items that are like nothing.
+    """Returns the cosine from which on a history is within reach of each new item; above 1 for items that are like nothing.
 
     Args:
         new: content of the new items, scaled to length one.

@@ -25,7 +25,7 @@ class BeamSearch:
 
     @property
     def at_hand(self) -> int:
-        """As many items may be asked for at no further cost."""
+        """The number of items that may be asked for at no further cost."""
         return self.num_beams
 
     def check(self, k: int) -> None:
@@ -73,7 +73,7 @@ class ScoreRanking:
 
 
 def _groups(scores: Float[Tensor, "batch k"]) -> tuple[Int64[Tensor, "batch k"], Int64[Tensor, "batch k"]]:
-    """Of descending scores: the rank at which each one's group of equals starts, from 1, and the group's size."""
+    """Returns, of descending scores, the rank at which each one's group of equals starts, from 1, and the group's size."""
     position = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
     opens = torch.ones_like(scores, dtype=torch.bool)
     opens[:, 1:] = scores[:, 1:] != scores[:, :-1]

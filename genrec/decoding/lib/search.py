@@ -76,7 +76,7 @@ class _Beams:
         child_codes: Int64[Tensor, "batch beams width"],
         exists: Bool[Tensor, "batch beams width"],
     ) -> Float[Tensor, "batch beams width"]:
-        """Of the children of every beam's node; -inf where the family is padded."""
+        """Returns log-probabilities of the children of every beam's node; -inf where the family is padded."""
         undecided = self._undecided_beams(nodes)
         if undecided is None:
             log_probs = self._step(nodes, self.parents, child_codes, exists)

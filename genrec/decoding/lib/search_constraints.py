@@ -65,11 +65,11 @@ class Steering:
         return scores.flatten().scatter_reduce(0, index, bound, "amin").view_as(scores)
 
     def num_allowed(self, nodes: Int64[Tensor, "batch *any"]) -> Int64[Tensor, "batch *any"]:
-        """How many items the filter leaves below each node."""
+        """Returns how many items the filter leaves below each node."""
         return self.trie.num_below(nodes, self._tally, _row(nodes))
 
     def excludes(self, items: Int64[Tensor, "batch *any"]) -> Bool[Tensor, "batch *any"]:
-        """Which of these items may not be returned (``PAD`` entries are excluded too)."""
+        """Returns which of these items may not be returned (``PAD`` entries are excluded too)."""
         excluded = items == PAD
         if self.request.allowed is not None:
             excluded |= ~self._of_users(self.request.allowed, items.clamp(min=0))
@@ -80,7 +80,7 @@ class Steering:
         return excluded
 
     def bias(self, items: Int64[Tensor, "batch *any"]) -> Float[Tensor, "batch *any"]:
-        """What the request adds to the log-probability of each item (zero for ``PAD``)."""
+        """Returns what the request adds to the log-probability of each item (zero for ``PAD``)."""
         if self.request.bias is None:
             return torch.zeros(items.shape, device=items.device)
         return self._of_users(self.request.bias, items.clamp(min=0)).masked_fill(items == PAD, 0.0)

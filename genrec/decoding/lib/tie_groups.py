@@ -20,7 +20,7 @@ def log_group_size(trie: PrefixTrie, leaves: Int64[Tensor, "*shape"]) -> Float[T
 def leaf_keys(
     trie: PrefixTrie, leaves: Int64[Tensor, "batch leaves"], scores: Float[Tensor, "batch leaves"], steering: Steering
 ) -> Float[Tensor, "batch leaves"]:
-    """What each leaf ranks by: its best item's score plus bias, -inf where none of its items may be returned."""
+    """Returns what each leaf ranks by: its best item's score plus bias, -inf where none of its items may be returned."""
     items, _ = trie.items_of(leaves)
     return (scores.unsqueeze(-1) + steering.bias(items)).masked_fill(steering.excludes(items), float("-inf")).amax(-1)
 

@@ -51,12 +51,12 @@ def with_ties(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def has_ties(table: pl.DataFrame) -> bool:
-    """Whether the table says itself which items are equally good."""
+    """Returns whether the table has columns that say which items are equally good."""
     return TIE_START in table.columns and TIE_SIZE in table.columns
 
 
 def cut_ties(table: pl.DataFrame, ks: Iterable[int]) -> dict[int, int]:
-    """How many lists are cut inside a group of equal scores, by the rank of the cut; without those where none is.
+    """Returns how many lists are cut inside a group of equal scores, by the rank of the cut; without those where none is.
 
     Metrics count such a group by expected rank, so nothing is wrong with them; but a list that ENDS with equal scores may have
     lost some of their group, which nobody can see from the table. Such lists are counted under their own length, unless their

@@ -45,7 +45,7 @@ def check_scores_items(generator: Generator, objective: object) -> None:
 
 
 def option_of(objective: object) -> str:
-    """What the configuration calls an objective: its file."""
+    """Returns what the configuration calls an objective: its file."""
     return type(objective).__module__.rpartition(".")[2]
 
 

@@ -58,20 +58,20 @@ def with_supervised(supervised: Objective | None, generator: Any, batch: Batch, 
 def hits(
     trie: PrefixTrie, items: Int64[Tensor, "batch group"], targets: Int64[Tensor, " batch"]
 ) -> Bool[Tensor, "batch group"]:
-    """Which items have the ID of the next one: the rule."""
+    """Returns which items have the ID of the next one: the rule."""
     return trie.leaf_of[items] == trie.leaf_of[targets].unsqueeze(1)
 
 
 def prefix_shares(
     trie: PrefixTrie, items: Int64[Tensor, "batch group"], targets: Int64[Tensor, " batch"]
 ) -> Float[Tensor, "batch group"]:
-    """How much of the next item's ID each item begins with, in levels of all levels: half right is worth something."""
+    """Returns how much of the next item's ID each item begins with, in levels of all levels: half right is worth something."""
     same = trie.paths(items)[..., 1:] == trie.paths(targets)[:, None, 1:]
     return same.float().mean(-1)
 
 
 def rank_penalties(hit: Bool[Tensor, "batch group"]) -> Float[Tensor, "batch group"]:
-    """What a wrong item loses by its rank: -a(k) / sum of a over the group, a(k) = 1 / log2(k + 2) at 0-based rank k.
+    """Returns what a wrong item loses by its rank: -a(k) / sum of a over the group, a(k) = 1 / log2(k + 2) at 0-based rank k.
 
     The higher it stands, the more; 0 for right items, and for all where no item of the group is right.
     """

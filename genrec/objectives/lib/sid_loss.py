@@ -49,7 +49,7 @@ class HeadDistillation:
         self._blocks.append(shares)
 
     def levels(self) -> list[Float[Tensor, "targets _"]]:
-        """Per level, a distribution over the family of the path's node, 0 where the family is padded."""
+        """Returns, level by level, a distribution over the family of the path's node, 0 where the family is padded."""
         return [_joined(level) for level in zip(*self._blocks, strict=True)]
 
 
@@ -179,7 +179,7 @@ class SIDLoss:
         normalization: str,
         soft_targets: Float[Tensor, "targets width"] | None,
     ) -> Float[Tensor, ""]:
-        """Of the step from one node to the next; ``soft_targets`` come from the item head."""
+        """Returns the loss of the step from one node to the next; ``soft_targets`` come from the item head."""
         share = 1.0 if normalization == "codebook" else self.codebook_share
         nodes, children = step.unbind(1)
         code = self.trie.codes(children)

@@ -147,12 +147,12 @@ class Autoencoder(ABC):
     # --- what a subclass may do otherwise ------------------------------------------------------------------------------
 
     def _input(self, inputs: TokenizerInputs) -> Float[Tensor, "items dim"]:
-        """What the encoder gets, not yet z-scored."""
+        """Returns the encoder's input, not yet z-scored."""
         return checked_vectors(inputs, self.source)
 
     @abstractmethod
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoder gets for a batch (items ``rows``), and the loss beside the reconstruction's."""
+        """Returns what the decoder gets for a batch (items ``rows``), and the loss beside the reconstruction's."""
 
     def _mismatch(self, decoded: Tensor, vectors: Tensor, rows: Tensor) -> Tensor:
         """The loss of the reconstruction of a batch (items ``rows``, z-scored ``vectors``)."""
@@ -173,7 +173,7 @@ class Autoencoder(ABC):
         return self.codebooks
 
     def _choose(self, residual: Tensor, codebook: Tensor, level: int) -> Int64[Tensor, " rows"]:
-        """Codes of a batch in training, where it does not matter which of equally near ones is taken."""
+        """Returns codes of a batch in training, where it does not matter which of equally near ones is taken."""
         return torch.addmm(codebook.square().sum(1), residual, codebook.T, alpha=-2).argmin(1)
 
     def _refresh(self, latent: Float[Tensor, "rows dim"], done: float) -> None:

@@ -23,7 +23,7 @@ def find_places(
     *,
     room: int = 1,
 ) -> tuple[Int[np.ndarray, "later levels"], Int[np.ndarray, " later"]]:
-    """Codes of the later items, and how many items had these codes before each.
+    """Returns codes of the later items, and how many items had these codes before each.
 
     Where all ``room`` slots of its codes are used, an item goes to the cheapest last code with a free one, and where its
     whole prefix is full, to the cheapest code with room at the level before. More popular items choose first, then smaller

@@ -34,7 +34,7 @@ class CodeTable:
         return {item: row for row, item in enumerate(self.item_ids)}
 
     def look_up(self, item_ids: pl.Series) -> tuple[Int[np.ndarray, "some levels"], Bool[np.ndarray, " some"]]:
-        """Codes of the items, and which of them were issued any; rows of the others mean nothing."""
+        """Returns codes of the items, and which of them were issued any; rows of the others mean nothing."""
         rows = np.array([self._row_of.get(item, -1) for item in item_ids], dtype=np.int64)
         return self.codes[rows], rows >= 0
 

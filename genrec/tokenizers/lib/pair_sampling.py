@@ -23,7 +23,7 @@ class Draw:
         self._cumulative = torch.cat([torch.zeros(1, dtype=torch.float64), torch.from_numpy(graph.data).double().cumsum(0)])
 
     def can(self, rows: Int64[Tensor, " some"]) -> Bool[Tensor, " some"]:
-        """Which rows have a neighbour."""
+        """Returns which rows have a neighbour."""
         return self._ends[rows + 1] > self._ends[rows]
 
     def draw(self, rows: Int64[Tensor, " some"]) -> Int64[Tensor, " some"]:

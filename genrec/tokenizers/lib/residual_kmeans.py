@@ -98,7 +98,7 @@ class ResidualKMeans:
         self.codebooks, self.means = ([tables[f"{name}_{i}"] for i in range(self.num_levels)] for name in ("codes", "means"))
 
     def _quantize(self, residual: Residual, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One level: its codebook, and the code of each row."""
+        """Fits one level: returns its codebook and the code of each row."""
         enough = max(_SAMPLE * size, _SMALLEST)
         sampled = len(residual) > enough
         sample = residual[torch.randperm(len(residual), generator=generator)[:enough].sort().values] if sampled else residual[:]

@@ -83,7 +83,7 @@ def leading_eigenvectors(matrix: sparse.csr_array, count: int) -> Float[np.ndarr
 
 
 def path_codes(column: pl.Series, depth: int) -> Int[np.ndarray, "items depth"]:
-    """Codes of the leading labels: at each depth the most frequent label is 1, the next 2 ...; 0 where there is none.
+    """Returns codes of the leading labels: at each depth the most frequent label is 1, the next 2 ...; 0 where there is none.
 
     Examples:
         >>> path_codes(pl.Series(["All > Shoes > Boots", "All > Shoes", "All > Hats", None]), 2).tolist()
