@@ -134,7 +134,7 @@ class Tiger(nn.Module):
     def _encode(
         self, history: Int64[Tensor, "batch time"], row: Int64[Tensor, " examples"], length: Int64[Tensor, " examples"]
     ) -> tuple[Float[Tensor, "examples tokens dim"], Int64[Tensor, "examples tokens"]]:
-        """States of a start token and the codes of each row's last items before ``length``; and which tokens are real."""
+        """States of a start token and the codes of each row's last items before ``length``; and which tokens exist."""
         used_length = length.clamp(max=self.max_history_len)
         column = torch.arange(int(used_length.max()) if len(used_length) else 0, device=history.device)
         inside = column < used_length.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Residual k-means fitted anew with the codes of an earlier run in mind, so that most items keep their IDs.
+"""Residual k-means fitted anew from the codes of an earlier run, so that most items keep their IDs.
 
 The codebooks start where the old codes put them: each at the mean, in the space of today, of the items that had the code. So
 the encoder may have been fitted anew too; vectors of the two runs are never compared. Own design: see

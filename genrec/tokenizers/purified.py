@@ -1,6 +1,6 @@
 """PRISM's tokenizer (arXiv 2601.16556): content and collaborative vectors quantized together, the latter purified by a gate.
 
-A gate that sees the collaborative vector alone weighs its dimensions, and is taught to open as far as the item is popular: what
+A gate that sees the collaborative vector alone weighs its dimensions, and learns to open as far as the item is popular: what
 few users stand behind is mostly noise. One decoder gives back the content, and what the gate let through. At every level the
 codes so far must tell the item's category of that depth.
 
