@@ -66,6 +66,18 @@ class SIDTable:
 
     Raises:
         DataError: when a code is out of its level's range.
+
+    Examples:
+        Three items with two codes each, of which two items share the first code:
+
+        >>> from genrec import SIDTable
+        >>> sids = SIDTable(np.array([[0, 1], [0, 2], [1, 0]]), sizes=(2, 3))
+        >>> sids.num_items, sids.num_levels, sids.num_tokens
+        (3, 2, 5)
+        >>> sids.tokens.tolist()
+        [[0, 3], [0, 4], [1, 2]]
+        >>> round(sids.unique_rate(1), 4), sids.unique_rate()
+        (0.3333, 1.0)
     """
 
     codes: Int[np.ndarray, "items levels"]

@@ -45,6 +45,21 @@ class PrefixTrie:
         widths: level -> size of the largest family that chooses that level's code.
         sizes: level -> size of the codebook.
         max_group: size of the largest group of items that share a complete ID.
+
+    Examples:
+        The IDs (0, 1), (0, 2) and (1, 0). Node 0 is the root, and its children are the first codes 0 and 1:
+
+        >>> from genrec import PrefixTrie, SIDTable
+        >>> trie = PrefixTrie.build(SIDTable(np.array([[0, 1], [0, 2], [1, 0]]), sizes=(2, 3)))
+        >>> nodes, codes, exists = trie.children(torch.tensor([0]), level=0)
+        >>> nodes.tolist(), codes.tolist(), trie.num_below(nodes).tolist()
+        ([[1, 2]], [[0, 1]], [[2, 1]])
+
+        After the code 0 the catalogue has 2, which is item 1; it has no 0:
+
+        >>> leaves = trie.advance(torch.tensor([1, 1]), torch.tensor([2, 0]), level=1)
+        >>> leaves.tolist(), trie.items_of(leaves[:1])[0].tolist()
+        ([4, -1], [[1]])
     """
 
     first_child: Int32[Tensor, " inner_and_1"]
