@@ -75,7 +75,7 @@ class ComponentSettings:
 def is_component_object(group: str, value: Any) -> bool:
     """Whether a setting is a component's object or class, and not text, a number, a mapping or a table."""
     plain = isinstance(value, _PLAIN) or hasattr(value, "ndim")
-    return not plain and (slot_of(group) is not None or isinstance(value, functools.partial))
+    return not plain and (slot_of(group) is not None or isinstance(value, type | functools.partial))
 
 
 def component_settings(objects: Mapping[str, Any], store: Callable[[], Path], *, experiment: bool) -> ComponentSettings:
