@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from genrec.engine.runs import bundle_path
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, external_of, read_token
+from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, parse_external, read_token
 from genrec.references import expanded
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def main(options: argparse.Namespace) -> int:
     else:
         journal = _journal(expanded(options.state_dir))
         try:
-            catalogue = open_catalogue(bundle, plugins=options.plugins, external=external_of(options.external))
+            catalogue = open_catalogue(bundle, plugins=options.plugins, external=parse_external(options.external))
             changes = _fed(catalogue, journal, items, removed, restored, options)
         finally:
             journal.close()

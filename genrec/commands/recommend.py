@@ -15,7 +15,7 @@ from genrec.engine.artifacts import Artifact
 from genrec.engine.fingerprints import digest
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
-from genrec.recommender.command_options import add_external, external_of
+from genrec.recommender.command_options import add_external, parse_external
 from genrec.references import expanded
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def main(options: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    catalogue = open_catalogue(path, plugins=options.plugins, external=external_of(options.external))
+    catalogue = open_catalogue(path, plugins=options.plugins, external=parse_external(options.external))
     files = Artifact(path).manifest["files"]
     done = recommend_shards(
         catalogue,

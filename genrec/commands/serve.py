@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
-from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, external_of, read_token
+from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, parse_external, read_token
 from genrec.references import expanded
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
     from genrec.recommender.persistent import PersistentRecommender
     from genrec.serving.service import Service
 
-    limits, token, external = limits_of(options.limits), read_token(options.token_file), external_of(options.external)
+    limits, token, external = limits_of(options.limits), read_token(options.token_file), parse_external(options.external)
     for place, path in external.items():
         print(f"new items are made with {place}={path}", flush=True)
     if options.threads:

@@ -43,7 +43,7 @@ def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, His
     Raises:
         ConfigError: when the strategy keeps no beams.
     """
-    read, allowed = catalogue.read(request), catalogue.allowed(request.filter)
+    read, allowed = catalogue.read(request), catalogue.allowed_items(request.filter)
     beams_by_level: list[tuple[Tensor, Tensor]] = []
     decoded = request_of(
         catalogue.generator,

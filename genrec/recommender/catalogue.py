@@ -229,7 +229,7 @@ class Catalogue:
         """Whether the generator looks at the times of a history, which every request must then have."""
         return bool(getattr(self.generator, "needs_times", False))
 
-    def allowed(self, filter: str | None) -> Bool[Tensor, " items"] | None:
+    def allowed_items(self, filter: str | None) -> Bool[Tensor, " items"] | None:
         """Returns a mask of the items that pass the filter and were not removed; None: all items."""
         if filter is None and not self.removed:
             return None
@@ -282,7 +282,7 @@ class Catalogue:
             read.sequences,
             np.arange(len(read.sequences)),
             k=size,
-            allowed=self.allowed(request.filter),
+            allowed=self.allowed_items(request.filter),
             bias=self.bias(request),
             exclude_seen=self.excludes_seen(request),
             batch_size=batch_size,

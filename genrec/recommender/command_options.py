@@ -19,7 +19,7 @@ def add_external(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--external", nargs="+", default=(), metavar="PLACE=PATH", help=help)
 
 
-def external_of(words: Sequence[str]) -> dict[str, str]:
+def parse_external(words: Sequence[str]) -> dict[str, str]:
     """Returns place -> path of words such as ``encoder.model=/models/minilm``.
 
     Raises:

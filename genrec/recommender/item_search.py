@@ -76,7 +76,7 @@ def similar_items(catalogue: Catalogue, request: SimilarRequest) -> pl.DataFrame
     (row,) = catalogue.table.rows([request.item_id])
     scores = pl.Series(SCORE, similarities(catalogue, row).numpy())
     table = pl.DataFrame([catalogue.table.frame[ITEM_ID], scores])
-    allowed = catalogue.allowed(request.filter)
+    allowed = catalogue.allowed_items(request.filter)
     if allowed is not None:
         table = table.filter(pl.Series(allowed.numpy()))
     table = table.filter(pl.col(ITEM_ID) != request.item_id)

@@ -92,7 +92,7 @@ class ItemTable:
         return int(self.frame.estimated_size()) + sys.getsizeof(self.idx) + sum(map(sys.getsizeof, self.idx))
 
     @cached_property
-    def described(self) -> pl.DataFrame:
+    def filter_columns(self) -> pl.DataFrame:
         """The columns that filters may refer to: those of the items, and their codes."""
         return self.frame if self.codes is None else self.frame.hstack(self.codes.drop(ITEM_ID))
 
@@ -152,8 +152,8 @@ class ItemTable:
 
     @cached_property
     def filters(self) -> Filters:
-        """The filters over ``described``."""
-        return Filters(self.described)
+        """The filters over ``filter_columns``."""
+        return Filters(self.filter_columns)
 
     def passing_items(self, filter: str) -> Bool[np.ndarray, " items"]:
         """Returns which items pass a filter, as a read-only array."""
@@ -174,10 +174,10 @@ class ItemTable:
         Raises:
             ConfigError: for an unknown column, and one of lists.
         """
-        if column not in self.described.columns:
-            fix = did_you_mean(column, self.described.columns)
+        if column not in self.filter_columns.columns:
+            fix = did_you_mean(column, self.filter_columns.columns)
             raise ConfigError("quota", expected="a column of the items", got=column, fix=fix)
-        values = self.described[column]
+        values = self.filter_columns[column]
         if values.dtype.is_nested():
             raise ConfigError(f"quota {column}", expected="one value an item", got=values.dtype, fix="use another column")
         if column not in self._groups:

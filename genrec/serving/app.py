@@ -104,7 +104,7 @@ def create_app(
     _add_error_answers(app, service.metrics.count_refusal)
     limits, recommender, admin = service.limits, service.recommender, [Depends(_admin_check(token))]
 
-    async def afford(filter: str | None, steer: Iterable[str] = ()) -> None:
+    async def check_filters(filter: str | None, steer: Iterable[str] = ()) -> None:
         """Refuses filters that would take too long, before anything waits for them. Long ones are read in a thread."""
         texts = [*steer] if filter is None else [filter, *steer]
         if sum(map(len, texts)) > _SHORT:
@@ -117,14 +117,14 @@ def create_app(
         """The most likely next items of one or many histories."""
         limits.check("k", "k", body.k)
         limits.check("listed", "k times histories", body.k * len(body.histories))
-        await afford(body.filter, body.steer)
+        await check_filters(body.filter, body.steer)
         return JSONResponse({"lists": await service.ask(body.request(), weight=1 + body.k // _LONG)})
 
     @app.post("/similar", response_model=Similar, responses=_ERROR_ANSWERS)
     async def similar(body: SimilarBody) -> JSONResponse:
         """The items most like a given one."""
         limits.check("k", "k", body.k)
-        await afford(body.filter)
+        await check_filters(body.filter)
         return JSONResponse((await service.ask(body.request()))[0])
 
     @app.post("/explain", response_model=Explained, responses=_ERROR_ANSWERS)
@@ -136,7 +136,7 @@ def create_app(
     async def beams(body: BeamsBody) -> JSONResponse:
         """The prefixes of IDs that the search for a list kept after each level, best first."""
         limits.check("k", "k", body.k)
-        await afford(body.filter, body.steer)
+        await check_filters(body.filter, body.steer)
         return JSONResponse((await service.ask(body.request()))[0])
 
     @app.get("/items", response_model=FoundItems, responses=_ERROR_ANSWERS)

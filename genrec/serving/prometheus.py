@@ -79,7 +79,7 @@ class ServiceMetrics:
 
     def count_refusal(self, error: GenRecError) -> None:
         """Counts a request that was refused."""
-        self._refusals.labels(reason_of(error)).inc()
+        self._refusals.labels(refusal_reason(error)).inc()
 
     def count_batch(self, *, entries: int, seconds: float) -> None:
         """Counts a run of the model."""
@@ -113,7 +113,7 @@ class ServiceMetrics:
         return generate_latest(self.registry)
 
 
-def reason_of(error: GenRecError) -> str:
+def refusal_reason(error: GenRecError) -> str:
     """Returns one of ``REASONS``."""
     first = error.where.replace(",", " ").replace(".", " ").replace(":", " ").split()
     return first[0] if first and first[0] in REASONS else OTHER
@@ -139,7 +139,7 @@ class _Gauges:
         yield InfoMetricFamily("genrec_bundle", "What is answered from.", value=dict(self._bundle()))
 
 
-def age_of(created: str) -> float:
+def seconds_since(created: str) -> float:
     """Returns the seconds since a moment of a manifest; 0 where it has none."""
     from datetime import UTC, datetime
 

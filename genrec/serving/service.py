@@ -18,7 +18,7 @@ from genrec.serving.answers import Answer, answers, batch_group, split_request
 from genrec.serving.batching import Batcher, ClosedError, FullError, Promise, TooMuchError
 from genrec.serving.http_errors import RefusedError
 from genrec.serving.limits import Limits
-from genrec.serving.prometheus import ServiceMetrics, age_of
+from genrec.serving.prometheus import ServiceMetrics, seconds_since
 from genrec.types import ITEM_ID
 
 _SMOOTHING = 0.1  # weight of the newest batch in the mean time of an entry
@@ -52,7 +52,7 @@ class Service:
                 "genrec_items_new": ("Items that came after training.", lambda: recommender.catalogue.num_new),
                 "genrec_bundle_age_seconds": (
                     "Since the bundle was made.",
-                    lambda: age_of(recommender.catalogue.source["created"]),
+                    lambda: seconds_since(recommender.catalogue.source["created"]),
                 ),
                 "genrec_memory_bytes": ("Memory of the recommender.", lambda: memory_of(recommender.catalogue)),
                 "process_resident_memory_bytes": ("Memory of the process.", process_memory),
@@ -65,7 +65,7 @@ class Service:
         catalogue, reloads = self.recommender.catalogue, self.metrics.reloads
         return {
             "bundle": catalogue.source["fingerprint"],
-            "bundle_age_seconds": round(age_of(catalogue.source["created"])),
+            "bundle_age_seconds": round(seconds_since(catalogue.source["created"])),
             "num_items": len(catalogue.table),
             "num_removed": len(catalogue.removed),
             "reloads": reloads["done"],

@@ -13,7 +13,7 @@ from error_cases import Case, Scene
 from genrec.engine.components import UnknownKeyError, instantiate
 from genrec.errors import ArtifactError, ConfigError
 from genrec.nn.pretrained import check_folder
-from genrec.recommender.command_options import external_of
+from genrec.recommender.command_options import parse_external
 
 ROOMS = ("engine/registry.py", "references.py", "nn/pretrained.py")
 ATTACKS = {attack.name: attack for attack in attacks()}
@@ -67,7 +67,7 @@ CASES = [
     Case("a base model that nobody named", ConfigError, "someone/x", attacked("a text encoder of a hub model")),
     Case("a place that it does not need", ConfigError, "decoding.model", attacked("a place that there is not")),
     Case("a base model that is not there", ConfigError, "/no/such", lambda scene: opened_with(scene, "/no/such")),
-    Case("no place and path", ConfigError, "models", lambda scene: external_of(["models"])),
+    Case("no place and path", ConfigError, "models", lambda scene: parse_external(["models"])),
     Case("a file elsewhere", ArtifactError, "/etc/passwd", attacked("a link to a secret")),
     Case("a pipe", ArtifactError, "got a pipe", attacked("a pipe")),
     Case("code", ArtifactError, "x.py", attacked("a .py file")),
