@@ -55,18 +55,20 @@ class Recommender:
         return f"Recommender({type(catalogue.generator).__name__}, {len(catalogue.table):,} items{ids}, {size})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: what it recommends from, by which model, and a few of its items."""
-        now = self.catalogue
-        removed, later = len(now.removed), len(now.table) - (now.num_bundled or len(now.table))
+        """Returns what a notebook shows: the model, the items and the bundle."""
+        catalogue = self.catalogue
+        removed, later = len(catalogue.removed), len(catalogue.table) - (catalogue.num_bundled or len(catalogue.table))
         facts = {
-            "model": type(now.generator).__name__,
-            "decoding": type(now.strategy).__name__,
-            "items": f"{len(now.table):,}, of which {later:,} came later and {removed:,} are not recommended",
-            "columns": ", ".join(now.table.frame.columns),
-            "semantic IDs": "none" if now.table.sids is None else f"{' x '.join(map(str, now.table.sids.sizes))} codes",
-            "items of the history": "left out" if now.exclude_seen else "recommended again",
-            "bundle": " ".join(filter(None, (now.source["fingerprint"], now.source["created"]))) or None,
-            "memory": f"{sum(memory_of(now).values()) / 1e6:,.1f} MB",
+            "model": type(catalogue.generator).__name__,
+            "decoding": type(catalogue.strategy).__name__,
+            "items": f"{len(catalogue.table):,}, of which {later:,} came later and {removed:,} are not recommended",
+            "columns": ", ".join(catalogue.table.frame.columns),
+            "semantic IDs": "none"
+            if catalogue.table.sids is None
+            else f"{' x '.join(map(str, catalogue.table.sids.sizes))} codes",
+            "items of the history": "left out" if catalogue.exclude_seen else "recommended again",
+            "bundle": " ".join(filter(None, (catalogue.source["fingerprint"], catalogue.source["created"]))) or None,
+            "memory": f"{sum(memory_of(catalogue).values()) / 1e6:,.1f} MB",
         }
         rows = [(key, value) for key, value in facts.items() if value is not None]
         return f"<b>Recommender</b>{table(['', ''], rows)}"
