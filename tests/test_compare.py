@@ -124,9 +124,12 @@ def test_the_best_on_validation_is_not_called_best_on_test(runs: Path) -> None:
     [
         ((0.1, 0.5), "strong with {level}; m0 ({0}) is below it; m1 ({1}) beats it."),
         ((0.05, 0.1, 0.12), "strong with {level}; m0 ({0}); m1 ({1}); m2 ({2}) are below it."),
-        ((0.3,), "strong with {level}; m0 ({0}) cannot be told from it."),
+        ((0.3,), "strong with {level}; m0 ({0}) is not significantly different from it."),
         ((0.6, 0.5), "strong with {level}; m0 ({0}); m1 ({1}) beat it."),
-        ((0.1, 0.3, 0.6), "strong with {level}; m0 ({0}) is below it; m1 ({1}) cannot be told from it; m2 ({2}) beats it."),
+        (
+            (0.1, 0.3, 0.6),
+            "strong with {level}; m0 ({0}) is below it; m1 ({1}) is not significantly different from it; m2 ({2}) beats it.",
+        ),
     ],
 )
 def test_the_headline_begins_with_the_best_baseline(runs: Path, means: tuple[float, ...], sentence: str) -> None:
@@ -160,7 +163,7 @@ def test_seeds_do_not_move_a_baseline(runs: Path) -> None:
     [pair] = found.pairs
     assert pair.real
     assert "m alone" in conclusion(found)
-    assert "one run only" not in conclusion(found)
+    assert "one run; the variance" not in conclusion(found)
 
 
 def test_a_baseline_in_the_models_place_is_not_its_own_rival(runs: Path) -> None:
@@ -187,8 +190,8 @@ def test_several_metrics_and_tables(runs: Path, capsys: pytest.CaptureFixture[st
     assert "test NDCG@10: 300 users" in told
     assert "test Recall@10: 300 users" in told
     page = Path("out/page.html").read_text(encoding="utf-8")
-    assert "Which differences are real, test NDCG@10" in page
-    assert "Which differences are real, test Recall@10" in page
+    assert "Which differences are significant, test NDCG@10" in page
+    assert "Which differences are significant, test Recall@10" in page
     first = next(csv.DictReader(io.StringIO(Path(files["csv"]).read_text(encoding="utf-8").split("\n\n")[0])))
     assert first["name"] == "popularity"
     text = Path(files["csv"]).read_text(encoding="utf-8").split("\n\n")[0]
@@ -251,7 +254,7 @@ def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "test NDCG@10: 300 users, 50 items, seen items excluded" in told
     assert re.search(r"generator\.dim=64 +3 ", told)
     assert "popularity" in told
-    assert "The difference is real on test NDCG@10: generator.dim=64 beats generator.dim=128 by" in told
+    assert "The difference is significant on test NDCG@10: generator.dim=64 beats generator.dim=128 by" in told
     assert "a true difference of" in told
     page = Path("out/page.html").read_text(encoding="utf-8")
     for word in ("generator.dim=64 against generator.dim=128", "m,generator.dim=64,seed=2", "bayes bound", "detectable"):
@@ -262,7 +265,7 @@ def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_equal_models_cannot_be_told_apart(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *two_models(runs, first=0.2, second=0.2)]) == 0
-    assert "Cannot be told apart: generator.dim=64 and generator.dim=128." in capsys.readouterr().out
+    assert "No significant difference: generator.dim=64 and generator.dim=128." in capsys.readouterr().out
 
 
 def test_single_runs_say_that_seeds_were_left_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -275,7 +278,7 @@ def test_single_runs_say_that_seeds_were_left_out(runs: Path, capsys: pytest.Cap
     assert "validation Recall@10" in told
     assert "One run each" in told
     assert main(["compare", "a", "c", "c2"]) == 0
-    assert "a: one run only" in capsys.readouterr().out
+    assert "a: one run; the variance" in capsys.readouterr().out
     assert main(["compare", "a"]) == 0
     assert "give another model" in capsys.readouterr().out
 

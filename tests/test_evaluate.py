@@ -35,7 +35,7 @@ def test_a_baseline_and_a_model_with_the_same_lists_get_the_same_figures(walk):
     assert metrics["model"] == pytest.approx(metrics["baselines"]["transitions"])
     assert metrics["best_baseline"]["test"]["name"] == "transitions"
     assert metrics["best_baseline"]["test"]["lead"] == 0
-    assert "cannot be told from the best baseline, transitions" in verdict("walk", metrics)
+    assert "is not significantly different from the best baseline, transitions" in verdict("walk", metrics)
     assert metrics["model"]["test/recall@10"] > metrics["baselines"]["popularity"]["test/recall@10"]
 
 
@@ -102,7 +102,7 @@ def test_targets_that_the_seen_item_rule_hides_are_counted(tmp_path):
 def test_the_table_fits_80_columns_and_shows_baselines_once(walk, tmp_path):
     other = evaluated(tmp_path, walks(seed=1), recommended(walks(seed=1)), exclude_seen=False)
     text = printed(("first", walk), ("second,tokenizer=rqvae", walk), ("third", other))
-    table = text.split("first cannot be told")[0].splitlines()
+    table = text.split("first is not significantly")[0].splitlines()
     assert max(len(line) for line in table if "items (dataset" not in line) <= 80
     assert sum(line.startswith("popularity") for line in table) == 2  # once for each rule of the game
     assert "seen items excluded" in text

@@ -50,10 +50,10 @@ def advice_of(run: Run) -> list[Advice]:
     """What to try next with a run that does not beat its best baseline; nothing for any other."""
     if "evaluation" not in run.kinds or not loses(run.metrics):
         return []
-    told: dict[str, Mapping[str, Any]] = {}
+    figures_of: dict[str, Mapping[str, Any]] = {}
     for kind, file in (("tokenizer", "health.json"), ("diagnosis", "diagnosis.json")):
         if kind in run.kinds:
-            told[kind] = json.loads((run.path / kind / file).read_text(encoding="utf-8"))
+            figures_of[kind] = json.loads((run.path / kind / file).read_text(encoding="utf-8"))
     history = run.path / "generator" / "history.json"
     rounds = json.loads(history.read_text(encoding="utf-8")) if history.exists() else []
     facts = Artifact(run.path / "generator").facts if (run.path / "generator" / MANIFEST).exists() else {}
@@ -62,9 +62,9 @@ def advice_of(run: Run) -> list[Advice]:
         *(_lower_rate(diverged) if diverged else ()),
         *_ensemble(run.config),
         *(() if diverged else _longer(run.config, rounds, facts.get("best"))),
-        *_smaller_codebook(run.config, told.get("tokenizer")),
+        *_smaller_codebook(run.config, figures_of.get("tokenizer")),
         *_texts(run.config, run.path / "dataset" / "items.parquet"),
-        *_more_beams(run.config, told.get("diagnosis")),
+        *_more_beams(run.config, figures_of.get("diagnosis")),
     ]
     return [Advice(reason, command(run, label, change)) for label, reason, change in changes]
 

@@ -11,7 +11,7 @@ from genrec.reports.compared_figures import Kind
 from genrec.reports.page import Markup, tag
 from genrec.statistics.numbers import LARGEST, can_be_drawn, drawable, written
 
-DASHES, SHADES = 7, 3  # styles of lines in style.css: 21 of a kind can be told apart
+DASHES, SHADES = 7, 3  # styles of lines in style.css: 21 of a kind look different
 ROW, BAR = 54, 11  # pixels of a row of bars and of one bar
 DOT_ROW = 46  # pixels of a row of dots
 
@@ -54,8 +54,8 @@ def bar_chart(title: str, rows: Sequence[Bars]) -> Markup:
                 shapes.append(tag("line", x1=low, x2=high, y1=bar + BAR / 2, y2=bar + BAR / 2, class_="whisker"))
                 end = max(end, row.interval[1] * scale)
             shapes.append(tag("text", written(value, ".4f"), x=f"{end:.2f}%", dx="6", y=bar + 10, class_="faint"))
-    told = "; ".join(f"{row.name} test {_told(row.test)}, validation {_told(row.validation)}" for row in rows)
-    chart = tag("svg", *shapes, height=len(rows) * ROW, role="img", aria_label=f"{title}: {told}")
+    summary = "; ".join(f"{row.name} test {_told(row.test)}, validation {_told(row.validation)}" for row in rows)
+    chart = tag("svg", *shapes, height=len(rows) * ROW, role="img", aria_label=f"{title}: {summary}")
     return tag("figure", tag("figcaption", title), chart)
 
 
@@ -92,12 +92,12 @@ def grouped_bars(
         )
         for name, kind in series.items()
     )
-    told = "; ".join(
+    summary = "; ".join(
         f"{name}: "
         + ", ".join(f"{label} {written(value, form)}" for label, value in zip(series, values, strict=True) if value is not None)
         for name, values in rows.items()
     )
-    chart = tag("svg", *shapes, height=y, role="img", aria_label=f"{title}: {told}")
+    chart = tag("svg", *shapes, height=y, role="img", aria_label=f"{title}: {summary}")
     return tag("figure", tag("figcaption", title), chart, tag("ul", *legend, class_="legend") if len(series) > 1 else None)
 
 
@@ -162,8 +162,8 @@ def curve_chart(
     def points_told(points: Mapping[float, float]) -> str:
         return ", ".join(f"{written(value, '.4f')} at {_short(k)}" for k, value in points.items())
 
-    told = "; ".join(f"{name} {points_told(points)}" for name, (_, points) in curves.items())
-    chart = tag("svg", *shapes, height=height + 40, role="img", aria_label=f"{title}: {told}")
+    summary = "; ".join(f"{name} {points_told(points)}" for name, (_, points) in curves.items())
+    chart = tag("svg", *shapes, height=height + 40, role="img", aria_label=f"{title}: {summary}")
     return tag("figure", tag("figcaption", title), chart, tag("ul", *legend, class_="legend"))
 
 
@@ -199,15 +199,15 @@ def reliability_chart(title: str, points: Sequence[Mapping[str, float]], *, heig
             continue
         place = x(point["predicted"])
         shapes.append(tag("line", x1=place, x2=place, y1=y(point["low"]), y2=y(point["high"]), class_="whisker"))
-        told = f"predicted {point['predicted']:.4f}, observed {point['observed']:.4f} of {point['count']:,}"
-        shapes.append(tag("circle", tag("title", told), cx=place, cy=y(point["observed"]), r="4.5", class_="fill-model"))
+        summary = f"predicted {point['predicted']:.4f}, observed {point['observed']:.4f} of {point['count']:,}"
+        shapes.append(tag("circle", tag("title", summary), cx=place, cy=y(point["observed"]), r="4.5", class_="fill-model"))
     shapes.append(tag("text", "predicted", x=x(top), y=height + 46, text_anchor="end", class_="faint"))
     shapes.append(tag("text", "observed", x=x(0), dx="6", y="8", class_="faint"))
-    told = "; ".join(
+    summary = "; ".join(
         f"{written(point['predicted'], '.4f')} came true {written(point['observed'], '.4f')} ({point['count']:,})"
         for point in points
     )
-    chart = tag("svg", *shapes, height=height + 54, role="img", aria_label=f"{title}: {told}")
+    chart = tag("svg", *shapes, height=height + 54, role="img", aria_label=f"{title}: {summary}")
     return tag("figure", tag("figcaption", title), chart)
 
 
@@ -284,10 +284,10 @@ def dot_chart(title: str, rows: Sequence[Dots], *, zero: bool = False) -> Markup
         shapes += [tag("circle", cx=x(point), cy=y, r="6", class_=f"ring curve-{row.kind}") for point in drawable(row.points)]
         if can_be_drawn(row.value):
             shapes.append(tag("circle", cx=x(row.value), cy=y, r="4.5", class_=f"fill-{row.kind}"))
-    told = "; ".join(
+    summary = "; ".join(
         f"{row.name} {written(row.value, '.4f')}"
         + (f" ({written(row.interval[0], '.4f')} to {written(row.interval[1], '.4f')})" if row.interval else "")
         for row in rows
     )
-    chart = tag("svg", *shapes, height=height + 26, role="img", aria_label=f"{title}: {told}")
+    chart = tag("svg", *shapes, height=height + 26, role="img", aria_label=f"{title}: {summary}")
     return tag("figure", tag("figcaption", title), chart, class_="clip")

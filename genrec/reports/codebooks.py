@@ -66,10 +66,10 @@ def codebooks_section(
 
 
 def _cell(figures: Mapping[str, Any], key: str, form: str) -> Markup | str:
-    told = form.format(figures[key])
+    value_text = form.format(figures[key])
     if f"{key}_chance" not in figures:
-        return told
-    return Markup(told + tag("small", "chance " + form.format(figures[f"{key}_chance"])))
+        return value_text
+    return Markup(value_text + tag("small", "chance " + form.format(figures[f"{key}_chance"])))
 
 
 def _sentences(health: Mapping[str, Any], resolved: Mapping[str, Any] | None) -> Iterator[str]:

@@ -14,7 +14,7 @@ MOST_NAMED = 4  # differences that a sentence names
 
 def verdict_of(pair: Pair) -> str:
     """In words."""
-    return "real" if pair.real else "cannot be told apart"
+    return "significant" if pair.real else "no significant difference"
 
 
 def p_text(p: float) -> str:
@@ -24,28 +24,30 @@ def p_text(p: float) -> str:
 
 def conclusion(found: Standings) -> str:
     """What the comparison says, what it could have shown, and about what."""
-    told = [*_against_untrained(found)]
+    sentences = [*_against_untrained(found)]
     if pairs := found.model_pairs:
         real = sorted((pair for pair in pairs if pair.real), key=lambda pair: -abs(pair.comparison.difference))
         alike = [pair for pair in pairs if not pair.real]
         if real:
             count = "The difference is" if len(pairs) == 1 else f"{len(real)} of {len(pairs)} differences are"
-            told.append(f"{count} real on {found.label}: {_listed([_lead(pair) for pair in real])}.")
+            sentences.append(f"{count} significant on {found.label}: {_listed([_lead(pair) for pair in real])}.")
         if alike:
-            told.append(f"Cannot be told apart: {_listed([f'{pair.first} and {pair.second}' for pair in alike])}.")
+            sentences.append(f"No significant difference: {_listed([f'{pair.first} and {pair.second}' for pair in alike])}.")
     else:
-        told.append(f"{found.best.name} alone: give another model to compare it with.")
+        sentences.append(f"{found.best.name} alone: give another model to compare it with.")
     if found.pairs:
-        told.append(_power(found))
+        sentences.append(_power(found))
     single = [row.name for row in found.models if len(row.runs) == 1]
     if len(single) == len(found.models):
-        told.append(
+        sentences.append(
             "One run each: this holds for these trained models; several seeds of each (-m seed=0,1,2) would show whether "
             "it holds for their recipes."
         )
     elif single and found.model_pairs:
-        told.append(f"{_listed(single)}: one run only, whose seeds are taken to vary as those of the model beside it.")
-    return " ".join(told)
+        sentences.append(
+            f"{_listed(single)}: one run; the variance over seeds is assumed to equal that of the other model of the pair."
+        )
+    return " ".join(sentences)
 
 
 def _against_untrained(found: Standings) -> Iterator[str]:
@@ -63,21 +65,21 @@ def _against_untrained(found: Standings) -> Iterator[str]:
     value = {row.name: row.value for row in found.models}
     groups: dict[str, list[str]] = {}
     for pair in (pair for pair in found.pairs if pair.second == found.untrained):
-        word = "cannot be told from" if not pair.real else "above" if pair.comparison.difference > 0 else "below"
+        word = "alike" if not pair.real else "above" if pair.comparison.difference > 0 else "below"
         groups.setdefault(word, []).append(f"{pair.first} ({value[pair.first]:.4f})")
         level = value[pair.first] - pair.comparison.difference
-    words = {"below": "are below it", "above": "beat it", "cannot be told from": "cannot be told from it"}
-    singular = {"below": "is below it", "above": "beats it", "cannot be told from": "cannot be told from it"}
-    told = [
+    words = {"below": "are below it", "above": "beat it", "alike": "are not significantly different from it"}
+    singular = {"below": "is below it", "above": "beats it", "alike": "is not significantly different from it"}
+    sentences = [
         f"{_listed(names)} {(singular if len(names) == 1 else words)[word]}"
-        for word in ("below", "cannot be told from", "above")
+        for word in ("below", "alike", "above")
         if (names := groups.get(word, []))
     ]
     name = found.untrained.removesuffix(" (baseline)")
     chosen = f"Best baseline on {found.label}, without training: {name} with {level:.4f}"
     if baselines and max(baselines, key=lambda row: row.value).name != name:
         chosen = f"Best baseline on validation, without training: {name}, with {level:.4f} on {found.label}"
-    yield f"{chosen}; {'; '.join(told)}."
+    yield f"{chosen}; {'; '.join(sentences)}."
 
 
 def _lead(pair: Pair) -> str:
@@ -92,10 +94,10 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _power(found: Standings) -> str:
     smallest, largest = (f"{pick(pair.detectable for pair in found.pairs):.4f}" for pick in (min, max))
-    told = f"{smallest} to {largest}, depending on the pair,"
+    difference = f"{smallest} to {largest}, depending on the pair,"
     if smallest == largest:
-        told = smallest + (f" ({float(largest) / found.best.value:.0%} of the best mean)" if found.best.value else "")
-    return f"With these {found.users:,} users a true difference of {told} is found {POWER:.0%} of the time."
+        difference = smallest + (f" ({float(largest) / found.best.value:.0%} of the best mean)" if found.best.value else "")
+    return f"With these {found.users:,} users a true difference of {difference} is found {POWER:.0%} of the time."
 
 
 def comparison_page(*several: Standings) -> str:
@@ -196,13 +198,13 @@ def _pairs(found: Standings) -> Markup:
     against = f"each against {found.baseline}" if found.baseline else "every pair"
     against += f", and every model against {found.untrained}, the best on validation" if found.untrained else ""
     return section(
-        f"Which differences are real, {found.label}",
+        f"Which differences are significant, {found.label}",
         _table(tag("tr", tag("td"), *head), lines, "Pairs"),
         tag("div", dot_chart("Differences with 95 % intervals", dots, zero=True), class_="charts"),
         _matrix(found) if not found.baseline and len(found.models) > 2 else None,
         note=f"Paired over the same users, {against}. Adjusted p: for {len(found.pairs)} comparisons (Holm); a difference is "
-        "real when it is at most .05. Intervals are not adjusted. Detectable: the true difference found 4 times in 5. Choose "
-        "settings on validation; test is for the last word.",
+        "significant when it is at most .05. Intervals are not adjusted. Detectable: the true difference found 4 times in 5. "
+        "Choose settings on validation; test is for the last word.",
     )
 
 
@@ -211,7 +213,7 @@ def _matrix(found: Standings) -> Markup:
     for pair in found.model_pairs:
         for sign, names in ((1, (pair.first, pair.second)), (-1, (pair.second, pair.first))):
             difference = sign * pair.comparison.difference
-            word = ("better" if difference > 0 else "worse") if pair.real else "cannot tell"
+            word = ("better" if difference > 0 else "worse") if pair.real else "not significant"
             style = "pill good" if pair.real and difference > 0 else "pill"
             cells[names] = tag("td", f"{difference:+.4f} ", tag("span", word, class_=style))
     order = sorted(found.models, key=lambda row: -row.value)

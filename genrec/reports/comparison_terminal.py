@@ -25,7 +25,7 @@ def print_standings(found: Standings, console: Console | None = None) -> None:
                 "{:+.4f} to {:+.4f}".format(*pair.comparison.interval),
                 p_text(pair.comparison.p),
                 p_text(pair.p),
-                "real" if pair.real else "cannot tell",
+                "significant" if pair.real else "not significant",
                 style="bold" if pair.real else "",
             )
         console.print(table)

@@ -118,7 +118,7 @@ def _calibration(diagnosis: Mapping[str, Any]) -> Markup:
         if promised > came
         else "Too modest"
     )
-    told = (
+    summary = (
         f"{verdict}: together, the first {k} recommendations get a probability of {written(promised, '.1%')}, and the next "
         f"item is among them for {written(came, '.1%')} of the users ({written(low, '.1%')} to {written(high, '.1%')}). "
         f"Expected calibration error {written(made['error'], '.4f')}. "
@@ -126,13 +126,13 @@ def _calibration(diagnosis: Mapping[str, Any]) -> Markup:
         "they come true as often as they say."
     )
     if diagnosis["rules"]["normalization"] == "codebook":
-        told += (
+        summary += (
             " It was trained over whole codebooks: codes without items keep a share of the probability, and no item gets it."
         )
     return section(
         "Are its probabilities honest?",
         reliability_chart(f"The first {k} recommendations: predicted and observed", made["bins"]),
-        note=told,
+        note=summary,
     )
 
 
@@ -197,13 +197,13 @@ def _weighed(entry: Mapping[str, Any], top: float) -> Markup:
         left = 50 - width if weight < 0 else 50
         shapes.append(tag("rect", x=f"{left:.2f}%", y=1 + 7 * line, width=f"{width:.2f}%", height="6", rx="1", class_=style))
     first, target = _signed(entry["first"]), _signed(entry["target"])
-    told = f"{first} for the first recommendation, {target} for what came next"
+    summary = f"{first} for the first recommendation, {target} for what came next"
     return tag(
         "li",
         tag("span", entry["title"], class_="item"),
         tag(
             "span",
-            tag("svg", *shapes, height="15", role="img", aria_label=told),
+            tag("svg", *shapes, height="15", role="img", aria_label=summary),
             tag("span", f"{first} · {target}", class_="share", aria_hidden="true"),
             class_="pair",
         ),

@@ -31,24 +31,24 @@ const itemOfId = new Map(items.ids.map((id, item) => [id, item]));
 const state = {};
 
 function read() {
-  const told = new URLSearchParams(location.hash.slice(1)), id = told.get("item");
+  const parameters = new URLSearchParams(location.hash.slice(1)), id = parameters.get("item");
   state.item = itemOfId.get(id) ?? null;
   state.unknown = id !== null && state.item === null ? id : null;
-  state.area = told.get("area") === "events" ? "events" : "items";
-  state.colour = told.get("colour") === "popularity" || told.get("colour") in labels ? told.get("colour") : data.colours[0];
+  state.area = parameters.get("area") === "events" ? "events" : "items";
+  state.colour = parameters.get("colour") === "popularity" || parameters.get("colour") in labels ? parameters.get("colour") : data.colours[0];
   for (const view of views) {
-    const prefix = told.get(view.prefixKey);
-    view.from = Number(told.get(view.fromKey)) || 0;
+    const prefix = parameters.get(view.prefixKey);
+    view.from = Number(parameters.get(view.fromKey)) || 0;
     view.node = prefix === null && state.item !== null ? view.tree.around(state.item, NEARBY)
       : view.tree.path((prefix ?? "").split(".").filter(Boolean).map(Number)).at(-1);
   }
 }
 
 function go(changes) {
-  const told = new URLSearchParams(location.hash.slice(1));
-  for (const [key, value] of Object.entries(changes)) if (value) told.set(key, value); else told.delete(key);
-  if (location.hash.slice(1) === told.toString()) show();
-  else location.hash = told.toString();
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  for (const [key, value] of Object.entries(changes)) if (value) parameters.set(key, value); else parameters.delete(key);
+  if (location.hash.slice(1) === parameters.toString()) show();
+  else location.hash = parameters.toString();
 }
 
 const openItem = (item) => go({ item: items.ids[item], prefix: "", prefix2: "", from: "", from2: "" });
@@ -57,7 +57,7 @@ function openPrefix(view, prefix) {
   go({ item: "", ...places, [view.prefixKey]: prefix.join("."), [view.fromKey]: "" });
 }
 
-// ---- what is told beside the map ----
+// ---- what stands beside the map ----
 
 function drawCrumbs(view) {
   const { tree, node, box } = view, crumbs = [];

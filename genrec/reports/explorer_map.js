@@ -91,11 +91,11 @@ function drawMap(view) {
     const holds = held >= child.start && held < child.end;
     const item = tree.item[child.start], code = String(child.prefix.at(-1));
     const words = alone ? titleOf(item) : commonWords(tree, child, 3).map(([word]) => word).join(" ");
-    const told = alone ? `Item ${titleOf(item)}, code ${code}`
+    const tileTitle = alone ? `Item ${titleOf(item)}, code ${code}`
       : `Prefix ${child.prefix.join(".")}: ${plural(child.items, "item")}, ${plural(child.events, "event")}; ${words}`;
     const tile = element("button", {
-      type: "button", class: holds ? "holds" : null, tabindex: "-1", title: told,
-      "aria-label": holds ? `${told}. Holds the item` : told,
+      type: "button", class: holds ? "holds" : null, tabindex: "-1", title: tileTitle,
+      "aria-label": holds ? `${tileTitle}. Holds the item` : tileTitle,
       click: () => (alone ? openItem(item) : openPrefix(view, child.prefix)),
     });
     if (w > 16 + 8 * code.length && h > 16) tile.append(element("b", null, holds ? `● ${code}` : code));
@@ -104,9 +104,9 @@ function drawMap(view) {
     return { tile, place: places[i] };
   });
   if (left.length) {
-    const told = `${number(left.length)} more: ${plural(left.reduce((sum, child) => sum + child.items, 0), "item")}`;
+    const tileTitle = `${number(left.length)} more: ${plural(left.reduce((sum, child) => sum + child.items, 0), "item")}`;
     const click = () => go({ [view.fromKey]: String(from + most) });
-    const tile = element("button", { type: "button", class: "more", tabindex: "-1", title: told, "aria-label": told, click }, "…");
+    const tile = element("button", { type: "button", class: "more", tabindex: "-1", title: tileTitle, "aria-label": tileTitle, click }, "…");
     view.tiles.push({ tile, place: places.at(-1) });
   }
   for (const { tile, place: [x, y, w, h] } of view.tiles)

@@ -23,8 +23,10 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
         >>> tag("p", "a < b ", tag("b", "!"), class_="note")
         '<p class="note">a &lt; b <b>!</b></p>'
     """
-    told = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
-    return Markup(f"<{name}{told}>{join(*children)}</{name}>")
+    attribute_text = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()
+    )
+    return Markup(f"<{name}{attribute_text}>{join(*children)}</{name}>")
 
 
 def join(*children: object) -> Markup:

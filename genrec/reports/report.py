@@ -76,7 +76,7 @@ def report(
 
     Args:
         name: of the run.
-        artifacts: kind -> artifact; ``dataset`` and ``evaluation`` at least. What others know is told where they are there.
+        artifacts: kind -> artifact; ``dataset`` and ``evaluation`` at least. Each other one adds a section.
         about: what the run is, at the top.
         advice: what to try next.
     """
@@ -112,8 +112,8 @@ def report(
 
 def _divergence(artifacts: Mapping[str, Artifact]) -> list[str]:
     """That training went astray, where it did, and what to try."""
-    told = artifacts["generator"].facts.get("diverged") if "generator" in artifacts else None
-    return [told] if told else []
+    message = artifacts["generator"].facts.get("diverged") if "generator" in artifacts else None
+    return [message] if message else []
 
 
 def _traced(artifacts: Mapping[str, Artifact]) -> bool:
@@ -209,9 +209,9 @@ def _figures(name: str, metrics: Mapping[str, Any], headline: int) -> Markup:
 def _chosen(metrics: Mapping[str, Any]) -> Markup | None:
     """The settings of the baselines, and which of them were chosen on validation."""
     lines = [
-        (name, told, f"{choice['tried']} on {choice['users']:,} validation users" if choice["chosen"] else "as given")
+        (name, setting, f"{choice['tried']} on {choice['users']:,} validation users" if choice["chosen"] else "as given")
         for name, choice in metrics.get("baseline_settings", {}).items()
-        if (told := ", ".join(f"{key} {_told(value)}" for key, value in choice["settings"].items()))
+        if (setting := ", ".join(f"{key} {_told(value)}" for key, value in choice["settings"].items()))
     ]
     if not lines:
         return None
@@ -226,10 +226,10 @@ def _table(name: str, metrics: Mapping[str, Any], columns: list[str], *, interva
     apart = [{"class_": "apart"} if key.endswith(f"/{columns[0]}") else {} for key in keys]  # a line between the splits
 
     def cell(key: str, row: Mapping[str, float], spread: Mapping[str, Any]) -> Markup:
-        told = intervals and key.startswith(shorts[0]) and key in spread
+        has_interval = intervals and key.startswith(shorts[0]) and key in spread
         if key not in row:
             return join()
-        return join(written(row[key], ".4f"), tag("small", _interval(spread[key])) if told else None)
+        return join(written(row[key], ".4f"), tag("small", _interval(spread[key])) if has_interval else None)
 
     splits = [tag("th", words[short], colspan=len(columns), scope="colgroup", class_="apart") for short in shorts]
     heads = [metric_label(key, metrics.get("labels")) for key in keys]

@@ -153,7 +153,7 @@ def _baselines(runs: Sequence[Finished], key: str) -> list[Row]:
 
 
 def _other_keys(run: Finished, key: str) -> list[str]:
-    """The figures told beside the compared one: recall and ndcg, at 5 on its split, at the headline k on both."""
+    """The figures shown beside the compared one: recall and ndcg, at 5 on its split, at the headline k on both."""
     k, short = run.metrics["rules"]["headline_k"], key.partition("/")[0]
     shorts = [short, *(SHORT_SPLIT[split] for split in reversed(SPLITS) if SHORT_SPLIT[split] != short)]
     wanted = [(short, 5), *((each, k) for each in shorts)]

@@ -22,7 +22,7 @@ BEYOND = {
     "novelty": "novelty {:.1f} bits",
     "diversity": "diversity {:.2f}",
 }
-USUAL = frozenset(MEANINGS) | {"recall", "ndcg", "mrr", "precision", "hit", "map"}  # shipped: in the table, or told by a page
+USUAL = frozenset(MEANINGS) | {"recall", "ndcg", "mrr", "precision", "hit", "map"}  # shipped: in the table, or on a page
 
 
 def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | None = None) -> None:
@@ -35,14 +35,14 @@ def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | No
         console: where to; the terminal by default.
     """
     console = console or Console()
-    told = [(name, read_metrics(artifact.path)) for name, artifact in runs]
+    metrics_of_runs = [(name, read_metrics(artifact.path)) for name, artifact in runs]
     groups: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for name, metrics in told:
+    for name, metrics in metrics_of_runs:
         groups.setdefault(_title(metrics), []).append((name, metrics))
     for title, members in groups.items():
         console.print(title, style="dim", highlight=False, soft_wrap=True)
         console.print(_table(members))
-    for name, metrics in told:
+    for name, metrics in metrics_of_runs:
         console.print(verdict(name, metrics), highlight=False, soft_wrap=True)
         if line := in_sample(metrics):
             console.print(f"{name}: {line.strip()}", highlight=False, soft_wrap=True)
@@ -68,8 +68,8 @@ def _beyond(name: str, metrics: Mapping[str, Any]) -> str:
     labels = metrics.get("labels", {})  # those of a user's package stand here, whatever they count
     others = [name for name in labels if name not in USUAL and f"{short}/{name}@{k}" in model]
     phrases += [f"{labels[name]} {model[f'{short}/{name}@{k}']:.4f}" for name in others]
-    told = ", ".join(phrases)
-    return f"{name}: {told} (first {k}, {short})" if told else ""
+    sentence = ", ".join(phrases)
+    return f"{name}: {sentence} (first {k}, {short})" if sentence else ""
 
 
 def _table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:

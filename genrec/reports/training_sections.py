@@ -86,8 +86,8 @@ def curves_section(history: Sequence[Mapping[str, float]], best: Mapping[str, fl
         if any(key in row for row in history)
     ]
     rising = history[-1] is not best and history[-1]["round"] == best["round"]
-    told = f"The weights of round {best['round'] + 1:.0f} of {len(history)} were kept"
-    told += ", the last: a longer schedule might still gain." if rising else "."
+    sentence = f"The weights of round {best['round'] + 1:.0f} of {len(history)} were kept"
+    sentence += ", the last: a longer schedule might still gain." if rising else "."
     rule = history[0].get("exclude_seen")
     seen = "" if rule is None else f" Validation lists hold {'no' if rule else 'also'} items of the history."
-    return section("Training", tag("div", *charts, class_="charts"), note=f"By training targets seen.{seen} {told}")
+    return section("Training", tag("div", *charts, class_="charts"), note=f"By training targets seen.{seen} {sentence}")

@@ -40,9 +40,9 @@ class Refused extends Error {}
 async function asked(path, body) {
   const answer = await fetch(path, body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
     .catch(() => { throw new Refused("The service does not answer."); });
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(`${told.where}: expected ${told.expected}, got ${told.got}; ${told.fix}`);
-  return told;
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(`${body.where}: expected ${body.expected}, got ${body.got}; ${body.fix}`);
+  return body;
 }
 
 const known = new Map(); // item_id -> what GET /items tells
@@ -103,9 +103,9 @@ function timesFor(history, times) {
 function setHistory(history, held = null, times = state.times) {
   Object.assign(state, { history: history.slice(-data.historyLen), held, open: null });
   if (data.times) state.times = timesFor(history, times).slice(-data.historyLen);
-  const told = new URLSearchParams(state.history.map((id) => ["item", id]));
-  for (const time of state.times) told.append("time", time);
-  window.history.replaceState(null, "", told.size ? `#${told}` : location.pathname);
+  const hash = new URLSearchParams(state.history.map((id) => ["item", id]));
+  for (const time of state.times) hash.append("time", time);
+  window.history.replaceState(null, "", hash.size ? `#${hash}` : location.pathname);
   if (held === null) at("samples").value = "";
   drawHistory();
   return update();
@@ -233,12 +233,12 @@ async function explain(id) {
     await lookUp(why.because.map((one) => one.item_id));
     if (mine !== turn || state.open !== id) return;
     const strength = ({ weight }) => Math.abs(weight), least = why.because.map(strength).sort((a, b) => b - a)[REASONS - 1] ?? 0;
-    const told = why.because.filter((one) => strength(one) >= least), most = Math.max(1, ...told.map(strength));
+    const reasons = why.because.filter((one) => strength(one) >= least), most = Math.max(1, ...reasons.map(strength));
     const because = element("div", null, element("h4", null, "Because of"),
-      ...told.map((one) => element("div", { class: "part" }, element("span", { class: "item" }, titleOf(one.item_id)),
+      ...reasons.map((one) => element("div", { class: "part" }, element("span", { class: "item" }, titleOf(one.item_id)),
         meter(strength(one) / most, one.weight < 0 ? "against" : ""), element("span", { class: "share" }, times(one.weight)))),
-      element("p", { class: "note" }, told.length ? "How many times likelier it is with each than without" +
-        `${told.length < why.because.length ? `; the other ${number(why.because.length - told.length)} matter less` : ""}.` : "Nothing: the history is empty."));
+      element("p", { class: "note" }, reasons.length ? "How many times likelier it is with each than without" +
+        `${reasons.length < why.because.length ? `; the other ${number(why.because.length - reasons.length)} matter less` : ""}.` : "Nothing: the history is empty."));
     const levels = why.path && element("div", null, element("h4", null, "Its ID, code by code"),
       ...why.path.map((step, level) => element("div", { class: "part" }, path(why.path.slice(0, level + 1).map((each) => each.code)),
         meter(Math.exp(step.log_prob)), element("span", { class: "share" }, step.choices > 1 ? `${percent(step.log_prob)} of ${number(step.choices)}` : "the only one"))),

@@ -22,21 +22,21 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
     label, value = f"{split} {metric_label(key)}", metrics["model"][key]
     if measured := metrics.get("measured"):
         name = f"{name} ({measured})"
-    told = [_against_baseline(name, label, value, metrics["best_baseline"].get(short), metrics["baselines"])]
+    sentences = [_against_baseline(name, label, value, metrics["best_baseline"].get(short), metrics["baselines"])]
     if best := metrics.get("best_member", {}).get(short):
-        told.append(_against_member(best, metrics["members"][best["name"]][best["metric"]]))
+        sentences.append(_against_member(best, metrics["members"][best["name"]][best["metric"]]))
     if bayes := metrics["bounds"].get("bayes"):
         reached = written(ratio(value, bayes[key]), ".0%")
-        told.append(f"It reaches {reached} of the Bayes bound ({bayes[key]:.4f}), the best any model can do here.")
-    return " ".join(told)
+        sentences.append(f"It reaches {reached} of the Bayes bound ({bayes[key]:.4f}), the best any model can do here.")
+    return " ".join(sentences)
 
 
 def _against_member(best: Mapping[str, Any], alone: float) -> str:
     low, high = best["interval"]
-    what = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
+    what = "is better than" if low > 0 else "is worse than" if high < 0 else "is not significantly different from"
     return (
-        f"Fused it {what} its best member, {best['name']}, alone ({alone:.4f}; 95 % interval of the difference: {low:+.4f} to "
-        f"{high:+.4f})."
+        f"The ensemble {what} its best scorer, {best['name']}, alone ({alone:.4f}; 95 % interval of the "
+        f"difference: {low:+.4f} to {high:+.4f})."
     )
 
 
@@ -76,4 +76,4 @@ def _against_baseline(name: str, label: str, value: float, best: Mapping[str, An
         return f"{name} beats the best baseline, {best['name']}, {figures}"
     if high < 0:
         return f"{name} does not beat the best baseline, {best['name']}, {figures}"
-    return f"{name} cannot be told from the best baseline, {best['name']}, {figures}"
+    return f"{name} is not significantly different from the best baseline, {best['name']}, {figures}"
