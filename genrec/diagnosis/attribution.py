@@ -1,4 +1,4 @@
-"""Which items of a history speak for a recommendation: each is left out in turn (occlusion)."""
+"""Attribution by occlusion: how much each item of a history adds to a recommendation, by leaving it out."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def history_weights(
 ) -> list[Float[np.ndarray, "left_out candidates"]]:
     """How much less probable each candidate becomes without each of the last items of a history, in nats.
 
-    Zero: the generator does not care. Above zero: the history item speaks for the candidate. The rest of the history closes the
-    gap; weights need not add up to anything.
+    Zero: the item has no influence. Above zero: the history item makes the candidate more probable. The rest
+    of the history closes the gap; weights need not add up to anything.
 
     Args:
         generator: autoregressive or an item scorer, in eval mode, on the device to use.
@@ -46,14 +46,14 @@ def history_weights(
     rows: list[np.ndarray] = []  # events
     for start, end, count in zip(histories.offsets, histories.offsets[1:], counts, strict=False):
         whole = np.arange(start, end)
-        rows += [*(np.delete(whole, place) for place in range(len(whole) - count + 1, len(whole))), whole]
+        rows += [*(np.delete(whole, position) for position in range(len(whole) - count + 1, len(whole))), whole]
     lengths, flat = np.array([len(row) for row in rows], dtype=np.int64), np.concatenate([*rows, np.zeros(0, np.int64)])
     times = None if histories.times is None else histories.times[flat]
     batch = Batch.of_rows(histories.item_idx[flat], np.cumsum(lengths) - lengths, lengths, times).to(device_of(generator))
     candidates = items.repeat_interleave(torch.from_numpy(counts).to(items.device), dim=0)
     parts = []
-    for shortened, wanted in zip(batch.split(batch_size), candidates.split(batch_size), strict=True):
+    for shortened, scored in zip(batch.split(batch_size), candidates.split(batch_size), strict=True):
         stop_if_abandoned()
-        parts.append(item_log_probs(generator, trie, shortened, wanted))
+        parts.append(item_log_probs(generator, trie, shortened, scored))
     log_probs = torch.cat(parts).cpu().numpy()
     return [whole[-1] - whole[:-1] for whole in np.split(log_probs, np.cumsum(counts)[:-1])]

@@ -29,28 +29,28 @@ class Survival:
 
     def __init__(self, trie: PrefixTrie, items: Int64[Tensor, " batch"]) -> None:
         self._path = trie.paths(items)
-        self._kept: list[Tensor] = []
+        self._in_beams: list[Tensor] = []
         self._first: list[Tensor] = []
 
     def __call__(self, level: int, nodes: Int64[Tensor, "batch beams"], scores: Float[Tensor, "batch beams"]) -> None:
         """Called after each level with the beams that it left, best first; dead ones have a score of -inf."""
         on_path = (nodes == self._path[:, level + 1, None]) & (scores > float("-inf"))
-        self._kept.append(on_path.any(dim=1))
+        self._in_beams.append(on_path.any(dim=1))
         self._first.append(on_path[:, 0])
 
     @property
     def watched(self) -> bool:
         """Whether the strategy kept beams at all."""
-        return bool(self._kept)
+        return bool(self._in_beams)
 
     @property
-    def kept(self) -> Bool[Tensor, "batch levels"]:
-        """Does a beam stand on the item's prefix after each level?"""
-        return torch.stack(self._kept, dim=1)
+    def in_beams(self) -> Bool[Tensor, "batch levels"]:
+        """Whether a beam is on the item's prefix after each level."""
+        return torch.stack(self._in_beams, dim=1)
 
     @property
     def first(self) -> Bool[Tensor, "batch levels"]:
-        """Is that beam the most probable one?"""
+        """Whether that beam is the most probable one."""
         return torch.stack(self._first, dim=1)
 
 
@@ -97,17 +97,17 @@ def observe(decoder: Decoder, histories: Sequences, users: np.ndarray, next_item
     trie, generator = decoder.trie, decoder.generator
     request = request_of(generator, histories, users, k=decoder.k, exclude_seen=decoder.exclude_seen)
     target = torch.from_numpy(next_items).to(request.batch.history.device)
-    found: dict[str, torch.Tensor] = {"open": ~_seen(request, target)}
+    columns: dict[str, torch.Tensor] = {"open": ~_seen(request, target)}
     if trie is None:
         decoded = decoder.strategy.decode(generator, None, request)
         log_probs = item_log_probs(generator, None, request.batch, torch.cat([target.unsqueeze(1), decoded.items], dim=1))
-        found |= {"log_prob": log_probs[:, 0], "log_probs": log_probs[:, 1:]}
+        columns |= {"log_prob": log_probs[:, 0], "log_probs": log_probs[:, 1:]}
     else:
         survival = Survival(trie, target)
         decoded = decoder.strategy.decode(generator, trie, replace(request, observer=survival))
         choices = list(path_choices(generator, trie, request.batch, target.unsqueeze(1)))
         taken = torch.cat([choice.on_path for choice in choices], dim=1)
-        found |= {
+        columns |= {
             "log_prob": taken.sum(dim=1) - log_group_size(trie, trie.leaf_of[target].long()),
             "log_probs": decoded.scores,
             "taken": taken,
@@ -116,9 +116,9 @@ def observe(decoder: Decoder, histories: Sequences, users: np.ndarray, next_item
             "mass": torch.cat([choice.log_probs.exp().sum(-1) for choice in choices], dim=1),
         }
         if survival.watched:
-            found |= {"kept": survival.kept, "first": survival.first}
-    found |= {"items": decoded.items, "tie_start": decoded.tie_start}
-    return {"users": users, "target": next_items} | {key: value.cpu().numpy() for key, value in found.items()}
+            columns |= {"kept": survival.in_beams, "first": survival.first}
+    columns |= {"items": decoded.items, "tie_start": decoded.tie_start}
+    return {"users": users, "target": next_items} | {key: value.cpu().numpy() for key, value in columns.items()}
 
 
 def _seen(request: DecodingRequest, items: torch.Tensor) -> torch.Tensor:
@@ -144,13 +144,13 @@ def level_accuracy(seen: Observed) -> list[dict[str, Any]] | None:
         "forced": seen["choices"] == 1,
         "mass": seen["mass"].astype(np.float64),
     }
-    own = seen["first"].mean(axis=0).tolist() if "first" in seen else [None] * seen["taken"].shape[1]
-    means = {name: values.mean(axis=0).tolist() for name, values in columns.items()} | {"own_accuracy": own}
-    return [{name: values[level] for name, values in means.items()} for level in range(len(own))]
+    in_beams = seen["first"].mean(axis=0).tolist() if "first" in seen else [None] * seen["taken"].shape[1]
+    means = {name: values.mean(axis=0).tolist() for name, values in columns.items()} | {"own_accuracy": in_beams}
+    return [{name: values[level] for name, values in means.items()} for level in range(len(in_beams))]
 
 
 def beam_losses(seen: Observed, k: int) -> dict[str, Any] | None:
-    """Where the search loses the next item, and whose fault it is; items that the seen-item rule forbids are left out.
+    """Counts where the search loses the next item, and by which kind of error; items that are forbidden as seen are left out.
 
     An item that is not listed though it is more probable than the last listed one is a search error, all else that is not
     listed a model error. An exact search would list at most the search errors more: it may find better items than those, too.

@@ -1,4 +1,4 @@
-"""How healthy semantic IDs are: are the levels used, do items stay apart, does what belongs together share a prefix?
+"""Health of semantic IDs: use of the levels, items with equal codes, and whether related items share a prefix.
 
 Own design: see docs/methods/tokenizer_health.md.
 
@@ -36,7 +36,7 @@ def health(
 
     - ``levels``, one a level: ``usage`` (share of codes used), ``dead_codes`` (how many are not), ``perplexity`` (exp of the
       entropy of the codes' shares), ``largest_share``, ``gini`` (0: all codes hold equally many items; near 1: few hold all),
-      ``conditional_entropy`` (bits that the level adds to the levels before it: 0 says nothing new, log2(size) is the most).
+      ``conditional_entropy`` (bits that the level adds to the levels before it: 0: nothing new, log2(size) is the most).
     - ``prefixes``, one for each number of leading levels: ``unique_rate`` (share of items with an ID of their own, as
       ``SIDTable`` counts it), ``distinct_rate`` (distinct IDs per item), ``largest_group``; ``relative_error``, the squared
       reconstruction error per variance (0 is perfect, 1 as good as the mean vector); for every label ``<label>_entropy`` (see
@@ -59,16 +59,16 @@ def health(
     groups = prefix_groups(codes)
     counts = [np.bincount(group) for group in groups]
     levels = [_level(codes[:, level], size) for level, size in enumerate(sizes)]
-    told = np.diff([0.0, *(_bits(count) for count in counts)])  # H(code | prefix) = H(longer prefix) - H(prefix)
-    for level, bits in zip(levels, told, strict=True):
+    added_bits = np.diff([0.0, *(_bits(count) for count in counts)])  # H(code | prefix) = H(longer prefix) - H(prefix)
+    for level, bits in zip(levels, added_bits, strict=True):
         level["conditional_entropy"] = max(float(bits), 0.0)
     prefixes = [_prefix(count) for count in counts]
     sample = _sample(len(codes))
     if vectors is not None and reconstruct is not None:
-        known, some = np.asarray(vectors[sample]), codes[sample]
-        variance = float(np.square(known - known.mean(axis=0)).sum())
+        sampled, some = np.asarray(vectors[sample]), codes[sample]
+        variance = float(np.square(sampled - sampled.mean(axis=0)).sum())
         for depth, prefix in enumerate(prefixes):
-            error = float(np.square(known - reconstruct(some[:, : depth + 1])).sum())
+            error = float(np.square(sampled - reconstruct(some[:, : depth + 1])).sum())
             prefix["relative_error"] = error / variance if variance > 0 else 0.0
     for name, numbers in (labels or {}).items():
         _add(prefixes, f"{name}_entropy", semantic_purity(groups, numbers))
@@ -82,26 +82,26 @@ def health(
         "collisions": collisions(counts[-1]),
     }
     if space is not None:
-        kept = neighbourhood_preservation(codes[sample], np.asarray(space[sample]), ordered=ordered)
-        figures["neighbourhood"] = asdict(kept)
+        preserved = neighbourhood_preservation(codes[sample], np.asarray(space[sample]), ordered=ordered)
+        figures["neighbourhood"] = asdict(preserved)
     return figures
 
 
 def summary(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures as a manifest and a tracker tell them: four digits, a list of each, one entry a level.
+    """Rounds the figures for a manifest and a tracker: four digits, a list of each, one entry a level.
 
     Returns:
         Those of levels and of the whole ID by name, those of leading levels under ``prefixes``, and the whole ID's
         ``unique_rate``.
     """
     levels, prefixes = figures["levels"], figures["prefixes"]
-    told = {
+    shown = {
         **{key: [level[key] for level in levels] for key in levels[0] if key != "size"},
         "prefixes": {key: [prefix[key] for prefix in prefixes] for key in prefixes[0]},
         **{key: figures[key] for key in ("collision_rate", "collisions", "neighbourhood") if key in figures},
         "unique_rate": prefixes[-1]["unique_rate"],
     }
-    return {key: _rounded(value) for key, value in told.items()}
+    return {key: _rounded(value) for key, value in shown.items()}
 
 
 def warnings(figures: Mapping[str, Any], codebook_size: int | None = None) -> Iterator[str]:
@@ -115,8 +115,8 @@ def warnings(figures: Mapping[str, Any], codebook_size: int | None = None) -> It
     smaller = codebook_size is not None and (fits := fitting_codebook(items)) < codebook_size
     for number, level in uneven_levels(figures):
         usable = min(level["size"], items)
-        found = f"perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}"
-        yield f"WARNING: level {number} is used unevenly: {found}; " + (
+        observed = f"perplexity {level['perplexity']:.1f}, under {WARN_BELOW} of {usable}"
+        yield f"WARNING: level {number} is used unevenly: {observed}; " + (
             f"tokenizer.codebook_size={fits} fits {items:,} items"
             if smaller
             else "are the vectors centred and whitened (encoder concat)?"
@@ -152,8 +152,8 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
             f"{level['conditional_entropy']:8.1f}  {prefix['unique_rate']:7.1%}  {prefix['largest_group']:13}  "
             f"{error}  {within}"
         )
-    if kept := figures.get("neighbourhood"):
-        yield f"of {kept['k']} nearest items {kept['rate']:.1%} are among the nearest by ID (chance {kept['chance']:.1%})"
+    if near := figures.get("neighbourhood"):
+        yield f"of {near['k']} nearest items {near['rate']:.1%} are among the nearest by ID (chance {near['chance']:.1%})"
 
 
 def _level(codes: np.ndarray, size: int) -> dict[str, Any]:
@@ -186,8 +186,8 @@ def _bits(counts: np.ndarray) -> float:
 
 
 def _add(prefixes: list[dict[str, Any]], key: str, against: Against) -> None:
-    for prefix, found, chance in zip(prefixes, against.found, against.chance, strict=True):
-        prefix |= {key: found, f"{key}_chance": chance}
+    for prefix, figure, chance in zip(prefixes, against.observed, against.chance, strict=True):
+        prefix |= {key: figure, f"{key}_chance": chance}
 
 
 def _sample(num_items: int) -> Any:
@@ -206,7 +206,7 @@ def _rounded(value: Any) -> Any:
 
 
 def prefix_groups(codes: Int[np.ndarray, "items levels"]) -> list[Int[np.ndarray, " items"]]:
-    """The number of each item's group of equal prefixes, for one leading level, two ...; groups stand in the order of codes.
+    """The number of each item's group of equal prefixes, for one leading level, two ...; groups are in the order of codes.
 
     Examples:
         >>> [group.tolist() for group in prefix_groups(np.array([[1, 0], [0, 5], [1, 0], [1, 7]]))]

@@ -22,11 +22,11 @@ class Against:
     """A figure of the leading levels 1, 2 ... and what chance would give.
 
     Args:
-        found: one value for each number of leading levels.
-        chance: the same for IDs that know nothing.
+        observed: one value for each number of leading levels.
+        chance: the same for IDs without any meaning.
     """
 
-    found: tuple[float, ...]
+    observed: tuple[float, ...]
     chance: tuple[float, ...]
 
 
@@ -43,12 +43,12 @@ def semantic_purity(groups: list[Int[np.ndarray, " items"]], labels: Int[np.ndar
         seed: of the shuffles.
 
     Examples:
-        >>> semantic_purity([np.array([0, 0, 1, 1])], np.array([0, 0, 1, 1])).found
+        >>> semantic_purity([np.array([0, 0, 1, 1])], np.array([0, 0, 1, 1])).observed
         (0.0,)
     """
-    known = np.asarray(labels) >= 0
-    labels = np.asarray(labels)[known].astype(np.int64)
-    groups = [group[known] for group in groups]
+    labelled = np.asarray(labels) >= 0
+    labels = np.asarray(labels)[labelled].astype(np.int64)
+    groups = [group[labelled] for group in groups]
     random = np.random.default_rng(seed)
     shuffled = [random.permutation(labels) for _ in range(SHUFFLES)]
     return Against(
@@ -78,9 +78,9 @@ def collaborative_purity(groups: list[Int[np.ndarray, " items"]], train: Sequenc
     if not len(first):
         return Against((0.0,) * len(groups), (0.0,) * len(groups))
     same_item = _meet(first, second)
-    found = tuple(float((group[first] == group[second]).mean()) for group in groups)
+    observed = tuple(float((group[first] == group[second]).mean()) for group in groups)
     met = (_meet(group[first], group[second]) for group in groups)
-    return Against(found, tuple((each - same_item) / (1 - same_item) if same_item < 1 else 0.0 for each in met))
+    return Against(observed, tuple((each - same_item) / (1 - same_item) if same_item < 1 else 0.0 for each in met))
 
 
 def _entropy(groups: np.ndarray, labels: np.ndarray) -> float:
@@ -169,7 +169,7 @@ def nearest(
     """
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     rows = np.arange(len(unit)) if asked is None else np.asarray(asked)
-    found = np.zeros((len(rows), k), dtype=np.int64)
+    neighbours = np.zeros((len(rows), k), dtype=np.int64)
     block = max(1, 8_000_000 // max(len(unit), 1))
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
@@ -177,5 +177,5 @@ def nearest(
         cosine[np.arange(len(some)), some] = -np.inf
         best = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(cosine, best, axis=1), axis=1, kind="stable")
-        found[start : start + block] = np.take_along_axis(best, order, axis=1)
-    return found
+        neighbours[start : start + block] = np.take_along_axis(best, order, axis=1)
+    return neighbours

@@ -56,13 +56,13 @@ class CandidateLists:
         lists = _numbered(lists, dataset)
         for split, keys in self.keys.items():
             rows = lists.filter(pl.col(SPLIT) == split, pl.col(USER_IDX).is_not_null(), pl.col(ITEM_IDX).is_not_null())
-            own = rows[USER_IDX].to_numpy().astype(np.int64) * self.num_items + rows[ITEM_IDX].to_numpy()
-            other = rows.filter(pl.Series(~np.isin(own, keys)))
-            if other.height:
+            listed = rows[USER_IDX].to_numpy().astype(np.int64) * self.num_items + rows[ITEM_IDX].to_numpy()
+            outside = rows.filter(pl.Series(~np.isin(listed, keys)))
+            if outside.height:
                 raise DataError(
-                    f"{file}, user {other[USER_ID][0]}",
+                    f"{file}, user {outside[USER_ID][0]}",
                     expected=f"candidates of the user only, because {KEY} is given",
-                    got=f"item {other[ITEM_ID][0]} ({other.height:,} such {split} rows)",
+                    got=f"item {outside[ITEM_ID][0]} ({outside.height:,} such {split} rows)",
                     fix=f"leave {KEY} out, or rank the candidates alone",
                 )
 
@@ -92,8 +92,8 @@ def read_candidates(
             where = f"{path}, column {SPLIT}"
             raise DataError(where, expected="validation or test", got=str(part), fix=did_you_mean(str(part), SPLITS))
     numbered = _numbered(pl.DataFrame([*columns, parts.alias(SPLIT)]), dataset)
-    known = numbered.drop_nulls([USER_IDX, ITEM_IDX])
-    if known.height == 0:
+    matched = numbered.drop_nulls([USER_IDX, ITEM_IDX])
+    if matched.height == 0:
         got = f"user {table[USER_ID][0]!r} with item {table[ITEM_ID][0]!r} and no known pair"
         raise DataError(path, expected="users and items of the dataset", got=got, fix="write the ids of the interactions file")
     if strangers := numbered[ITEM_IDX].null_count():
@@ -101,7 +101,7 @@ def read_candidates(
     keys: dict[Split, np.ndarray] = {}
     sizes, doubts = [], []
     for split in splits:
-        rows = known.filter(pl.col(SPLIT) == split)
+        rows = matched.filter(pl.col(SPLIT) == split)
         of_split = rows[USER_IDX].to_numpy().astype(np.int64) * dataset.num_items + rows[ITEM_IDX].to_numpy()
         keys[split] = np.unique(of_split)
         counts = np.bincount(keys[split] // dataset.num_items, minlength=dataset.num_users)

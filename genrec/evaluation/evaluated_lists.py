@@ -32,7 +32,7 @@ class EvaluatedLists:
         source: "run", "file" or "baseline".
         doubts: what was odd about the file.
         guessed_ties: whether its tie groups were made from equal scores.
-        members: name -> the table that each member of a fusion would have made alone.
+        members: name -> the table that each scorer of an ensemble would have made alone.
         baseline: the one whose lists these are, or None.
     """
 
@@ -63,18 +63,18 @@ class EvaluatedLists:
             DataError: when there are none.
         """
         there = set(self.table[SPLIT].unique())
-        found = {split: targets[split] for split in SPLITS if split in there}
+        listed = {split: targets[split] for split in SPLITS if split in there}
         if only_listed:
-            found = {split: pairs.join(self.of(split), on=USER_ID, how="semi") for split, pairs in found.items()}
-        found = {split: pairs for split, pairs in found.items() if pairs.height}
-        if not found:
+            listed = {split: pairs.join(self.of(split), on=USER_ID, how="semi") for split, pairs in listed.items()}
+        listed = {split: pairs for split, pairs in listed.items() if pairs.height}
+        if not listed:
             raise DataError(
                 "recommendations",
                 expected="lists for users with validation or test targets",
                 got=f"none ({self.table.height:,} rows; split {rule})",
                 fix="evaluate a run with a split that holds events out, such as split=leave_one_out",
             )
-        return found
+        return listed
 
     def warnings(self, targets: Mapping[Split, pl.DataFrame], ks: Iterable[int]) -> Iterator[str]:
         """What a reader of the figures has to know about the lists."""
@@ -86,9 +86,9 @@ class EvaluatedLists:
             if short := int((counted < ks[-1]).sum()):
                 yield f"{short:,} of {users.height:,} {split} users have a list shorter than {ks[-1]} items"
             if self.guessed_ties and (cuts := cut_ties(table.join(users, on=USER_ID, how="semi"), ks)):
-                told = ", ".join(f"{lists:,} at rank {cut}" for cut, lists in cuts.items())
+                by_rank = ", ".join(f"{lists:,} at rank {cut}" for cut, lists in cuts.items())
                 yield (
-                    f"lists are cut between equal scores, of {users.height:,} {split} users: {told}; such items count by "
+                    f"lists are cut between equal scores, of {users.height:,} {split} users: {by_rank}; such items count by "
                     f"expected rank, and any beyond the end of a list not at all"
                 )
 
@@ -101,10 +101,14 @@ def lists_of_run(context: StageContext, dataset: Dataset, candidates: CandidateL
     """
     file = context.config.get("recommendations")
     if file is None:
-        made = context.inputs["recommendations"]
-        table = pl.read_parquet(made.path / TABLE_FILE, glob=False)
-        members = {name: made.path / MEMBERS / f"{name}.parquet" for name in made.facts.get("members", ())}
-        return EvaluatedLists(table, int(made.facts["k"]), bool(made.facts["exclude_seen"]), "run", members=members)
+        recommendations = context.inputs["recommendations"]
+        table = pl.read_parquet(recommendations.path / TABLE_FILE, glob=False)
+        members = {
+            name: recommendations.path / MEMBERS / f"{name}.parquet" for name in recommendations.facts.get("members", ())
+        }
+        return EvaluatedLists(
+            table, int(recommendations.facts["k"]), bool(recommendations.facts["exclude_seen"]), "run", members=members
+        )
     settings: RecommendSettings = instantiate(context.config["recommend"], "recommend")
     path = expanded(file)
     table, guessed_ties, doubts = read_lists(path, dataset, exclude_seen=settings.exclude_seen, log=context.log)

@@ -68,26 +68,26 @@ def weighted_targets(events: pl.DataFrame, weights: Mapping[str, float] | str) -
 
 def check_event_types(weights: Mapping[str, float], events: pl.DataFrame) -> None:
     """Raises ConfigError for a weight of an event type that occurs nowhere in the data: it would do nothing."""
-    known = events[EVENT_TYPE].cast(pl.String).drop_nulls().unique().to_list()
+    types = events[EVENT_TYPE].cast(pl.String).drop_nulls().unique().to_list()
     for kind in weights:
-        if kind not in known:
-            raise ConfigError(f"{KEY}.{kind}", expected="an event type of the data", got=kind, fix=did_you_mean(kind, known))
+        if kind not in types:
+            raise ConfigError(f"{KEY}.{kind}", expected="an event type of the data", got=kind, fix=did_you_mean(kind, types))
 
 
-def known_ks(ks: Sequence[int], lists: EvaluatedLists, log: Callable[[str], None]) -> list[int]:
+def usable_ks(ks: Sequence[int], lists: EvaluatedLists, log: Callable[[str], None]) -> list[int]:
     """Those of ``ks`` that the lists are long enough for.
 
     Raises:
         ConfigError: when none is.
     """
-    known = [k for k in ks if k <= lists.length]
-    if not known:
+    reached = [k for k in ks if k <= lists.length]
+    if not reached:
         length = f"{lists.length} ({'recommend.k' if lists.source == 'run' else 'the longest list'})"
         raise ConfigError("evaluate.ks", expected=f"a k of at most {length}", got=list(ks), fix="ask for longer lists")
-    if len(known) < len(ks):
+    if len(reached) < len(ks):
         left_out = ", ".join(str(k) for k in ks if k > lists.length)
         log(f"lists hold {lists.length} items, so there is nothing at k = {left_out}")
-    return known
+    return reached
 
 
 def headline_k(ks: Sequence[int]) -> int:
@@ -95,7 +95,9 @@ def headline_k(ks: Sequence[int]) -> int:
     return max((k for k in ks if k <= 10), default=min(ks))
 
 
-def held_out(context: StageContext, dataset: Dataset, weights: Mapping[str, float] | str | None) -> dict[Split, pl.DataFrame]:
+def held_out_targets(
+    context: StageContext, dataset: Dataset, weights: Mapping[str, float] | str | None
+) -> dict[Split, pl.DataFrame]:
     """The (``user_id``, ``item_id``) pairs to predict, with a ``weight`` where they are not worth the same.
 
     Raises:
@@ -104,13 +106,13 @@ def held_out(context: StageContext, dataset: Dataset, weights: Mapping[str, floa
     if weights is None:
         return {split: targets_of(dataset, split) for split in SPLITS}
     events = pl.read_parquet(context.inputs["dataset"].path / INTERACTIONS_FILE, glob=False)
-    found = {split: weighted_targets(events.filter(pl.col(PART).cast(pl.String) == split), weights) for split in SPLITS}
+    targets = {split: weighted_targets(events.filter(pl.col(PART).cast(pl.String) == split), weights) for split in SPLITS}
     if isinstance(weights, Mapping):
         check_event_types(weights, events)
-    for split, pairs in found.items():
+    for split, pairs in targets.items():
         if left_out := targets_of(dataset, split).height - pairs.height:
             context.log(f"{split}: {pairs.height:,} targets; {left_out:,} more held-out items weigh 0 and are none")
-    return found
+    return targets
 
 
 def item_facts(context: StageContext, dataset: Dataset, category: str | None) -> tuple[ItemFacts, dict[str, str]]:

@@ -35,7 +35,7 @@ def read_lists(
 
     Returns:
         split, user_id, item_id, rank, score where there is one, tie_start, tie_size; whether ties were taken from equal scores;
-        warnings. Rows of unknown items stay: they take a place in their list and count as misses.
+        warnings. Rows of unknown items stay: they take a rank in their list and count as misses.
 
     Raises:
         DataError: when columns are missing, values are none, a list holds an item or a rank twice, no user or item of the table
@@ -109,10 +109,10 @@ def _unknown(numbered: pl.DataFrame, file: Path) -> Iterator[str]:
 
 
 def _seen(numbered: pl.DataFrame, dataset: Dataset, exclude_seen: bool, file: Path) -> Iterator[str]:
-    known = numbered.filter(pl.col(USER_IDX).is_not_null() & pl.col(ITEM_IDX).is_not_null())
+    matched = numbered.filter(pl.col(USER_IDX).is_not_null() & pl.col(ITEM_IDX).is_not_null())
     listed = 0
     for split in SPLITS:
-        rows, histories = known.filter(pl.col(SPLIT) == split), dataset.histories(split)
+        rows, histories = matched.filter(pl.col(SPLIT) == split), dataset.histories(split)
         keys = rows[USER_IDX].to_numpy().astype(np.int64) * dataset.num_items + rows[ITEM_IDX].to_numpy()
         seen = rows.filter(pl.Series(np.isin(keys, histories.user_idx * dataset.num_items + histories.item_idx)))
         listed += seen.height
@@ -133,9 +133,9 @@ def _seen(numbered: pl.DataFrame, dataset: Dataset, exclude_seen: bool, file: Pa
 
 def _missed(numbered: pl.DataFrame, dataset: Dataset) -> Iterator[str]:
     """Lists without a single target, where chance alone would have put some into them."""
-    known = numbered.filter(pl.col(USER_IDX).is_not_null() & pl.col(ITEM_IDX).is_not_null())
+    matched = numbered.filter(pl.col(USER_IDX).is_not_null() & pl.col(ITEM_IDX).is_not_null())
     for split in SPLITS:
-        rows, targets = known.filter(pl.col(SPLIT) == split), dataset.targets(split)
+        rows, targets = matched.filter(pl.col(SPLIT) == split), dataset.targets(split)
         listed = rows[USER_IDX].to_numpy().astype(np.int64) * dataset.num_items + rows[ITEM_IDX].to_numpy()
         chance = targets.lengths[rows[USER_IDX].to_numpy()].sum() / dataset.num_items
         if chance >= _BY_CHANCE and not np.isin(targets.user_idx * dataset.num_items + targets.item_idx, listed).any():

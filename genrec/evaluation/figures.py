@@ -70,7 +70,7 @@ BEYOND: Mapping[str, ListMetric] = {  # what is counted unless ``evaluate.metric
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """What is known of items, besides how often they occur; what is None leaves its figures out.
+    """Facts of the items besides their counts; a fact that is None leaves its figures out.
 
     Args:
         category: column of the catalogue, for miscalibration.

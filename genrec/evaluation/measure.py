@@ -67,13 +67,13 @@ class Measured:
     @property
     def means(self) -> dict[str, float]:
         """Metric key (``test/recall@10``) -> a figure of all users."""
-        found: dict[str, float] = {}
+        means: dict[str, float] = {}
         for split in self.accuracy:
             columns = self.accuracy[split].drop(USER_ID), self.beyond[split].drop(USER_ID)
             rows = [frame.mean().row(0, named=True) for frame in columns if frame.width]
             users = {name: value for row in rows for name, value in row.items()}
-            found |= by_key(split, users | self.overall[split])
-        return found
+            means |= by_key(split, users | self.overall[split])
+        return means
 
     @property
     def per_user(self) -> dict[Split, pl.DataFrame]:
@@ -96,15 +96,15 @@ def measure(
         popularity: the popularity baseline as measured, for serendipity.
         is_popularity: this is it.
     """
-    found = Measured()
+    measured = Measured()
     for split, targets in ruler.targets.items():
         table = lists(split)
         obvious = table if is_popularity else popularity.hits[split] if popularity else None
-        found.accuracy[split] = accuracy(table, targets, ruler.ks, ruler.of_hits)
+        measured.accuracy[split] = accuracy(table, targets, ruler.ks, ruler.of_hits)
         figures = beyond_accuracy(table, obvious, targets, ruler.facts, split, ruler.headline_k, ruler.of_lists)
-        found.beyond[split], found.overall[split] = figures
-        found.hits[split] = table.join(targets, on=[USER_ID, ITEM_ID], how="semi", maintain_order="left")
-    return found
+        measured.beyond[split], measured.overall[split] = figures
+        measured.hits[split] = table.join(targets, on=[USER_ID, ITEM_ID], how="semi", maintain_order="left")
+    return measured
 
 
 def by_key(split: Split, figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,11 +120,11 @@ def intervals_of(everybody: Mapping[str, Measured], *, draws: int, seed: int) ->
         draws: bootstrap resamples.
         seed: of the bootstrap.
     """
-    found: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in everybody}
+    result: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in everybody}
     splits = next(iter(everybody.values())).accuracy
     for split in splits:
         for name, measured in everybody.items():
-            found[name] |= by_key(split, bootstrap_intervals(measured.accuracy[split].drop(USER_ID), draws=draws, seed=seed))
+            result[name] |= by_key(split, bootstrap_intervals(measured.accuracy[split].drop(USER_ID), draws=draws, seed=seed))
         # Beyond accuracy every user differs, which makes drawing them dear: all recommenders share the draws.
         columns = {
             (name, column.name): column
@@ -134,8 +134,8 @@ def intervals_of(everybody: Mapping[str, Measured], *, draws: int, seed: int) ->
         wide = pl.DataFrame({str(number): column for number, column in enumerate(columns.values())})
         intervals = bootstrap_intervals(wide, draws=draws, seed=seed).values() if columns else ()
         for (name, figure), interval in zip(columns, intervals, strict=True):
-            found[name] |= by_key(split, {figure: interval})
-    return found
+            result[name] |= by_key(split, {figure: interval})
+    return result
 
 
 def lead_over_best(
@@ -150,14 +150,14 @@ def lead_over_best(
         draws: bootstrap resamples.
         seed: of the bootstrap.
     """
-    found = {}
+    leads = {}
     for split, rows in model.accuracy.items() if baselines else ():
         name = max(baselines, key=lambda baseline: float(baselines[baseline].accuracy[split][metric].mean()))  # type: ignore[arg-type]
         lead = pl.DataFrame({"lead": rows[metric] - baselines[name].accuracy[split][metric]})
-        found[SHORT_SPLIT[split]] = {
+        leads[SHORT_SPLIT[split]] = {
             "name": name,
             "metric": f"{SHORT_SPLIT[split]}/{metric}",
             "lead": lead["lead"].mean(),
             "interval": bootstrap_intervals(lead, draws=draws, seed=seed)["lead"],
         }
-    return found
+    return leads

@@ -1,7 +1,4 @@
-"""Parts of the targets that are looked at by themselves: rare items, long histories, a category, ...
-
-Recommenders side by side on every slice of the targets.
-"""
+"""Slices of the targets: rare items, long histories, a category, ...; and the figures of recommenders on each of them."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ from genrec.evaluation.figures import ACCURACY, accuracy
 from genrec.statistics.uncertainty import bootstrap_intervals
 from genrec.types import ITEM_ID, ITEM_IDX, USER_ID, USER_IDX, Split
 
-LARGEST = 10  # labels of a text column that stand for themselves
+LARGEST = 10  # labels of a text column that are shown by name
 OTHER, NONE = "other", "(none)"
-COMMON = 0.95  # a label that so many items share does not tell them apart
+COMMON = 0.95  # a label that so many items share does not separate them
 LENGTHS = ((0, "no history"), (1, "1 to 4"), (5, "5 to 9"), (10, "10 to 19"), (20, "20 to 49"), (50, "50 or more"))
 DAY = 86_400.0
 GAPS = (
@@ -39,7 +36,7 @@ class Slice:
     """A way to divide the targets.
 
     Args:
-        name: what is told apart.
+        name: what the parts differ in.
         labels: [targets], text; null: in no part.
         parts: the labels in the order to show them in; those of no target are left out.
     """
@@ -62,12 +59,12 @@ def slices(
     """The divisions of a split's targets.
 
     - item popularity: head, mid and tail hold a third of the training events each, from the most popular item on; cold items
-      have none. Items with equally many events stand together.
+      have none. Items with equally many events are in the same band.
     - history length: events before the targets.
     - time since the last event: from the end of the history to the target; without times, or a history, nothing.
     - the category: of the labels of an item's category text, the first that tells items apart; ten by themselves, "other".
     - each of ``columns``: numbers by quartile of the catalogue, text like the category. The labels with the most training
-      events stand by themselves, so they are the same for every split and model.
+      events are shown by themselves, so they are the same for every split and model.
 
     Args:
         dataset: to look them up in.
@@ -134,8 +131,8 @@ def leading_parts(column: pl.Series) -> pl.Series:
 def _binned(name: str, values: pl.Series, edges: Sequence[tuple[float, str]]) -> Slice:
     lows, labels = zip(*edges, strict=True)
     bins = np.searchsorted(lows, values.fill_null(0).to_numpy(), side="right") - 1
-    told = pl.Series(labels).gather(np.maximum(bins, 0))  # times may run backwards where the order is not theirs
-    return Slice(name, told.set(values.is_null(), None), labels)
+    binned = pl.Series(labels).gather(np.maximum(bins, 0))  # times may run backwards where the order is not theirs
+    return Slice(name, binned.set(values.is_null(), None), labels)
 
 
 def _gaps(dataset: Dataset, split: Split, user: np.ndarray, item: np.ndarray) -> pl.Series:
@@ -143,30 +140,30 @@ def _gaps(dataset: Dataset, split: Split, user: np.ndarray, item: np.ndarray) ->
     assert dataset.timestamps is not None
     starts = np.asarray(dataset.events.offsets[:-1])
     ends = starts + dataset.histories(split).lengths
-    held_out = dataset.targets(split)
-    place = np.repeat(ends, held_out.lengths) + np.arange(len(held_out.item_idx))
-    place -= np.repeat(held_out.offsets[:-1], held_out.lengths)
+    targets = dataset.targets(split)
+    position = np.repeat(ends, targets.lengths) + np.arange(len(targets.item_idx))
+    position -= np.repeat(targets.offsets[:-1], targets.lengths)
     last = np.asarray(dataset.timestamps)[np.maximum(ends - 1, 0)]
     times = pl.DataFrame(
         {
-            USER_IDX: held_out.user_idx,
-            ITEM_IDX: held_out.item_idx.astype(np.int64),
-            "gap": np.asarray(dataset.timestamps)[place] - last[held_out.user_idx],
-            "known": (ends > starts)[held_out.user_idx],
+            USER_IDX: targets.user_idx,
+            ITEM_IDX: targets.item_idx.astype(np.int64),
+            "gap": np.asarray(dataset.timestamps)[position] - last[targets.user_idx],
+            "known": (ends > starts)[targets.user_idx],
         }
     ).unique([USER_IDX, ITEM_IDX], keep="first", maintain_order=True)
-    wanted = pl.DataFrame({USER_IDX: user.astype(np.int64), ITEM_IDX: item.astype(np.int64)})
-    found = wanted.join(times, on=[USER_IDX, ITEM_IDX], how="left", maintain_order="left")
-    return found.select(pl.when("known").then("gap"))["gap"]
+    pairs = pl.DataFrame({USER_IDX: user.astype(np.int64), ITEM_IDX: item.astype(np.int64)})
+    rows = pairs.join(times, on=[USER_IDX, ITEM_IDX], how="left", maintain_order="left")
+    return rows.select(pl.when("known").then("gap"))["gap"]
 
 
 def _by_label(name: str, labels: pl.Series, train_counts: np.ndarray, item: np.ndarray) -> Slice:
     labels = labels.fill_null(NONE).alias("label")
     events = pl.DataFrame([labels, pl.Series("events", train_counts)]).group_by("label").agg(pl.col("events").sum())
     largest = events.filter(pl.col("label") != NONE).sort(-pl.col("events"), "label")["label"][:LARGEST].to_list()
-    known = pl.Series([*largest, NONE])
-    told = pl.select(pl.when(labels.is_in(known.implode())).then(labels).otherwise(pl.lit(OTHER))).to_series()
-    return Slice(name, told.gather(item), (*largest, OTHER, NONE))
+    shown = pl.Series([*largest, NONE])
+    grouped = pl.select(pl.when(labels.is_in(shown.implode())).then(labels).otherwise(pl.lit(OTHER))).to_series()
+    return Slice(name, grouped.gather(item), (*largest, OTHER, NONE))
 
 
 def _by_quartile(name: str, values: pl.Series, item: np.ndarray) -> Slice:
@@ -205,12 +202,12 @@ def measure_slices(
         One entry a part: ``slice``, ``name``, ``targets`` and ``users`` (numbers), ``share`` of all targets, ``rows``
         (recommender -> metric -> figure) and ``intervals`` (the same, low and high).
     """
-    found = []
+    rows = []
     for division in slices:
         for name, inside in division:
             some = targets.filter(inside)
             measured = {recommender: accuracy(table, some, [k], SLICED).drop(USER_ID) for recommender, table in hits.items()}
-            found.append(
+            rows.append(
                 {
                     "slice": division.name,
                     "name": name,
@@ -224,4 +221,4 @@ def measure_slices(
                     },
                 }
             )
-    return found
+    return rows

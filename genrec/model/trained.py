@@ -278,18 +278,18 @@ def load_weights(generator: Any, file: Path, *, where: Path | str, got: object, 
         raise ArtifactError(where, expected=expected, got=got, fix=fix) from error
 
 
-def learn_reaches(vectors: Mapping[str, np.ndarray], trained: int, dataset: Dataset, given: float | None) -> dict[str, float]:
+def learn_reaches(vectors: Mapping[str, np.ndarray], trained: int, dataset: Dataset, fixed: float | None) -> dict[str, float]:
     """Learns how near a history must be to an item that came after training, by each source of content that may know it.
 
     Args:
         vectors: of the items by source.
         trained: items that the generator was trained with, the first ones.
         dataset: whose validation part it is learned from.
-        given: a setting in its place.
+        fixed: a setting to use instead of learning.
     """
     sources = content_sources(vectors, JOINT, trained)
-    if given is not None:
-        return dict.fromkeys(sources, given)
+    if fixed is not None:
+        return dict.fromkeys(sources, fixed)
     histories, targets = dataset.histories("validation"), dataset.targets("validation")
     learned = {name: learned_reach(vectors[name], trained, histories, targets) for name in sources}
     return {name: reach for name, reach in learned.items() if reach is not None}

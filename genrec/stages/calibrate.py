@@ -109,21 +109,23 @@ def build(context: StageContext) -> dict[str, Any]:
     scores: dict[int, list[np.ndarray]] = {strategy.active.index(name): [] for name in strategy.scorers}
     with user_progress("users", len(users), context.runtime.progress) as advance:
         for request in requests:
-            found = strategy.candidates(generator, trie, request)
-            parts.append((found.items.cpu().numpy(), found.log_probs.cpu().numpy()))
-            for place, known in scores.items():
-                table = strategy.scorers[strategy.active[place]].scores(request.batch)
-                known.append(table.gather(1, found.items.clamp(min=0)).cpu().numpy())
+            proposals = strategy.candidates(generator, trie, request)
+            parts.append((proposals.items.cpu().numpy(), proposals.log_probs.cpu().numpy()))
+            for index, rows in scores.items():
+                table = strategy.scorers[strategy.active[index]].scores(request.batch)
+                rows.append(table.gather(1, proposals.items.clamp(min=0)).cpu().numpy())
             advance(len(request.batch))
     items = _stacked([part[0] for part in parts], PAD)
     log_probs = _stacked([part[1] for part in parts], -np.inf)
 
-    proposed, places = targets_among(items, targets)
+    proposed, target_index = targets_among(items, targets)
     log_probs = log_probs[proposed]
-    fitted = fit_experts(log_probs, places, {member: _stacked(known, 0.0)[proposed] for member, known in scores.items()})
+    fitted = fit_experts(
+        log_probs, target_index, {scorer_index: _stacked(rows, 0.0)[proposed] for scorer_index, rows in scores.items()}
+    )
     strategy.weights = dict(zip(strategy.active, fitted.weights.tolist(), strict=True))
-    for member, smoothing in fitted.smoothings.items():
-        strategy.scorers[strategy.active[member]].smoothing = smoothing
+    for scorer_index, smoothing in fitted.smoothings.items():
+        strategy.scorers[strategy.active[scorer_index]].smoothing = smoothing
     strategy.save(context.folder)
 
     of_user = len(users) + excluded  # who cannot be hit counts, too
@@ -138,10 +140,10 @@ def build(context: StageContext) -> dict[str, Any]:
         "excluded": excluded,
         "missed": int((~proposed).sum()),
         "candidates": float((items != PAD).sum(axis=1).mean()),
-        "alone": {name: _figures(fitted.log_probs[..., m], places, of_user) for m, name in enumerate(strategy.active)},
-        "fused": _figures(fused, places, of_user),
+        "alone": {name: _figures(fitted.log_probs[..., m], target_index, of_user) for m, name in enumerate(strategy.active)},
+        "fused": _figures(fused, target_index, of_user),
     }
-    for line in _told(facts):
+    for line in _summary_lines(facts):
         context.log(line)
     return facts
 
@@ -189,17 +191,17 @@ def _stacked(parts: list[np.ndarray], empty: float) -> np.ndarray:
 
 def _figures(keys: np.ndarray, target: np.ndarray, num_users: int) -> dict[str, float]:
     """Recall and NDCG of the targets' ranks by these keys; in a tie group the mean over its ranks."""
-    own = keys[np.arange(len(keys)), target][:, None]
-    start, size = (keys > own).sum(axis=1), (keys == own).sum(axis=1)
-    found = {}
+    of_target = keys[np.arange(len(keys)), target][:, None]
+    start, size = (keys > of_target).sum(axis=1), (keys == of_target).sum(axis=1)
+    figures = {}
     for metric, gains in (("recall", np.ones(K)), ("ndcg", 1 / np.log2(np.arange(K) + 2))):
         gained = np.concatenate([[0.0], np.cumsum(gains)])  # by all ranks up to this one
         total = gained[np.minimum(start + size, K)] - gained[np.minimum(start, K)]
-        found[f"{metric}@{K}"] = float((total / size).sum() / num_users)
-    return found
+        figures[f"{metric}@{K}"] = float((total / size).sum() / num_users)
+    return figures
 
 
-def _told(facts: Mapping[str, Any]) -> list[str]:
+def _summary_lines(facts: Mapping[str, Any]) -> list[str]:
     rows = [*facts["alone"].items(), ("fused", facts["fused"])]
     lines = [
         f"{name}: "

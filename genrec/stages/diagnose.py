@@ -129,7 +129,7 @@ def build(context: StageContext) -> dict[str, Any]:
         json.dumps(diagnosis, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
     )
     facts = _facts(diagnosis)
-    for line in _told(facts, diagnosis["calibration"]["k"]):
+    for line in _summary_lines(facts, diagnosis["calibration"]["k"]):
         context.log(line)
     return facts
 
@@ -164,17 +164,17 @@ def _calibration(seen: Observed, k: int, bins: int) -> dict[str, Any]:
     listed = seen["items"][:, :k] != PAD
     probabilities = np.where(listed, np.exp(seen["log_probs"][:, :k].astype(np.float64)), 0.0)
     hit = listed & (seen["items"][:, :k] == seen["target"][:, None])
-    made = reliability(probabilities[listed], hit[listed], bins=bins)
-    low, high = wilson_interval(made.observed, made.count)
-    columns = {"predicted": made.predicted, "observed": made.observed, "low": low, "high": high}
+    calibration = reliability(probabilities[listed], hit[listed], bins=bins)
+    low, high = wilson_interval(calibration.observed, calibration.count)
+    columns = {"predicted": calibration.predicted, "observed": calibration.observed, "low": low, "high": high}
     rate = hit.any(axis=1).mean(keepdims=True)
     return {
         "k": k,
         "bins": [
             {name: float(values[i]) for name, values in columns.items()} | {"count": int(count)}
-            for i, count in enumerate(made.count)
+            for i, count in enumerate(calibration.count)
         ],
-        "error": made.error,
+        "error": calibration.error,
         "mass": float(probabilities.sum(axis=1).mean()),
         "hit_rate": float(rate[0]),
         "hit_rate_interval": [float(end[0]) for end in wilson_interval(rate, np.array([len(hit)]))],
@@ -200,25 +200,25 @@ def _because_of(
     traced = torch.tensor([[ranked[row][0], seen["target"][row]] for row in chosen]).to(device_of(decoder.generator))
     weights = history_weights(decoder.generator, decoder.trie, read, traced, last=LEFT_OUT)
 
-    def told(item: int) -> dict[str, Any]:
+    def item_card(item: int) -> dict[str, Any]:
         return {"item_id": dataset.item_ids[item], "title": titles[item]}
 
     def card(i: int, row: int) -> dict[str, Any]:
         user, probability = int(seen["users"][row]), np.exp(seen["log_probs"][row].astype(np.float64))
-        items, wanted = ranked[row], targets[user].tolist()
+        items, next_items = ranked[row], targets[user].tolist()
         traced_items = read[i][len(read[i]) - len(weights[i]) :].tolist()
         return {
             "user_id": dataset.user_ids[user],
             "drawn": "random" if i < len(anyone) else "hit",
             "history_length": len(histories[user]),
             "history": [
-                told(item) | {"first": first, "target": target}
+                item_card(item) | {"first": first, "target": target}
                 for item, (first, target) in zip(traced_items, weights[i].tolist(), strict=True)
             ],
-            "targets": [told(item) | {"rank": items.index(item) + 1 if item in items else None} for item in wanted],
+            "targets": [item_card(item) | {"rank": items.index(item) + 1 if item in items else None} for item in next_items],
             "target_probability": float(np.exp(seen["log_prob"][row])),
             "recommended": [
-                told(item) | {"probability": float(probability[slot]), "hit": item in wanted}
+                item_card(item) | {"probability": float(probability[slot]), "hit": item in next_items}
                 for slot, item in enumerate(items[:TOP])
             ],
         }
@@ -226,7 +226,7 @@ def _because_of(
     return [card(i, int(row)) for i, row in enumerate(chosen)]
 
 
-# --- what is said ------------------------------------------------------------------------------------------------------------
+# --- the summary -------------------------------------------------------------------------------------------------------------
 
 
 def _facts(diagnosis: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def _facts(diagnosis: Mapping[str, Any]) -> dict[str, Any]:
     return facts | {"calibration_error": calibration["error"], "mass": calibration["mass"], "hit_rate": calibration["hit_rate"]}
 
 
-def _told(facts: Mapping[str, Any], k: int) -> list[str]:
+def _summary_lines(facts: Mapping[str, Any], k: int) -> list[str]:
     def shares(values: Sequence[float | None]) -> str:
         return " / ".join(written(value, ".1%") for value in values)
 
@@ -249,8 +249,8 @@ def _told(facts: Mapping[str, Any], k: int) -> list[str]:
     if "accuracy" in facts:
         lines.append(f"right code given the true prefix, level by level: {shares(facts['accuracy'])}")
     if "lost" in facts:
-        lost, kept = shares(facts["lost"]), written(facts["kept"], ".1%")
-        lines.append(f"next item lost by the beam, level by level: {lost}; kept to the end {kept}")
+        lost, survived = shares(facts["lost"]), written(facts["kept"], ".1%")
+        lines.append(f"next item lost by the beam, level by level: {lost}; kept to the end {survived}")
     promised, came = written(facts["mass"], ".1%"), written(facts["hit_rate"], ".1%")
     lines.append(f"hits promised in the first {k}: {promised}; come true: {came}")
     return lines

@@ -44,7 +44,7 @@ from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.evaluated_lists import lists_of_run
-from genrec.evaluation.evaluation_spec import headline_k, held_out, item_facts, known_ks
+from genrec.evaluation.evaluation_spec import headline_k, held_out_targets, item_facts, usable_ks
 from genrec.evaluation.figures import accuracy
 from genrec.evaluation.fitted_baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
 from genrec.evaluation.list_settings import TABLE_FILE, list_inputs
@@ -132,16 +132,16 @@ class Evaluator:
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The lists, and what the run makes anyway that tells how alike items are; only the dataset where a file has the lists."""
+    """Lists, and artifacts of the run that show how similar items are; only the dataset where a file has the lists."""
     if config["evaluate"].get("model") is not None:
         without_items = "items" in config["data"] and config["data"]["items"] is None
         return ("dataset",) if without_items else ("dataset", "encoder")  # which has nothing to read there
     if config.get("recommendations") is not None:
         return ("dataset",)
-    made = set(list_inputs(config))
-    if "sids" in made:
-        made.update(assignment_inputs(config))
-    return ("dataset", "recommendations", *(kind for kind in ("encoder", "sids") if kind in made))
+    kinds = set(list_inputs(config))
+    if "sids" in kinds:
+        kinds.update(assignment_inputs(config))
+    return ("dataset", "recommendations", *(kind for kind in ("encoder", "sids") if kind in kinds))
 
 
 def build(context: StageContext) -> dict[str, Any]:
@@ -156,9 +156,9 @@ def build(context: StageContext) -> dict[str, Any]:
         context, evaluator.baselines, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
     )
     lists = lists or baseline_lists(choices, evaluator.model or BEST, dataset, settings, candidates)
-    ks = known_ks(evaluator.ks, lists, context.log)
+    ks = usable_ks(evaluator.ks, lists, context.log)
     facts, left_out = item_facts(context, dataset, evaluator.category)
-    targets = held_out(context, dataset, evaluator.target_weights)
+    targets = held_out_targets(context, dataset, evaluator.target_weights)
     targets = lists.listed_splits(targets, dataset.facts.get("split"), only_listed=evaluator.users == "listed")
     ruler = Ruler(targets, ks, headline_k(ks), facts, evaluator.metrics)
     left_out = {figure: why for figure, why in left_out.items() if figure in ruler.metrics}
@@ -254,8 +254,8 @@ def build(context: StageContext) -> dict[str, Any]:
     _write_baselines(baselines, context.folder / BASELINES_FILE)
     if lists.source != "run":
         lists.table.write_parquet(context.folder / TABLE_FILE)
-    told = ("best_baseline", *(["best_member"] if members else []), "users")
-    return {"metrics": metrics["model"], **{key: metrics[key] for key in told}}
+    shown = ("best_baseline", *(["best_member"] if members else []), "users")
+    return {"metrics": metrics["model"], **{key: metrics[key] for key in shown}}
 
 
 def _write_baselines(baselines: Mapping[str, Measured], file: Path) -> None:

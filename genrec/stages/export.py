@@ -160,11 +160,11 @@ def _reaches(context: StageContext, dataset: Dataset, rule: RecommendSettings) -
     if "encoder" not in context.inputs or rule.new_item_share <= 0:
         return {}
     vectors, trained = read_vectors(context.parts["encoder"]), count_trained(context.inputs["generator"].facts)
-    found = learn_reaches(vectors, trained, dataset, rule.new_item_reach)
-    for name, reach in found.items():
-        nothing = "; what it says of a new item does not tell who takes it, so none gets a place by it" if reach == 0 else ""
+    reaches = learn_reaches(vectors, trained, dataset, rule.new_item_reach)
+    for name, reach in reaches.items():
+        nothing = "; it does not predict who takes a new item, so no new item is listed by it" if reach == 0 else ""
         context.log(f"new items, {name}: listed to the histories that are nearer than {reach:.2%} of the catalogue{nothing}")
-    return found
+    return reaches
 
 
 def with_popularity(dataset: Dataset) -> pl.DataFrame:
@@ -233,16 +233,16 @@ def _source(dataset: Artifact) -> dict[str, Any]:
     """The data source, and of its settings those that the model card names."""
     node = dataset.config["data"]
     external = {key.removeprefix("data.") for key in dataset.manifest["external"]}
-    told = {key: node[key] for key in SOURCE_SETTINGS if node.get(key) is not None and key not in external}
-    return {"source": node[TARGET], **told}
+    settings = {key: node[key] for key in SOURCE_SETTINGS if node.get(key) is not None and key not in external}
+    return {"source": node[TARGET], **settings}
 
 
 def portable(node: Mapping[str, Any], group: str) -> dict[str, Any]:
     """A component without the places of the machine that it was made on: of a file or folder its name, and no cache."""
     copy: dict[str, Any] = with_current(deepcopy(dict(node)))
-    for place in path_places(copy, group):
-        if place.certain or expanded(place.holder[place.key]).exists():
-            place.holder[place.key] = expanded(place.holder[place.key]).name
+    for path in path_places(copy, group):
+        if path.certain or expanded(path.holder[path.key]).exists():
+            path.holder[path.key] = expanded(path.holder[path.key]).name
     return without_cache(copy)
 
 

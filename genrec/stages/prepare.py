@@ -65,11 +65,11 @@ def build(context: StageContext) -> dict[str, Any]:
 
 
 def _require_column(data: Mapping[str, Any], splitter: Splitter | ByColumn) -> None:
-    given = [f"data.{part}" for part in ("validation", "test") if data.get(part)]
-    if given and not isinstance(splitter, ByColumn):
+    parts = [f"data.{part}" for part in ("validation", "test") if data.get(part)]
+    if parts and not isinstance(splitter, ByColumn):
         raise ConfigError(
             "split",
-            expected=f"column, because {given[0]} is a part of its own",
+            expected=f"column, because {parts[0]} is a part of its own",
             got=type(splitter).__name__,
             fix="set split=column, or put all events into data.interactions",
         )
@@ -81,14 +81,14 @@ def _splittable(events: Events, splitter: Splitter | ByColumn) -> tuple[Events, 
     if isinstance(splitter, ByColumn):
         held_out = np.bincount(events.user_idx, weights=events.table[SPLIT].to_numpy() > 0, minlength=users.height)
         users = users.with_columns(num_held_out=pl.Series(held_out.astype(np.int64)))
-    kept = splitter.keep(users)
-    if kept.all():
+    usable = splitter.keep(users)
+    if usable.all():
         return events.compact(), []
-    after = events.where(kept[events.user_idx]).compact()
+    after = events.where(usable[events.user_idx]).compact()
     fix = "check that data.user_id names the users: no user has enough events for this split"
     require_interactions("split", after.table.height, events.table.height, fix)
-    gone = (events.table.height - after.table.height, int((~kept).sum()), events.items.height - after.items.height)
-    return after, [Removed("split (users with too few events)", *gone)]
+    removed = (events.table.height - after.table.height, int((~usable).sum()), events.items.height - after.items.height)
+    return after, [Removed("split (users with too few events)", *removed)]
 
 
 def _dataset(
@@ -151,8 +151,8 @@ def _warn_of_order(context: StageContext, events: Events, order: Order, tied: in
 
 def _interactions(events: Events, dataset: Dataset) -> pl.DataFrame:
     users = dataset.events.user_idx
-    place = np.arange(len(users))
-    part = (place >= dataset.train_ends[users]).astype(np.int8) + (place >= dataset.validation_ends[users])
+    position = np.arange(len(users))
+    part = (position >= dataset.train_ends[users]).astype(np.int8) + (position >= dataset.validation_ends[users])
     optional = [name for name in (TIMESTAMP, POSITION, RATING, EVENT_TYPE, WEIGHT) if name in events.table.columns]
     return pl.DataFrame(
         [
@@ -178,9 +178,9 @@ def _say_source(context: StageContext, raw: RawData, source: str) -> None:
 
 def _say_dataset(context: StageContext, facts: dict[str, Any], offsets: np.ndarray, train_ends: np.ndarray) -> None:
     order, split, lengths = facts["order"], facts["split"], np.diff(offsets)
-    context.log(f"order: by {order['by']}; equal keys by {order['ties']}; {order['tied_events']:,} events stand in ties")
-    told = ", ".join(f"{key} {value}" for key, value in split.items() if key != "rule")
-    context.log(f"split: {split['rule']}" + (f" ({told})" if told else ""))
+    context.log(f"order: by {order['by']}; equal keys by {order['ties']}; {order['tied_events']:,} events are in ties")
+    details = ", ".join(f"{key} {value}" for key, value in split.items() if key != "rule")
+    context.log(f"split: {split['rule']}" + (f" ({details})" if details else ""))
     context.log(
         f"dataset: {facts['num_users']:,} users, {facts['num_items']:,} items ({facts['cold_items']:,} never in training), "
         f"{facts['num_interactions']:,} interactions ({int((train_ends - offsets[:-1]).sum()):,} to train on), "

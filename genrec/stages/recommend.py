@@ -1,6 +1,6 @@
 """recommend: decodes the best items for every user with something to predict -> ``recommendations``.
 
-A fusion leaves a table of the same form for each of its members alone: ``members/<name>.parquet``.
+An ensemble leaves a table of the same form for each of its scorers alone: ``members/<name>.parquet``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def build(context: StageContext) -> dict[str, Any]:
         strategy = model.strategy
 
     tables, splits = [], {}
-    alone: dict[str, list[pl.DataFrame]] = {}
+    of_scorers: dict[str, list[pl.DataFrame]] = {}
     for split in settings.splits:
         users = users_with_targets(dataset, split)
         members: dict[str, Lists] = {}
@@ -67,7 +67,7 @@ def build(context: StageContext) -> dict[str, Any]:
                 exclude_seen=settings.exclude_seen,
                 batch_size=settings.batch_size,
                 candidates=candidates.mask(split) if candidates else None,
-                on_batch=_keeping(members, advance),
+                on_batch=_collector(members, advance),
             )
         seconds = time.perf_counter() - start
         table = with_ids(table, dataset).select(pl.lit(split).alias(SPLIT), pl.all())
@@ -86,17 +86,17 @@ def build(context: StageContext) -> dict[str, Any]:
         tables.append(table)
         for name, lists in members.items():
             of_split = with_ids(lists.table(), dataset).select(pl.lit(split).alias(SPLIT), pl.all())
-            alone.setdefault(name, []).append(of_split)
+            of_scorers.setdefault(name, []).append(of_split)
     pl.concat(tables).write_parquet(context.folder / TABLE_FILE)
-    for name, of_splits in alone.items():
+    for name, of_splits in of_scorers.items():
         (context.folder / MEMBERS).mkdir(exist_ok=True)
         pl.concat(of_splits).write_parquet(context.folder / MEMBERS / f"{name}.parquet")
-    told = {"k": k, "exclude_seen": settings.exclude_seen, "new_item_share": settings.new_item_share, "splits": splits}
+    facts = {"k": k, "exclude_seen": settings.exclude_seen, "new_item_share": settings.new_item_share, "splits": splits}
     if isinstance(strategy, NewItemQuota):
         exposure = exposure_of(pl.concat(tables), dataset.item_ids[trained:])
-        told["new_items"] = {"reach": strategy.reach, **exposure}
-        context.log(told_exposure(exposure))
-    return told | ({"members": list(alone)} if alone else {})
+        facts["new_items"] = {"reach": strategy.reach, **exposure}
+        context.log(exposure_line(exposure))
+    return facts | ({"members": list(of_scorers)} if of_scorers else {})
 
 
 def exposure_of(lists: pl.DataFrame, new: pl.Series) -> dict[str, Any]:
@@ -107,35 +107,35 @@ def exposure_of(lists: pl.DataFrame, new: pl.Series) -> dict[str, Any]:
         new: ids of the new items.
     """
     key = [name for name in (SPLIT, USER_ID) if name in lists.columns]
-    users, places = max(lists.select(key).n_unique(), 1), max(lists.height, 1)
+    users, rows = max(lists.select(key).n_unique(), 1), max(lists.height, 1)
     shown = lists.filter(lists[ITEM_ID].is_in(new.implode()))
-    most = shown[ITEM_ID].value_counts()["count"].to_list()  # an item stands in a list once
+    most = shown[ITEM_ID].value_counts()["count"].to_list()  # an item is in a list once
     return {
         "new": len(new),
         "shown": len(most),
-        "share_of_places": shown.height / places,
+        "share_of_places": shown.height / rows,
         "share_of_lists": shown.select(key).n_unique() / users,
         "most_shown": max(most, default=0) / users,
     }
 
 
-def told_exposure(figures: Mapping[str, Any]) -> str:
-    """The same in a line."""
+def exposure_line(figures: Mapping[str, Any]) -> str:
+    """Writes the figures of ``exposure_of`` in a line."""
     return (
         f"new items: {figures['shown']:,} of {figures['new']:,} are listed, on {figures['share_of_places']:.1%} of the places "
         f"and in {figures['share_of_lists']:.1%} of the lists; the one shown most is in {figures['most_shown']:.1%}"
     )
 
 
-def _keeping(members: dict[str, Lists], advance: Callable[[int], None]) -> Callable[[np.ndarray, Decoded], None]:
-    """Puts aside what each member of a fusion would list."""
+def _collector(members: dict[str, Lists], advance: Callable[[int], None]) -> Callable[[np.ndarray, Decoded], None]:
+    """Returns an observer that collects what each scorer of an ensemble would list."""
 
-    def keep(users: np.ndarray, decoded: Decoded) -> None:
-        for name, own in decoded.members.items():
-            members.setdefault(name, Lists()).add(users, own)
+    def collect(users: np.ndarray, decoded: Decoded) -> None:
+        for name, listed in decoded.members.items():
+            members.setdefault(name, Lists()).add(users, listed)
         advance(len(users))
 
-    return keep
+    return collect
 
 
 STAGE = Stage(

@@ -46,12 +46,12 @@ def fit_experts(
     empty: np.ndarray = (log_probs == -np.inf).any(axis=2)
     smoothings = {}
     for member, raw in scores.items():
-        found = {}
-        known = raw[~empty & (raw > 0)]
-        for smoothing in TRIED * (known.mean() if known.size else 1.0):
+        likelihoods = {}
+        positive = raw[~empty & (raw > 0)]
+        for smoothing in TRIED * (positive.mean() if positive.size else 1.0):
             log_probs[..., member] = np.where(empty, -np.inf, np.log(raw + smoothing))
-            found[float(smoothing)] = _likelihood(log_probs, target, fit_weights(log_probs, target))
-        smoothings[member] = max(found, key=found.__getitem__)
+            likelihoods[float(smoothing)] = _likelihood(log_probs, target, fit_weights(log_probs, target))
+        smoothings[member] = max(likelihoods, key=likelihoods.__getitem__)
         log_probs[..., member] = np.where(empty, -np.inf, np.log(raw + smoothings[member]))
     weights = fit_weights(log_probs, target)
     return Fitted(weights, smoothings, log_probs, _likelihood(log_probs, target, weights))

@@ -1,4 +1,4 @@
-"""Arithmetic and writing of figures that never fails: what a diverged run leaves is shown too, for what it is."""
+"""Arithmetic and formatting of figures that never fail, so that the figures of a diverged run can be shown too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paired comparison of two models on the same users: is the difference real, and how large may it be?
+"""Paired comparison of two models on the same users: is the difference significant, and how large may it be?
 
 Many models: every pair of them, or each against a baseline, with a correction for how many comparisons that makes.
 """
@@ -57,12 +57,12 @@ def compare(
         draws: of the randomization and of the bootstrap.
         seed: of both; equal inputs give equal results.
     """
-    found = estimate(first, second)
+    difference = estimate(first, second)
     if first.shape[1] > 1 or second.shape[1] > 1:
-        return Comparison(found, found.interval(0.95), found.p)
+        return Comparison(difference, difference.interval(0.95), difference.p)
     differences = (first - second).round(DIGITS)[:, 0]
     interval = bootstrap_intervals(pl.DataFrame({"difference": differences}), draws=draws, seed=seed)["difference"]
-    return Comparison(found, interval, randomization_p(differences, draws=draws, seed=seed))
+    return Comparison(difference, interval, randomization_p(differences, draws=draws, seed=seed))
 
 
 def randomization_p(differences: Float[np.ndarray, " users"], *, draws: int = 10_000, seed: int = 0) -> float:
@@ -135,7 +135,7 @@ def pairwise(
 
     Args:
         models: name -> scores, a column per run (seed); users in the same order.
-        baseline: compare every other model with this one only: fewer questions, so each is answered more sharply.
+        baseline: compare every other model with this one only: fewer comparisons, so each has more power.
         untrained: name -> scores of what every model is compared with as well; it has no seeds.
         draws: see ``compare``.
         seed: see ``compare``.
@@ -143,11 +143,13 @@ def pairwise(
     others = {name: np.stack([scores, scores], axis=1) for name, scores in (untrained or {}).items()}
     names = [(name, other) for other in others for name in models]
     names += [(name, baseline) for name in models if name != baseline] if baseline else list(combinations(models, 2))
-    found = [compare(models[first], _beside(models, others, first, second), draws=draws, seed=seed) for first, second in names]
-    adjusted = holm([comparison.p for comparison in found])
+    comparisons = [
+        compare(models[first], _beside(models, others, first, second), draws=draws, seed=seed) for first, second in names
+    ]
+    adjusted = holm([comparison.p for comparison in comparisons])
     return [
-        Pair(first, second, comparison, p, comparison.estimate.detectable(alpha=ALPHA / len(found), power=POWER))
-        for (first, second), comparison, p in zip(names, found, adjusted, strict=True)
+        Pair(first, second, comparison, p, comparison.estimate.detectable(alpha=ALPHA / len(comparisons), power=POWER))
+        for (first, second), comparison, p in zip(names, comparisons, adjusted, strict=True)
     ]
 
 
@@ -169,7 +171,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
         [0.03, 0.06, 0.06]
     """
     adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted

@@ -47,7 +47,7 @@ def impossible(row: Mapping[tuple[str, int], Figure], *, scale: float = 1.0) -> 
 
     Args:
         row: (metric, k) -> figure, metrics as in ``GAINS``.
-        scale: figures are told times this: 100 for a table in percent.
+        scale: figures are printed times this: 100 for a table in percent.
 
     Yields:
         A sentence per broken bound, with the figures.
@@ -59,30 +59,30 @@ def impossible(row: Mapping[tuple[str, int], Figure], *, scale: float = 1.0) -> 
     """
     for (metric, k), figure in row.items():
         if not -figure.slack - EPSILON <= figure.value <= 1 + figure.slack + EPSILON:
-            yield f"{LABELS[metric]}@{k} is {_told(figure.value, scale)}, not a share of the users"
+            yield f"{LABELS[metric]}@{k} is {_scaled(figure.value, scale)}, not a share of the users"
     steps = {metric: _steps(metric, row) for metric in GAINS}
-    for metric, own in steps.items():
-        for (a, b), step in own.items():
+    for metric, of_metric in steps.items():
+        for (a, b), step in of_metric.items():
             if a and step.value + step.slack < -EPSILON:
-                yield f"{LABELS[metric]}@{b} is below {LABELS[metric]}@{a}, by {_told(-step.value, scale)}"
+                yield f"{LABELS[metric]}@{b} is below {LABELS[metric]}@{a}, by {_scaled(-step.value, scale)}"
     for (one, gain), (other, other_gain) in combinations(GAINS.items(), 2):
         for a, b in steps[one].keys() & steps[other].keys():
-            step, found = steps[one][a, b], steps[other][a, b]
-            if step.value + step.slack < 0 or found.value + found.slack < 0:
-                continue  # told above
-            low = max(0.0, step.value - step.slack) * other_gain(b) / gain(b) - found.slack
-            high = (step.value + step.slack) * other_gain(a + 1) / gain(a + 1) + found.slack
-            if not low - EPSILON <= found.value <= high + EPSILON:
+            step, other_step = steps[one][a, b], steps[other][a, b]
+            if step.value + step.slack < 0 or other_step.value + other_step.slack < 0:
+                continue  # reported above
+            low = max(0.0, step.value - step.slack) * other_gain(b) / gain(b) - other_step.slack
+            high = (step.value + step.slack) * other_gain(a + 1) / gain(a + 1) + other_step.slack
+            if not low - EPSILON <= other_step.value <= high + EPSILON:
                 yield (
-                    f"{_difference(other, a, b)} is {_told(found.value, scale)}; {_difference(one, a, b)} of "
-                    f"{_told(step.value, scale)} allows {_told(max(0.0, low), scale)} to {_told(high, scale)}"
+                    f"{_difference(other, a, b)} is {_scaled(other_step.value, scale)}; {_difference(one, a, b)} of "
+                    f"{_scaled(step.value, scale)} allows {_scaled(max(0.0, low), scale)} to {_scaled(high, scale)}"
                 )
 
 
 def _steps(metric: str, row: Mapping[tuple[str, int], Figure]) -> dict[tuple[int, int], Figure]:
     """(a, b) -> what the ranks a+1 to b add to a metric, for every two cutoffs, the first of them also 0."""
-    known = {0: Figure(0.0, 0.0)} | {k: row[name, k] for name, k in sorted(row, key=lambda key: key[1]) if name == metric}
-    return {(a, b): Figure(known[b].value - known[a].value, known[b].slack + known[a].slack) for a, b in combinations(known, 2)}
+    at = {0: Figure(0.0, 0.0)} | {k: row[name, k] for name, k in sorted(row, key=lambda key: key[1]) if name == metric}
+    return {(a, b): Figure(at[b].value - at[a].value, at[b].slack + at[a].slack) for a, b in combinations(at, 2)}
 
 
 def _difference(metric: str, a: int, b: int) -> str:
@@ -90,5 +90,5 @@ def _difference(metric: str, a: int, b: int) -> str:
     return f"{name}@{b} - {name}@{a}" if a else f"{name}@{b}"
 
 
-def _told(value: float, scale: float) -> str:
+def _scaled(value: float, scale: float) -> str:
     return f"{value * scale:.4f}"

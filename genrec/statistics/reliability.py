@@ -1,4 +1,4 @@
-"""Are predicted probabilities honest? Reliability by bins, and the expected calibration error."""
+"""Reliability of predicted probabilities by bins, and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Reliability:
 
     Args:
         predicted: mean probability of each bin.
-        observed: share of each bin that came true.
+        observed: share of each bin that was observed.
         count: predictions in each bin.
     """
 
@@ -69,8 +69,8 @@ def reliability(
         bins: fewer when there are fewer predictions.
 
     Examples:
-        >>> made = reliability(np.array([0.1, 0.1, 0.5, 0.5]), np.array([False, False, True, False]), bins=2)
-        >>> made.predicted.tolist(), made.observed.tolist(), made.error
+        >>> result = reliability(np.array([0.1, 0.1, 0.5, 0.5]), np.array([False, False, True, False]), bins=2)
+        >>> result.predicted.tolist(), result.observed.tolist(), result.error
         ([0.1, 0.5], [0.0, 0.5], 0.05)
     """
     order = np.argsort(probabilities, kind="stable")

@@ -39,14 +39,14 @@ def bootstrap_intervals(
     distinct = values.group_by(columns).len("users").sort(columns)  # sorted: the draws must not depend on the order of groups
     users = distinct["users"].to_numpy()
     rows = distinct.select(columns).cast(pl.Float64).to_numpy()  # null -> NaN
-    known = ~np.isnan(rows)
-    rows = np.where(known, rows, 0.0)
+    present = ~np.isnan(rows)
+    rows = np.where(present, rows, 0.0)
     generator = np.random.default_rng(seed)
     step = max(1, WEIGHTS_AT_ONCE // values.height)
     means: list[Float[np.ndarray, "draws columns"]] = []
     for start in range(0, draws, step):
         drawn = _resamples(generator, users, min(step, draws - start)).astype(np.float64)
-        counted = values.height if known.all() else np.maximum(drawn @ known, 1.0)
+        counted = values.height if present.all() else np.maximum(drawn @ present, 1.0)
         means.append(drawn @ rows / counted)
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2], axis=0)
     return {column: (float(low[i]), float(high[i])) for i, column in enumerate(columns)}

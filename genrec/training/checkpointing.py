@@ -1,4 +1,4 @@
-"""Validates after every round, keeps the best weights, writes the checkpoint to resume from, and says how it goes."""
+"""Validates after every round, keeps the best weights, writes the checkpoint to resume from, and logs the round."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RoundKeeper(lightning.Callback):
         work: folder that survives a kill.
         patience: rounds without a better score before training stops; None never stops early.
         log: prints a line.
-        track: told each round, also those before a kill.
+        track: gets each round, also those before a kill.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class RoundKeeper(lightning.Callback):
     def best(self) -> dict[str, float] | None:
         """The round whose weights are kept: the first of the best ones.
 
-        As long as the metric has been the same in every round it tells nothing, and the last of those counts; so does the last
-        round where nothing can be validated.
+        As long as the metric is the same in every round it cannot rank them, and the last of these rounds counts. Without
+        validation targets the last round counts as well.
         """
         if not self.history:
             return None
@@ -66,7 +66,7 @@ class RoundKeeper(lightning.Callback):
         return first
 
     @property
-    def cannot_tell(self) -> bool:
+    def is_undecided(self) -> bool:
         """Whether there were several rounds and the metric was the same in all of them."""
         return len(self.history) > 1 and len({row.get(METRIC) for row in self.history}) == 1 and METRIC in self.history[0]
 
@@ -87,11 +87,11 @@ class RoundKeeper(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
         seconds = time.perf_counter() - self._round_started
-        place = trainer.global_step - 1, pl_module.plan
-        check_weights(pl_module.generator, *place)
+        position = trainer.global_step - 1, pl_module.plan
+        check_weights(pl_module.generator, *position)
         row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
         row |= {key: float(part) for key, part in trainer.callback_metrics.items() if key.startswith("train/")}
-        row |= self.validator.measure(pl_module.generator, lambda scores: check_scores(scores, *place))
+        row |= self.validator.measure(pl_module.generator, lambda scores: check_scores(scores, *position))
         self.history.append(row)
         self.track(row)
         if self.best is row:
@@ -101,7 +101,7 @@ class RoundKeeper(lightning.Callback):
             os.replace(self.work / f"{BEST_FILE}.tmp", self.work / BEST_FILE)
         trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
         os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
-        self._tell(row, seconds, pl_module)
+        self._log_round(row, seconds, pl_module)
         if self._out_of_patience():
             self.log_line(f"no better {METRIC} for {self.patience} rounds: stopping")
             trainer.should_stop = True
@@ -127,15 +127,15 @@ class RoundKeeper(lightning.Callback):
             return False
         return self.history[-1]["round"] - self._first_best["round"] >= self.patience
 
-    def _tell(self, row: dict[str, float], seconds: float, module: TrainingModule) -> None:
+    def _log_round(self, row: dict[str, float], seconds: float, module: TrainingModule) -> None:
         self._rounds_here += 1
-        left = (time.perf_counter() - self._started) / self._rounds_here * (module.num_rounds - len(self.history))
+        remaining = (time.perf_counter() - self._started) / self._rounds_here * (module.num_rounds - len(self.history))
         speed = (module.targets_seen - self._targets_before) / max(seconds, 1e-9)
         score = f"{METRIC} {row[METRIC]:.4f}" if METRIC in row else "no validation targets"
         mark = " (best)" if self._first_best is row else ""
         self.log_line(
             f"  round {len(self.history)}/{module.num_rounds}: loss {row['train/loss']:.3f}, {score}{mark}, "
-            f"{speed:,.0f} targets/s, {left / 60:.1f} min left"
+            f"{speed:,.0f} targets/s, {remaining / 60:.1f} min left"
         )
 
 

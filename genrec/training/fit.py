@@ -70,7 +70,7 @@ def fit(
 ) -> Fitted:
     """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
 
-    ``track`` is told every round, those of the earlier process first. ``exclude_seen`` is the rule of the lists that the model
+    ``track`` gets every round, those of the earlier process first. ``exclude_seen`` is the rule of the lists that the model
     is for: rounds are compared by it.
 
     Raises:
@@ -126,7 +126,7 @@ def fit(
     keeper.load_best(module)
     generator.eval()
     assert keeper.best is not None
-    if keeper.cannot_tell:
+    if keeper.is_undecided:
         log(
             f"  WARNING: {METRIC} is {keeper.best[METRIC]:.4f} in all {len(keeper.history)} rounds, so the last is kept; raise "
             f"train.validation_users or train.lr"

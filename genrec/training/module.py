@@ -45,8 +45,8 @@ def in_halves(loss: Callable[[Batch], LossTerms], batch: Batch, parameters: Iter
         if not share:
             continue
         terms = loss(half)
-        found = torch.autograd.grad(terms.total * share, weights, allow_unused=True)  # the graph of this half ends here
-        sums = [old if new is None else new if old is None else old + new for old, new in zip(sums, found, strict=True)]
+        gradients = torch.autograd.grad(terms.total * share, weights, allow_unused=True)  # the graph of this half ends here
+        sums = [old if new is None else new if old is None else old + new for old, new in zip(sums, gradients, strict=True)]
         value = value.to(terms.total) + share * terms.total.detach()
         for name, part in terms.parts.items():
             parts[name] = parts.get(name, 0) + share * part

@@ -23,7 +23,7 @@ def check_loss(loss: Tensor, step: int, plan: BatchPlan) -> None:
     """
     if not torch.isfinite(loss):
         raise ConfigError(
-            "train/loss", expected="a finite number", got=f"{float(loss.detach())} {_place(step, plan)}", fix=_FIX
+            "train/loss", expected="a finite number", got=f"{float(loss.detach())} {_position(step, plan)}", fix=_FIX
         )
 
 
@@ -40,7 +40,7 @@ def check_weights(generator: nn.Module, step: int, plan: BatchPlan) -> None:
     """
     for name, weight in generator.named_parameters():
         if not torch.isfinite(weight).all():
-            got = f"one that is none {_place(step, plan)}"
+            got = f"one that is none {_position(step, plan)}"
             raise ConfigError(f"weights of {name}", expected="finite numbers", got=got, fix=_FIX)
 
 
@@ -57,7 +57,7 @@ def check_scores(scores: pl.Series, step: int, plan: BatchPlan) -> None:
     """
     odd = scores.filter(~scores.is_finite())
     if len(odd) or not len(scores):
-        got = f"{odd[0] if len(odd) else 'no items'} {_place(step, plan)}"
+        got = f"{odd[0] if len(odd) else 'no items'} {_position(step, plan)}"
         raise ConfigError("validation lists", expected="items with finite scores", got=got, fix=_FIX)
 
 
@@ -71,18 +71,18 @@ def divergence(history: Sequence[Mapping[str, float]], num_items: int, lr: float
         num_items: of the catalogue.
         lr: the peak learning rate.
     """
-    losses = [row["train/loss"] for row in history if "train/loss" in row]
-    if not losses:
+    round_losses = [row["train/loss"] for row in history if "train/loss" in row]
+    if not round_losses:
         return None
-    guessing, lowest, last = math.log(max(num_items, 2)), min(losses), losses[-1]
-    if max(losses) <= 20 * (1 + guessing) and last - lowest <= max(lowest, 0.0) + 5:
+    guessing, lowest, last = math.log(max(num_items, 2)), min(round_losses), round_losses[-1]
+    if max(round_losses) <= 20 * (1 + guessing) and last - lowest <= max(lowest, 0.0) + 5:
         return None
-    worst = max(losses)
+    worst = max(round_losses)
     return (
         f"training diverged: its loss is {last:,.4g} in the last round, {lowest:,.4g} in the best, {worst:,.4g} in the worst "
         f"(guessing: about {guessing:.1f}); try train.lr={min(lr / 10, 1e-3):g}"
     )
 
 
-def _place(step: int, plan: BatchPlan) -> str:
+def _position(step: int, plan: BatchPlan) -> str:
     return f"at step {step} of {plan.num_batches} (epoch {plan.epoch_of(step)} of {plan.num_epochs})"

@@ -72,5 +72,5 @@ class TrainSettings:
 
     def lr_at(self, step: int, progress: float) -> float:
         """Learning rate of a step; a function of the step alone."""
-        left = {"sqrt": (1 - progress) ** 0.5, "linear": 1 - progress, "constant": 1.0}[self.decay]
-        return self.lr * min(1.0, (step + 1) / max(self.warmup_steps, 1)) * left
+        decayed = {"sqrt": (1 - progress) ** 0.5, "linear": 1 - progress, "constant": 1.0}[self.decay]
+        return self.lr * min(1.0, (step + 1) / max(self.warmup_steps, 1)) * decayed

@@ -36,7 +36,7 @@ class Validator:
         batch_size: users per decoding batch.
 
     Raises:
-        DataError: when the rule forbids every target of the sample, so that no round could be told from another.
+        DataError: when the rule forbids every target of the sample, so that all rounds would be equal.
     """
 
     dataset: Dataset

@@ -64,7 +64,7 @@ def test_order_and_leave_one_out_against_a_plain_loop(seed, ties, prepare, csv):
         assert [ids[i] for i in dataset.targets("validation")[u]] == (got[-2:-1] if cut else [])
         assert [ids[i] for i in dataset.targets("test")[u]] == (got[-1:] if cut else [])
     assert dataset.facts["order"]["tied_events"] == tied > 0
-    assert f"{tied:,} events stand in ties" in prepared.said
+    assert f"{tied:,} events are in ties" in prepared.said
 
 
 def test_random_ties_depend_on_their_seed_only(prepare, csv):

@@ -17,7 +17,7 @@ RANDOM = np.random.default_rng(0)
 
 def test_semantic_purity_is_the_conditional_entropy():
     codes, labels = RANDOM.integers(0, 3, (60, 2)), RANDOM.integers(-1, 4, 60)
-    found = semantic_purity(prefix_groups(codes), labels).found
+    found = semantic_purity(prefix_groups(codes), labels).observed
     known = [(tuple(row), label) for row, label in zip(codes.tolist(), labels.tolist(), strict=True) if label >= 0]
     for depth in (1, 2):
         slow = 0.0
@@ -29,8 +29,8 @@ def test_semantic_purity_is_the_conditional_entropy():
 
 def test_random_ids_are_as_pure_as_chance():
     figures = semantic_purity(prefix_groups(RANDOM.integers(0, 8, (4000, 2))), RANDOM.integers(0, 10, 4000))
-    assert figures.found == pytest.approx(figures.chance, abs=0.02)
-    assert semantic_purity(prefix_groups(np.zeros((3, 1), int)), np.full(3, -1)).found == (0.0,)
+    assert figures.observed == pytest.approx(figures.chance, abs=0.02)
+    assert semantic_purity(prefix_groups(np.zeros((3, 1), int)), np.full(3, -1)).observed == (0.0,)
 
 
 def test_collaborative_purity_counts_steps_between_different_items():
@@ -43,13 +43,13 @@ def test_collaborative_purity_counts_steps_between_different_items():
         def same(a: int, b: int, depth: int = depth) -> bool:
             return codes[a, :depth].tolist() == codes[b, :depth].tolist()
 
-        assert figures.found[depth - 1] == pytest.approx(np.mean([same(a, b) for a, b in steps]))
+        assert figures.observed[depth - 1] == pytest.approx(np.mean([same(a, b) for a, b in steps]))
         others = [(a, b) for a, _ in steps for _, b in steps if a != b]
         assert figures.chance[depth - 1] == pytest.approx(np.mean([same(a, b) for a, b in others]))
 
 
 def test_collaborative_purity_without_steps():
-    assert collaborative_purity(prefix_groups(np.zeros((3, 1), int)), sequences_of([[1], [], [2, 2]])).found == (0.0,)
+    assert collaborative_purity(prefix_groups(np.zeros((3, 1), int)), sequences_of([[1], [], [2, 2]])).observed == (0.0,)
 
 
 def test_nearest_is_exact_and_leaves_the_item_out():

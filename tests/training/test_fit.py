@@ -89,7 +89,7 @@ def test_rounds(straight: tuple[dict[str, torch.Tensor], Fitted]) -> None:
         (SIDCrossEntropy, "loss", 8),  # in the middle of a round
         (Validator, "measure", 1),  # before anything is on disk
         (lightning.Trainer, "save_checkpoint", 3),  # best weights are written, the checkpoint is not
-        (RoundKeeper, "_tell", 2),  # just after a checkpoint
+        (RoundKeeper, "_log_round", 2),  # just after a checkpoint
         (RoundKeeper, "load_best", 1),  # after the last round
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -115,7 +115,7 @@ def test_resumed_is_straight(
 def test_patience_and_a_kill_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     still = replace(SETTINGS, lr=0.0, patience=2, crop_rate=0.0)
     with monkeypatch.context() as patch:
-        die_at(patch, RoundKeeper, "_tell", 3)
+        die_at(patch, RoundKeeper, "_log_round", 3)
         with pytest.raises(Killed):
             trained(tmp_path, still)
     _, fitted = trained(tmp_path, still)

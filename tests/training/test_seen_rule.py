@@ -113,7 +113,7 @@ def test_which_round_is_kept(scores: list[float | None], kept: int, tells_nothin
         written = number if keeper.best is keeper.history[-1] else written
     assert keeper.best is not None
     assert keeper.best["round"] == written == kept
-    assert keeper.cannot_tell is tells_nothing
+    assert keeper.is_undecided is tells_nothing
 
 
 def test_equal_rounds_are_warned_about(tmp_path: Path) -> None:
