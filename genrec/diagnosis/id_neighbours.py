@@ -1,6 +1,6 @@
 """Do items that share a prefix belong together? By their labels, and by what users do next.
 
-Every figure stands beside chance: small groups agree with themselves whatever they hold.
+Every figure is reported with its value by chance: small groups agree with themselves whatever they hold.
 
 Do items that are near each other stay near each other once they are codes?
 """

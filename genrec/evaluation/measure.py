@@ -1,7 +1,4 @@
-"""Everything that is counted of one recommender.
-
-What measured figures say: how certain they are, and whether the model leads.
-"""
+"""Measures one recommender: all its figures, their intervals, and its lead over the others."""
 
 from __future__ import annotations
 
@@ -39,12 +36,12 @@ class Ruler:
 
     @property
     def of_hits(self) -> dict[str, HitMetric]:
-        """Those of where the targets stand."""
+        """The metrics of the ranks of the targets."""
         return {name: metric for name, metric in self.metrics.items() if isinstance(metric, HitMetric)}
 
     @property
     def of_lists(self) -> dict[str, ListMetric]:
-        """Those of what the lists hold."""
+        """The metrics of whole lists."""
         return {name: metric for name, metric in self.metrics.items() if isinstance(metric, ListMetric)}
 
 
@@ -77,7 +74,7 @@ class Measured:
 
     @property
     def per_user(self) -> dict[Split, pl.DataFrame]:
-        """All figures that users have of their own."""
+        """All figures of single users."""
         return {split: rows.hstack(self.beyond[split].drop(USER_ID)) for split, rows in self.accuracy.items()}
 
 
@@ -88,13 +85,13 @@ def measure(
     *,
     is_popularity: bool = False,
 ) -> Measured:
-    """Counts; only one split's lists are in memory at a time.
+    """Measures a recommender; only one split's lists are in memory at a time.
 
     Args:
         lists: split -> recommendations table; at least ranks up to the headline k, and the rows of targets.
         ruler: what to count.
         popularity: the popularity baseline as measured, for serendipity.
-        is_popularity: this is it.
+        is_popularity: whether these lists are the popularity baseline's.
     """
     measured = Measured()
     for split, targets in ruler.targets.items():

@@ -1,4 +1,4 @@
-"""A trained model and all that it stands on: IDs, trie, vectors and decoding strategy; made, opened, grown and saved.
+"""A trained model and all that it needs: IDs, trie, vectors and decoding strategy; made, opened, grown and saved.
 
 Stages and the recommender open models here and nowhere else, so that both do the same.
 It imports no stage, no training code and no web framework.

@@ -1,4 +1,4 @@
-"""A trained model: the generator with all that it stands on, made, opened, grown and saved in one place."""
+"""A trained model: the generator with all that it needs, made, opened, grown and saved in one place."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Model:
 
         Args:
             parts: kind -> folder of the artifact, or of its files in a bundle: ``generator``, and ``sids`` and ``encoder``
-                where the generator stands on them. Other kinds are not looked at.
+                where the generator needs them. Other kinds are not looked at.
             node: the generator's configuration; None: the one in its folder.
             num_trained: items that it was trained with, the first ones; None: as its folder says.
             strategy: how it is decoded, opened and fitted.
@@ -200,7 +200,7 @@ class Model:
 
         Args:
             folder: of the ``generator`` artifact.
-            facts: to stand beside the generator's configuration in config.json: what ``open`` reads again.
+            facts: written beside the generator's configuration in config.json: what ``open`` reads again.
         """
         _write_config(folder, self.node or {}, facts)
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.generator.state_dict().items()}
@@ -309,7 +309,7 @@ def _read(parts: Mapping[str, Path]) -> tuple[SIDTable | None, PrefixTrie | None
 def _build(
     node: Mapping[str, Any], sids: SIDTable | None, trie: PrefixTrie | None, vectors: Mapping[str, np.ndarray], **runtime: Any
 ) -> Any:
-    """Builds a generator from its configuration and what it stands on."""
+    """Builds a generator from its configuration and its inputs."""
     runtime |= {"sids": sids, "trie": trie, "item_vectors": vectors[JOINT] if vectors else None}
     return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
 

@@ -1,18 +1,18 @@
-"""calibrate: fits a fusion's scorers on the training part and its weights on validation targets -> ``calibration``.
+"""calibrate: fits an ensemble's scorers on the training part and its weights on validation targets -> ``calibration``.
 
 Settings of scorers that are null are chosen on the same validation targets, each scorer by its own ranking.
 
 calibration.json holds weights, smoothings and the scorers' settings; beside it lies each scorer's fitted state. The facts are
 about a seeded sample of the users with a validation target, and each one's FIRST target (the very next item):
 
-    weights         member -> weight >= 0 of its log-probabilities
+    weights         scorer -> weight >= 0 of its log-probabilities
     settings        scorer -> what was chosen, on how many users, of how many combinations
     smoothings      scorer -> what is added to its scores (see ``Smoothed``)
     log_likelihood  of the targets among their candidates, mean over the users it was fitted on
-    users           how many were drawn; excluded: their target stands in their history, where the rule forbids it
-    missed          users whose target no member proposed; they say nothing about weights, and count 0 in the figures
+    users           how many were drawn; excluded: their target is in their history, where the rule forbids it
+    missed          users whose target no scorer proposed; they do not influence the weights, and count 0 in the figures
     candidates      mean number of candidates of a user
-    alone           member -> figures of its own ranking of the candidates: recall@10, ndcg@10
+    alone           scorer -> figures of its own ranking of the candidates: recall@10, ndcg@10
     fused           the same of the weighted ranking, on the users that the few weights were fitted on
 """
 
@@ -61,7 +61,7 @@ class CalibrateSettings:
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The generator with what it stands on, and what the scorers need.
+    """The generator with what it needs, and what the scorers need.
 
     Raises:
         ConfigError: when the decoding strategy has nothing to fit.

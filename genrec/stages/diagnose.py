@@ -9,7 +9,7 @@ finite numbers, as a diverged generator leaves them:
     rules         list_length, exclude_seen, normalization ("trie", "codebook", or null for an item scorer)
     levels        one entry per level, or null for an item scorer
         accuracy        share of users whose next item's code is the most probable one, given the TRUE prefix
-        own_accuracy    share whose most probable beam stands on the next item's prefix after this level; null without beams
+        own_accuracy    share whose most probable beam is on the next item's prefix after this level; null without beams
         log_prob        mean log-probability of the true code given the true prefix, in nats
         log_choices     mean log of the number of existing codes there: -log_choices is what guessing gets
         forced          share of users for whom only one code exists there

@@ -6,11 +6,11 @@ The lists are those of the run's own model, or of ``recommendations=FILE``, whoe
     baselines         name -> the same; and again as ``floors``, for scripts written before
     bounds            name -> the same, but accuracy only
     baseline_settings name -> what was chosen on validation: settings, chosen, val/ndcg@10 of the sample, tried, users
-    measured          the baseline that stands in the model's place (``evaluate.model``); null: a model
+    measured          the baseline that is evaluated instead of a model (``evaluate.model``); null: a model
     published         name -> figures of others, as they were given (``evaluate.published``)
     intervals         key -> [low, high] of every figure that is a mean over users; baseline_intervals: name -> the same
     best_baseline     short split -> name of the baseline with the best ndcg, metric, the model's paired lead, its interval
-    members           of a fusion: name -> the figures of each member alone; member_intervals and best_member as of baselines
+    members           of an ensemble: name -> the figures of each scorer alone; member_intervals and best_member as of baselines
     slices            short split -> entries: slice, name, targets, users, share; rows and intervals: recommender ("model" or a
                       baseline) -> recall and ndcg at the headline k (see ``measure_slices``)
     labels            metric -> what pages call it; only with ``evaluate.metrics``
@@ -282,7 +282,7 @@ def _warnings(
     for split in targets if exclude_seen else ():
         if repeats := facts[split]["repeats"]:
             yield (
-                f"{repeats:,} of {facts[split]['targets']:,} {split} targets stand in their user's history and cannot be hit "
+                f"{repeats:,} of {facts[split]['targets']:,} {split} targets are in their user's history and cannot be hit "
                 f"because seen items are excluded (recommend.exclude_seen=false keeps them)"
             )
 

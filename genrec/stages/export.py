@@ -5,14 +5,14 @@ A bundle needs nothing outside itself (a text encoder's base model aside), so it
     bundle.json                                what it is: versions, components, counts, the seen-item rule
     items.parquet                              the catalogue, row number == item_idx; ``popularity``: training events of each
     generator/  sids/  encoder/  tokenizer/    the artifacts of these names as they are; the last three where needed
-    calibration/                               of a fusion: its weights and fitted scorers
+    calibration/                               of an ensemble: its weights and fitted scorers
     onnx/                                      the generator for another runtime; only where asked for
     sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
     samples.json                               histories of some users to try it with; only where asked for
     sample_times.json                          when each item of each of these was, for a generator that looks at times
     README.md                                  the model card
 
-For the Hugging Face hub the generator's files stand at the top, where the hub looks for ``config.json`` and
+For the Hugging Face hub the generator's files are at the top, where the hub looks for ``config.json`` and
 ``model.safetensors``, and not in ``generator/``.
 """
 
@@ -104,7 +104,7 @@ class ExportSettings:
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The generator with what it stands on, and what gives new items their IDs."""
+    """The generator with what it needs, and what gives new items their IDs."""
     needed = list_inputs(config)
     more = ("tokenizer", *encoder_if_needed(config)) if "sids" in needed else ()
     return tuple(dict.fromkeys((*needed, *more)))

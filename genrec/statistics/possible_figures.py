@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 # What a hit at rank r adds. With one target per user, a figure at k is the sum, over ranks 1 to k, of the share of users whose
-# target stands there times the gain. Ordered so that the ratio of a later gain to an earlier one never rises with r.
+# target is there times the gain. Ordered so that the ratio of a later gain to an earlier one never rises with r.
 GAINS: Mapping[str, Callable[[int], float]] = {
     "recall": lambda rank: 1.0,
     "hit": lambda rank: 1.0,
@@ -36,7 +36,7 @@ class Figure:
 def impossible(row: Mapping[tuple[str, int], Figure], *, scale: float = 1.0) -> Iterator[str]:
     r"""What cannot be true about a row of a table in which each user has ONE target.
 
-    Users whose target stands at ranks a+1 to b raise Recall by their share, and NDCG by their share times a gain between those
+    Users whose target is at ranks a+1 to b raise Recall by their share, and NDCG by their share times a gain between those
     of ranks b and a+1:
 
     $$\frac{R@b - R@a}{\log_2(b + 1)} \le \text{NDCG}@b - \text{NDCG}@a \le \frac{R@b - R@a}{\log_2(a + 2)}, \qquad a < b$$
