@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.component_objects import component_settings, is_component_object
 from genrec.engine.experiments import EXPERIMENT
-from genrec.engine.given_tables import given_tables, table_settings
+from genrec.engine.given_tables import table_settings, tables_in
 from genrec.engine.overrides import parse_overrides, setting
 from genrec.engine.runs import RECORD, STORE, Run
 from genrec.errors import ArtifactError, ConfigError
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import Split
 
 if TYPE_CHECKING:  # composing and comparing are slow to import
@@ -52,7 +52,7 @@ def run(
     from genrec.reports.report import write_report
 
     stages = Force(frozenset([force] if isinstance(force, str) else force))
-    return execute(_config(given, overrides, settings), until=until, log=_log(quiet), force=stages, report=write_report)
+    return execute(_config(given, overrides, settings), until=until, log=_printer(quiet), force=stages, report=write_report)
 
 
 def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
     """
     from genrec.reports.audit_run import audit_data
 
-    return audit_data(_config(given, overrides, settings), log=_log(quiet))[1]
+    return audit_data(_config(given, overrides, settings), log=_printer(quiet))[1]
 
 
 def compare(
@@ -98,22 +98,22 @@ def compare(
     if strangers or not runs:
         got = f"{strangers[0]!r:.80}" if strangers else "none"
         raise ConfigError("compare", expected="runs, or their folders", got=got, fix="give what genrec.run returned, or paths")
-    found = find_runs([str(run.path) if isinstance(run, Run) else str(run) for run in runs])
-    return standings(found, metric=metric, split=split, baseline=baseline)
+    evaluated_runs = find_runs([str(run.path) if isinstance(run, Run) else str(run) for run in runs])
+    return standings(evaluated_runs, metric=metric, split=split, baseline=baseline)
 
 
-def _config(given: Sequence[Any], overrides: Sequence[str] | None, settings: Mapping[str, Any]) -> Config:
+def _config(positional: Sequence[Any], overrides: Sequence[str] | None, settings: Mapping[str, Any]) -> Config:
     from genrec.engine.config import compose
 
-    if given:
-        fix = f"give it a name, such as experiment={given[0]!r:.40} or data={given[0]!r:.40}"
-        raise ConfigError("settings", expected="each by its name", got=f"{given[0]!r:.80}", fix=fix)
+    if positional:
+        fix = f"give it a name, such as experiment={positional[0]!r:.40} or data={positional[0]!r:.40}"
+        raise ConfigError("settings", expected="each by its name", got=f"{positional[0]!r:.80}", fix=fix)
     if isinstance(overrides, str):
         raise ConfigError("overrides", expected="a list of key=value", got=repr(overrides), fix=f"give [{overrides!r}]")
     words, named = list(overrides or ()), dict(settings)
     if (items := named.pop("items", None)) is not None:
         named["data"] = _with_items(named.get("data"), items)
-    if tables := given_tables(named.get("data")):
+    if tables := tables_in(named.get("data")):
         del named["data"]
     objects = {key: named.pop(key) for key, value in settings.items() if key in named and is_component_object(key, value)}
     if tables:
@@ -128,7 +128,7 @@ def _config(given: Sequence[Any], overrides: Sequence[str] | None, settings: Map
 
 def _with_items(data: Any, items: Any) -> dict[str, Any]:
     """The tables of ``data=`` with those of ``items=``."""
-    if given_tables(data) is None or isinstance(data, Mapping):
+    if tables_in(data) is None or isinstance(data, Mapping):
         fix = 'give data=interactions, or data={"interactions": ..., "items": ...}'
         raise ConfigError("items", expected="a table beside data=, which is one too", got=f"data={data!r:.80}", fix=fix)
     return {"interactions": data, "items": items}
@@ -141,7 +141,7 @@ def _store(named: Mapping[str, Any], words: Sequence[str]) -> Path:
     saying = ("paths", EXPERIMENT, "plugins", "extends")
     lines = [*(setting(key, value) for key, value in named.items() if key.partition(".")[0] in saying), *words]
     lines = [line for line in lines if str(line).partition("=")[0].partition(".")[0] in saying]
-    return expanded(compose(["data=demo", *lines]).tree["paths"]["runs"]) / STORE
+    return expand_path(compose(["data=demo", *lines]).tree["paths"]["runs"]) / STORE
 
 
 def _with_plugins(packages: Sequence[str], named: dict[str, Any], words: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -156,7 +156,7 @@ def _with_plugins(packages: Sequence[str], named: dict[str, Any], words: list[st
     return {**named, "plugins": list(dict.fromkeys([*given, *packages]))}, words
 
 
-def _log(quiet: bool) -> Callable[[str], None]:
+def _printer(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else print
 
 
@@ -183,7 +183,7 @@ def load(
         expected = "the path of a run, an artifact or a bundle"
         raise ArtifactError("load", expected=expected, got=f"{path!r:.80}", fix="give it as text")
     plugins = [plugins] if isinstance(plugins, str) else plugins
-    path = expanded(path)
+    path = expand_path(path)
     if (path / MANIFEST).exists():
         artifact = Artifact(path)
         if artifact.kind != "bundle":

@@ -21,7 +21,7 @@ from genrec import __version__
 from genrec.engine.os_errors import wrap_os_errors
 from genrec.engine.pipeline import STAGES
 from genrec.errors import GenRecError
-from genrec.references import masked
+from genrec.references import mask_secrets
 
 _PACKAGE = Path(__file__).parent
 
@@ -56,26 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _traceback() -> int:
     """Raises the error at hand; where it holds a secret, prints it without, and returns the exit code."""
     text = traceback.format_exc()
-    if masked(text) == text:
+    if mask_secrets(text) == text:
         raise
-    print(masked(text), file=sys.stderr)
+    print(mask_secrets(text), file=sys.stderr)
     return 1
 
 
 @wrap_os_errors()
 def _dispatch(name: str, words: Sequence[str]) -> int:
-    known = [*STAGES, *_files("commands")]
-    if name not in known:
+    names = [*STAGES, *_files("commands")]
+    if name not in names:
         from genrec.errors import ConfigError, did_you_mean
 
-        raise ConfigError("command", expected="a command of genrec", got=name, fix=did_you_mean(name, known))
-    is_stage = name in STAGES and not _names_a_place(name, words)
+        raise ConfigError("command", expected="a command of genrec", got=name, fix=did_you_mean(name, names))
+    is_stage = name in STAGES and not _names_a_folder(name, words)
     command = importlib.import_module(f"genrec.commands.{'run' if is_stage else name.replace('-', '_')}")
-    told = _summary(name) if is_stage else _summary(name, ("commands",))
+    description = _summary(name) if is_stage else _summary(name, ("commands",))
     if is_stage and name in _files("commands"):
-        told += f"\nOf a bundle, `genrec {name} BUNDLE --help`: {_summary(name, ('commands',))}"
+        description += f"\nOf a bundle, `genrec {name} BUNDLE --help`: {_summary(name, ('commands',))}"
     parser = argparse.ArgumentParser(
-        prog=f"genrec {name}", description=told, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"genrec {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_arguments(command, parser, words)
     options = parser.parse_intermixed_args(words)
@@ -85,7 +85,7 @@ def _dispatch(name: str, words: Sequence[str]) -> int:
     return code
 
 
-def _names_a_place(name: str, words: Sequence[str]) -> bool:
+def _names_a_folder(name: str, words: Sequence[str]) -> bool:
     """Whether a verb that is both begins with a folder to work on, and not with the settings of a run."""
     return name in _files("commands") and bool(words) and "=" not in words[0] and not words[0].startswith("-")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from genrec.references import masked
+from genrec.references import mask_secrets
 
 EXCERPT_WIDTH = 60  # characters of a value that a message repeats
 MAX_NAMES = 20  # names of a list that a message repeats
@@ -33,7 +33,7 @@ class GenRecError(Exception):
         self.where, self.expected, self.got, self.fix = str(where), expected, got, fix
         value = got if isinstance(got, str) else repr(got)
         line = f"{where}: expected {expected}, got {value}; {fix}"
-        super().__init__(masked(visible(" ".join(line.split()))))
+        super().__init__(mask_secrets(escape_control_characters(" ".join(line.split()))))
 
 
 class ConfigError(GenRecError):
@@ -48,20 +48,20 @@ class ArtifactError(GenRecError):
     """An artifact that is missing, damaged, or was made from other inputs."""
 
 
-def visible(line: str) -> str:
+def escape_control_characters(line: str) -> str:
     """What a terminal would obey instead of showing, and what it would show as nothing, is written as its escape."""
     if line.isprintable():
         return line
     return "".join(sign if sign.isprintable() or sign in _JOINERS else ascii(sign)[1:-1] for sign in line)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Returns ``"did you mean <nearest>?"``, or the list of what is known when nothing is near."""
-    known = sorted(map(str, known))
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    names = sorted(map(str, names))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
-    return f"known: {', '.join(known)}" if known else "nothing is known here"
+    return f"known: {', '.join(names)}" if names else "nothing is known here"
 
 
 def excerpt(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:

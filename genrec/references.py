@@ -22,12 +22,12 @@ def has_reference(value: object) -> bool:
     return isinstance(value, str) and REFERENCE.search(value) is not None
 
 
-def resolved(value: Any, *, secret: bool = True) -> Any:
+def resolve_references(value: Any, *, secret: bool = True) -> Any:
     """A text with the variables' values in place of the references to them; anything else as it is.
 
     Args:
         value: as configured.
-        secret: ``masked`` hides the values from now on.
+        secret: ``mask_secrets`` hides the values from now on.
 
     Raises:
         KeyError: for a variable that is not set, without a default.
@@ -35,7 +35,7 @@ def resolved(value: Any, *, secret: bool = True) -> Any:
     return REFERENCE.sub(lambda match: _value_of(match, secret), value) if has_reference(value) else value
 
 
-def masked(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """A text with references in place of the secret values that were looked up."""
     if not _read:
         return text
@@ -47,20 +47,20 @@ def masked(text: str) -> str:
 
 def without_secrets(log: Callable[[str], None]) -> Callable[[str], None]:
     """Says what it is told, masked."""
-    return lambda line: log(masked(line))
+    return lambda line: log(mask_secrets(line))
 
 
-def masked_in(value: Any) -> Any:
+def mask_secrets_in(value: Any) -> Any:
     """A json-like value with its texts masked."""
     if isinstance(value, dict):
-        return {masked_in(key): masked_in(item) for key, item in value.items()}
+        return {mask_secrets_in(key): mask_secrets_in(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [masked_in(item) for item in value]
-    return masked(value) if isinstance(value, str) else value
+        return [mask_secrets_in(item) for item in value]
+    return mask_secrets(value) if isinstance(value, str) else value
 
 
 @contextmanager
-def references_kept() -> Iterator[None]:
+def keep_references() -> Iterator[None]:
     """OmegaConf resolves every interpolation but ``oc.env``; ``oc.decode`` of one reads its value.
 
     The resolvers are OmegaConf's own again afterwards. They belong to the whole process: one thread at a time.
@@ -80,7 +80,7 @@ def references_kept() -> Iterator[None]:
         return f"${{oc.env:{key},{default}}}"
 
     def decode(expression: Any, _parent_: Any, _node_: Any) -> Any:
-        return oc.decode(resolved(expression, secret=False), _parent_, _node_)
+        return oc.decode(resolve_references(expression, secret=False), _parent_, _node_)
 
     OmegaConf.register_new_resolver("oc.env", env, replace=True)
     OmegaConf.register_new_resolver("oc.decode", decode, replace=True)
@@ -101,7 +101,7 @@ def _value_of(match: re.Match[str], secret: bool) -> str:
     return value
 
 
-def expanded(path: str | Path) -> Path:
+def expand_path(path: str | Path) -> Path:
     """The path with ``~`` as the home folder; a name that only begins with ``~``, of nobody's home, stays as it is."""
     try:
         return Path(path).expanduser()

@@ -38,7 +38,7 @@ class Attack:
     change: Change
     of: str = "codes"
     says: str = ""
-    sealed: bool = True
+    seal_manifest: bool = True
     plugins: tuple[str, ...] = ()
     late: bool = False
     external: Mapping[str, str] = field(default_factory=dict)
@@ -142,12 +142,12 @@ def moved_out(name: str) -> Change:
 
 def manifest(change: Callable[[dict[str, Any]], Any]) -> Change:
     def apply(bundle: Path, out: Path) -> None:
-        from genrec.engine.artifacts import sealed
+        from genrec.engine.artifacts import seal_manifest
 
         listed_anew(bundle)
         content = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         change(content)
-        (bundle / "manifest.json").write_text(json.dumps(sealed(content)), encoding="utf-8")
+        (bundle / "manifest.json").write_text(json.dumps(seal_manifest(content)), encoding="utf-8")
 
     return apply
 

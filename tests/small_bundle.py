@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import genrec
-from genrec.engine.artifacts import sealed
+from genrec.engine.artifacts import seal_manifest
 from genrec.engine.fingerprints import sha256_file
 
 TINY = [
@@ -37,7 +37,7 @@ def listed_anew(bundle: Path) -> None:
     manifest["files"] = {
         path.relative_to(bundle).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in files
     }
-    (bundle / "manifest.json").write_text(json.dumps(sealed(manifest)), encoding="utf-8")
+    (bundle / "manifest.json").write_text(json.dumps(seal_manifest(manifest)), encoding="utf-8")
 
 
 def rewritten(source: Path, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:

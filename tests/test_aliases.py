@@ -46,7 +46,7 @@ def is_class(path: str) -> bool:
 
 def forget() -> None:
     """Drops what the registry has read under other tables."""
-    for cached in (registry._shipped, registry.slot_of, registry.any_slot):
+    for cached in (registry._shipped_classes, registry.slot_of, registry.any_slot):
         cached.cache_clear()
 
 

@@ -161,7 +161,7 @@ def test_a_killed_holder_does_not_block(tmp_path: Path) -> None:
 def test_remove_respects_locks(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make(store)
-    with store.locked("thing", "f1"):
+    with store.lock("thing", "f1"):
         assert not store.remove("thing", "f1")
         assert store.find("thing", "f1")
     assert store.remove("thing", "f1")

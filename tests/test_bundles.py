@@ -21,7 +21,7 @@ from small_bundle import exported, listed_anew, rewritten
 
 import genrec
 from genrec.cli import main
-from genrec.engine.artifacts import sealed
+from genrec.engine.artifacts import seal_manifest
 from genrec.engine.runs import Run, bundle_path
 from genrec.errors import ArtifactError, ConfigError
 
@@ -179,7 +179,7 @@ def test_files_and_links_that_lead_outside(copy: Path, tmp_path: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     for name in ("../runs.json", str(tmp_path / "runs.json")):
         changed = manifest | {"files": manifest["files"] | {name: {"bytes": 0, "sha256": ""}}}
-        (copy / "manifest.json").write_text(json.dumps(sealed(changed)), encoding="utf-8")
+        (copy / "manifest.json").write_text(json.dumps(seal_manifest(changed)), encoding="utf-8")
         with pytest.raises(ArtifactError, match="inside the bundle"):
             genrec.load(copy)
 
@@ -196,7 +196,7 @@ def test_a_configuration_that_names_a_file_elsewhere(bundle: Path, tmp_path: Pat
 
 def test_another_artifact_is_no_bundle(bundle: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
-    (copy / "manifest.json").write_text(json.dumps(sealed(manifest | {"kind": "generator"})), encoding="utf-8")
+    (copy / "manifest.json").write_text(json.dumps(seal_manifest(manifest | {"kind": "generator"})), encoding="utf-8")
     assert main(["recommend", str(copy), "h.parquet", "out"]) == 2
     assert "expected a bundle, got generator" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ from genrec.encoders import Collaborative, Concat, TfidfSVD
 from genrec.engine import components
 from genrec.engine.aliases import TARGET
 from genrec.engine.component_objects import component_settings
-from genrec.engine.components import completed, component_class, instantiate, parameters
+from genrec.engine.components import complete_settings, component_class, instantiate, parameters
 from genrec.engine.config import Config, compose, groups
 from genrec.engine.pipeline import plan
 from genrec.engine.registry import slot_of
@@ -111,7 +111,7 @@ def test_every_shipped_component_may_be_an_object(group: str, option: str, tmp_p
         key: {"${seed}": 0, "${precision}": "auto"}.get(value, value) if isinstance(value, str) else value
         for key, value in read.items()
     }
-    assert comparable(completed(read)) == comparable(completed(node))
+    assert comparable(complete_settings(read)) == comparable(complete_settings(node))
 
 
 def comparable(node: Mapping[str, Any]) -> dict[str, Any]:

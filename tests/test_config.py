@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import toy_pipeline
 
-from genrec.engine.components import ConfigErrors, completed, external_files, instantiate, raise_all, value_errors
+from genrec.engine.components import ConfigErrors, complete_settings, external_files, instantiate, raise_all, value_errors
 from genrec.engine.config import compose
 from genrec.errors import ConfigError
 
@@ -195,9 +195,9 @@ def test_external_files_are_found_by_annotation(toy: Path) -> None:
 
 def test_defaults_are_written_out_except_what_genrec_supplies(toy: Path) -> None:
     tree = compose().tree
-    assert completed(tree["encoder"]) == {"_target_": "toy_shop.parts.Encoder", "dim": 4, "scale": 1.0}
-    assert completed(tree["train"])["betas"] == [0.9, 0.98]
-    assert completed(completed(tree["train"])) == completed(tree["train"])
+    assert complete_settings(tree["encoder"]) == {"_target_": "toy_shop.parts.Encoder", "dim": 4, "scale": 1.0}
+    assert complete_settings(tree["train"])["betas"] == [0.9, 0.98]
+    assert complete_settings(complete_settings(tree["train"])) == complete_settings(tree["train"])
 
 
 def test_values_of_unions_and_nested_types() -> None:

@@ -89,7 +89,7 @@ def test_always_one_line_with_the_value(where: str, expected: str, got: object, 
     line = str(GenRecError(where, expected=expected, got=got, fix=fix))
     assert len(line.splitlines()) <= 1
     shown = got if isinstance(got, str) else repr(got)
-    assert errors.visible(" ".join(shown.split())) in line
+    assert errors.escape_control_characters(" ".join(shown.split())) in line
 
 
 def test_what_a_terminal_would_obey_or_hide_is_shown() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import genrec
 from genrec.core.sids import SIDTable
 from genrec.engine.pipeline import plan
-from genrec.engine.runs import Run, inherited
+from genrec.engine.runs import Run, inherited_overrides
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.reports.explorer_data import read_run
 
@@ -239,10 +239,10 @@ def test_settings_are_inherited_where_none_is_given(tmp_path: Path) -> None:
         return f"extends='{run.path}'"
 
     first = made("a", "name=a", "data=amazon14", "data.file=f", "seed=1", "train.lr=0.1")
-    assert inherited([first, "data=tables", "seed=2"]) == ["train.lr=0.1", first, "data=tables", "seed=2"]
+    assert inherited_overrides([first, "data=tables", "seed=2"]) == ["train.lr=0.1", first, "data=tables", "seed=2"]
     second = made("b", first, "name=b", "train.lr=0.2")
-    assert inherited([second]) == ["data=amazon14", "data.file=f", "seed=1", "train.lr=0.2", second]
-    assert inherited(["seed=3", "extends=null"]) == ["seed=3", "extends=null"]
+    assert inherited_overrides([second]) == ["data=amazon14", "data.file=f", "seed=1", "train.lr=0.2", second]
+    assert inherited_overrides(["seed=3", "extends=null"]) == ["seed=3", "extends=null"]
 
 
 def test_the_command_line(old: Run, capsys: pytest.CaptureFixture[str]) -> None:

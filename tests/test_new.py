@@ -13,7 +13,7 @@ import pytest
 from genrec.cli import main
 from genrec.commands.new import KINDS, command_line
 from genrec.engine import components
-from genrec.engine.overrides import typed
+from genrec.engine.overrides import shell_line
 
 QUICK = ("tokenizer", "metric")  # the others' suites take longer
 SMALL = ("data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "train.epochs=1", "tokenizer.codebook_size=8")
@@ -48,7 +48,7 @@ def test_the_printed_command_is_planned(here: Path, kind: str, capsys: pytest.Ca
         (str(path.relative_to(here)) for path in here.rglob("*first_try*")), key=lambda path: ("test_" in path, "conf" in path)
     )
     overrides = [KINDS[kind].run, "plugins=[new_pkg]", KINDS[kind].use.format(name="first_try")]
-    assert typed(["genrec", "run", *overrides]) in printed
+    assert shell_line(["genrec", "run", *overrides]) in printed
     assert main(["run", "--plan", *overrides]) == 0
 
 

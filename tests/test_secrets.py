@@ -146,11 +146,11 @@ def test_what_is_kept_and_what_is_built(monkeypatch: pytest.MonkeyPatch, written
     monkeypatch.setenv("WORD", "a word")
     monkeypatch.setenv("NUMBER", "7")
     tree = OmegaConf.create({"a": written, "b": "${a}", "name": "WORD", "c": "${oc.env:${name}}"})
-    with references.references_kept():
+    with references.keep_references():
         found = OmegaConf.to_container(tree, resolve=True)
     assert found == {"a": kept, "b": kept, "name": "WORD", "c": "${oc.env:WORD}"}
     if built is not None:
-        assert references.resolved(kept, secret=False) == built
+        assert references.resolve_references(kept, secret=False) == built
     assert OmegaConf.to_container(tree, resolve=True)["c"] == "a word", "the resolvers are OmegaConf's own again"  # type: ignore[index, call-overload]
 
 
@@ -176,7 +176,7 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 def test_messages_are_masked_in_every_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "_read", {})
     monkeypatch.setenv("PW", 'qu"ote\\ä')
-    references.resolved("${oc.env:PW}")
+    references.resolve_references("${oc.env:PW}")
     for text in ('qu"ote\\ä', repr('qu"ote\\ä'), json.dumps('qu"ote\\ä'), "qu%22ote%5C%C3%A4"):
         assert "ote" not in str(DataError("here", expected="rows", got=f"none from {text}", fix="look"))
     assert genrec.__version__ in str(DataError("here", expected="rows", got=genrec.__version__, fix="look"))

@@ -277,13 +277,13 @@ def artifact(folder: Path, kind: str) -> Artifact:
 def test_wandb_knows_what_a_run_made_and_what_it_used(tmp_path: Path, server: SimpleNamespace) -> None:
     made, used = artifact(tmp_path / "g", "generator"), artifact(tmp_path / "d", "dataset")
     tracker = opened("wandb", tmp_path, mode="online")
-    tracker.artifact(used, made=False)
-    tracker.artifact(made, made=True)
+    tracker.artifact(used, is_new=False)
+    tracker.artifact(made, is_new=True)
     assert server.runs[0].artifacts == [("used", "dataset-f1"), ("made", "generator-f1")]
     again = opened("wandb", tmp_path, mode="online")
-    again.artifact(made, made=False)
+    again.artifact(made, is_new=False)
     assert server.runs[1].artifacts == [("made", "generator-f1")], "a run does not use what it made itself"
-    opened("wandb", tmp_path).artifact(used, made=False)
+    opened("wandb", tmp_path).artifact(used, is_new=False)
     assert server.runs[2].artifacts == [("made", "dataset-f1")], "offline W&B refuses use_artifact"
 
 
@@ -321,13 +321,13 @@ def test_wandb_out_of_reach_goes_on_offline(tmp_path: Path, server: SimpleNamesp
 
 
 def test_only_small_files_travel(tmp_path: Path) -> None:
-    from genrec.engine.tracking.wandb import described
+    from genrec.engine.tracking.wandb import wandb_artifact
 
-    told = described(artifact(tmp_path / "g", "generator"), upload_bytes=1000)
+    told = wandb_artifact(artifact(tmp_path / "g", "generator"), upload_bytes=1000)
     entries = told.manifest.entries
     assert entries["big.bin"].ref == (tmp_path / "g" / "big.bin").as_uri()
     assert entries["small.txt"].ref is None
-    assert described(artifact(tmp_path / "h", "generator"), upload_bytes=0).manifest.entries["small.txt"].ref is not None
+    assert wandb_artifact(artifact(tmp_path / "h", "generator"), upload_bytes=0).manifest.entries["small.txt"].ref is not None
 
 
 def test_settings_have_the_keys_of_the_command_line() -> None:

@@ -19,7 +19,7 @@ import toy_pipeline
 import genrec
 from genrec.cli import main
 from genrec.commands.run import run_and_compare
-from genrec.engine.artifacts import Store, sealed
+from genrec.engine.artifacts import Store, seal_manifest
 from genrec.engine.components import component_class
 from genrec.engine.config import compose
 from genrec.engine.fingerprints import ContentHashes
@@ -446,7 +446,7 @@ def test_a_manifest_is_an_identity_only_where_it_is_genrecs_and_true(
 
 def test_a_web_manifest_hides_no_change(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "manifest.json").write_text(json.dumps(sealed({"fingerprint": "web"})), encoding="utf-8")
+    (tmp_path / "site" / "manifest.json").write_text(json.dumps(seal_manifest({"fingerprint": "web"})), encoding="utf-8")
     hashes, before = ContentHashes(tmp_path / "hashes.json"), ""
     for text in ("a", "b"):
         (tmp_path / "site" / "page.txt").write_text(text, encoding="utf-8")

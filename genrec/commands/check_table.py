@@ -73,16 +73,16 @@ def main(options: argparse.Namespace) -> int:
 
     headings, lines = read(options.table)
     percent = _in_percent(headings, lines, options.table)
-    told = "percent" if percent else "shares of 1"
-    print(f"{options.table}: {len(lines)} rows, {len(headings)} columns of figures, read as {told}")
+    scale = "percent" if percent else "shares of 1"
+    print(f"{options.table}: {len(lines)} rows, {len(headings)} columns of figures, read as {scale}")
     bad = 0
     for line in lines:
         broken = []
         for group in dict.fromkeys(group for group, _, _ in headings.values()):
             row = {
                 (metric, k): figure
-                for column, (own, metric, k) in headings.items()
-                if own == group and (figure := _figure(line, column, percent, options.table))
+                for column, (column_group, metric, k) in headings.items()
+                if column_group == group and (figure := _figure(line, column, percent, options.table))
             }
             broken += [f"{group}: {text}" if group else text for text in impossible(row, scale=100 if percent else 1)]
         bad += bool(broken)
@@ -141,11 +141,11 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _heading(column: str) -> tuple[str, str, int] | None:
     """``test/recall@10`` -> ("test", "recall", 10)."""
-    found = _HEADING.match(column)
-    if not found:
+    match = _HEADING.match(column)
+    if not match:
         return None
-    words = re.findall(r"[^\W_]+", f"{found['before']} {found['after']}".replace("%", " "))
-    return " ".join(words), METRICS[re.sub(r"[ _]", "", found["metric"].lower())], int(found["k"])
+    words = re.findall(r"[^\W_]+", f"{match['before']} {match['after']}".replace("%", " "))
+    return " ".join(words), METRICS[re.sub(r"[ _]", "", match["metric"].lower())], int(match["k"])
 
 
 def _in_percent(headings: Iterable[str], lines: Sequence[Line], file: Path) -> bool:

@@ -71,8 +71,8 @@ def main(options: argparse.Namespace) -> int:
         )
         for metric in dict.fromkeys((options.metric or "").split(","))
     ]
-    for found in several:
-        print_standings(found)
+    for comparison in several:
+        print_standings(comparison)
     texts = {options.html: lambda: comparison_page(*several)} if options.html else {}
     texts |= {file: partial(written, several, form) for form in FORMS if (file := getattr(options, form))}
     for file, text in texts.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from genrec.engine.runs import bundle_path
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, parse_external, read_token
-from genrec.references import expanded
+from genrec.references import expand_path
 
 if TYPE_CHECKING:
     from genrec.recommender.catalogue import Catalogue
@@ -62,9 +62,9 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.feed_client import FeedClient
 
     _check(options)
-    bundle = bundle_path(expanded(options.bundle))
+    bundle = bundle_path(expand_path(options.bundle))
     removed, restored = (
-        () if file is None else read_ids(expanded(file), item=options.item) for file in (options.removed, options.restore)
+        () if file is None else read_ids(expand_path(file), item=options.item) for file in (options.removed, options.restore)
     )
     items = _read_items(bundle, options) if options.items else FeedFile([], [], 0)
     if options.dry_run:
@@ -81,13 +81,13 @@ def main(options: argparse.Namespace) -> int:
             reassign=options.reassign,
         )
     else:
-        journal = _journal(expanded(options.state_dir))
+        journal = _journal(expand_path(options.state_dir))
         try:
             catalogue = open_catalogue(bundle, plugins=options.plugins, external=parse_external(options.external))
-            changes = _fed(catalogue, journal, items, removed, restored, options)
+            changes = _feed_catalogue(catalogue, journal, items, removed, restored, options)
         finally:
             journal.close()
-    for line in told(changes):
+    for line in change_lines(changes):
         print(line)
     return 0
 
@@ -120,18 +120,18 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
 
     with readable_errors(bundle):
         schema = pl.scan_parquet(bundle / ITEMS_FILE, glob=False).collect_schema()
-    found = read_feed(expanded(options.items), schema, item=options.item, decimal="," if options.decimal == "comma" else ".")
-    for line in found.wrong:
+    feed = read_feed(expand_path(options.items), schema, item=options.item, decimal="," if options.decimal == "comma" else ".")
+    for line in feed.wrong:
         print(line, file=sys.stderr)
-    if found.wrong:
-        got = f"{len(found.wrong):,} of {found.num_rows:,} that do not"
+    if feed.wrong:
+        got = f"{len(feed.wrong):,} of {feed.num_rows:,} that do not"
         fix = "correct them"
-        if found.commas:
-            fix = f"give --decimal comma if the comma of {', '.join(found.commas)} is a decimal comma, or correct them"
+        if feed.commas:
+            fix = f"give --decimal comma if the comma of {', '.join(feed.commas)} is a decimal comma, or correct them"
         raise DataError(options.items, expected="rows that fit the bundle", got=got, fix=f"{fix}; nothing was changed")
-    if found.passed_over:
-        print(f"columns that the bundle does not have, passed over: {', '.join(found.passed_over)}")
-    return found
+    if feed.passed_over:
+        print(f"columns that the bundle does not have, passed over: {', '.join(feed.passed_over)}")
+    return feed
 
 
 def _journal(folder: Path) -> Journal:
@@ -151,7 +151,7 @@ def _journal(folder: Path) -> Journal:
         raise ArtifactError(error.where, expected="a state_dir that no service has open", got=error.got, fix=fix) from error
 
 
-def _fed(
+def _feed_catalogue(
     catalogue: Catalogue,
     journal: Journal,
     items: FeedFile,
@@ -173,7 +173,7 @@ def _fed(
     return PersistentRecommender(catalogue, journal).feed(feed)
 
 
-def told(changes: Changes) -> list[str]:
+def change_lines(changes: Changes) -> list[str]:
     """What a feed changed, in lines."""
     parts = {
         "new": changes.added,

@@ -8,7 +8,7 @@ from pathlib import Path
 from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.runs import STORE, audited_datasets, list_runs
 from genrec.errors import ArtifactError
-from genrec.references import expanded
+from genrec.references import expand_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Lists or deletes; returns the exit code."""
-    root = expanded(options.runs.removeprefix("paths.runs="))
+    root = expand_path(options.runs.removeprefix("paths.runs="))
     if not root.is_dir():
         raise ArtifactError("gc", expected="a runs folder", got=f"nothing at {root}", fix="give another, as paths.runs")
     if not (root / STORE).is_dir():

@@ -25,9 +25,9 @@ from genrec.data.lib.shapes import shape_of
 from genrec.data.order import Order
 from genrec.encoders.lib.item_text import text_columns
 from genrec.engine.components import TARGET
-from genrec.engine.overrides import parse_overrides, setting, text_value, typed
+from genrec.engine.overrides import parse_overrides, setting, text_value, shell_line
 from genrec.errors import ConfigError, GenRecError, join_names
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 _TEXT_KEYS = ("encoder.sources.text.columns", "encoder.columns")  # of the encoders with a text part, and of those that are text
@@ -48,18 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Writes the yaml and prints what was found and how to use it; returns the exit code."""
-    source = expanded(options.interactions)
+    source = expand_path(options.interactions)
     name = usable_name(options.interactions)
-    out = expanded(options.out or f"{name}.yaml")
+    out = expand_path(options.out or f"{name}.yaml")
     if out.exists():
         raise ConfigError(out, expected="a new file", got="an existing one", fix="remove it, or give another with --out")
     if not out.parent.is_dir():
         raise ConfigError(out, expected="a folder to write to", got=f"no {out.parent}", fix="make it, or give another --out")
-    data, others = _given_settings(options.settings)
-    given = {key: getattr(options, key) for key in NAMES if getattr(options, key)}
-    shape = None if given or data else shape_of(source)
-    draft = draft_of_shape(source, shape, options.items) if shape else draft_of_table(source, data, given, options.items)
-    raw = canonicalize(_loaded(draft.node), allow_missing=True, duplicates=True)
+    data, others = _split_settings(options.settings)
+    columns = {key: getattr(options, key) for key in NAMES if getattr(options, key)}
+    shape = None if columns or data else shape_of(source)
+    draft = draft_of_shape(source, shape, options.items) if shape else draft_of_table(source, data, columns, options.items)
+    raw = canonicalize(_load(draft.node), allow_missing=True, duplicates=True)
     text = _text_of(raw.items, options.text, draft)
     findings = examine(raw, text)
     for problem in draft.problems:
@@ -67,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
     if "data.ids" in findings.settings:  # ids that match by another rule: look again with it
         draft.node["ids"] = findings.settings["data.ids"]
         rules = [problem for problem in findings.problems if "data.ids" in problem.settings]
-        raw = canonicalize(_loaded(draft.node), allow_missing=True, duplicates=True)
+        raw = canonicalize(_load(draft.node), allow_missing=True, duplicates=True)
         findings = examine(raw, text)
         findings.problems = [*rules, *draft.problems, *findings.problems]
     settings = {key: value for key, value in findings.settings.items() if not key.startswith("data.")}
@@ -80,8 +80,8 @@ def main(options: argparse.Namespace) -> int:
         print(f"it cannot be used yet: {failure}")
         return 0
     encoder = [] if text else ["encoder=collaborative"]  # without text there is nothing else to encode
-    place = str(out) if out.is_absolute() else os.path.join(".", out)
-    print(f"run it with: {typed(['genrec', 'run', setting('data', place), *encoder, setting('name', name)])}")
+    yaml_path = str(out) if out.is_absolute() else os.path.join(".", out)
+    print(f"run it with: {shell_line(['genrec', 'run', setting('data', yaml_path), *encoder, setting('name', name)])}")
     return 0
 
 
@@ -99,7 +99,7 @@ def usable_name(file: str) -> str:
     return name
 
 
-def _given_settings(settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split_settings(settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of the data source (without ``data.``), and those of other groups."""
     data: dict[str, Any] = {}
     others: dict[str, Any] = {}
@@ -120,21 +120,21 @@ def _given_settings(settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, 
 # --- what is in it ----------------------------------------------------------------------------------------------------------
 
 
-def _loaded(node: Mapping[str, Any]) -> Any:
+def _load(node: Mapping[str, Any]) -> Any:
     return source_of(node).load()
 
 
-def _text_of(items: pl.DataFrame | None, given: Sequence[str] | None, draft: Draft) -> list[str]:
+def _text_of(items: pl.DataFrame | None, named: Sequence[str] | None, draft: Draft) -> list[str]:
     """The columns of the items' text: those the encoder finds, or those that were given, which go into the yaml."""
     if items is None:
         return []
-    if given:
-        require_columns(given, items.columns, str(draft.node["items"]))
-        draft.settings |= {key: list(given) for key in _TEXT_KEYS}
-        return list(given)
-    found = text_columns(items)
-    if found:
-        return [name for name in found if items[name].null_count() < items.height]
+    if named:
+        require_columns(named, items.columns, str(draft.node["items"]))
+        draft.settings |= {key: list(named) for key in _TEXT_KEYS}
+        return list(named)
+    columns = text_columns(items)
+    if columns:
+        return [name for name in columns if items[name].null_count() < items.height]
     prose = [name for name, dtype in items.schema.items() if name != ITEM_ID and dtype == pl.String and _is_prose(items[name])]
     if prose:
         draft.settings |= dict.fromkeys(_TEXT_KEYS, prose)
@@ -150,14 +150,14 @@ def _is_prose(column: pl.Series) -> bool:
 
 def _trial(node: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, GenRecError | None]:
     """Does what ``prepare`` will do with these settings: what is left, and what stops it."""
-    own = {group: _group(settings, group) for group in ("filters", "order", "split")}
+    options = {group: _group(settings, group) for group in ("filters", "order", "split")}
     try:
-        filters, order, splitter = Filters(**own["filters"]), Order(**own["order"]), LeaveOneOut(**own["split"])
-        raw = canonicalize(_loaded(node), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
+        filters, order, splitter = Filters(**options["filters"]), Order(**options["order"]), LeaveOneOut(**options["split"])
+        raw = canonicalize(_load(node), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
         raw, _ = filters.before_order(raw, order.key(raw.interactions))
         users = raw.interactions.group_by(USER_ID, maintain_order=True).len("num_events")
-        kept = users.filter(pl.Series(splitter.keep(users)))
-        table = raw.interactions.join(kept, on=USER_ID, how="semi")
+        users_left = users.filter(pl.Series(splitter.keep(users)))
+        table = raw.interactions.join(users_left, on=USER_ID, how="semi")
         if not table.height:
             splitter = LeaveOneOut()
             splitter.keep(users)
@@ -165,8 +165,8 @@ def _trial(node: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, G
         return "", error
     items = table[ITEM_ID].n_unique()
     return (
-        f"it loads: {table.height:,} interactions of {kept.height:,} users with {items:,} items; "
-        f"{np.median(kept['num_events'].to_numpy()):g} events per user (median)"
+        f"it loads: {table.height:,} interactions of {users_left.height:,} users with {items:,} items; "
+        f"{np.median(users_left['num_events'].to_numpy()):g} events per user (median)"
     ), None
 
 
@@ -197,10 +197,10 @@ def _print(draft: Draft, table: pl.DataFrame, findings: Findings, left: str, out
         print("what needs a decision (settings are in the yaml):")
         for problem in findings.problems:
             answers = [setting(key, value) for key, value in problem.settings.items()]
-            told = "; ".join(
+            answer = "; ".join(
                 [*([f"set {' '.join(answers)}"] if answers else []), *([problem.advice] if problem.advice else [])]
             )
-            print(f"  {problem.count:>{width},} {problem.what}: {told}")
+            print(f"  {problem.count:>{width},} {problem.what}: {answer}")
     if left:
         print(left)
 

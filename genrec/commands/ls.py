@@ -8,7 +8,7 @@ from typing import Any
 from genrec.engine.artifacts import Artifact
 from genrec.engine.runs import Run, list_runs, read_metrics
 from genrec.errors import ArtifactError
-from genrec.references import expanded
+from genrec.references import expand_path
 
 LISTED = " *"  # behind figures of some of the users
 _FIGURES = ("test/recall@10", "test/ndcg@10")
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints a table; returns the exit code."""
-    root = expanded(options.runs.removeprefix("paths.runs="))
+    root = expand_path(options.runs.removeprefix("paths.runs="))
     rows = [_row(run) for run in list_runs(root)]
     if not rows:
         print(f"no runs in {root}/; start one with: genrec run experiment=demo")
@@ -39,7 +39,7 @@ def _row(run: Run) -> tuple[str, ...]:
     started = str(run.record.get("started", "")).removesuffix("+00:00").replace("T", " ")
     metrics = _metrics(Artifact(run.path / "evaluation"))
     figures, mark = metrics.get("model", {}), LISTED if metrics.get("rules", {}).get("users") == "listed" else ""
-    return (run.name, started, *(_shown(figures.get(figure), mark) for figure in _FIGURES), " ".join(run.kinds))
+    return (run.name, started, *(_format(figures.get(figure), mark) for figure in _FIGURES), " ".join(run.kinds))
 
 
 def _metrics(evaluation: Artifact) -> dict[str, Any]:
@@ -51,5 +51,5 @@ def _metrics(evaluation: Artifact) -> dict[str, Any]:
         return {}
 
 
-def _shown(figure: float | None, mark: str) -> str:
+def _format(figure: float | None, mark: str) -> str:
     return "" if figure is None else f"{figure:.4f}{mark}"

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genrec.engine.config import groups
-from genrec.engine.overrides import typed
+from genrec.engine.overrides import shell_line
 from genrec.errors import ConfigError, did_you_mean
 from genrec.types import RUNTIME
 
@@ -66,7 +66,7 @@ def main(options: argparse.Namespace) -> int:
         fix = did_you_mean(options.kind, list(KINDS))
         raise ConfigError("kind", expected=f"one of {', '.join(KINDS)}", got=options.kind, fix=fix)
     kind, group = KINDS[options.kind], KINDS[options.kind].group or options.kind
-    package, name = _checked(options.name, group)
+    package, name = _check_name(options.name, group)
     module, test = Path(*options.name.split(".")).with_suffix(".py"), Path(*options.name.split(".")[:-1], f"test_{name}.py")
     source = (_TEMPLATES / f"{options.kind}.py").read_text(encoding="utf-8")
     class_name = "".join(part.capitalize() for part in name.split("_"))
@@ -86,17 +86,17 @@ def main(options: argparse.Namespace) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     print("\n".join(str(file) for file in (*list(files)[:3],)))
-    print(f"\nTest it:  {typed(['python', '-m', 'pytest', str(test)])}")
+    print(f"\nTest it:  {shell_line(['python', '-m', 'pytest', str(test)])}")
     print(f"Use it:   {command_line(options.kind, package, name)}")
     return 0
 
 
 def command_line(kind: str, package: str, name: str) -> str:
     """The command that runs the demo with a plug-in."""
-    return typed(["genrec", "run", KINDS[kind].run, f"plugins=[{package}]", KINDS[kind].use.format(name=name)])
+    return shell_line(["genrec", "run", KINDS[kind].run, f"plugins=[{package}]", KINDS[kind].use.format(name=name)])
 
 
-def _checked(dotted: str, group: str) -> tuple[str, str]:
+def _check_name(dotted: str, group: str) -> tuple[str, str]:
     """The package and the last part of a name.
 
     Raises:

@@ -16,7 +16,7 @@ from genrec.engine.fingerprints import digest
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
 from genrec.recommender.command_options import add_external, parse_external
-from genrec.references import expanded
+from genrec.references import expand_path
 
 if TYPE_CHECKING:
     from genrec.recommender.requests import RecommendRequest
@@ -68,7 +68,7 @@ def main(options: argparse.Namespace) -> int:
         timestamp=options.timestamp,
         drop_missing=options.drop_missing,
     )
-    (request, shard_rows), path = settings_of(options.settings), bundle_path(expanded(options.bundle))
+    (request, shard_rows), path = settings_of(options.settings), bundle_path(expand_path(options.bundle))
     if options.threads:
         import torch
 
@@ -77,11 +77,11 @@ def main(options: argparse.Namespace) -> int:
     files = Artifact(path).manifest["files"]
     done = recommend_shards(
         catalogue,
-        expanded(options.histories),
-        expanded(options.out),
+        expand_path(options.histories),
+        expand_path(options.out),
         request,
         shard_rows=shard_rows,
-        bundle=digest({name: told["sha256"] for name, told in files.items()}),
+        bundle=digest({name: entry["sha256"] for name, entry in files.items()}),
         columns=columns,
         anew=options.anew,
         log=lambda line: print(line, flush=True),
@@ -100,7 +100,7 @@ def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
     from genrec.recommender.requests import OLD_NAMES, whole_number
 
     defaults = _defaults()
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in words:
         old, _, value = word.partition("=")
         name = OLD_NAMES.get(old, old)
@@ -108,9 +108,9 @@ def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
             raise ConfigError(name, expected="a setting", got=word, fix=did_you_mean(name, defaults))
         if name != old:
             print(f"note: {old} is called {name} now", file=sys.stderr)
-        given[name] = value if name == "filter" else _value(value)
-    shard_rows = given.pop("shard_rows", defaults["shard_rows"])
-    return replace(EMPTY_REQUEST, **given), whole_number("shard_rows", shard_rows)
+        values[name] = value if name == "filter" else _value(value)
+    shard_rows = values.pop("shard_rows", defaults["shard_rows"])
+    return replace(EMPTY_REQUEST, **values), whole_number("shard_rows", shard_rows)
 
 
 def _defaults() -> dict[str, Any]:

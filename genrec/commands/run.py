@@ -120,7 +120,7 @@ def epilog() -> str:
     """The configuration groups with their options, each told by the first line of its file."""
     lines = ["groups and their options:"]
     for group, options in groups().items():
-        named = next((".".join(place) for place, part in NAMED.items() if part == group), None)
+        named = next((".".join(parameter) for parameter, part in NAMED.items() if part == group), None)
         lines.append(f"\n  {group}" + (f" (in a list: {named}=[default,...])" if named else ""))
         for option, file in options.items():
             first = file.read_text(encoding="utf-8").partition("\n")[0]

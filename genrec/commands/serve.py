@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
 from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, parse_external, read_token
-from genrec.references import expanded
+from genrec.references import expand_path
 
 if TYPE_CHECKING:
     from genrec.serving.limits import Limits
@@ -43,9 +43,9 @@ def epilog() -> str:
     """The limits and their defaults."""
     from genrec.serving.limits import Limits
 
-    told = (Limits.__doc__ or "").partition("Args:")[2].strip().splitlines()
+    descriptions = (Limits.__doc__ or "").partition("Args:")[2].strip().splitlines()
     defaults = [f"{field.name}={field.default:g}" for field in fields(Limits)]
-    return "\n".join(["limits:", *(f"  {line.strip()}" for line in told), "", f"  default: {' '.join(defaults)}"])
+    return "\n".join(["limits:", *(f"  {line.strip()}" for line in descriptions), "", f"  default: {' '.join(defaults)}"])
 
 
 def main(options: argparse.Namespace) -> int:
@@ -64,13 +64,13 @@ def main(options: argparse.Namespace) -> int:
     from genrec.serving.service import Service
 
     limits, token, external = limits_of(options.limits), read_token(options.token_file), parse_external(options.external)
-    for place, path in external.items():
-        print(f"new items are made with {place}={path}", flush=True)
+    for parameter, path in external.items():
+        print(f"new items are made with {parameter}={path}", flush=True)
     if options.threads:
         import torch
 
         torch.set_num_threads(options.threads)
-    bundle = bundle_path(expanded(options.bundle))
+    bundle = bundle_path(expand_path(options.bundle))
     catalogue = open_catalogue(bundle, plugins=options.plugins, external=external)
     log_to_stderr()
     service = Service(PersistentRecommender(warm_up(catalogue), Journal(options.state_dir)), limits)
@@ -100,7 +100,7 @@ def limits_of(words: Sequence[str]) -> Limits:
     from genrec.serving.limits import Limits
 
     kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Limits)}
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in words:
         old, _, value = word.partition("=")
         name = _OLD_LIMITS.get(old, old)
@@ -109,7 +109,7 @@ def limits_of(words: Sequence[str]) -> Limits:
         if name not in kinds:
             raise ConfigError(f"limits.{name}", expected="a limit", got=word, fix=did_you_mean(name, kinds))
         try:
-            given[name] = kinds[name](value)
+            values[name] = kinds[name](value)
         except ValueError:
             raise ConfigError(f"limits.{name}", expected="a number", got=value, fix=f"give {name}=NUMBER") from None
-    return Limits(**given)
+    return Limits(**values)

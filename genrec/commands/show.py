@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genrec.engine.artifacts import MANIFEST, Artifact, Store
-from genrec.engine.overrides import typed
+from genrec.engine.overrides import shell_line
 from genrec.engine.runs import Run, find_folder
 
 
@@ -31,7 +31,7 @@ def main(options: argparse.Namespace) -> int:
         _print_run(run, artifacts)
         store = run.store
     if options.verify:
-        for artifact in {made.path.resolve(): made for root in artifacts for made in _lineage(root, store)}.values():
+        for artifact in {item.path.resolve(): item for root in artifacts for item in _lineage(root, store)}.values():
             artifact.check(hashes=True)
             print(f"verified {artifact.kind} {artifact.fingerprint}")
     else:
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
 def _print_run(run: Run, artifacts: list[Artifact]) -> None:
     record = run.record
     print(f"{run.path}    started {record.get('started', '?')}")
-    print(f"  overrides: {typed(record.get('overrides', [])) or 'none'}")
+    print(f"  overrides: {shell_line(record.get('overrides', [])) or 'none'}")
     missing = [kind for kind in record.get("wanted", {}) if kind not in run.kinds]
     for artifact in artifacts:
         made_from = " ".join(artifact.inputs) or "data"
@@ -68,11 +68,11 @@ def _print_artifact(artifact: Artifact, store: Store) -> None:
 def _tree(artifact: Artifact, store: Store, depth: int = 0) -> Iterator[str]:
     yield f"{'  ' * depth}{artifact.kind} {artifact.fingerprint}{_outside(artifact.manifest['external'])}"
     for kind, fingerprint in artifact.inputs.items():
-        made = store.find(kind, fingerprint)
-        if made is None:
+        input_artifact = store.find(kind, fingerprint)
+        if input_artifact is None:
             yield f"{'  ' * (depth + 1)}{kind} {fingerprint} (no longer in the store)"
         else:
-            yield from _tree(made, store, depth + 1)
+            yield from _tree(input_artifact, store, depth + 1)
 
 
 def _outside(external: Mapping[str, Any]) -> str:
@@ -82,5 +82,5 @@ def _outside(external: Mapping[str, Any]) -> str:
 def _lineage(artifact: Artifact, store: Store) -> Iterator[Artifact]:
     yield artifact
     for kind, fingerprint in artifact.inputs.items():
-        if made := store.find(kind, fingerprint):
-            yield from _lineage(made, store)
+        if input_artifact := store.find(kind, fingerprint):
+            yield from _lineage(input_artifact, store)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from genrec.errors import ArtifactError, DataError
-from genrec.references import masked_in
+from genrec.references import mask_secrets_in
 from genrec.types import ITEM_ID, USER_ID, Split
 
 INTERACTIONS_FILE = "interactions.parquet"  # of a dataset artifact: every event, with the column below
@@ -144,7 +144,7 @@ class Dataset:
             arrays["timestamps"] = self.timestamps.astype(np.float64)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
-        (folder / "facts.json").write_text(json.dumps(masked_in(self.facts), indent=2), encoding="utf-8")
+        (folder / "facts.json").write_text(json.dumps(mask_secrets_in(self.facts), indent=2), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:

@@ -24,29 +24,29 @@ def item_labels(items: pl.DataFrame) -> dict[str, pl.Series]:
         >>> item_labels(pl.DataFrame({"categories": ["Shoes > Boots", None]}))["category"].to_list()
         ['Boots', None]
     """
-    found = {}
+    labels = {}
     if (column := category_column(items, AUTO)) is not None:
         last = category_parts(items[column]).sort(ITEM_IDX, PLACE).group_by(ITEM_IDX).agg(pl.col(PART).last())
         rows = pl.DataFrame({ITEM_IDX: pl.int_range(items.height, eager=True)})
         last = last.cast({ITEM_IDX: pl.Int64})
-        found["category"] = rows.join(last, on=ITEM_IDX, how="left", maintain_order="left")[PART]
+        labels["category"] = rows.join(last, on=ITEM_IDX, how="left", maintain_order="left")[PART]
     if BRAND in items.columns:
-        found[BRAND] = items[BRAND].cast(pl.String)
-    return found
+        labels[BRAND] = items[BRAND].cast(pl.String)
+    return labels
 
 
-def numbered(labels: pl.Series) -> tuple[list[str], np.ndarray]:
+def number_labels(labels: pl.Series) -> tuple[list[str], np.ndarray]:
     """The distinct labels, the most frequent first, and the place of each row's among them: -1 where it has none.
 
     Examples:
-        >>> numbered(pl.Series(["a", "b", None, "b", ""]))
+        >>> number_labels(pl.Series(["a", "b", None, "b", ""]))
         (['b', 'a'], array([ 1,  0, -1,  0, -1]))
     """
-    known = pl.DataFrame({"label": labels.replace("", None)})
-    table = known.drop_nulls().group_by("label").len().sort(["len", "label"], descending=[True, False])
+    named = pl.DataFrame({"label": labels.replace("", None)})
+    table = named.drop_nulls().group_by("label").len().sort(["len", "label"], descending=[True, False])
     places = table.select("label", place=pl.int_range(pl.len(), dtype=pl.Int64))
-    place = known.join(places, on="label", how="left", maintain_order="left")["place"].fill_null(-1)
-    return table["label"].to_list(), place.to_numpy()
+    number = named.join(places, on="label", how="left", maintain_order="left")["place"].fill_null(-1)
+    return table["label"].to_list(), number.to_numpy()
 
 
 def item_titles(dataset: Dataset) -> list[str]:

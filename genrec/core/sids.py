@@ -40,7 +40,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
-        object.__setattr__(self, "codes", _checked(self.codes, self.sizes, lowest=PAD))
+        object.__setattr__(self, "codes", _check_codes(self.codes, self.sizes, lowest=PAD))
 
     @cached_property
     def tokens(self) -> Int[np.ndarray, "items levels"]:
@@ -88,7 +88,7 @@ class SIDTable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
-        object.__setattr__(self, "codes", _checked(self.codes, self.sizes))
+        object.__setattr__(self, "codes", _check_codes(self.codes, self.sizes))
         for name, stream in self.streams.items():
             if len(stream.codes) != self.num_items:
                 expected, got = f"codes of {self.num_items} items", len(stream.codes)
@@ -202,7 +202,7 @@ class SIDTable:
         return table
 
 
-def _checked(codes: np.ndarray, sizes: tuple[int, ...], lowest: int = 0) -> np.ndarray:
+def _check_codes(codes: np.ndarray, sizes: tuple[int, ...], lowest: int = 0) -> np.ndarray:
     """The codes as int32, contiguous."""
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != len(sizes):

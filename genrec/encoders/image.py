@@ -23,7 +23,7 @@ from genrec.core.dataset import Sequences
 from genrec.encoders.lib.vector_cache import VectorCache, is_model_of, model_identity
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.nn.pretrained import check_folder
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import ITEM_ID
 
 STATE_FILE, MEAN_FILE = "image.json", "mean.safetensors"
@@ -59,9 +59,9 @@ class ImageEncoder:
         batch_size: int = 32,
         cache: str | None = "~/.cache/genrec/vectors",
     ) -> None:
-        self.model, self.folder, self.column, self.missing = str(model), expanded(folder), column, missing
+        self.model, self.folder, self.column, self.missing = str(model), expand_path(folder), column, missing
         self.revision, self.batch_size = revision, batch_size
-        self.cache = None if cache is None else expanded(cache)
+        self.cache = None if cache is None else expand_path(cache)
         self.notes: list[str] = []
         self._loaded: tuple[Any, Any] | None = None
 
@@ -158,7 +158,7 @@ class ImageEncoder:
         if self._loaded is None:
             from transformers import AutoImageProcessor, AutoModel
 
-            folder = expanded(self.model)
+            folder = expand_path(self.model)
             is_local = folder.is_dir()
             source = str(folder) if is_local else self.model
             how: dict[str, Any] = {"revision": self.revision, "trust_remote_code": False, "local_files_only": is_local}

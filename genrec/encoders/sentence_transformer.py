@@ -21,7 +21,7 @@ from genrec.encoders.lib.item_text import AUTO, Columns, column_note, item_texts
 from genrec.encoders.lib.vector_cache import VectorCache, is_model_of, model_identity
 from genrec.errors import ConfigError, DataError
 from genrec.nn.pretrained import check_folder
-from genrec.references import expanded
+from genrec.references import expand_path
 
 STATE_FILE = "sentence_transformer.json"
 _SHARD = 8192  # texts per file of the cache: a killed run loses at most that many
@@ -52,7 +52,7 @@ class SentenceTransformerEncoder:
     ) -> None:
         self.model, self.revision, self.batch_size = str(model), revision, batch_size
         self.columns: Columns = columns
-        self.cache = None if cache is None else expanded(cache)
+        self.cache = None if cache is None else expand_path(cache)
         self.notes: list[str] = []
         self._loaded: Any = None
 
@@ -106,7 +106,7 @@ class SentenceTransformerEncoder:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
             from sentence_transformers import SentenceTransformer
 
-            folder = expanded(self.model)
+            folder = expand_path(self.model)
             is_local = folder.is_dir()
             if is_local:
                 check_folder(folder, "encoder.model")

@@ -27,7 +27,7 @@ from genrec.engine.fingerprints import ContentHashes, digest, sha256_file
 from genrec.engine.locks import Lock, file_lock
 from genrec.engine.plain_json import read_json
 from genrec.errors import ArtifactError
-from genrec.references import masked_in
+from genrec.references import mask_secrets_in
 
 SCHEMA = 2  # of manifest.json
 UNSEALED = 1  # the schema before manifests had a seal: still opened, with nothing to hold the manifest itself against
@@ -57,9 +57,9 @@ class Artifact:
                 self.path, expected="an artifact (a folder with manifest.json)", got="none", fix="run the stage that makes it"
             ) from None
         except ValueError:
-            raise self._damaged(MANIFEST, "json", "something else") from None
+            raise self._damage_error(MANIFEST, "json", "something else") from None
         if not isinstance(manifest, dict) or not isinstance(manifest.get("kind", ""), str):
-            raise self._damaged(MANIFEST, "a json object with a kind", repr(manifest)[:80])
+            raise self._damage_error(MANIFEST, "a json object with a kind", repr(manifest)[:80])
         seal, schema = manifest.pop(SEAL, None), manifest.get("schema")
         if schema not in (UNSEALED, SCHEMA):
             raise ArtifactError(
@@ -69,7 +69,7 @@ class Artifact:
                 fix="make it again with this version, or open it with that one",
             )
         if (seal or schema == SCHEMA) and seal != digest(manifest):
-            raise self._damaged(MANIFEST, f"content of the seal {seal}", digest(manifest))
+            raise self._damage_error(MANIFEST, f"content of the seal {seal}", digest(manifest))
         return manifest
 
     @property
@@ -108,17 +108,17 @@ class Artifact:
         Raises:
             ArtifactError: naming the file, both hashes (or sizes) and the command that makes the artifact again.
         """
-        for name, told in self.manifest["files"].items():
+        for name, entry in self.manifest["files"].items():
             file = self.path / name
             if not file.is_file():
-                raise self._damaged(name, f"{told['bytes']} bytes", "no file")
-            if (size := file.stat().st_size) != told["bytes"]:
-                raise self._damaged(name, f"{told['bytes']} bytes", f"{size} bytes")
-            if hashes and (sha := sha256_file(file)) != told["sha256"]:
-                raise self._damaged(name, f"sha256 {told['sha256']}", f"sha256 {sha}")
+                raise self._damage_error(name, f"{entry['bytes']} bytes", "no file")
+            if (size := file.stat().st_size) != entry["bytes"]:
+                raise self._damage_error(name, f"{entry['bytes']} bytes", f"{size} bytes")
+            if hashes and (sha := sha256_file(file)) != entry["sha256"]:
+                raise self._damage_error(name, f"sha256 {entry['sha256']}", f"sha256 {sha}")
         for name, _ in _files(self.path):
             if name not in {*self.manifest["files"], MANIFEST} and not any(part.startswith(".") for part in Path(name).parts):
-                raise self._damaged(name, "no such file", "one that the manifest does not name")
+                raise self._damage_error(name, "no such file", "one that the manifest does not name")
         return self
 
     def expect_inputs(self, inputs: Mapping[str, str]) -> None:
@@ -127,16 +127,16 @@ class Artifact:
         Raises:
             ArtifactError: with both fingerprints.
         """
-        for kind, told in self.inputs.items():
-            if kind in inputs and inputs[kind] != told:
+        for kind, fingerprint in self.inputs.items():
+            if kind in inputs and inputs[kind] != fingerprint:
                 raise ArtifactError(
                     self.path,
-                    expected=f"to be used with the {kind} it was made from ({told})",
+                    expected=f"to be used with the {kind} it was made from ({fingerprint})",
                     got=f"{kind} {inputs[kind]}",
                     fix=f"run `genrec {self.stage}` again with this {kind}",
                 )
 
-    def _damaged(self, name: str, expected: str, got: str) -> ArtifactError:
+    def _damage_error(self, name: str, expected: str, got: str) -> ArtifactError:
         verb = "run" if name == MANIFEST else self.stage
         # The real folder: `self.path` may be a run's link, and removing that would leave the damage in the store.
         fix = f"damaged; remove it (rm -r {self.path.resolve()}) and run `genrec {verb}` again"
@@ -219,9 +219,9 @@ class Store:
         final = self.folder(kind, fingerprint)
         draft, work = final.with_name(f"{fingerprint}.tmp"), self.work(kind, fingerprint)
         older = final.with_name(f"{fingerprint}.old")
-        with self.locked(kind, fingerprint, log=log):
-            if not anew and (made := self.find(kind, fingerprint)):
-                return made
+        with self.lock(kind, fingerprint, log=log):
+            if not anew and (artifact := self.find(kind, fingerprint)):
+                return artifact
             for leftover in (draft, older, work if anew else final):  # we hold the lock: whoever left them is dead
                 shutil.rmtree(leftover, ignore_errors=True)
             draft.mkdir(parents=True)
@@ -242,9 +242,9 @@ class Store:
                 "files": {name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for name, file in _files(draft)},
                 "environment": {**environment(), **machine()},
                 "seconds": round(seconds, 2),
-                "facts": masked_in(dict(facts)),
+                "facts": mask_secrets_in(dict(facts)),
             }
-            text = json.dumps(sealed(manifest), indent=2, ensure_ascii=False)
+            text = json.dumps(seal_manifest(manifest), indent=2, ensure_ascii=False)
             (draft / MANIFEST).write_text(text, encoding="utf-8")
             readers = (draft / MANIFEST).stat().st_mode  # safetensors lets the owner alone read its files
             for _, file in _files(draft):
@@ -265,7 +265,7 @@ class Store:
         shutil.rmtree(self.work(kind, fingerprint), ignore_errors=True)
 
     @contextmanager
-    def locked(self, kind: str, fingerprint: str, *, log: Callable[[str], None] = print) -> Iterator[None]:
+    def lock(self, kind: str, fingerprint: str, *, log: Callable[[str], None] = print) -> Iterator[None]:
         """Holds the lock of one fingerprint; waits for another holder and says so."""
         path = self.folder(kind, fingerprint).with_name(f"{fingerprint}.lock")
         with file_lock(path, doing=f"making {kind} {fingerprint}", log=log):
@@ -296,7 +296,7 @@ class Store:
         )
 
 
-def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def seal_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest with the hash of its own content: it tells the hashes of all other files, and nobody else tells its own."""
     content = json.loads(json.dumps({key: value for key, value in manifest.items() if key != SEAL}))  # as it will be read
     return {**content, SEAL: digest(content)}

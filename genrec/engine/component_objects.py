@@ -26,7 +26,7 @@ from genrec.engine.given_tables import write_once
 from genrec.engine.registry import PROTOCOLS, conf_folder, groups_of, members_in_words, missing_members, slot_of
 from genrec.engine.signatures import in_words, parameters
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import RUNTIME
 
 _DEFAULTS = "defaults"  # Hydra's list of what a file starts from
@@ -385,7 +385,7 @@ def _written(group: str, node: Mapping[str, Any], option: _Option | None, store:
 
     said = {key: _literal(value) for key, value in node.items()}
     for place in path_places(said, group):  # they start at the working folder, the yaml lies elsewhere
-        path = expanded(place.holder[place.key])
+        path = expand_path(place.holder[place.key])
         if place.certain or path.exists():
             place.holder[place.key] = str(path.absolute())
     content: dict[str, Any] = {_DEFAULTS: list(option.choices)} if option and option.choices else {}

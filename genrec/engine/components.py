@@ -22,7 +22,7 @@ from genrec.engine.ranges import range_errors
 from genrec.engine.registry import TARGET, Slot, any_slot, members_in_words, missing_members, protocol_slot, slot_of
 from genrec.engine.signatures import Parameter, classes_in, in_words, members_of, parameters
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.references import expanded, has_reference, resolved
+from genrec.references import expand_path, has_reference, resolve_references
 from genrec.types import RUNTIME
 
 MISSING = "???"  # OmegaConf's word for "must be given"
@@ -32,9 +32,9 @@ _allowed = {"genrec"}  # genrec, and the packages of the plug-ins that the user 
 class UnknownKeyError(ConfigError):
     """A key that nothing reads."""
 
-    def __init__(self, where: str, known: Sequence[str] | Mapping[str, Any] | frozenset[str]) -> None:
+    def __init__(self, where: str, names: Sequence[str] | Mapping[str, Any] | frozenset[str]) -> None:
         key = where.rpartition(".")[2]
-        super().__init__(where, expected="a known key", got=key, fix=did_you_mean(key, known))
+        super().__init__(where, expected="a known key", got=key, fix=did_you_mean(key, names))
         self.args = (f"{where}: unknown key; {self.fix}",)
 
 
@@ -78,33 +78,34 @@ def component_class(
     Raises:
         ConfigError: when the class may not stand there, or there is no such class.
     """
-    given, key = node.get(TARGET), f"{where}.{TARGET}"
+    configured, key = node.get(TARGET), f"{where}.{TARGET}"
     slot = slot or slot_of(where) or any_slot()
-    if not isinstance(given, str) or given.count(".") < 1 or not all(part.isidentifier() for part in given.split(".")):
-        raise ConfigError(key, expected="package.module.Class", got=given, fix="name a class of genrec or of a plug-in")
-    target = current(given)
+    names = configured.split(".") if isinstance(configured, str) else []
+    if not isinstance(configured, str) or len(names) < 2 or not all(map(str.isidentifier, names)):
+        raise ConfigError(key, expected="package.module.Class", got=configured, fix="name a class of genrec or of a plug-in")
+    target = current(configured)
     root, (module, _, name) = target.partition(".")[0], target.rpartition(".")
     roots = _allowed if packages is None else {package.partition(".")[0] for package in packages}
     if target not in slot.targets:
         if root not in {"genrec", *roots}:
             allowed = ", ".join(f"{package}." for package in sorted({"genrec", *roots}))
-            raise ConfigError(key, expected=f"a class under {allowed}", got=given, fix=f"allow it with plugins=[{root}]")
+            raise ConfigError(key, expected=f"a class under {allowed}", got=configured, fix=f"allow it with plugins=[{root}]")
         if root == "genrec" or any(part.startswith("_") for part in target.split(".")):
             fix = did_you_mean(target, slot.targets)
-            raise ConfigError(key, expected=f"a class for {slot.name}", got=given, fix=fix)
+            raise ConfigError(key, expected=f"a class for {slot.name}", got=configured, fix=fix)
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        loaded = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # a dependency of the module is missing
             raise ConfigError(
                 key, expected=f"the package {error.name}, which {target} imports", got="no such package", fix="install it"
             ) from error
-        raise ConfigError(key, expected="an importable class", got=given, fix=f"no module {error.name}") from None
-    if not isinstance(found, type) or (target not in slot.targets and not _belongs(found, root, slot)):
-        raise ConfigError(key, expected=f"a class in {module}", got=given, fix=_other_classes(module, name))
+        raise ConfigError(key, expected="an importable class", got=configured, fix=f"no module {error.name}") from None
+    if not isinstance(loaded, type) or (target not in slot.targets and not _belongs(loaded, root, slot)):
+        raise ConfigError(key, expected=f"a class in {module}", got=configured, fix=_other_classes(module, name))
     if target not in slot.targets:
-        _check_members(found, given, key, slot)
-    return found
+        _check_members(loaded, configured, key, slot)
+    return loaded
 
 
 def _check_members(component: Any, target: str, key: str, slot: Slot) -> None:
@@ -128,20 +129,20 @@ def slot_below(component: type, slot: Slot | None, parameter: str) -> Slot | Non
     accepted = parameters(component)
     kinds = list(classes_in(accepted[parameter].annotation)) if parameter in accepted else []
     for kind in kinds:
-        if place := protocol_slot(kind.__name__):
-            return place
+        if other_slot := protocol_slot(kind.__name__):
+            return other_slot
     names = frozenset(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
     return Slot(" or ".join(kind.__name__ for kind in kinds), names) if names else None
 
 
-def _belongs(found: type, root: str, slot: Slot) -> bool:
+def _belongs(candidate: type, root: str, slot: Slot) -> bool:
     """Whether a class is its plug-in's, or one of genrec's that may stand there and that the plug-in passes on."""
-    return found.__module__.partition(".")[0] == root or f"{found.__module__}.{found.__qualname__}" in slot.targets
+    return candidate.__module__.partition(".")[0] == root or f"{candidate.__module__}.{candidate.__qualname__}" in slot.targets
 
 
 def _other_classes(module: str, name: str) -> str:
-    known = [key for key, value in vars(sys.modules[module]).items() if getattr(value, "__module__", "") == module]
-    return did_you_mean(name, known)
+    class_names = [key for key, value in vars(sys.modules[module]).items() if getattr(value, "__module__", "") == module]
+    return did_you_mean(name, class_names)
 
 
 # --- checking ----------------------------------------------------------------------------------------------------------
@@ -162,12 +163,12 @@ def component_errors(node: Mapping[str, Any], where: str, slot: Slot | None = No
         if key not in accepted:
             errors.append(UnknownKeyError(f"{where}.{key}", tuple(accepted)))
         elif value == MISSING:
-            errors.append(_missing(where, key, accepted[key]))
+            errors.append(_missing_error(where, key, accepted[key]))
         else:
             errors.extend(value_errors(value, accepted[key].annotation, f"{where}.{key}", slot_below(component, slot, key)))
     for key, parameter in accepted.items():
         if parameter.required and key not in node and key not in RUNTIME:
-            errors.append(_missing(where, key, parameter))
+            errors.append(_missing_error(where, key, parameter))
     if not errors:
         settings = {
             key: node.get(key, parameter.default) for key, parameter in accepted.items() if key in node or key not in RUNTIME
@@ -175,15 +176,15 @@ def component_errors(node: Mapping[str, Any], where: str, slot: Slot | None = No
         errors.extend(range_errors(component, settings, where))
     if not errors and not _waits_for_runtime(node):
         try:
-            _instantiated(node, where, slot, {})
+            _instantiate(node, where, slot, {})
         except GenRecError as error:
             errors.append(error)
     return errors
 
 
-def _missing(where: str, key: str, parameter: Parameter) -> ConfigError:
-    place = f"{where}.{key}"
-    return ConfigError(place, expected=in_words(parameter.annotation), got="nothing", fix=f"give {place}=...")
+def _missing_error(where: str, key: str, parameter: Parameter) -> ConfigError:
+    full_key = f"{where}.{key}"
+    return ConfigError(full_key, expected=in_words(parameter.annotation), got="nothing", fix=f"give {full_key}=...")
 
 
 def _waits_for_runtime(node: Mapping[str, Any]) -> bool:
@@ -274,65 +275,65 @@ def instantiate(node: Mapping[str, Any], where: str = "component", /, **runtime:
     Raises:
         ConfigError: for an unknown target or key, and for whatever the constructor does not accept.
     """
-    return _instantiated(node, where, slot_of(where), runtime)
+    return _instantiate(node, where, slot_of(where), runtime)
 
 
-def _instantiated(node: Mapping[str, Any], where: str, slot: Slot | None, runtime: Mapping[str, Any]) -> Any:
+def _instantiate(node: Mapping[str, Any], where: str, slot: Slot | None, runtime: Mapping[str, Any]) -> Any:
     component = component_class(node, where, slot)
     accepted = parameters(component)
     for key in node:
         if key != TARGET and key not in accepted:
             raise UnknownKeyError(f"{where}.{key}", tuple(accepted))
-    given = {
-        key: _built(value, accepted[key].annotation, f"{where}.{key}", slot_below(component, slot, key), runtime)
+    arguments = {
+        key: _build_value(value, accepted[key].annotation, f"{where}.{key}", slot_below(component, slot, key), runtime)
         for key, value in node.items()
         if key != TARGET
     }
-    supplied = {key: value for key, value in runtime.items() if key in accepted and key not in given}
+    supplied = {key: value for key, value in runtime.items() if key in accepted and key not in arguments}
     try:
-        built = component(**given, **supplied)
+        built = component(**arguments, **supplied)
     except GenRecError as error:
         if error.where.partition(".")[0] == where.partition(".")[0] or error.where not in accepted:
             raise
         raise type(error)(f"{where}.{error.where}", expected=error.expected, got=error.got, fix=error.fix) from error
     except (ValueError, TypeError, ArithmeticError) as error:
-        expected, got = f"settings that {component.__name__} accepts ({error})", _spoken_of(str(error), node)
+        expected, got = f"settings that {component.__name__} accepts ({error})", _settings_in_message(str(error), node)
         raise ConfigError(where, expected=expected, got=got, fix="change them") from error
     if slot is not None and current(node[TARGET]) not in slot.targets:
         _check_members(built, node[TARGET], f"{where}.{TARGET}", slot)
     return built
 
 
-def _spoken_of(message: str, node: Mapping[str, Any]) -> str:
+def _settings_in_message(message: str, node: Mapping[str, Any]) -> str:
     """The settings that a constructor's own words name, or only how many there are: a whole node is no message."""
     named = [f"{key}={value!r}" for key, value in node.items() if re.search(rf"\b{re.escape(str(key))}\b", message)]
     return ", ".join(named) or f"others ({len(node) - 1} settings)"
 
 
-def _built(value: Any, annotation: Any, where: str, slot: Slot | None, runtime: Mapping[str, Any]) -> Any:
+def _build_value(value: Any, annotation: Any, where: str, slot: Slot | None, runtime: Mapping[str, Any]) -> Any:
     if is_component(value):
-        return _instantiated(value, where, slot or any_slot(), runtime)
+        return _instantiate(value, where, slot or any_slot(), runtime)
     members = members_of(annotation)
     if isinstance(value, Mapping):
         inner = next((typing.get_args(member)[1] for member in members if len(typing.get_args(member)) == 2), Any)
-        return {key: _built(item, inner, f"{where}.{key}", slot, runtime) for key, item in value.items()}
+        return {key: _build_value(item, inner, f"{where}.{key}", slot, runtime) for key, item in value.items()}
     if isinstance(value, list | tuple):
         as_tuple = any(tuple in (member, typing.get_origin(member)) for member in members)
         kinds = [argument for member in members for argument in typing.get_args(member) if argument is not Ellipsis]
         built = [
-            _built(item, kinds[min(i, len(kinds) - 1)] if kinds else Any, f"{where}[{i}]", slot, runtime)
+            _build_value(item, kinds[min(i, len(kinds) - 1)] if kinds else Any, f"{where}[{i}]", slot, runtime)
             for i, item in enumerate(value)
         ]
         return tuple(built) if as_tuple else built
-    value = looked_up(value, where)
-    if isinstance(value, str) and Path in members and (str not in members or expanded(value).exists()):
-        return expanded(value)
+    value = look_up_variables(value, where)
+    if isinstance(value, str) and Path in members and (str not in members or expand_path(value).exists()):
+        return expand_path(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in members and int not in members:
         return float(value)
     return value
 
 
-def looked_up(value: Any, where: str, *, secret: bool = True) -> Any:
+def look_up_variables(value: Any, where: str, *, secret: bool = True) -> Any:
     """A value with the environment's variables in place of the references to them.
 
     Args:
@@ -344,48 +345,48 @@ def looked_up(value: Any, where: str, *, secret: bool = True) -> Any:
         ConfigError: for a variable that is not set.
     """
     try:
-        return resolved(value, secret=secret)
+        return resolve_references(value, secret=secret)
     except KeyError as error:
         name = error.args[0]
         fix = f"set it: export {name}=..."
         raise ConfigError(where, expected=f"the variable {name} of the environment", got=value, fix=fix) from None
 
 
-def looked_up_in(value: Any, where: str) -> Any:
+def look_up_all_variables(value: Any, where: str) -> Any:
     """A value, a list or a mapping of them, with the environment's variables in place of the references; none is a secret."""
     if isinstance(value, Mapping):
-        return {key: looked_up_in(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: look_up_all_variables(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [looked_up_in(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    return looked_up(value, where, secret=False)
+        return [look_up_all_variables(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    return look_up_variables(value, where, secret=False)
 
 
-def settle(node: Any, where: str) -> None:
+def look_up_choices(node: Any, where: str) -> None:
     """Looks up what stands for paths and choices in a component and its parts, in place: no secrets, and they count."""
     refers = is_component(node) and any(map(has_reference, node.values()))  # most do not: a class is slow to import
     accepted = parameters(component_class(node, where)) if refers else {}
     for key, parameter in accepted.items():
         members = members_of(parameter.annotation)
         if has_reference(node.get(key)) and (Path in members or any(typing.get_origin(m) is typing.Literal for m in members)):
-            node[key] = looked_up(node[key], f"{where}.{key}", secret=False)
-    for place, nested in _components_in(node, where):
-        settle(nested, place)
+            node[key] = look_up_variables(node[key], f"{where}.{key}", secret=False)
+    for nested_where, nested in _components_in(node, where):
+        look_up_choices(nested, nested_where)
 
 
 # --- what an artifact depends on ---------------------------------------------------------------------------------------------
 
 
-def completed(node: Any) -> Any:
+def complete_settings(node: Any) -> Any:
     """A copy with every default of the signatures written out, so that a fingerprint does not depend on who spelled what."""
     if isinstance(node, Mapping):
-        whole = {str(key): completed(value) for key, value in node.items()}
+        whole = {str(key): complete_settings(value) for key, value in node.items()}
         if TARGET in whole:
             for key, parameter in parameters(component_class(node)).items():
                 if key not in whole and key not in RUNTIME and _is_plain(parameter.default):
-                    whole[key] = completed(parameter.default)
+                    whole[key] = complete_settings(parameter.default)
         return whole
     if isinstance(node, list | tuple):
-        return [completed(value) for value in node]
+        return [complete_settings(value) for value in node]
     return str(node) if isinstance(node, Path) else node
 
 
@@ -420,8 +421,8 @@ def path_places(node: Mapping[str, Any], where: str = "component") -> Iterator[P
     for key in node:
         if key != TARGET and key in accepted:
             yield from _paths(node, key, accepted[key].annotation, f"{where}.{key}")
-    for place, nested in _components_in(node, where):
-        yield from path_places(nested, place)
+    for nested_where, nested in _components_in(node, where):
+        yield from path_places(nested, nested_where)
 
 
 def external_files(node: Mapping[str, Any], where: str = "component") -> dict[str, Path]:
@@ -429,7 +430,7 @@ def external_files(node: Mapping[str, Any], where: str = "component") -> dict[st
 
     A value whose parameter is ``Path | str`` counts only where such a path exists (otherwise it is, say, a hub id).
     """
-    named = {place.where: (expanded(place.holder[place.key]), place.certain) for place in path_places(node, where)}
+    named = {entry.where: (expand_path(entry.holder[entry.key]), entry.certain) for entry in path_places(node, where)}
     return {key: path for key, (path, certain) in named.items() if certain or path.exists()}
 
 
@@ -454,8 +455,8 @@ def _components_in(node: Any, where: str) -> Iterator[tuple[str, Mapping[str, An
         pairs = [(f"{where}.{key}", value) for key, value in node.items()]
     elif isinstance(node, list | tuple):
         pairs = [(f"{where}[{i}]", value) for i, value in enumerate(node)]
-    for place, value in pairs:
+    for nested_where, value in pairs:
         if is_component(value):
-            yield place, value
+            yield nested_where, value
         else:
-            yield from _components_in(value, place)
+            yield from _components_in(value, nested_where)

@@ -24,20 +24,20 @@ from genrec.engine.components import (
     external_files,
     instantiate,
     is_component,
-    looked_up_in,
+    look_up_all_variables,
+    look_up_choices,
     raise_all,
-    settle,
     value_errors,
 )
 from genrec.engine.device import check_device_name
 from genrec.engine.experiments import EXPERIMENT, REPLACED, chosen_options, drop_unbound, with_new_names
 from genrec.engine.options import DEFAULT, OptionFiles, anchor_paths, apply_settings, name_parts, option_files
-from genrec.engine.overrides import flat_settings, parse_overrides, setting, typed
+from genrec.engine.overrides import flat_settings, parse_overrides, setting, shell_line
 from genrec.engine.registry import NAMED, conf_folder
-from genrec.engine.runs import inherited, run_name
+from genrec.engine.runs import inherited_overrides, run_name
 from genrec.engine.unknown_keys import is_far, misplaced_key, mistyped_keys
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.references import expanded, references_kept
+from genrec.references import expand_path, keep_references
 
 __all__ = [
     "Config",
@@ -92,12 +92,12 @@ class Config:
 
 def groups(folders: Sequence[Path] | None = None) -> dict[str, dict[str, Path]]:
     """Group -> option -> file, over configuration folders (the shipped one by default); earlier folders win."""
-    found: dict[str, dict[str, Path]] = {}
+    options: dict[str, dict[str, Path]] = {}
     for folder in filter(Path.is_dir, folders or [conf_folder()]):
         for group in sorted(path for path in folder.iterdir() if path.is_dir()):
             for file in sorted(group.glob("*.yaml")):
-                found.setdefault(group.name, {}).setdefault(file.stem, file)
-    return found
+                options.setdefault(group.name, {}).setdefault(file.stem, file)
+    return options
 
 
 def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Config:
@@ -112,26 +112,26 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
         ConfigError: everything that is wrong, one line each (``ConfigErrors`` when there are several).
     """
     folder = folder or conf_folder()
-    overrides = _as_given(overrides)
-    with option_files(inherited(overrides)) as files:
-        given = _named(files.overrides)
-        plugins = _plugins(given, [folder, files.folder])
+    overrides = _as_texts(overrides)
+    with option_files(inherited_overrides(overrides)) as files:
+        words = _quote_names(files.overrides)
+        plugins = _plugins(words, [folder, files.folder])
         folders = [folder, files.folder, *(_plugin_conf(plugin) for plugin in plugins)]
         options = groups(folders)
-        given, former = with_new_names(given, options)
-        errors = _choice_errors(given, options, files)
+        words, former = with_new_names(words, options)
+        errors = _choice_errors(words, options, files)
         raise_all(errors)
-        tree, chosen, note = _composed(folder, [path for path in folders[1:] if path.is_dir()], given, options, files)
+        tree, chosen, note = _compose_tree(folder, [path for path in folders[1:] if path.is_dir()], words, options, files)
         name_parts(tree, options)
         notes = [*([note] if note else []), *(f"note: {line}" for line in moved_names(tree))]
         tree = with_current_parameters(tree)
-        apply_settings(tree, chosen, files, _set_keys(given, options))
-        _settle(tree)
-        anchor_paths(tree, chosen, files, OVERLAYS, _set_keys(given, options))
+        apply_settings(tree, chosen, files, _set_keys(words, options))
+        _look_up_references(tree)
+        anchor_paths(tree, chosen, files, OVERLAYS, _set_keys(words, options))
         choices = {group: files.called(group, option) for group, option in chosen.items()}
         if former is not None:  # it goes on in the run of that name
             choices[EXPERIMENT] = former
-        typed_keys = () if files.sources or plugins else _set_keys(given, options)
+        typed_keys = () if files.sources or plugins else _set_keys(words, options)
     raise_all(_tree_errors(tree, [group for group in options if group not in (*OVERLAYS, *PARTS)], typed_keys))
     return Config(tree=with_current(tree), choices=choices, overrides=tuple(overrides), notes=tuple(notes))
 
@@ -141,19 +141,19 @@ def outside_files(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Pat
 
     Their contents count, not their names and places (see ``external_files``).
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for key in keys:
         if key not in TOP_LEVEL:
-            found |= external_files(tree[key], key)
+            files |= external_files(tree[key], key)
         elif tree[key] is not None and TOP_LEVEL[key] == Path | None:
-            found[key] = expanded(tree[key])
-    return found
+            files[key] = expand_path(tree[key])
+    return files
 
 
 # --- the user's own files and packages ----------------------------------------------------------------------------------------
 
 
-def _as_given(overrides: Sequence[str]) -> tuple[str, ...]:
+def _as_texts(overrides: Sequence[str]) -> tuple[str, ...]:
     """The overrides, each a text."""
     if isinstance(overrides, str):
         fix = f"give a list: overrides=[{overrides!r}]"
@@ -164,23 +164,23 @@ def _as_given(overrides: Sequence[str]) -> tuple[str, ...]:
     return tuple(overrides)
 
 
-def _named(overrides: Sequence[str]) -> list[str]:
+def _quote_names(overrides: Sequence[str]) -> list[str]:
     """The overrides with a name of digits (``name=007``) as the text that it is.
 
     Raises:
         ConfigError: for a name that is none, ``name=null``.
     """
-    given = []
+    words = []
     for override, parsed in zip(overrides, parse_overrides(overrides), strict=True):
         if parsed.key_or_group == "name" and not parsed.is_sweep_override():
             value, raw = parsed.value(), override.partition("=")[2].strip()
             if value in (None, "") or isinstance(value, bool):
-                fix = f"leave it out, or quote it: {typed([setting('name', raw)])}"
+                fix = f"leave it out, or quote it: {shell_line([setting('name', raw)])}"
                 raise ConfigError("name", expected="a name", got=raw or "nothing", fix=fix)
             if isinstance(value, int | float):
                 override = setting("name", raw)
-        given.append(override)
-    return given
+        words.append(override)
+    return words
 
 
 def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -190,11 +190,11 @@ def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     """
     from omegaconf import OmegaConf
 
-    given = {override.key_or_group: override.value() for override in parse_overrides(overrides)}
-    if "plugins" in given:
-        return _as_list(given["plugins"])
+    values = {override.key_or_group: override.value() for override in parse_overrides(overrides)}
+    if "plugins" in values:
+        return _as_list(values["plugins"])
     experiments = groups(folders).get(EXPERIMENT, {})
-    for file in (experiments.get(str(given.get(EXPERIMENT))), folders[0] / "config.yaml"):
+    for file in (experiments.get(str(values.get(EXPERIMENT))), folders[0] / "config.yaml"):
         try:
             named = OmegaConf.select(OmegaConf.load(file), "plugins") if file else None
         except Exception:  # a broken file is told about when it is composed
@@ -237,7 +237,7 @@ def _choice_errors(
         key = override.key_or_group
         if override.is_sweep_override():
             value = override.input_line.partition("=")[2]
-            fix = f"add -m to run all of them, or quote it to make it one value: {typed([setting(key, value)])}"
+            fix = f"add -m to run all of them, or quote it to make it one value: {shell_line([setting(key, value)])}"
             errors.append(ConfigError(key, expected="one value", got=value, fix=fix))
         elif key.partition(".")[0] == "hydra":
             errors.append(UnknownKeyError(key, [*TOP_LEVEL, *options]))
@@ -245,15 +245,15 @@ def _choice_errors(
             fix = f"write {override.input_line.lstrip('+')}" if override.is_add() else f"choose another value for {key}"
             errors.append(ConfigError(key, expected="key=value", got=override.input_line, fix=fix))
         elif key in PARTS:
-            where = next(".".join(place) for place, part in NAMED.items() if part == key)
+            where = next(".".join(parameter) for parameter, part in NAMED.items() if part == key)
             fix = f"give {where}=[{DEFAULT},{override.value()}]"
             errors.append(ConfigError(key, expected=f"its options in {where}", got=str(override.value()), fix=fix))
         elif key in options and not isinstance(override.value(), dict):
             value = override.value()
             if value not in tuple(options[key]) and not (value is None and key in OVERLAYS):
-                told = str(value)
+                got = str(value)
                 shipped = [option for option in options[key] if (key, option) not in files.sources]
-                errors.append(ConfigError(key, expected=f"an option of {key}", got=told, fix=_other_choice(key, told, shipped)))
+                errors.append(ConfigError(key, expected=f"an option of {key}", got=got, fix=_other_choice(key, got, shipped)))
     return errors
 
 
@@ -264,16 +264,16 @@ def _set_keys(overrides: Sequence[str], groups: Mapping[str, Any]) -> list[str]:
 
 
 def _other_choice(group: str, value: str, options: Sequence[str]) -> str:
-    if group == "data" and expanded(value).is_file():  # a table where an option was expected
-        return f"write a yaml for it, and use that: {typed(['genrec', 'init', value])}"
+    if group == "data" and expand_path(value).is_file():  # a table where an option was expected
+        return f"write a yaml for it, and use that: {shell_line(['genrec', 'init', value])}"
     if group == EXPERIMENT and value in REPLACED:
-        return f"write {typed(REPLACED[value])} instead; docs/sweeps/family.yaml has its figures"
+        return f"write {shell_line(REPLACED[value])} instead; docs/sweeps/family.yaml has its figures"
     folder = value.rpartition("/")[0]
-    files = [f"{folder}/{file.name}" for file in sorted(expanded(folder).glob("*.yaml"))] if folder else []
+    files = [f"{folder}/{file.name}" for file in sorted(expand_path(folder).glob("*.yaml"))] if folder else []
     return did_you_mean(value, files or options)
 
 
-def _composed(
+def _compose_tree(
     folder: Path,
     more: Sequence[Path],
     overrides: Sequence[str],
@@ -288,22 +288,22 @@ def _composed(
     from yaml import YAMLError
 
     # `++` lets unknown keys through; they are held against the signatures later, all at once and with the nearest right name.
-    given = [
+    words = [
         override.input_line
         if override.key_or_group in options and not isinstance(override.value(), dict)
         else f"++{override.input_line}"
         for override in parse_overrides(overrides)
     ]
     if more:
-        given.append(setting("hydra.searchpath", [f"file://{path.absolute()}" for path in more]))
+        words.append(setting("hydra.searchpath", [f"file://{path.absolute()}" for path in more]))
     try:
         with _hydra_alone(), initialize_config_dir(str(folder.resolve()), version_base="1.3"):
-            composed = hydra_compose("config", overrides=given, return_hydra_config=True)
-            note = drop_unbound(composed, given, files.called)
+            composed = hydra_compose("config", overrides=words, return_hydra_config=True)
+            note = drop_unbound(composed, words, files.called)
         choices = chosen_options(composed)
         with open_dict(composed):
             del composed["hydra"]
-        with references_kept():
+        with keep_references():
             tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -333,14 +333,14 @@ def _hydra_alone() -> Iterator[None]:
             GlobalHydra.instance().hydra, VersionBase.instance().version_base = host, version
 
 
-def _settle(tree: dict[str, Any]) -> None:
+def _look_up_references(tree: dict[str, Any]) -> None:
     """Looks up the environment's variables where they are no secrets; elsewhere the references stay (``genrec.references``)."""
     for key, value in tree.items():
         if key in TOP_LEVEL:
-            tree[key] = looked_up_in(value, key)
+            tree[key] = look_up_all_variables(value, key)
         elif is_component(value):
             with suppress(GenRecError):  # a wrong target: told about when the tree is checked
-                settle(value, key)
+                look_up_choices(value, key)
 
 
 # --- checking ----------------------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str], typed_keys
         tree, [key for key in typed_keys if key.partition(".")[0] not in TOP_LEVEL], group_names, TOP_LEVEL
     ):
         return [*errors, *mistyped]
-    told = {error.where for error in errors}  # `tokenizer.seed` is as wrong as the `seed` it repeats: told once
+    reported = {error.where for error in errors}  # `tokenizer.seed` is as wrong as the `seed` it repeats: told once
     for key in (key for key in tree if key not in TOP_LEVEL and tree[key] != MISSING):
         if key not in group_names:
             errors.append(misplaced_key(key, tree, group_names) or UnknownKeyError(key, [*TOP_LEVEL, *group_names]))
@@ -366,8 +366,9 @@ def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str], typed_keys
             got = sorted(tree[key]) if isinstance(tree[key], Mapping) else tree[key]
             errors.append(ConfigError(key, expected=f"a component with {TARGET}", got=got, fix=f"choose {key}=<option>"))
         else:
-            found = [error for error in component_errors(tree[key], key) if error.where.rpartition(".")[2] not in told]
-            errors.extend(misplaced_key(error.where, tree, group_names) or error if is_far(error) else error for error in found)
+            for error in component_errors(tree[key], key):
+                if error.where.rpartition(".")[2] not in reported:
+                    errors.append((misplaced_key(error.where, tree, group_names) or error) if is_far(error) else error)
     return errors
 
 

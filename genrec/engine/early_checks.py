@@ -54,19 +54,19 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
     Raises:
         ConfigError: for the first thing that cannot work.
     """
-    tree, made = config.tree, {stage.kind for stage in stages}
+    tree, kinds = config.tree, {stage.kind for stage in stages}
     device = resolve_device(tree["device"])
-    if "generator" in made:
+    if "generator" in kinds:
         resolve_precision(tree["train"].get("precision", tree["precision"]), device)
         _check_models(tree)
         if "objective" in tree:
             rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
-    if "evaluation" in made and tree["recommendations"] is None:
+    if "evaluation" in kinds and tree["recommendations"] is None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
-    if "bundle" in made and tree["export"].get("runtime") == "onnx":
+    if "bundle" in kinds and tree["export"].get("runtime") == "onnx":
         _check_onnx(tree)
     if (
-        made.intersection(NEEDS_TARGETS)
+        kinds.intersection(NEEDS_TARGETS)
         and "split" in tree
         and isinstance(split := component_class(tree["split"], "split"), HoldsOut)
         and not split.holds_out
@@ -81,18 +81,18 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
         ConfigError: for a column that the items do not have, and for times where there are none.
         DataError: when there is nothing to train on, or nothing to predict.
     """
-    tree, made = config.tree, {stage.kind for stage in stages}
+    tree, kinds = config.tree, {stage.kind for stage in stages}
     if not (artifact.path / "items.parquet").exists():  # of stages that are not ours
         return
     dataset = Dataset.load(artifact.path)
-    if "evaluation" in made and tree["recommendations"] is None:
+    if "evaluation" in kinds and tree["recommendations"] is None:
         _check_ks(config, min(tree["recommend"]["k"], dataset.num_items), "the number of items")
-    if "generator" in made and not int((dataset.train_ends - dataset.events.offsets[:-1]).sum()):
+    if "generator" in kinds and not int((dataset.train_ends - dataset.events.offsets[:-1]).sum()):
         fix = "choose another split or more data"
         raise DataError("split", expected="at least one training event", got=0, fix=fix)
-    if "generator" in made and tree["recommend"].get("exclude_seen"):
+    if "generator" in kinds and tree["recommend"].get("exclude_seen"):
         check_unseen_targets(dataset, users_with_targets(dataset, "validation"))
-    splits = tuple(tree["recommend"].get("splits", ())) if made.intersection(NEEDS_TARGETS) else ()
+    splits = tuple(tree["recommend"].get("splits", ())) if kinds.intersection(NEEDS_TARGETS) else ()
     if splits and not any(len(dataset.targets(split).item_idx) for split in splits):
         raise _no_targets(tree, f"no {' or '.join(splits)} targets among {dataset.num_users:,} users")
     reads = {group for stage in stages for group in stage.reads}
@@ -122,20 +122,20 @@ def _check_models(tree: Mapping[str, Any]) -> None:
 
 def _components(tree: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     for key, value in tree.items():
-        place = f"{where}.{key}" if where else str(key)
+        key_where = f"{where}.{key}" if where else str(key)
         if is_component(value):
-            yield place, value
+            yield key_where, value
         if isinstance(value, Mapping):
-            yield from _components(value, place)
+            yield from _components(value, key_where)
 
 
 def _check_ks(config: Config, longest: int, name: str) -> None:
     """Refuses a k beyond the lists where it was asked for by name, or no other is left: the defaults fit shorter lists too."""
     ks = config.tree["evaluate"].get("ks") or ()
-    beyond = [wanted for wanted in ks if wanted > longest]
+    beyond = [k for k in ks if k > longest]
     by_name = any(override.partition("=")[0].lstrip("+") == "evaluate.ks" for override in config.overrides)
     if beyond and (by_name or len(beyond) == len(ks)):
-        shorter = str([wanted for wanted in ks if wanted <= longest] or [longest]).replace(" ", "")
+        shorter = str([k for k in ks if k <= longest] or [longest]).replace(" ", "")
         wide = [key for key in WIDTHS if config.tree["decoding"].get(key, math.inf) < max(beyond)]
         beams = "".join(f" decoding.{key}={max(beyond)}" for key in wide)
         longer = f"recommend.k={max(beyond)}{beams}, or " if name == "recommend.k" else ""
@@ -166,16 +166,16 @@ def _column_errors(tree: Mapping[str, Any], reads: set[str], dataset: Dataset) -
         if group not in reads:
             continue
         nodes = {"": tree[group]} | dict(_components(tree[group]))
-        for place, node in nodes.items():
-            accepted = parameters(component_class(node, f"{group}.{place}" if place else group))
+        for below, node in nodes.items():
+            accepted = parameters(component_class(node, f"{group}.{below}" if below else group))
             for key in keys:
-                if key not in accepted or (place == "" and not _names_items(node, key)):
+                if key not in accepted or (below == "" and not _names_items(node, key)):
                     continue
                 default = accepted[key].default
                 value = node.get(key, default)
                 for column in value if isinstance(value, list | tuple) else (value,):
                     if column not in NO_COLUMNS and isinstance(column, str) and column not in there:
-                        where = f"{group}.{place}.{key}" if place else f"{group}.{key}"
+                        where = f"{group}.{below}.{key}" if below else f"{group}.{key}"
                         fix = did_you_mean(column, there)
                         yield ConfigError(where, expected="a column of the items", got=column, fix=fix)
 

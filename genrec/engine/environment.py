@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_TOLD_VERSIONS = ("torch", "lightning", "transformers", "numpy", "scipy", "scikit-learn", "polars", "safetensors")
+_REPORTED_VERSIONS = ("torch", "lightning", "transformers", "numpy", "scipy", "scikit-learn", "polars", "safetensors")
 
 
 @cache
@@ -24,7 +24,7 @@ def _version(package: str) -> str | None:
 
 def environment() -> dict[str, Any]:
     """Versions of Python and of the libraries that results depend on, system and processor, and genrec's own source."""
-    versions = {name: _version(name) for name in _TOLD_VERSIONS}
+    versions = {name: _version(name) for name in _REPORTED_VERSIONS}
     return {
         **source_state(),
         "python": platform.python_version(),

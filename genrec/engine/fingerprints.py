@@ -48,9 +48,9 @@ class ContentHashes:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         try:
-            self._known: dict[str, list[Any]] = json.loads(cache.read_text(encoding="utf-8"))
+            self._hashes: dict[str, list[Any]] = json.loads(cache.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self._known = {}
+            self._hashes = {}
 
     def of(self, path: Path) -> str:
         """Hash of a file's bytes, or of all files under a folder (hidden ones aside); of an archive for a file inside it.
@@ -60,24 +60,26 @@ class ContentHashes:
         """
         if not path.is_dir():
             archive = next((parent for parent in path.parents if parent.is_file()), None)
-            return self._of_file(path) if archive is None else digest([self._of_file(archive), str(path.relative_to(archive))])
-        files = {name: self._of_file(file) for name, file in _files(path)}
+            return (
+                self._hash_file(path) if archive is None else digest([self._hash_file(archive), str(path.relative_to(archive))])
+            )
+        files = {name: self._hash_file(file) for name, file in _files(path)}
         manifest = _genuine_manifest(path)
-        if manifest and {name: told["sha256"] for name, told in manifest["files"].items()} == _without_manifest(files):
+        if manifest and {name: entry["sha256"] for name, entry in manifest["files"].items()} == _without_manifest(files):
             return str(manifest["fingerprint"])
         return digest(files)
 
-    def _of_file(self, path: Path) -> str:
+    def _hash_file(self, path: Path) -> str:
         key = str(path.resolve())
         while True:
-            stat = _settled(path)
-            seen, now = self._known.get(key), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-            if seen and seen[:-1] == now:
+            stat = _stable_stat(path)
+            seen, state = self._hashes.get(key), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+            if seen and seen[:-1] == state:
                 return str(seen[-1])
             sha, after = sha256_file(path), path.stat()
-            if [after.st_size, after.st_mtime_ns, after.st_ctime_ns] == now:  # else somebody wrote while we read
+            if [after.st_size, after.st_mtime_ns, after.st_ctime_ns] == state:  # else somebody wrote while we read
                 break
-        self._known[key] = [*now, sha]
+        self._hashes[key] = [*state, sha]
         self._remember()
         return sha
 
@@ -85,11 +87,11 @@ class ContentHashes:
         draft = self._cache.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         with suppress(OSError):  # no room, or a folder that may only be read: what is lost is time
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(dict(self._known)), encoding="utf-8")
+            draft.write_text(json.dumps(dict(self._hashes)), encoding="utf-8")
             os.replace(draft, self._cache)
 
 
-def _settled(path: Path) -> os.stat_result:
+def _stable_stat(path: Path) -> os.stat_result:
     """A file's state once its time of change is past: two changes within one tick of the clock look like one."""
     while abs(time.time_ns() - (stat := path.stat()).st_ctime_ns) < _TICK:
         time.sleep(_TICK / 1e9)
@@ -102,7 +104,7 @@ def _genuine_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         seal = manifest.pop("seal")
         genuine = seal == digest(manifest) and {"kind", "schema", "fingerprint"} <= set(manifest)
-        return manifest if genuine and all("sha256" in told for told in manifest["files"].values()) else None
+        return manifest if genuine and all("sha256" in entry for entry in manifest["files"].values()) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -113,13 +115,13 @@ def _without_manifest(files: dict[str, str]) -> dict[str, str]:
 
 def _files(folder: Path, prefix: str = "", above: tuple[Path, ...] = ()) -> Iterator[tuple[str, Path]]:
     """(name, file) of all that is below a folder, through links too; a link back to a folder above is not followed."""
-    place = folder.resolve()
-    if place in above:
+    target = folder.resolve()
+    if target in above:
         return
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _files(path, f"{prefix}{path.name}/", (*above, place))
+            yield from _files(path, f"{prefix}{path.name}/", (*above, target))
         elif path.is_file():
             yield f"{prefix}{path.name}", path

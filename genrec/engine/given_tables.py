@@ -15,7 +15,7 @@ FOLDER = "tables"  # inside the store
 INTERACTIONS = "interactions"
 
 
-def given_tables(data: Any) -> dict[str, Any] | None:
+def tables_in(data: Any) -> dict[str, Any] | None:
     """``interactions``, and perhaps ``items``, where a setting holds tables; None where it holds something else."""
     tables = dict(data) if isinstance(data, Mapping) else {INTERACTIONS: data}
     return tables if any(map(_is_table, tables.values())) else None
@@ -31,7 +31,7 @@ def table_settings(tables: Mapping[str, Any], store: Path) -> dict[str, Any]:
     Raises:
         DataError: for a table that polars cannot read, or one without columns.
     """
-    files = {f"data.{key}": _written(key, value, store) if _is_table(value) else value for key, value in tables.items()}
+    files = {f"data.{key}": _write_table(key, value, store) if _is_table(value) else value for key, value in tables.items()}
     return {"data": "tables", **files}
 
 
@@ -41,7 +41,7 @@ def _is_table(value: Any) -> bool:
     return type(value).__name__ == "LazyFrame" or hasattr(value, "columns")  # of a lazy one asking for columns is work
 
 
-def _written(key: str, table: Any, store: Path) -> Path:
+def _write_table(key: str, table: Any, store: Path) -> Path:
     import polars as pl
 
     try:

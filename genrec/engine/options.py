@@ -16,7 +16,7 @@ from genrec.engine.components import TARGET, PathPlace, path_places
 from genrec.engine.overrides import text_value
 from genrec.engine.registry import NAMED
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.references import expanded
+from genrec.references import expand_path
 
 _YAML = (".yaml", ".yml")
 
@@ -74,14 +74,14 @@ def _file_of(override: str) -> Path | None:
     group, _, raw = override.partition("=")
     if not re.fullmatch(r"\w+", group, re.ASCII) or not raw.rstrip("'\" ").endswith(_YAML):
         return None
-    if expanded(raw).is_file():
-        return expanded(raw)
+    if expand_path(raw).is_file():
+        return expand_path(raw)
     value = text_value(override)[1]
-    if not value.endswith(_YAML) or ("," in value and not expanded(value).is_file()):
+    if not value.endswith(_YAML) or ("," in value and not expand_path(value).is_file()):
         return None
-    if not expanded(value).is_file():
+    if not expand_path(value).is_file():
         raise ConfigError(group, expected="an option's name or a yaml file", got=value, fix="no such file")
-    return expanded(value)
+    return expand_path(value)
 
 
 # --- settings of other groups that a data yaml carries ------------------------------------------------------------------------
@@ -147,19 +147,19 @@ def anchor_paths(
     """
     from omegaconf import OmegaConf
 
-    places = list(_places(tree)) if files.sources else []  # to find them, every class is imported
+    places = list(_path_places(tree)) if files.sources else []  # to find them, every class is imported
     for (group, option), source in files.sources.items():
         if choices.get(group) != option:
             continue
         content = OmegaConf.to_container(OmegaConf.load(source), resolve=False)
         written = dict(_leaves(content, "" if group in overlays else group))
-        for place in places:
-            value = place.holder[place.key]
-            if written.get(place.where) == value and not _is_overridden(place.where, overridden):
-                place.holder[place.key] = _seen_from(source.parent, value, place.certain)
+        for path_place in places:
+            value = path_place.holder[path_place.key]
+            if written.get(path_place.where) == value and not _is_overridden(path_place.where, overridden):
+                path_place.holder[path_place.key] = _path_from(source.parent, value, path_place.certain)
 
 
-def _places(tree: dict[str, Any]) -> Iterator[PathPlace]:
+def _path_places(tree: dict[str, Any]) -> Iterator[PathPlace]:
     for key, node in tree.items():
         if isinstance(node, dict) and TARGET in node:
             try:
@@ -170,8 +170,8 @@ def _places(tree: dict[str, Any]) -> Iterator[PathPlace]:
             yield PathPlace(tree, key, key, certain=True)
 
 
-def _seen_from(folder: Path, value: str, certain: bool) -> str:
-    path = expanded(value)
+def _path_from(folder: Path, value: str, certain: bool) -> str:
+    path = expand_path(value)
     if path.is_absolute():
         return value
     there = folder.absolute() / path
@@ -227,7 +227,7 @@ def _nodes(
 ) -> dict[str, dict[str, Any]]:
     from omegaconf import OmegaConf
 
-    found: dict[str, dict[str, Any]] = {}
+    nodes: dict[str, dict[str, Any]] = {}
     for name in names:
         if name != DEFAULT and name not in options:
             fix = did_you_mean(str(name), [DEFAULT, *options])
@@ -235,5 +235,5 @@ def _nodes(
         for each in DEFAULTS[part] if name == DEFAULT else [name]:
             node = OmegaConf.create({"seed": tree.get("seed"), "part": OmegaConf.load(options[each])})
             plain: Any = OmegaConf.to_container(node, resolve=True)
-            found[each] = plain["part"]
-    return found
+            nodes[each] = plain["part"]
+    return nodes

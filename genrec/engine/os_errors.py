@@ -49,8 +49,8 @@ def as_machine_error(error: BaseException) -> MachineError | None:
         got = str(error).strip().partition("\n")[0] or type(error).__name__
         fix = "lower train.batch_states, recommend.batch_size or the number of beams"
         return MachineError("memory", expected="enough of it", got=got, fix=fix)
-    told = _RUST.search(str(error))
-    number = error.errno if isinstance(error, OSError) and error.errno else int(told[1]) if told else None
+    match = _RUST.search(str(error))
+    number = error.errno if isinstance(error, OSError) and error.errno else int(match[1]) if match else None
     if number not in _DISK:
         return None
     expected, fix = _DISK[number]

@@ -25,44 +25,44 @@ def plugin_sources(node: Any) -> dict[str, str]:
     A class stands for its module and for all modules of its package that this one imports, directly or through others, as
     the ``import`` statements say; what is imported by a computed name, or read as data, does not count.
     """
-    return dict(sorted(_named(node)))
+    return dict(sorted(_plugin_modules(node)))
 
 
-def _named(node: Any) -> Iterator[tuple[str, str]]:
+def _plugin_modules(node: Any) -> Iterator[tuple[str, str]]:
     if isinstance(node, Mapping):
         if isinstance(node.get(TARGET), str) and not node[TARGET].startswith("genrec."):
             for module, sha in modules_of(component_class(node)).items():
                 yield f"{SOURCE}{module}", sha
         for value in node.values():
-            yield from _named(value)
+            yield from _plugin_modules(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from _named(value)
+            yield from _plugin_modules(value)
 
 
 @cache  # by the class: a process keeps the code that it imported, a reloaded module has another class
 def modules_of(component: type) -> Mapping[str, str]:
     """Module -> sha256 of its file: the class's own, its package's that it imports, and those of its bases outside genrec."""
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for base in component.__mro__:
         root = base.__module__.partition(".")[0]
         if base is component or root == component.__module__.partition(".")[0]:
-            _collect(base.__module__, found)
-    return found
+            _collect(base.__module__, hashes)
+    return hashes
 
 
-def _collect(module: str, found: dict[str, str]) -> None:
+def _collect(module: str, hashes: dict[str, str]) -> None:
     parts = module.split(".")
     for end in range(1, len(parts) + 1):  # a package's __init__ runs before its modules do
         name = ".".join(parts[:end])
-        file = None if name in found else _file_of(name)
+        file = None if name in hashes else _file_of(name)
         if file is None:
             continue
         content = file.read_bytes()
-        found[name] = hashlib.sha256(content).hexdigest()
+        hashes[name] = hashlib.sha256(content).hexdigest()
         for imported in _imports(content, name, is_package=file.stem == "__init__"):
             if imported.partition(".")[0] == parts[0]:
-                _collect(imported, found)
+                _collect(imported, hashes)
 
 
 def _file_of(module: str) -> Path | None:
@@ -99,7 +99,7 @@ def files_of(stage: Stage, tree: Mapping[str, Any]) -> dict[str, Path]:
         ArtifactError: where a setting names a run that lacks what it stands for.
     """
     named = outside_files(tree, [key for key in stage.reads if "." not in key])
-    return {key: stage.stands_for.get(key, _itself)(path) for key, path in named.items()}
+    return {key: stage.stands_for.get(key, _same_path)(path) for key, path in named.items()}
 
 
 def content_of(files: Mapping[str, Path], subtree: Mapping[str, Any], store: Store) -> dict[str, str]:
@@ -111,23 +111,23 @@ def content_of(files: Mapping[str, Path], subtree: Mapping[str, Any], store: Sto
     return {key: _hash(key, path, store) for key, path in files.items()} | plugin_sources(subtree)
 
 
-def refuse_changes(stage: str, files: Mapping[str, Path], known: Mapping[str, str], store: Store) -> None:
+def refuse_changes(stage: str, files: Mapping[str, Path], planned: Mapping[str, str], store: Store) -> None:
     """Checks that what a stage reads has the content that its fingerprint says.
 
     Raises:
         DataError: naming the first file or folder that has another.
     """
     for key, path in files.items():
-        if (now := _hash(key, path, store)) != known[key]:
+        if (current := _hash(key, path, store)) != planned[key]:
             raise DataError(
                 key,
-                expected=f"{path} as it was when `genrec {stage}` was planned ({known[key][:12]})",
-                got=f"other content ({now[:12]})",
+                expected=f"{path} as it was when `genrec {stage}` was planned ({planned[key][:12]})",
+                got=f"other content ({current[:12]})",
                 fix="nothing of it was kept; let whatever writes it finish, and run the same command again",
             )
 
 
-def _itself(path: Path) -> Path:
+def _same_path(path: Path) -> Path:
     return path
 
 

@@ -34,10 +34,10 @@ def setting(key: str, value: Any) -> str:
     return f"{key}={_value(value, key)}"
 
 
-def typed(words: Iterable[str]) -> str:
+def shell_line(words: Iterable[str]) -> str:
     """A command as somebody types it into a shell.
 
-    >>> print(typed(["genrec", "run", setting("data", "./my shop.yaml")]))
+    >>> print(shell_line(["genrec", "run", setting("data", "./my shop.yaml")]))
     genrec run 'data="./my shop.yaml"'
     """
     words = list(words)
@@ -54,7 +54,7 @@ def _value(value: Any, where: str) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str | PurePath):
-        return _text(str(value))
+        return _quote(str(value))
     if isinstance(value, list | tuple):
         return "[" + ",".join(_value(part, f"{where}[{i}]") for i, part in enumerate(value)) + "]"
     if isinstance(value, Mapping):
@@ -63,14 +63,14 @@ def _value(value: Any, where: str) -> str:
                 raise ConfigError(where, expected="keys of plain letters and digits", got=repr(key), fix="rename the key")
         return "{" + ",".join(f"{key}: {_value(part, f'{where}.{key}')}" for key, part in value.items()) + "}"
     shown = f"{type(value).__name__} {value!r}"
-    raise ConfigError(where, expected="text, a path, a number, a list or a mapping", got=_short(shown), fix=f"change {where}")
+    raise ConfigError(where, expected="text, a path, a number, a list or a mapping", got=_shorten(shown), fix=f"change {where}")
 
 
-def _short(text: str, limit: int = 80) -> str:
+def _shorten(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
-def _text(text: str) -> str:
+def _quote(text: str) -> str:
     if _BARE.fullmatch(text):
         return text
     # OmegaConf reads ${...} in any text, unless a backslash stands before it; backslashes before that one count double.
@@ -100,7 +100,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Any]:
             if equals and _KEY.fullmatch(key) and value.strip() and value.strip()[0] not in "[{'\"":
                 parsed.append(parser.parse_override(_literal(key, value.strip(), parser)))
             elif equals and key:
-                fix = f"close its brackets and quotes, or quote it whole: {typed([setting(key, value)])}"
+                fix = f"close its brackets and quotes, or quote it whole: {shell_line([setting(key, value)])}"
                 errors.append(ConfigError(key, expected="key=value", got=repr(override), fix=fix))
             else:
                 fix = _without_equals(override, overrides)
@@ -112,8 +112,8 @@ def parse_overrides(overrides: Sequence[str]) -> list[Any]:
 def _without_equals(word: str, words: Sequence[str]) -> str:
     """What to do about a word that sets nothing: half of a setting with blanks around its ``=``, or no setting at all."""
     around = ["", *words, ""]
-    place = around.index(word, 1)
-    if word == "=" or around[place + 1].startswith("=") or around[place - 1].endswith("="):
+    index = around.index(word, 1)
+    if word == "=" or around[index + 1].startswith("=") or around[index - 1].endswith("="):
         return f"write {''.join(words)}, without blanks around the ="
     return "write key=value, without blanks around the =, such as experiment=demo"
 
@@ -128,7 +128,7 @@ def _literal(key: str, value: str, parser: Any) -> str:
             parser.parse_override(f"{key}={part}")
             parts.append(part)
         except HydraException:
-            parts.append(_text(part))
+            parts.append(_quote(part))
     return f"{key}={','.join(parts)}"
 
 

@@ -32,7 +32,7 @@ from genrec.engine.runs import Run, check_name, extended_artifact, parent_of
 from genrec.engine.stage import Runtime, Stage, StageContext
 from genrec.engine.tracking.run_tracking import Tracking, tracking
 from genrec.errors import ConfigError, GenRecError, did_you_mean
-from genrec.references import expanded, without_secrets
+from genrec.references import expand_path, without_secrets
 
 STAGES = ("prepare", "embed", "tokenize", "assign", "train", "calibrate", "recommend", "diagnose", "evaluate", "export")
 LAST = "evaluate"  # of `genrec run`
@@ -55,11 +55,11 @@ def needed_stages(config: Mapping[str, Any], until: str) -> list[Stage]:
         fix = did_you_mean(until, STAGES) if isinstance(until, str) else f"known: {', '.join(STAGES)}"
         raise ConfigError("until", expected="a stage", got=repr(until), fix=fix)
     by_kind = {stage.kind: stage for stage in map(load_stage, STAGES[: STAGES.index(until) + 1])}
-    wanted = {load_stage(until).kind}
+    kinds = {load_stage(until).kind}
     for stage in reversed(by_kind.values()):
-        if stage.kind in wanted or (until == LAST and stage.beside in wanted):
-            wanted.update((stage.kind, *stage.inputs(config)))
-    return [stage for kind, stage in by_kind.items() if kind in wanted]
+        if stage.kind in kinds or (until == LAST and stage.beside in kinds):
+            kinds.update((stage.kind, *stage.inputs(config)))
+    return [stage for kind, stage in by_kind.items() if kind in kinds]
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
         if extends:
             external["extends"] = extends.fingerprint
         inputs = {kind: fingerprints[kind] for kind in stage.inputs(config.tree)}
-        known = _without(subtree, external)
-        fingerprint = digest([stage.kind, stage.version, with_first_published(known), external, inputs])
+        settings = _without_external(subtree, external)
+        fingerprint = digest([stage.kind, stage.version, with_first_published(settings), external, inputs])
         fingerprints[stage.kind] = fingerprint
         action, reason = _decide(run, stage, subtree, external, inputs, fingerprint)
         anew = False
@@ -150,8 +150,8 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
             follows = ", ".join(kind for kind in inputs if kind in renewed)
             action, reason = "run", "forced" if stage.name in force.stages else f"{follows} is made anew"
         steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason, extends, files, anew))
-        if action == "skip" and (made := run.store.find(stage.kind, fingerprint)):
-            _check_made(config, stages, made)
+        if action == "skip" and (artifact := run.store.find(stage.kind, fingerprint)):
+            _check_new_artifact(config, stages, artifact)
     return steps
 
 
@@ -207,13 +207,13 @@ def _make_all(
     run.start(config.tree, config.overrides, {step.stage.kind: step.fingerprint for step in steps})
     store, start = run.store, time.perf_counter()
     keep_freed_memory()
-    with _threads(config.tree["threads"]), tracking(config, run, steps[0].fingerprint, log) as tracked:
-        runtime = _runtime(config, run, tracked)
+    with _threads(config.tree["threads"]), tracking(config, run, steps[0].fingerprint, log) as tracking_of_run:
+        runtime = _runtime(config, run, tracking_of_run)
         for step in steps:
-            made = _perform(step, run, store, runtime, log)
-            _check_made(config, [step.stage for step in steps], made)
-            run.link(step.stage.kind, made.fingerprint)
-            tracked.stage(made, step.action != "skip")
+            artifact = _perform(step, run, store, runtime, log)
+            _check_new_artifact(config, [step.stage for step in steps], artifact)
+            run.link(step.stage.kind, artifact.fingerprint)
+            tracking_of_run.stage(artifact, step.action != "skip")
     if report is not None and "evaluation" in {step.stage.kind for step in steps}:
         log(f"report: {report(run)}")
     log(f"{run.path}: done in {time.perf_counter() - start:.1f} s")
@@ -221,22 +221,22 @@ def _make_all(
 
 def _perform(step: Step, run: Run, store: Store, runtime: Runtime, log: Callable[[str], None]) -> Artifact:
     stage = step.stage
-    if step.action == "skip" and (made := store.find(stage.kind, step.fingerprint)):
+    if step.action == "skip" and (artifact := store.find(stage.kind, step.fingerprint)):
         log(f"{stage.name}: {step.reason}")
         store.tidy(stage.kind, step.fingerprint)
-        return made
+        return artifact
     log(f"{stage.name}: {'resuming' if step.action == 'resume' else 'running'} ({step.reason})")
     start = time.perf_counter()
 
     def build(folder: Path, work: Path) -> dict[str, Any]:
         inputs = {kind: store.open(kind, fingerprint, wanted_by=run.name) for kind, fingerprint in step.inputs.items()}
-        told = StageContext(step.config, inputs, folder, work, lambda line: log(f"  {line}"), runtime, step.extends)
+        context = StageContext(step.config, inputs, folder, work, lambda line: log(f"  {line}"), runtime, step.extends)
         refuse_changes(stage.name, step.files, step.external, store)  # hours may lie between the plan and a late stage
         if step.extends is None or stage.extend is None:
-            facts = stage.build(told)
+            facts = stage.build(context)
         else:
             step.extends.check(hashes=True)
-            facts = stage.extend(told)
+            facts = stage.extend(context)
         try:
             refuse_changes(stage.name, step.files, step.external, store)
         except GenRecError:
@@ -244,7 +244,7 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, log: Callable
             raise
         return facts
 
-    made = store.make(
+    artifact = store.make(
         stage.kind,
         step.fingerprint,
         build,
@@ -257,7 +257,7 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, log: Callable
         anew=step.anew,
     )
     log(f"{stage.name}: {time.perf_counter() - start:.1f} s")
-    return made
+    return artifact
 
 
 def require_data(config: Config, command: str = "run") -> None:
@@ -266,26 +266,26 @@ def require_data(config: Config, command: str = "run") -> None:
     Raises:
         ConfigError: naming what can be given.
     """
-    given = {override.partition("=")[0] for override in config.overrides}
+    keys = {override.partition("=")[0] for override in config.overrides}
     if config.choices.get("data") == DEMO and not any(
-        key in ("data", "experiment", "extends") or key.startswith("data.") for key in given
+        key in ("data", "experiment", "extends") or key.startswith("data.") for key in keys
     ):
         command = "run" if command == LAST else command
         fix = f"give data=..., such as `genrec {command} data={DEMO}`; `genrec init FILE` writes a yaml for a table of your own"
         raise ConfigError("data", expected="data to work on, or an experiment that names some", got="nothing", fix=fix)
 
 
-def _check_made(config: Config, stages: Sequence[Stage], made: Artifact) -> None:
+def _check_new_artifact(config: Config, stages: Sequence[Stage], artifact: Artifact) -> None:
     """Once the dataset is there, what the rest of the configuration asks of it is known."""
-    if made.kind == "dataset":
+    if artifact.kind == "dataset":
         from genrec.engine.early_checks import check_dataset
 
-        check_dataset(config, stages, made)
+        check_dataset(config, stages, artifact)
 
 
 def run_of(config: Config) -> Run:
     """The run folder that a configuration names."""
-    return Run(expanded(config.tree["paths"]["runs"]) / check_name(config.name))
+    return Run(expand_path(config.tree["paths"]["runs"]) / check_name(config.name))
 
 
 def check_decoding(config: Mapping[str, Any]) -> None:
@@ -310,10 +310,10 @@ def check_decoding(config: Mapping[str, Any]) -> None:
         fix = f"add it to {decoding.__name__}"
         raise ConfigError("decoding._target_", expected=expected, got=f"{decoding.__name__} with kind {kind}", fix=fix)
     if kind in offers and not offers[kind]:
-        told = " or ".join(name for name, offered in offers.items() if offered) or "nothing that can be decoded"
+        offered_kinds = " or ".join(name for name, offered in offers.items() if offered) or "nothing that can be decoded"
         raise ConfigError(
             "decoding",
-            expected=f"a strategy for {generator.__name__} ({told})",
+            expected=f"a strategy for {generator.__name__} ({offered_kinds})",
             got=f"{decoding.__name__} ({kind})",
             fix="leave decoding to the generator's default, or choose another generator",
         )
@@ -322,26 +322,26 @@ def check_decoding(config: Mapping[str, Any]) -> None:
 
 def unused_overrides(config: Config, steps: Sequence[Step]) -> Iterator[str]:
     """A line for each setting given for a group that no needed stage reads, so that nothing is ignored in silence."""
-    read = {key for step in steps for key in step.stage.reads}
+    read = {read_key for step in steps for read_key in step.stage.reads}
     for override in config.overrides:
-        place = override.partition("=")[0]
-        group = place.partition(".")[0]
-        known = (group in config.choices or group == "recommendations") and place not in read
-        if known and group not in {*read, "experiment", "logger"}:
+        key = override.partition("=")[0]
+        group = key.partition(".")[0]
+        is_unread = (group in config.choices or group == "recommendations") and key not in read
+        if is_unread and group not in {*read, "experiment", "logger"}:
             yield f"note: {override} has no effect here: no needed stage reads {group}"
 
 
 # --- why a stage runs -----------------------------------------------------------------------------------------------------
 
 
-def _without(subtree: Any, external: Mapping[str, str], where: str = "") -> Any:
+def _without_external(subtree: Any, external: Mapping[str, str], where: str = "") -> Any:
     """The subtree with external paths blanked: their content hashes stand for them."""
     if where in external:
         return None
     if isinstance(subtree, Mapping):
-        return {key: _without(value, external, f"{where}.{key}" if where else key) for key, value in subtree.items()}
+        return {key: _without_external(value, external, f"{where}.{key}" if where else key) for key, value in subtree.items()}
     if isinstance(subtree, list):
-        return [_without(value, external, f"{where}[{i}]") for i, value in enumerate(subtree)]
+        return [_without_external(value, external, f"{where}[{i}]") for i, value in enumerate(subtree)]
     return subtree
 
 
@@ -362,15 +362,15 @@ def _decide(
     except Exception:  # its manifest is gone or of another version: no comparison, but no obstacle either
         return "run", "the artifact of the last run is gone"
     changes = [f"config {line}" for line in _changes(old["config"], config)]
-    changes += [_changed_content(key) for key, sha in external.items() if _seen(old["external"], key, sha) != sha]
-    changes += [f"input {kind} changed" for kind, made in inputs.items() if old["inputs"].get(kind) != made]
+    changes += [_changed_content(key) for key, sha in external.items() if _former_content(old["external"], key, sha) != sha]
+    changes += [f"input {kind} changed" for kind, made_from in inputs.items() if old["inputs"].get(kind) != made_from]
     changes += [f"input {kind} is no longer used" for kind in old["inputs"] if kind not in inputs]
     return "run", "; ".join(changes) or "its stage's version changed"
 
 
-def _seen(external: Mapping[str, str], key: str, now: str) -> str:
+def _former_content(external: Mapping[str, str], key: str, content: str) -> str:
     """The content that a file had; artifacts of before plug-ins' source was recorded have seen none of it."""
-    return external.get(key, "none" if key.startswith(SOURCE) else now)
+    return external.get(key, "none" if key.startswith(SOURCE) else content)
 
 
 def _changed_content(key: str) -> str:
@@ -378,23 +378,23 @@ def _changed_content(key: str) -> str:
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    was, now = dict(flat_settings(old)), dict(flat_settings(new))
-    keys = [key for key in (*now, *was) if was.get(key, "absent") != now.get(key, "absent")]
-    lines = [f"{key} changed {was.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in dict.fromkeys(keys)]
+    before, after = dict(flat_settings(old)), dict(flat_settings(new))
+    keys = [key for key in (*after, *before) if before.get(key, "absent") != after.get(key, "absent")]
+    lines = [f"{key} changed {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in dict.fromkeys(keys)]
     return lines if len(lines) <= 3 else [*lines[:3], f"and {len(lines) - 3} more"]
 
 
 # --- where and how ----------------------------------------------------------------------------------------------------------
 
 
-def _runtime(config: Config, run: Run, tracked: Tracking) -> Runtime:
+def _runtime(config: Config, run: Run, tracking_of_run: Tracking) -> Runtime:
     tree = config.tree
     return Runtime(
         device=tree["device"],
         threads=tree["threads"],
         progress=sys.stderr.isatty(),
         name=run.name,
-        track=tracked.round,
+        track=tracking_of_run.round,
     )
 
 

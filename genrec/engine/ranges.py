@@ -213,7 +213,7 @@ def range_errors(component: type, settings: Mapping[str, Any], where: str) -> It
     errors = [
         error
         for key, value in settings.items()
-        for error in _outside(value, (range_of(component.__name__, key) if ours else None) or ANY, f"{where}.{key}")
+        for error in _range_violations(value, (range_of(component.__name__, key) if ours else None) or ANY, f"{where}.{key}")
     ]
     yield from errors
     if errors:
@@ -231,14 +231,14 @@ def range_errors(component: type, settings: Mapping[str, Any], where: str) -> It
             yield type(error)(f"{where}.{error.where}", expected=error.expected, got=error.got, fix=error.fix)
 
 
-def _outside(value: Any, limits: Range, where: str) -> Iterator[GenRecError]:
+def _range_violations(value: Any, limits: Range, where: str) -> Iterator[GenRecError]:
     if isinstance(value, Mapping):
         if "_target_" in value:  # a component, which is looked at by itself
             return
         for key, item in value.items():
-            yield from _outside(item, limits, f"{where}.{key}")
+            yield from _range_violations(item, limits, f"{where}.{key}")
     elif isinstance(value, list | tuple):
-        for place, item in enumerate(value):
-            yield from _outside(item, limits, f"{where}[{place}]")
+        for index, item in enumerate(value):
+            yield from _range_violations(item, limits, f"{where}[{index}]")
     elif isinstance(value, int | float) and not isinstance(value, bool) and value not in limits:
         yield ConfigError(where, expected=limits.words, got=value, fix=limits.remedy(value))

@@ -59,7 +59,7 @@ class Slot:
 
     def of(self, parameter: str) -> Slot | None:
         """The place below one of its components at a parameter; None where nothing shipped stands there."""
-        groups, below = _shipped()
+        groups, below = _shipped_classes()
         for (group, name), part in NAMED.items():
             if name == parameter and groups.get(group, frozenset()) & self.targets:
                 return slot_of(part)
@@ -69,7 +69,7 @@ class Slot:
             if targets & self.targets
             for name in below.get((group, parameter), frozenset())
         )
-        return _place(names) if names else None
+        return _slot_below(names) if names else None
 
 
 def conf_folder() -> Path:
@@ -82,20 +82,20 @@ def conf_folder() -> Path:
 @cache
 def slot_of(group: str) -> Slot | None:
     """The place of a group; None when there is no such group."""
-    groups, _ = _shipped()
+    groups, _ = _shipped_classes()
     return Slot(group, groups[group], PROTOCOLS.get(group, ())) if group in groups else None
 
 
 def groups_of(target: str | None = None) -> list[str]:
     """The groups that a shipped class may stand in; without one, all groups."""
-    groups, _ = _shipped()
+    groups, _ = _shipped_classes()
     return [group for group, targets in groups.items() if target is None or target in targets]
 
 
 @cache
 def any_slot() -> Slot:
     """Any place at all: all shipped classes."""
-    groups, below = _shipped()
+    groups, below = _shipped_classes()
     return Slot("components", frozenset().union(*groups.values(), *below.values()))
 
 
@@ -105,9 +105,9 @@ def protocol_slot(protocol: str) -> Slot | None:
     return slot_of(group) if group else None
 
 
-def _place(names: frozenset[str]) -> Slot:
+def _slot_below(names: frozenset[str]) -> Slot:
     """The place of classes that stand below another: a group's, when they are options of it."""
-    groups, below = _shipped()
+    groups, below = _shipped_classes()
     for group, targets in groups.items():
         if names & targets:
             return Slot(group, targets, PROTOCOLS.get(group, ()))
@@ -116,7 +116,7 @@ def _place(names: frozenset[str]) -> Slot:
 
 
 @cache
-def _shipped() -> tuple[Mapping[str, frozenset[str]], Mapping[tuple[str, str], frozenset[str]]]:
+def _shipped_classes() -> tuple[Mapping[str, frozenset[str]], Mapping[tuple[str, str], frozenset[str]]]:
     """Group -> its classes; (group, parameter) -> the classes below one of the group's at this parameter."""
     import yaml  # here, so that `import genrec` stays instant
 
@@ -135,7 +135,7 @@ def _shipped() -> tuple[Mapping[str, frozenset[str]], Mapping[tuple[str, str], f
                     below[group, parameter].update(_targets(value))
     return (
         {group: frozenset(targets) for group, targets in groups.items()},
-        {place: frozenset(targets) for place, targets in below.items() if targets},
+        {key: frozenset(targets) for key, targets in below.items() if targets},
     )
 
 
@@ -158,7 +158,7 @@ def missing_members(component: Any, protocols: tuple[str, ...]) -> list[str]:
             sets is, too. Properties are not: some are there after ``fit`` only.
         protocols: names in ``genrec.protocols``; one of them has to fit.
     """
-    return min((_missing(component, _protocol(name)) for name in protocols), key=len, default=[])
+    return min((_missing_names(component, _protocol(name)) for name in protocols), key=len, default=[])
 
 
 def members_in_words(protocols: tuple[str, ...]) -> str:
@@ -171,25 +171,25 @@ def fits_class(component: type, protocol: type) -> bool:
 
     ``isinstance`` is the test for objects, but a class is often all there is: nothing is built before a run starts.
     """
-    return not _missing(component, protocol)
+    return not _missing_names(component, protocol)
 
 
-def _missing(component: Any, protocol: type) -> list[str]:
+def _missing_names(component: Any, protocol: type) -> list[str]:
     names = _members(protocol, of_objects=not isinstance(component, type))
     return [name for name in names if not hasattr(component, name)]
 
 
 def _protocol(name: str) -> type:
-    found: type = getattr(importlib.import_module("genrec.protocols"), name)
-    return found
+    protocol: type = getattr(importlib.import_module("genrec.protocols"), name)
+    return protocol
 
 
 def _members(protocol: type, *, of_objects: bool) -> list[str]:
     """Class attributes and methods, those of the protocols that it extends first; with what constructors set if asked for."""
-    found: dict[str, bool] = {}  # name -> whether the class has it
+    members: dict[str, bool] = {}  # name -> whether the class has it
     for part in reversed(protocol.__mro__):
         if not getattr(part, "_is_protocol", False) or part is typing.Protocol:
             continue
-        found |= {name: "ClassVar" in str(kind) for name, kind in inspect.get_annotations(part).items()}
-        found |= {name: True for name, value in vars(part).items() if inspect.isfunction(value) and not name.startswith("_")}
-    return [name for name, has_class in found.items() if of_objects or has_class]
+        members |= {name: "ClassVar" in str(kind) for name, kind in inspect.get_annotations(part).items()}
+        members |= {name: True for name, value in vars(part).items() if inspect.isfunction(value) and not name.startswith("_")}
+    return [name for name, has_class in members.items() if of_objects or has_class]

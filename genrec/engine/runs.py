@@ -23,10 +23,10 @@ from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.experiments import with_replacements
 from genrec.engine.links import point, remove, target_of
 from genrec.engine.locks import file_lock
-from genrec.engine.overrides import flat_settings, text_value, typed
+from genrec.engine.overrides import flat_settings, shell_line, text_value
 from genrec.engine.stage import Stage
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
-from genrec.references import expanded
+from genrec.references import expand_path
 
 STORE = ".store"  # inside paths.runs
 RECORD, LOCK, AUDIT = "run.json", ".lock", "audit"  # an audit of the data may lie beside a run: audit.json and audit.html
@@ -77,7 +77,7 @@ def bundle_path(path: Path) -> Path:
         return path
     bundle = path / "bundle"
     if not (bundle / MANIFEST).exists():
-        command = typed(["genrec", "export", *Run(path).record.get("overrides", [])])
+        command = shell_line(["genrec", "export", *Run(path).record.get("overrides", [])])
         got = "a run without a bundle"
         raise ArtifactError(path, expected="a bundle, or a run that has one", got=got, fix=f"make it: {command}")
     return bundle
@@ -117,9 +117,9 @@ class Run:
     @property
     def links(self) -> dict[str, str]:
         """Kind -> fingerprint of what its links point to, whether that exists or not."""
-        found = {link.name: name for link in sorted(self.path.glob("[!.]*")) if (name := target_of(link)) is not None}
+        fingerprints = {link.name: name for link in sorted(self.path.glob("[!.]*")) if (name := target_of(link)) is not None}
         order = list(self.record.get("wanted", {}))  # the pipeline's
-        return dict(sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
+        return dict(sorted(fingerprints.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -133,8 +133,8 @@ class Run:
             ArtifactError: when it is missing, damaged, or made from something else.
         """
         if kind not in self.kinds:
-            known = did_you_mean(kind, self.kinds)
-            raise ArtifactError(self.path / kind, expected="an artifact", got="nothing", fix=f"`genrec run` makes it; {known}")
+            fix = f"`genrec run` makes it; {did_you_mean(kind, self.kinds)}"
+            raise ArtifactError(self.path / kind, expected="an artifact", got="nothing", fix=fix)
         artifact = Artifact(self.path / kind).check(hashes=True)
         artifact.expect_inputs(self.links)
         return artifact
@@ -156,21 +156,21 @@ class Run:
         with file_lock(self.path / LOCK, doing=f"working on {self.path}", log=log):
             yield
 
-    def start(self, config: Mapping[str, Any], overrides: Sequence[str], wanted: Mapping[str, str]) -> None:
+    def start(self, config: Mapping[str, Any], overrides: Sequence[str], needed: Mapping[str, str]) -> None:
         """Writes the record; links to what this configuration no longer wants go away (the store keeps the artifacts)."""
         self.path.mkdir(parents=True, exist_ok=True)
         record = {
             "name": self.name,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "overrides": list(overrides),
-            "wanted": {**self.record.get("wanted", {}), **wanted},
+            "wanted": {**self.record.get("wanted", {}), **needed},
             "config": dict(config),
         }
         draft = self.path / f"{RECORD}.{os.getpid()}"
         draft.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
         os.replace(draft, self.path / RECORD)
         for kind, fingerprint in self.links.items():
-            if kind in wanted and fingerprint != wanted[kind]:
+            if kind in needed and fingerprint != needed[kind]:
                 remove(self.path / kind)
 
     def link(self, kind: str, fingerprint: str) -> None:
@@ -195,19 +195,19 @@ def read_metrics(evaluation: Path) -> dict[str, Any]:
     return metrics
 
 
-def inherited(overrides: Sequence[str]) -> list[str]:
+def inherited_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides, behind those of the run that they extend (``extends=runs/x``): its settings hold where none is given.
 
     Its name is not inherited, nor what it set in a group of which another option is chosen.
     """
-    given = [override.partition("=")[0] for override in overrides]
+    keys_given = [override.partition("=")[0] for override in overrides]
     parent = next((text_value(override)[1] for override in overrides if override.startswith("extends=")), "null")
     if parent == "null":
         return list(overrides)
-    before = inherited(with_replacements(Run(expanded(parent)).record.get("overrides", [])))
+    before = inherited_overrides(with_replacements(Run(expand_path(parent)).record.get("overrides", [])))
     keys = [(override, override.partition("=")[0]) for override in before]
-    kept = [override for override, key in keys if not {key, key.partition(".")[0]} & {*given, "name"}]
-    return [*kept, *overrides]
+    from_parent = [override for override, key in keys if not {key, key.partition(".")[0]} & {*keys_given, "name"}]
+    return [*from_parent, *overrides]
 
 
 def audited_datasets(root: Path) -> Iterator[tuple[str, str]]:
@@ -231,7 +231,7 @@ def find_folder(text: str) -> Path:
     Raises:
         ArtifactError: when there is neither.
     """
-    path = expanded(text)
+    path = expand_path(text)
     candidates = [path] if path.is_absolute() else [path, Path("runs") / path]
     for candidate in candidates:
         if (candidate / MANIFEST).exists() or Run(candidate).record or Run(candidate).kinds:
@@ -250,7 +250,7 @@ def parent_of(config: Mapping[str, Any], run: Run) -> Run | None:
     """
     if config["extends"] is None:
         return None
-    parent = Run(expanded(config["extends"]))
+    parent = Run(expand_path(config["extends"]))
     if not parent.record:
         raise ArtifactError("extends", expected="the folder of a run", got=str(parent.path), fix="`genrec ls` lists the runs")
     if parent.path.resolve() == run.path.resolve():
@@ -268,13 +268,13 @@ def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> A
         ConfigError: naming the first setting that differs.
     """
     artifact = parent.artifact(stage.kind)
-    was, now = dict(flat_settings(artifact.config)), dict(flat_settings(config))
-    for key in () if stage.kind == "dataset" else (*now, *was):
-        if key not in stage.reads and was.get(key, "nothing") != now.get(key, "nothing"):
+    old_settings, new_settings = dict(flat_settings(artifact.config)), dict(flat_settings(config))
+    for key in () if stage.kind == "dataset" else (*new_settings, *old_settings):
+        if key not in stage.reads and old_settings.get(key, "nothing") != new_settings.get(key, "nothing"):
             raise ConfigError(
                 key,
-                expected=f"{was.get(key, 'nothing')}, as in {parent.path}, which is extended as it was fitted",
-                got=now.get(key, "nothing"),
+                expected=f"{old_settings.get(key, 'nothing')}, as in {parent.path}, which is extended as it was fitted",
+                got=new_settings.get(key, "nothing"),
                 fix="leave it, or fit anew: run without extends",
             )
     return artifact

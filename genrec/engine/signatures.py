@@ -36,14 +36,14 @@ def parameters(component: type) -> Mapping[str, Parameter]:
     """What a component's constructor takes, by name."""
     init = inspect.unwrap(component.__init__)  # type: ignore[misc]
     scope = vars(sys.modules[component.__module__]) | getattr(init, "__globals__", {})
-    found = {}
+    accepted = {}
     for name, parameter in inspect.signature(component).parameters.items():
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            found[name] = Parameter(_evaluated(parameter.annotation, scope), parameter.default)
-    return types.MappingProxyType(found)
+            accepted[name] = Parameter(_evaluate(parameter.annotation, scope), parameter.default)
+    return types.MappingProxyType(accepted)
 
 
-def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:
+def _evaluate(annotation: Any, scope: dict[str, Any]) -> Any:
     if annotation is NOTHING:
         return Any
     if not isinstance(annotation, str):
@@ -128,8 +128,8 @@ def outline_in_source(target: str) -> Outline | None:
 
     What a bundle needs for its first new item is slow to import (scikit-learn), and may never be asked for.
     """
-    found = _class_in_source(target)
-    inside = found.body if found is not None else []
+    statement = _class_in_source(target)
+    inside = statement.body if statement is not None else []
     init = next((node for node in inside if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None)
     if init is None or init.decorator_list or init.args.kwarg:
         return None
@@ -137,8 +137,8 @@ def outline_in_source(target: str) -> Outline | None:
     for node in inside:
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "reads_later" and node.value is not None:
             later = tuple(ast.literal_eval(node.value))
-    given = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
-    plain = {argument.arg: default for argument, default in given if isinstance(default, ast.Constant)}
+    arguments = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+    plain = {argument.arg: default for argument, default in arguments if isinstance(default, ast.Constant)}
     return Outline(
         {argument.arg: ast.unparse(argument.annotation) if argument.annotation else "Any" for argument in init.args.kwonlyargs},
         {key: default.value for key, default in plain.items()},
@@ -176,16 +176,16 @@ def names_in_source(target: str) -> tuple[str, ...] | None:
     Args:
         target: ``genrec.<room>.<module>.<Class>``.
     """
-    found = _class_in_source(target)
-    if found is None:
+    statement = _class_in_source(target)
+    if statement is None:
         return None
-    init = next((node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None)
+    init = next((node for node in statement.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None)
     if init is not None:
         plain = len(init.args.args) + len(init.args.posonlyargs) == 1 and not (init.args.vararg or init.args.kwarg)
         return tuple(argument.arg for argument in init.args.kwonlyargs) if plain and not init.decorator_list else None
-    if found.bases or not any("dataclass" in ast.unparse(decorator) for decorator in found.decorator_list):
+    if statement.bases or not any("dataclass" in ast.unparse(decorator) for decorator in statement.decorator_list):
         return None
-    fields = [node for node in found.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    fields = [node for node in statement.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
     if any(
         "ClassVar" in ast.unparse(field.annotation) or "field(" in ast.unparse(field.value or field.target) for field in fields
     ):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec.engine.artifacts import Artifact
-from genrec.engine.components import completed
+from genrec.engine.components import complete_settings
 from genrec.engine.device import resolve_device
 
 
@@ -100,8 +100,8 @@ class Stage:
 
     def settings(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a configuration that it reads, with every default written out."""
-        told: dict[str, Any] = {}
-        for place in self.reads:
-            group, _, key = place.partition(".")
-            told[place] = completed(tree[group])[key] if key else completed(tree[group])
-        return told
+        settings: dict[str, Any] = {}
+        for key_path in self.reads:
+            group, _, key = key_path.partition(".")
+            settings[key_path] = complete_settings(tree[group])[key] if key else complete_settings(tree[group])
+        return settings

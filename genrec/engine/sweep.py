@@ -48,15 +48,15 @@ def expand(overrides: Sequence[str]) -> list[Job]:
     ]
     jobs = []
     for values in product(*choices):
-        given = tuple(
+        words = tuple(
             f"{override.input_line.partition('=')[0]}={value}" for override, value in zip(parsed, values, strict=True)
         )
         special = [f"{o.key_or_group}={value}" for o, value in zip(parsed, values, strict=True) if o.key_or_group in swept]
-        jobs.append(Job(given, suffix="" if "${" in named or not special else "," + _safe(",".join(special))))
+        jobs.append(Job(words, suffix="" if "${" in named or not special else "," + _safe_name(",".join(special))))
     return jobs
 
 
-def _safe(text: str) -> str:
+def _safe_name(text: str) -> str:
     """The text as part of a run's name; one that had to be changed, or cut, stays unique by a hash."""
     safe = re.sub(r"[^A-Za-z0-9._=,+@-]", "-", text)[:120]
     return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -113,9 +113,9 @@ def mistyped_keys(
     return [error for _, error in sorted(errors, key=lambda pair: order.index(pair[0]))]
 
 
-def _target_at(tree: Mapping[str, Any], place: str) -> str | None:
+def _target_at(tree: Mapping[str, Any], key_path: str) -> str | None:
     """Returns where the class of the component at a place stands now; None where there is no component."""
     node: Any = tree
-    for part in place.split(".") if place else ():
+    for part in key_path.split(".") if key_path else ():
         node = node.get(part) if isinstance(node, Mapping) else None
     return current(str(node[TARGET])) if is_component(node) else None

@@ -14,9 +14,9 @@ from jaxtyping import Bool
 from genrec.core.dataset import Dataset, users_with_targets
 from genrec.data.lib.canonical import text_ids
 from genrec.data.lib.files import read_table
-from genrec.engine.config import expanded
 from genrec.engine.fingerprints import sha256_file
 from genrec.errors import DataError, did_you_mean
+from genrec.references import expand_path
 from genrec.types import ITEM_ID, ITEM_IDX, SPLIT, SPLITS, USER_ID, USER_IDX, Split
 
 KEY = "recommend.candidates"
@@ -83,7 +83,7 @@ def read_candidates(
     """
     if file is None:
         return None
-    path = expanded(str(file))
+    path = expand_path(str(file))
     table = read_table(path, columns=(USER_ID, ITEM_ID, SPLIT), required=(USER_ID, ITEM_ID))
     columns = [text_ids(table[USER_ID], str(path)), text_ids(table[ITEM_ID], str(path))]
     parts = table[SPLIT].cast(pl.String) if SPLIT in table.columns else pl.repeat("test", table.height, eager=True)

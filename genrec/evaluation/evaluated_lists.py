@@ -17,7 +17,7 @@ from genrec.evaluation.candidate_lists import CandidateLists
 from genrec.evaluation.external_recommendations import read_lists
 from genrec.evaluation.list_settings import MEMBERS, TABLE_FILE, RecommendSettings
 from genrec.metrics.lib.ties import cut_ties
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import RANK, SPLIT, SPLITS, USER_ID, Split
 
 
@@ -110,7 +110,7 @@ def lists_of_run(context: StageContext, dataset: Dataset, candidates: CandidateL
             table, int(recommendations.facts["k"]), bool(recommendations.facts["exclude_seen"]), "run", members=members
         )
     settings: RecommendSettings = instantiate(context.config["recommend"], "recommend")
-    path = expanded(file)
+    path = expand_path(file)
     table, guessed_ties, doubts = read_lists(path, dataset, exclude_seen=settings.exclude_seen, log=context.log)
     if candidates is not None:
         candidates.check(table, dataset, str(path))

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 
 from genrec.core.dataset import Dataset
-from genrec.core.item_labels import item_labels, numbered
+from genrec.core.item_labels import item_labels, number_labels
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.new_item_reach import SAFE_REACH, learned_reach
@@ -102,7 +102,7 @@ class Model:
         sids, trie, vectors = _read(parts)
         runtime = {"num_items": dataset.num_items, "train_counts": dataset.train_counts, "catalog": dataset.items}
         if "item_labels" in parameters(component_class(node, "generator")):  # a catalogue's categories are slow to read
-            runtime["item_labels"] = {name: numbered(labels)[1] for name, labels in item_labels(dataset.items).items()}
+            runtime["item_labels"] = {name: number_labels(labels)[1] for name, labels in item_labels(dataset.items).items()}
         generator = _build(node, sids, trie, vectors, **runtime)
         return cls(generator=generator, sids=sids, trie=trie, vectors=vectors, num_trained=dataset.num_items, node=node)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genrec.errors import ConfigError
 from genrec.nn.pretrained import check_folder, check_saved
-from genrec.references import expanded
+from genrec.references import expand_path
 
 Cache = tuple[tuple[Tensor, Tensor], ...]  # per layer, keys and values [batch, heads, tokens, d]
 
@@ -49,7 +49,7 @@ class LanguageModel(nn.Module):
         lora_dropout: float,
     ) -> None:
         super().__init__()
-        model, self.tokenizer = _open_model(expanded(source), str(source), revision, self.SAVED)
+        model, self.tokenizer = _open_model(expand_path(source), str(source), revision, self.SAVED)
         self.body: Any = model.base_model
         head = model.get_output_embeddings()
         old = self.body.get_input_embeddings()

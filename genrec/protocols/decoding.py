@@ -48,16 +48,16 @@ class Decoded:
         """The same answer with other lists for some users; the wider of the two decides the number of slots."""
         width = max(self.items.shape[1], lists.items.shape[1])
 
-        def placed(ours: Tensor, theirs: Tensor, empty: float) -> Tensor:
+        def place_rows(ours: Tensor, theirs: Tensor, empty: float) -> Tensor:
             ours, theirs = (torch.nn.functional.pad(x, (0, width - x.shape[1]), value=empty) for x in (ours, theirs))
             return ours.index_copy(0, users, theirs.to(ours.dtype))
 
         return replace(
             self,
-            items=placed(self.items, lists.items, PAD),
-            scores=placed(self.scores, lists.scores, float("-inf")),
-            tie_start=placed(self.tie_start, lists.tie_start, PAD),
-            tie_size=placed(self.tie_size, lists.tie_size, PAD),
+            items=place_rows(self.items, lists.items, PAD),
+            scores=place_rows(self.scores, lists.scores, float("-inf")),
+            tie_start=place_rows(self.tie_start, lists.tie_start, PAD),
+            tie_size=place_rows(self.tie_size, lists.tie_size, PAD),
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genrec.errors import ConfigError
-from genrec.references import expanded
+from genrec.references import expand_path
 
 TOKEN_VARIABLE = "GENREC_ADMIN_TOKEN"
 
@@ -43,7 +43,7 @@ def read_token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
-        token = expanded(file).read_text(encoding="utf-8").strip()
+        token = expand_path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("--token-file", expected="a file with a token", got=str(error), fix="correct the path") from error
     if not token:

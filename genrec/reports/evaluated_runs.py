@@ -22,7 +22,7 @@ from genrec.engine.overrides import flat_settings
 from genrec.engine.runs import METRICS_FILE, list_runs, read_metrics
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.evaluation.fitted_baselines import BASELINES_FILE
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import SPLIT, USER_ID, Split
 
 RULES = (
@@ -201,7 +201,7 @@ def differences(models: Sequence[ComparedModel]) -> dict[str, list[str]]:
 def _found(place: str, root: Path) -> list[Finished]:
     label, _, rest = place.partition("=")
     for text, own in ((place, None), (rest, label)):
-        path = expanded(text)
+        path = expand_path(text)
         for folder in (path, root / path) if text else ():
             for evaluation in (folder, folder / "evaluation"):
                 if (evaluation / METRICS_FILE).exists():

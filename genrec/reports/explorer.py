@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from genrec.core.item_labels import item_labels, numbered
+from genrec.core.item_labels import item_labels, number_labels
 from genrec.diagnosis.id_health import health
 from genrec.reports.codebooks import HOW as HOW_LEVELS
 from genrec.reports.codebooks import codebooks_section
@@ -102,7 +102,7 @@ def _levels(run: Explored, num_runs: int, note: str) -> Markup:
         run.sids.sizes[: run.own_levels],
         space=run.vectors,
         ordered=run.ordered,
-        labels={name: numbered(labels)[1] for name, labels in item_labels(run.dataset.items).items()},
+        labels={name: number_labels(labels)[1] for name, labels in item_labels(run.dataset.items).items()},
         train=run.dataset.train,
     )
     return codebooks_section(figures, title=f"Levels of {run.name}" if num_runs > 1 else "Levels", note=note)

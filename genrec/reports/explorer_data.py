@@ -15,7 +15,7 @@ import polars as pl
 from jaxtyping import Float
 
 from genrec.core.dataset import Dataset
-from genrec.core.item_labels import item_labels, numbered
+from genrec.core.item_labels import item_labels, number_labels
 from genrec.core.sids import SIDTable
 from genrec.diagnosis.id_neighbours import nearest
 from genrec.engine.components import component_class
@@ -94,7 +94,7 @@ def payload(runs: Sequence[Explored]) -> dict[str, Any]:
     items: dict[str, Any] = {"ids": ids, "titles": short_titles(catalog["title"])}
     labels: dict[str, list[str]] = {}
     for column in catalog.columns[3:]:
-        labels[column], numbers = numbered(catalog[column])
+        labels[column], numbers = number_labels(catalog[column])
         items[column] = numbers.tolist()
     limited = f" among the {NEIGHBOURS_OF:,} most popular items" if len(ids) > NEIGHBOURS_OF else ""
     return {

@@ -28,7 +28,7 @@ from genrec.baselines.lib.setting_search import ValidationSample, choose, most_t
 from genrec.core.dataset import Dataset, users_with_targets
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.lib.batch_decoding import request_of
-from genrec.engine.components import completed, component_class, instantiate
+from genrec.engine.components import complete_settings, component_class, instantiate
 from genrec.engine.device import resolve_device
 from genrec.engine.logs import step_progress, user_progress
 from genrec.engine.stage import Stage, StageContext
@@ -70,7 +70,7 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     if not (isinstance(strategy, FittedStrategy) and "calibration" in strategy.needs):
         fix = "choose decoding=fusion"
         raise ConfigError("decoding", expected="a strategy with weights to fit", got=strategy.__name__, fix=fix)
-    node = completed(config["decoding"])
+    node = complete_settings(config["decoding"])
     scorers = [component_class(scorer) for name, scorer in (node["scorers"] or {}).items() if name in node["members"]]
     needed = {kind for scorer in scorers if isinstance(scorer, NeedsArtifacts) for kind in scorer.needs}
     return tuple(dict.fromkeys((*model_inputs(config), "generator", *sorted(needed))))

@@ -56,7 +56,7 @@ from genrec.recommender.bundle_layout import (
     sid_frame,
 )
 from genrec.recommender.model_card import SOURCE_SETTINGS, model_card
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import ITEM_ID
 
 SAMPLE_LEN = 50  # items of a sample history at most, and at least 3
@@ -241,8 +241,8 @@ def portable(node: Mapping[str, Any], group: str) -> dict[str, Any]:
     """A component without the places of the machine that it was made on: of a file or folder its name, and no cache."""
     copy: dict[str, Any] = with_current(deepcopy(dict(node)))
     for path in path_places(copy, group):
-        if path.certain or expanded(path.holder[path.key]).exists():
-            path.holder[path.key] = expanded(path.holder[path.key]).name
+        if path.certain or expand_path(path.holder[path.key]).exists():
+            path.holder[path.key] = expand_path(path.holder[path.key]).name
     return without_cache(copy)
 
 

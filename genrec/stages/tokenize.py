@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genrec.core.item_labels import item_labels, numbered
+from genrec.core.item_labels import item_labels, number_labels
 from genrec.diagnosis.id_health import health, summary, table, warnings
 from genrec.engine.components import instantiate
 from genrec.engine.stage import Stage, StageContext
@@ -60,7 +60,7 @@ def _write(context: StageContext, tokenizer: ItemTokenizer, inputs: TokenizerInp
         tokenizer.reconstruct if isinstance(tokenizer, Reconstructs) else None,
         space=inputs.embeddings.get(JOINT),
         ordered=tokenizer.traits.ordered,
-        labels={name: numbered(labels)[1] for name, labels in item_labels(inputs.items).items()},
+        labels={name: number_labels(labels)[1] for name, labels in item_labels(inputs.items).items()},
         train=inputs.train,
     )
     (context.folder / HEALTH_FILE).write_text(json.dumps(figures, indent=2), encoding="utf-8")

@@ -96,10 +96,10 @@ def test_a_holder_on_another_machine_is_named(tmp_path: Path) -> None:
 
 def test_an_artifact_in_use_is_not_removed(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with store.locked("sids", "f1"):
+    with store.lock("sids", "f1"):
         assert not store.remove("sids", "f1")
     assert store.remove("sids", "f1")
-    with store.locked("sids", "f1"):  # its lock file is still the one that others wait for
+    with store.lock("sids", "f1"):  # its lock file is still the one that others wait for
         assert not Lock(tmp_path / "sids" / "f1.lock").take()
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.engine.config import Config, compose
-from genrec.engine.overrides import parse_overrides, setting, text_value, typed
+from genrec.engine.overrides import parse_overrides, setting, shell_line, text_value
 from genrec.engine.runs import check_name, run_name
 from genrec.errors import ConfigError
 
@@ -68,7 +68,7 @@ def test_texts_come_back(toy: Path) -> None:
 
 def test_what_is_printed_can_be_typed(toy: Path) -> None:
     overrides = [setting(f"train.parts.p{i}.name", text) for i, text in enumerate(NAMES)]
-    words = shlex.split(typed(["genrec", "run", *overrides]))
+    words = shlex.split(shell_line(["genrec", "run", *overrides]))
     assert words[:2] == ["genrec", "run"]
     assert composed(words[2:]) == NAMES
 

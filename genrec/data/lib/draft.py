@@ -19,9 +19,9 @@ from genrec.data.lib.text_format import NAMED, TextFormat, cut_line, detect_form
 from genrec.data.lib.text_lines import encoding_of, open_bytes
 from genrec.data.lib.times import read_times
 from genrec.engine.components import TARGET, instantiate
-from genrec.engine.overrides import setting, typed
+from genrec.engine.overrides import setting, shell_line
 from genrec.errors import DataError, join_names
-from genrec.references import expanded
+from genrec.references import expand_path
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 TABLES = "genrec.data.tables.Tables"
@@ -60,8 +60,8 @@ def draft_of_shape(source: Path, shape: Shape, items: str | None) -> Draft:
     """Drafts the yaml for a file that holds something else than rows of events."""
     node = {TARGET: shape.target, "interactions": str(source), **shape.settings}
     if items:
-        node["items"] = str(expanded(items))
-        key = _items_key(read_table(expanded(items)), node.get("item_id", ITEM_ID), None)
+        node["items"] = str(expand_path(items))
+        key = _items_key(read_table(expand_path(items)), node.get("item_id", ITEM_ID), None)
         node["items_key"] = key or ITEM_ID
     return Draft(source, node, lines=[f"read as {shape.why} (data={shape.option})"])
 
@@ -106,7 +106,7 @@ def draft_of_table(source: Path, data: Mapping[str, Any], user_columns: Mapping[
     draft.lines += [*roles.notes, *_other_meanings(table, roles.mapping)]
     _look_at_unreadable_times(table, draft, date_format)
     if items:
-        _add_items(draft, expanded(items), table[roles.mapping[ITEM_ID]], form)
+        _add_items(draft, expand_path(items), table[roles.mapping[ITEM_ID]], form)
     return draft
 
 
@@ -117,11 +117,11 @@ def _other_meanings(table: pl.DataFrame, mapping: Mapping[str, str]) -> list[str
         if holds_lists(table[name]):
             samples = ["data=samples", setting("data.history", name), setting("data.target", mapping[ITEM_ID])]
             lines.append(
-                f"{name} holds lists: if a row is a history and the item that came next, it is read with {typed(samples)}"
+                f"{name} holds lists: if a row is a history and the item that came next, it is read with {shell_line(samples)}"
             )
         elif names_parts(table[name]):
             parts = [setting("data.split", name), "split=column"]
-            lines.append(f"{name} names the parts of a split, which is honoured with {typed(parts)}")
+            lines.append(f"{name} names the parts of a split, which is honoured with {shell_line(parts)}")
     return lines
 
 
@@ -168,7 +168,7 @@ def _refuse_headerless(source: Path, form: TextFormat) -> None:
         index = next((i for i, name in enumerate(names) if name.startswith("column_")), None)
         if index is not None:
             names[index] = role
-    command = typed(["genrec", "init", str(source), "data.header=false", setting("data.columns", names)])
+    command = shell_line(["genrec", "init", str(source), "data.header=false", setting("data.columns", names)])
     raise DataError(
         f"{source}, line 1",
         expected="the names of the columns",
@@ -251,7 +251,7 @@ def _add_items(draft: Draft, path: Path, ids: pl.Series, form: TextFormat) -> No
     if key is None:
         expected = f"a column with the ids of {node[ITEM_ID]!r}"
         got = f"columns {join_names(table.columns)}"
-        fix = "name it: " + typed(["genrec", "init", str(draft.source), "--items", str(path), "data.items_key=COLUMN"])
+        fix = "name it: " + shell_line(["genrec", "init", str(draft.source), "--items", str(path), "data.items_key=COLUMN"])
         raise DataError(path, expected=expected, got=got, fix=fix)
     node |= {"items": str(path), "items_key": key}
 

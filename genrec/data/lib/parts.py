@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from genrec.data.lib.events import ROW
-from genrec.engine.overrides import setting, typed
+from genrec.engine.overrides import setting, shell_line
 from genrec.errors import DataError
 from genrec.types import SPLIT
 
@@ -66,7 +66,7 @@ def refuse_parts(folder: Path, files: Sequence[Path]) -> None:
     if len(set(parts)) == len(parts):
         of_part = dict(zip(parts, files, strict=True))
         keys = [setting(_KEYS[part], str(of_part[part])) for part in PARTS if part in of_part]
-        fix = f"set {typed([*keys, 'split=column'])}"
+        fix = f"set {shell_line([*keys, 'split=column'])}"
     got = f"the parts of a split: {', '.join(file.name for file in files[:5])}"
     raise DataError(folder, expected="the files of one table", got=got, fix=fix)
 

@@ -16,12 +16,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from genrec.references import expanded
+from genrec.references import expand_path
 
 
 def model_identity(model: str, revision: str | None) -> str:
     """Returns the content hash of a local folder, or a hash of hub id and revision; the cache has one folder for each."""
-    digest, folder = hashlib.sha256(), expanded(model)
+    digest, folder = hashlib.sha256(), expand_path(model)
     if folder.is_dir():
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(str(path.relative_to(folder)).encode())
@@ -43,7 +43,7 @@ def is_model_of(state: Mapping[str, Any], model: str, revision: str | None) -> b
         revision: of a hub model.
     """
     came_from_hub = state["identity"] == _hub_identity(str(state["model"]), state.get("revision"))
-    return model_identity(model, revision) == state["identity"] or (came_from_hub and expanded(model).is_dir())
+    return model_identity(model, revision) == state["identity"] or (came_from_hub and expand_path(model).is_dir())
 
 
 def _hub_identity(model: str, revision: str | None) -> str:

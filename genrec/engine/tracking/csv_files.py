@@ -48,7 +48,7 @@ class CSVTracker:
     def figures(self, figures: Mapping[str, float], step: int) -> None:
         self._put("final", ("figure",), [{"figure": key, "value": value} for key, value in figures.items()])
 
-    def artifact(self, artifact: Artifact, made: bool) -> None:
+    def artifact(self, artifact: Artifact, is_new: bool) -> None:
         """Nothing: run.json and the manifests tell where everything comes from."""
 
     def table(self, name: str, rows: pl.DataFrame) -> None:
@@ -61,8 +61,8 @@ class CSVTracker:
         """Adds rows; one with the same config and keys as an earlier row takes its place."""
         file = self._folder / f"{name}.csv"
         table = {tuple(row[key] for key in (CONFIG, *keys)): row for row in _read(file)}
-        for given in rows:
-            row = {CONFIG: self._key, **given}
+        for values in rows:
+            row = {CONFIG: self._key, **values}
             table[tuple(str(row[key]) for key in (CONFIG, *keys))] = row
         columns = dict.fromkeys(column for row in table.values() for column in row)
         draft = file.with_name(f"{file.name}.{os.getpid()}")

@@ -47,14 +47,14 @@ def tracking(config: Config, run: Run, dataset: str, log: Callable[[str], None])
     Raises:
         ConfigError: when the tracker's package is missing; anything else that is wrong with a tracker is only warned about.
     """
-    told = Tracking(run.store, log)
-    told.open(config, run, dataset)
+    tracker = Tracking(run.store, log)
+    tracker.open(config, run, dataset)
     try:
-        yield told
+        yield tracker
     except BaseException:
-        told.close(failed=True)
+        tracker.close(failed=True)
         raise
-    told.close(failed=False)
+    tracker.close(failed=False)
 
 
 class Tracking:
@@ -87,19 +87,19 @@ class Tracking:
 
     def round(self, row: Mapping[str, float]) -> None:
         """Tells a round of training."""
-        self._tell(lambda tracker: _tell_round(tracker, row))
+        self._call_tracker(lambda tracker: _track_round(tracker, row))
 
-    def stage(self, artifact: Artifact, made: bool) -> None:
+    def stage(self, artifact: Artifact, is_new: bool) -> None:
         """Tells what a stage left behind, made now or found in the store."""
         if artifact.kind == "generator":
             self._step = int(artifact.facts.get("best", {}).get("step", 0))
-        self._tell(lambda tracker: _tell_artifact(tracker, artifact, made, self._step, self._store))
+        self._call_tracker(lambda tracker: _track_artifact(tracker, artifact, is_new, self._step, self._store))
 
     def close(self, failed: bool) -> None:
         """Lets the tracker write what is left."""
-        self._tell(lambda tracker: tracker.close(failed))
+        self._call_tracker(lambda tracker: tracker.close(failed))
 
-    def _tell(self, what: Callable[[Tracker], None]) -> None:
+    def _call_tracker(self, what: Callable[[Tracker], None]) -> None:
         if self._tracker is not None:
             try:
                 what(self._tracker)
@@ -116,10 +116,10 @@ def tracked_settings(config: Config) -> dict[str, Setting]:
     settings: dict[str, Any] = dict(config.choices)
     for key, node in config.tree.items():
         if key not in UNTRACKED:
-            leaves = ((place, value) for place, value in flat_settings(node, key) if not isinstance(value, Mapping))
-            settings |= {place: value for place, value in leaves if not place.endswith(TARGET)}
-    told = ((key, value) for key, value in settings.items() if key not in UNTRACKED)
-    return {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in told}
+            leaves = ((key_path, value) for key_path, value in flat_settings(node, key) if not isinstance(value, Mapping))
+            settings |= {key_path: value for key_path, value in leaves if not key_path.endswith(TARGET)}
+    settings_kept = ((key, value) for key, value in settings.items() if key not in UNTRACKED)
+    return {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in settings_kept}
 
 
 def figures_of(artifact: Artifact) -> dict[str, float]:
@@ -129,10 +129,10 @@ def figures_of(artifact: Artifact) -> dict[str, float]:
         named = {
             f"intervals/{key}": dict(zip(("low", "high"), pair, strict=True)) for key, pair in metrics["intervals"].items()
         }
-        told: dict[str, Any] = {
+        others: dict[str, Any] = {
             key: metrics[key] for key in ("baselines", "members", "bounds", "best_baseline", "best_member", "users")
         }
-        return dict(_numbers(metrics["model"] | told | named))
+        return dict(_numbers(metrics["model"] | others | named))
     facts, best = artifact.facts, {}
     if artifact.kind == "generator" and "best" in facts:  # its validation stands where evaluation's will
         best = {key: value for key, value in facts["best"].items() if key.startswith("val/")}
@@ -177,24 +177,24 @@ def sample_recommendations(artifact: Artifact, dataset: Artifact) -> pl.DataFram
     return pl.DataFrame(rows)
 
 
-def _tell_round(tracker: Tracker, row: Mapping[str, float]) -> None:
+def _track_round(tracker: Tracker, row: Mapping[str, float]) -> None:
     curves = {key: value for key, value in row.items() if "/" in key}
     tracker.curve(int(row["step"]), {**curves, "train/targets": row["targets"]})
 
 
-def _tell_artifact(tracker: Tracker, artifact: Artifact, made: bool, step: int, store: Store) -> None:
+def _track_artifact(tracker: Tracker, artifact: Artifact, is_new: bool, step: int, store: Store) -> None:
     if (history := artifact.path / "history.json").exists():
         for row in json.loads(history.read_text(encoding="utf-8")):
-            _tell_round(tracker, row)
+            _track_round(tracker, row)
     tracker.figures(figures_of(artifact), step)
-    tracker.artifact(artifact, made)
+    tracker.artifact(artifact, is_new)
     if artifact.kind == "recommendations":
         dataset = Artifact(store.folder("dataset", artifact.inputs["dataset"]))
         tracker.table(artifact.kind, sample_recommendations(artifact, dataset))
 
 
 def _numbers(node: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Place -> number; a list gives a place to each."""
-    for place, value in flat_settings(node, mark="/"):
-        places = ((f"{place}/{i}", entry) for i, entry in enumerate(value)) if isinstance(value, list) else ((place, value),)
-        yield from ((key, entry) for key, entry in places if isinstance(entry, int | float) and not isinstance(entry, bool))
+    """Yields each number with its key; the entries of a list are numbered."""
+    for key, value in flat_settings(node, mark="/"):
+        entries = ((f"{key}/{i}", entry) for i, entry in enumerate(value)) if isinstance(value, list) else ((key, value),)
+        yield from ((name, entry) for name, entry in entries if isinstance(entry, int | float) and not isinstance(entry, bool))

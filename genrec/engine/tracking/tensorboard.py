@@ -44,7 +44,7 @@ class TensorBoardTracker:
 
     def __init__(self, session: Session) -> None:
         self._folder, self._settings = session.folder / "tensorboard" / session.key, session.settings
-        self._known = {part: _points(self._folder / part) for part in (CURVES, FINAL)}
+        self._written = {part: _points(self._folder / part) for part in (CURVES, FINAL)}
         self._writers: dict[str, Any] = {}
         self._final: dict[str, tuple[float, int]] = {}  # figure -> value, step
 
@@ -57,11 +57,11 @@ class TensorBoardTracker:
     def figures(self, figures: Mapping[str, float], step: int) -> None:
         self._final |= {key: (value, step) for key, value in figures.items()}
 
-    def artifact(self, artifact: Artifact, made: bool) -> None:
+    def artifact(self, artifact: Artifact, is_new: bool) -> None:
         """Nothing: TensorBoard knows no artifacts."""
 
     def table(self, name: str, rows: pl.DataFrame) -> None:
-        if (f"{name}/text_summary", 0) not in self._known[FINAL]:  # the tag that add_text makes of the name
+        if (f"{name}/text_summary", 0) not in self._written[FINAL]:  # the tag that add_text makes of the name
             lines = [rows.columns, ["---"] * rows.width, *rows.iter_rows()]
             cells = (["" if cell is None else str(cell).replace("|", "\\|") for cell in line] for line in lines)
             self._writer(FINAL).add_text(name, "\n".join(f"| {' | '.join(row)} |" for row in cells), 0)
@@ -76,9 +76,9 @@ class TensorBoardTracker:
 
     def _add(self, part: str, key: str, value: float, step: int) -> None:
         stored = np.float32(value)  # what events hold
-        if self._known[part].get((key, step)) != stored:
+        if self._written[part].get((key, step)) != stored:
             self._writer(part).add_scalar(key, value, step)
-            self._known[part][key, step] = stored
+            self._written[part][key, step] = stored
 
     def _add_settings(self) -> None:
         from torch.utils.tensorboard.summary import hparams

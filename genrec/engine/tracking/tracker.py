@@ -60,7 +60,7 @@ class Tracker(Protocol):
             step: training steps behind the weights that they are about, 0 before training.
         """
 
-    def artifact(self, artifact: Artifact, made: bool) -> None:
+    def artifact(self, artifact: Artifact, is_new: bool) -> None:
         """Notes that the run made an artifact, or (not ``made``) found it in the store and used it."""
 
     def table(self, name: str, rows: pl.DataFrame) -> None:

@@ -43,8 +43,8 @@ class WandbLog:
             try:
                 return WandbTracker(session, self, "online")
             except Exception as error:  # no network, no account, no such project: the figures are not worth less for it
-                told = next(iter(str(error).splitlines()), type(error).__name__)
-                session.log(f"WARNING: W&B cannot be reached ({told}); going on with logger.mode=offline")
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                session.log(f"WARNING: W&B cannot be reached ({reason}); going on with logger.mode=offline")
         return WandbTracker(session, self, "offline")
 
 
@@ -88,16 +88,16 @@ class WandbTracker:
     def figures(self, figures: Mapping[str, float], step: int) -> None:
         self._run.summary.update(dict(figures))
 
-    def artifact(self, artifact: Artifact, made: bool) -> None:
+    def artifact(self, artifact: Artifact, is_new: bool) -> None:
         """Named by kind and fingerprint, so that runs which share an artifact share it on W&B too."""
-        told = described(artifact, upload_bytes=self._upload_bytes)
-        if made or artifact.fingerprint in self._ids.made:
+        entry = wandb_artifact(artifact, upload_bytes=self._upload_bytes)
+        if is_new or artifact.fingerprint in self._ids.fingerprints:
             self._ids.add(artifact.fingerprint)
-            self._run.log_artifact(told)
+            self._run.log_artifact(entry)
         elif self._offline:  # where W&B refuses use_artifact; the metadata name the inputs
-            self._run.log_artifact(told)
+            self._run.log_artifact(entry)
         else:
-            self._run.use_artifact(told)
+            self._run.use_artifact(entry)
 
     def table(self, name: str, rows: pl.DataFrame) -> None:
         import wandb
@@ -112,11 +112,11 @@ class WandbTracker:
             self._log(f"W&B, offline: upload it with `wandb sync {folder}`")
 
 
-def described(artifact: Artifact, *, upload_bytes: int) -> Any:
+def wandb_artifact(artifact: Artifact, *, upload_bytes: int) -> Any:
     """The ``wandb.Artifact`` of an artifact, not yet sent."""
     import wandb
 
-    told = wandb.Artifact(
+    entry = wandb.Artifact(
         f"{artifact.kind}-{artifact.fingerprint}",
         type=artifact.kind,
         metadata={key: artifact.manifest[key] for key in ("fingerprint", "inputs", "config", "facts", "genrec")},
@@ -124,10 +124,10 @@ def described(artifact: Artifact, *, upload_bytes: int) -> Any:
     for name, file in artifact.manifest["files"].items():
         path = artifact.path.resolve() / name
         if file["bytes"] <= upload_bytes:
-            told.add_file(str(path), name=name)
+            entry.add_file(str(path), name=name)
         else:  # no checksum: the fingerprint in the path stands for the content
-            told.add_reference(path.as_uri(), name=name, checksum=False)
-    return told
+            entry.add_reference(path.as_uri(), name=name, checksum=False)
+    return entry
 
 
 class _Ids:
@@ -135,8 +135,8 @@ class _Ids:
 
     def __init__(self, file: Path, key: str) -> None:
         self._file, self._key = file, key
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        self._all: dict[str, dict[str, Any]] = {key: {"run": uuid.uuid4().hex[:12], "made": []}, **known}
+        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self._all: dict[str, dict[str, Any]] = {key: {"run": uuid.uuid4().hex[:12], "made": []}, **stored}
         self._save()
 
     @property
@@ -144,12 +144,12 @@ class _Ids:
         return str(self._all[self._key]["run"])
 
     @property
-    def made(self) -> list[str]:
+    def fingerprints(self) -> list[str]:
         """Fingerprints."""
         return list(self._all[self._key]["made"])
 
     def add(self, fingerprint: str) -> None:
-        self._all[self._key]["made"] = sorted({*self.made, fingerprint})
+        self._all[self._key]["made"] = sorted({*self.fingerprints, fingerprint})
         self._save()
 
     def _save(self) -> None:
