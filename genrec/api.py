@@ -46,7 +46,7 @@ def run(
         The run: ``.metrics``, ``.artifact("generator")``, ``.config``.
 
     Raises:
-        GenRecError: what the command line tells in one line.
+        GenRecError: the errors that the command line prints in one line.
     """
     from genrec.engine.pipeline import Force, execute
     from genrec.reports.report import write_report
@@ -56,7 +56,7 @@ def run(
 
 
 def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
-    """What a score on some data can and cannot show, as ``genrec audit`` finds it.
+    """Audits a data set: what a score on it can and cannot show, as ``genrec audit`` does.
 
     Args:
         overrides: as on the command line, ``["data.interactions=events.parquet"]``.
@@ -67,7 +67,7 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
         The content of audit.json: ``verdict``, ``findings``, ``figures``, ``dataset``, ``seconds``.
 
     Raises:
-        GenRecError: what the command line tells in one line.
+        GenRecError: the errors that the command line prints in one line.
     """
     from genrec.reports.audit_run import audit_data
 
@@ -77,7 +77,7 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
 def compare(
     *runs: Run | str | Path, metric: str | None = None, split: Split = "test", baseline: str | None = None
 ) -> Standings:
-    """Finished runs against each other, as ``genrec compare`` does it; those that differ in seeds only are one model.
+    """Compares finished runs, as ``genrec compare`` does. Runs that differ in their seeds only count as one model.
 
     Args:
         runs: runs, or what the command line accepts.

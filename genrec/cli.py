@@ -1,6 +1,6 @@
-"""The command line: finds the command, keeps libraries quiet, turns errors into one line and an exit code.
+"""The command line: it finds the command, silences libraries, and turns errors into one line and an exit code.
 
-Exit codes: 0 done, 2 the user can fix it (one line says how), 1 a bug, 130 interrupted.
+Exit codes: 0 done, 2 an error that the user can fix (one line explains how), 1 a bug, 130 interrupted.
 ``GENREC_TRACEBACK=1`` shows tracebacks. Nothing heavy is imported before the command is known.
 """
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, say `head`, has seen enough
+    except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _traceback() -> int:
-    """Raises the error at hand; where it holds a secret, prints it without, and returns the exit code."""
+    """Raises the current error. If it contains a secret, it prints the masked traceback and returns the exit code."""
     text = traceback.format_exc()
     if mask_secrets(text) == text:
         raise
@@ -86,7 +86,7 @@ def _dispatch(name: str, words: Sequence[str]) -> int:
 
 
 def _names_a_folder(name: str, words: Sequence[str]) -> bool:
-    """Whether a verb that is both begins with a folder to work on, and not with the settings of a run."""
+    """Whether the first word of a verb that is both a stage and a command is a folder, and not a setting of a run."""
     return name in _files("commands") and bool(words) and "=" not in words[0] and not words[0].startswith("-")
 
 
@@ -101,7 +101,7 @@ def _files(folder: str) -> list[str]:
 
 
 def _summary(name: str, folders: Sequence[str] = ("stages", "commands")) -> str:
-    """The first line of a verb's own file, read without importing it."""
+    """Returns the first line of a verb's file, read without importing it."""
     for folder in folders:
         file = _PACKAGE / folder / f"{name.replace('-', '_')}.py"
         if file.exists():
@@ -136,7 +136,7 @@ def _overview() -> str:
 
 
 def _quiet_libraries() -> None:
-    """Other libraries' advice stays off the screen; our own warnings, and any the user asks Python for, are shown."""
+    """Hides the messages of other libraries; genrec's warnings, and any that the user asks Python for, are shown."""
     for key, value in {
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",

@@ -1,4 +1,4 @@
-"""The errors a user of genrec can cause, each told in one line.
+"""The errors that a user of genrec can cause, each with a message of one line.
 
 Every message has the same shape, so that it can be read, searched and tested:
 
@@ -16,11 +16,11 @@ from genrec.references import mask_secrets
 
 EXCERPT_WIDTH = 60  # characters of a value that a message repeats
 MAX_NAMES = 20  # names of a list that a message repeats
-_JOINERS = "\u200c\u200d"  # belong to words of some scripts, and to emoji
+_JOINERS = "\u200c\u200d"  # parts of words in some scripts, and of emoji
 
 
 class GenRecError(Exception):
-    """An error with a place, an expectation, the offending value and a remedy.
+    """An error with the key or path it is about, what was expected, the offending value and a remedy.
 
     Args:
         where: the configuration key, file or column the error is about.
@@ -49,7 +49,7 @@ class ArtifactError(GenRecError):
 
 
 def escape_control_characters(line: str) -> str:
-    """What a terminal would obey instead of showing, and what it would show as nothing, is written as its escape."""
+    """Returns a line with control characters and invisible ones written as their escapes."""
     if line.isprintable():
         return line
     return "".join(sign if sign.isprintable() or sign in _JOINERS else ascii(sign)[1:-1] for sign in line)

@@ -1,4 +1,4 @@
-"""Text of settings and what it stands for: variables of the environment (written down as they are), and home folders."""
+"""References in settings: variables of the environment, which artifacts record by name, and home folders."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 from urllib.parse import quote
 
 REFERENCE = re.compile(r"\$\{oc\.env:(?P<name>[^${},]+)(?:,(?P<default>[^${},]*))?\}")
-_SHORTEST = 4  # letters of a value that is looked for in messages: shorter ones stand there by chance
+_SHORTEST = 4  # characters of a value that messages are searched for: shorter values occur by chance
 _UNSET = object()
 _read: dict[str, str] = {}  # spelling of a value -> the reference to it, of all that this process has looked up
 
 
 def has_reference(value: object) -> bool:
-    """Whether a value of the configuration stands for variables of the environment."""
+    """Whether a value of the configuration refers to variables of the environment."""
     return isinstance(value, str) and REFERENCE.search(value) is not None
 
 
 def resolve_references(value: Any, *, secret: bool = True) -> Any:
-    """A text with the variables' values in place of the references to them; anything else as it is.
+    """Returns a text with the values of the variables that it refers to; anything else is returned as it is.
 
     Args:
         value: as configured.
@@ -36,7 +36,7 @@ def resolve_references(value: Any, *, secret: bool = True) -> Any:
 
 
 def mask_secrets(text: str) -> str:
-    """A text with references in place of the secret values that were looked up."""
+    """Returns a text in which secret values that were looked up are replaced by their references."""
     if not _read:
         return text
     for value in sorted(_read, key=len, reverse=True):
@@ -46,12 +46,12 @@ def mask_secrets(text: str) -> str:
 
 
 def without_secrets(log: Callable[[str], None]) -> Callable[[str], None]:
-    """Says what it is told, masked."""
+    """Returns a function that logs a line with its secrets masked."""
     return lambda line: log(mask_secrets(line))
 
 
 def mask_secrets_in(value: Any) -> Any:
-    """A json-like value with its texts masked."""
+    """Returns a json-like value with its texts masked."""
     if isinstance(value, dict):
         return {mask_secrets_in(key): mask_secrets_in(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -61,7 +61,7 @@ def mask_secrets_in(value: Any) -> Any:
 
 @contextmanager
 def keep_references() -> Iterator[None]:
-    """OmegaConf resolves every interpolation but ``oc.env``; ``oc.decode`` of one reads its value.
+    """Lets OmegaConf resolve every interpolation but ``oc.env``; ``oc.decode`` of one reads its value.
 
     The resolvers are OmegaConf's own again afterwards. They belong to the whole process: one thread at a time.
     """
@@ -102,7 +102,7 @@ def _value_of(match: re.Match[str], secret: bool) -> str:
 
 
 def expand_path(path: str | Path) -> Path:
-    """The path with ``~`` as the home folder; a name that only begins with ``~``, of nobody's home, stays as it is."""
+    """Returns the path with ``~`` expanded to the home folder; a name that merely begins with ``~`` stays as it is."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

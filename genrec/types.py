@@ -1,4 +1,4 @@
-"""The words of the house: column names, splits and small shared types. One owner, so that nobody spells them twice."""
+"""Shared names and small types: columns, splits, and constructor arguments that genrec supplies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Decodes = Literal["autoregressive", "parallel", "masked", "item_scorer", "any"]
 
 PAD: Final = -1  # an absent item, code or target in padded integer tensors
 
-# Constructor arguments that genrec supplies: facts of the artifacts and of the machine, so that nobody types them into a yaml.
+# Constructor arguments that genrec supplies. They are facts of the artifacts and of the machine, and are never in a yaml.
 RUNTIME: Final = frozenset(
     {
         "sids",

@@ -459,7 +459,7 @@ def test_a_package_and_one_module_of_it_that_went_elsewhere(moves: Moves) -> Non
         warnings.simplefilter("always")
         from genrec.attic import paths, residual
         from genrec.attic.collision.keep import Keep
-    assert paths.expanded is importlib.import_module("genrec.references").expanded
+    assert paths.expand_path is importlib.import_module("genrec.references").expand_path
     assert residual.Residual is importlib.import_module("genrec.tokenizers.lib.residual").Residual
     assert Keep is component_class({"_target_": "genrec.tokenizers.collision.keep.Keep"}, "collision")
     told = {str(warning.message) for warning in caught}

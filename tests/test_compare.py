@@ -308,7 +308,7 @@ def test_validation_only(runs: Path, tmp_path: Path) -> None:
 def test_a_sweep_ends_with_the_page(runs: Path) -> None:
     made, told = [Run(Path(path)) for path in two_models(runs)], list[str]()
     compare_runs(made, told.append)
-    assert told == ["which differences are real: runs/m.compare.html"]
+    assert told == ["which differences are significant: runs/m.compare.html"]
     assert "generator.dim=64 beats" in (runs / "m.compare.html").read_text(encoding="utf-8")
     assert len(find_runs([str(path) for path in runs.iterdir() if path.name[0] != "."])) == 6  # as runs/* gives them
     other = Run(finished(runs, "m,dataset=2", scores(0.2), dataset="d2"))

@@ -48,7 +48,7 @@ class Line:
 
     Args:
         number: of its line in the file, from 1.
-        name: what its other columns say.
+        name: the text of its other columns.
         cells: column -> text.
     """
 
@@ -63,12 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def epilog() -> str:
-    """What the options do not say."""
+    """Explains the table formats and the checks."""
     return _ABOUT
 
 
 def main(options: argparse.Namespace) -> int:
-    """Prints what cannot be true; returns the exit code."""
+    """Prints the impossible rows; returns the exit code."""
     from genrec.statistics.possible_figures import impossible
 
     headings, lines = read(options.table)
@@ -93,7 +93,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def read(file: Path) -> tuple[dict[str, tuple[str, str, int]], list[Line]]:
-    """A table's columns of figures (heading -> what they belong to, metric, k) and its rows.
+    """Reads a table: its columns of figures (heading -> the rest of the heading, metric, k) and its rows.
 
     Raises:
         DataError: when there is no such table, or a row is longer than the heading.
@@ -122,7 +122,7 @@ def read(file: Path) -> tuple[dict[str, tuple[str, str, int]], list[Line]]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Numbered rows that hold something; of markdown the first table."""
+    """Yields the rows that are not empty with their line numbers; of markdown, those of the first table."""
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if any(line.lstrip().startswith("|") for _, line in lines):
         started = False
@@ -149,7 +149,7 @@ def _heading(column: str) -> tuple[str, str, int] | None:
 
 
 def _in_percent(headings: Iterable[str], lines: Sequence[Line], file: Path) -> bool:
-    """Whether a heading or a cell says so, or a figure is above 1: one scale for the whole table."""
+    """Whether the table is in percent: a heading or a cell has the sign, or a figure is above 1."""
     if any("%" in column for column in headings):
         return True
     for line in lines:
@@ -161,7 +161,7 @@ def _in_percent(headings: Iterable[str], lines: Sequence[Line], file: Path) -> b
 
 
 def _figure(line: Line, column: str, percent: bool, file: Path) -> Figure | None:
-    """The first number of a cell; None of an empty one.
+    """Returns the first number of a cell; None for an empty one.
 
     Raises:
         DataError: when it holds something else.

@@ -1,4 +1,4 @@
-"""Compare finished runs and their best baseline: means and intervals over users and seeds, and which differences are real."""
+"""Compare finished runs and their best baseline: means, intervals over users and seeds, and significance tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Runs whose settings differ in seeds only are seeds of one model. All must have b
 
 Every model is tested against the baseline that is best on validation, too.
 p: chance of a difference this large between equally good models; adjusted for the number of comparisons (Holm), so that at
-most one table in 20 holds any false claim. A difference is called real when its adjusted p is at most .05.
+most one table in 20 holds any false claim. A difference is called significant when its adjusted p is at most .05.
 """
 
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def epilog() -> str:
-    """What the options do not say."""
+    """Explains which runs can be compared, and how."""
     return _ABOUT
 
 

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Feeds; returns the exit code."""
+    """Feeds the items and prints the changes; returns the exit code."""
     from genrec.recommender.bundle import open_catalogue
     from genrec.recommender.feed_file import FeedFile, read_ids
     from genrec.serving.feed_client import FeedClient
@@ -107,7 +107,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
-    """The rows of the file.
+    """Reads the rows of the file.
 
     Raises:
         DataError: when any does not fit, after a line for each.
@@ -135,10 +135,10 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
 
 
 def _journal(folder: Path) -> Journal:
-    """The state of a service that is stopped.
+    """Opens the state of a stopped service.
 
     Raises:
-        ArtifactError: when it runs.
+        ArtifactError: when the service runs.
     """
     from genrec.recommender.journal import Journal
 
@@ -174,7 +174,7 @@ def _feed_catalogue(
 
 
 def change_lines(changes: Changes) -> list[str]:
-    """What a feed changed, in lines."""
+    """Describes what a feed changed, in lines."""
     parts = {
         "new": changes.added,
         "updated": changes.updated,

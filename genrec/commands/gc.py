@@ -1,4 +1,4 @@
-"""Find, and with --yes delete, what the store holds and no run needs any more."""
+"""Find, and with --yes delete, artifacts in the store that no run needs any more."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def needed_entries(root: Path, store: Store) -> set[tuple[str, str]]:
-    """(kind, fingerprint) of what runs link to or have begun to make, and of all that those were made from."""
+    """Returns (kind, fingerprint) of what runs link to or have begun to make, and of everything that these were made from."""
     needed: set[tuple[str, str]] = set()
     waiting = list(audited_datasets(root))
     waiting += [entry for run in list_runs(root) for entry in (*run.links.items(), *run.record.get("wanted", {}).items())]

@@ -1,4 +1,4 @@
-"""Look over your interactions file: which column is what, what is odd in it; write a data yaml that answers that."""
+"""Examine your interactions file: the role of each column and possible problems; write a data yaml for it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Writes the yaml and prints what was found and how to use it; returns the exit code."""
+    """Writes the yaml and prints the findings and the command to use; returns the exit code."""
     source = expand_path(options.interactions)
     name = usable_name(options.interactions)
     out = expand_path(options.out or f"{name}.yaml")
@@ -86,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def usable_name(file: str) -> str:
-    r"""A name for a run and a yaml from that of a file: plain letters, digits, ``_`` and ``-``.
+    r"""Returns a name for a run and a yaml, made from that of a file: plain letters, digits, ``_`` and ``-``.
 
     >>> usable_name("data/my sales (2024).csv"), usable_name(r"C:\shop\Käufe.csv"), usable_name("007.csv")
     ('my_sales_2024', 'Kaufe', 'data_007')
@@ -100,7 +100,7 @@ def usable_name(file: str) -> str:
 
 
 def _split_settings(settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of the data source (without ``data.``), and those of other groups."""
+    """Splits settings into those of the data source (without ``data.``) and those of other groups."""
     data: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for override, text in zip(parse_overrides(settings), settings, strict=True):
@@ -125,7 +125,7 @@ def _load(node: Mapping[str, Any]) -> Any:
 
 
 def _text_of(items: pl.DataFrame | None, named: Sequence[str] | None, draft: Draft) -> list[str]:
-    """The columns of the items' text: those the encoder finds, or those that were given, which go into the yaml."""
+    """Returns the text columns of the items: those that the encoder finds, or the named ones, which go into the yaml."""
     if items is None:
         return []
     if named:
@@ -149,7 +149,7 @@ def _is_prose(column: pl.Series) -> bool:
 
 
 def _trial(node: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, GenRecError | None]:
-    """Does what ``prepare`` will do with these settings: what is left, and what stops it."""
+    """Tries what ``prepare`` will do with these settings; returns a line on what is left, and the error that stops it."""
     options = {group: _group(settings, group) for group in ("filters", "order", "split")}
     try:
         filters, order, splitter = Filters(**options["filters"]), Order(**options["order"]), LeaveOneOut(**options["split"])
@@ -235,7 +235,7 @@ def _yaml(node: Mapping[str, Any], settings: Mapping[str, Any], source: Path, fo
 
 
 def _from_folder(path: str, folder: Path) -> str:
-    """A path as seen from the folder of the yaml."""
+    """Returns a path relative to the folder of the yaml."""
     if Path(path).is_absolute():
         return path
     try:

@@ -10,7 +10,7 @@ from genrec.engine.runs import Run, list_runs, read_metrics
 from genrec.errors import ArtifactError
 from genrec.references import expand_path
 
-LISTED = " *"  # behind figures of some of the users
+LISTED = " *"  # mark of figures that cover only some of the users
 _FIGURES = ("test/recall@10", "test/ndcg@10")
 
 
@@ -43,7 +43,7 @@ def _row(run: Run) -> tuple[str, ...]:
 
 
 def _metrics(evaluation: Artifact) -> dict[str, Any]:
-    """None where there is no evaluation, nor where it is damaged: one bad run hides no other, and `genrec show` says why."""
+    """Returns the metrics of a run; none where it has no evaluation or a damaged one, which `genrec show` explains."""
     try:
         metrics = read_metrics(evaluation.check(hashes=True).path)
         return metrics if isinstance(metrics.get("model"), dict) else {}

@@ -1,4 +1,4 @@
-"""Start a plug-in of your own: a working class, its yaml, and a test that holds it against what genrec asks of its kind."""
+"""Start a plug-in of your own: a working class, its yaml, and a test that checks it against the contract of its kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Kind:
         use: the setting that chooses it.
         settings: of the suite, in Python: small ones keep the tests fast.
         run: what the printed command runs it with; an experiment may set keys of the generator and objective that it chose.
-        place: the keys under which it stands in its yaml, where it is part of another component.
+        place: the keys under which its yaml has it, where it is part of another component.
     """
 
     contract: str
@@ -92,15 +92,15 @@ def main(options: argparse.Namespace) -> int:
 
 
 def command_line(kind: str, package: str, name: str) -> str:
-    """The command that runs the demo with a plug-in."""
+    """Returns the command that runs the demo with a plug-in."""
     return shell_line(["genrec", "run", KINDS[kind].run, f"plugins=[{package}]", KINDS[kind].use.format(name=name)])
 
 
 def _check_name(dotted: str, group: str) -> tuple[str, str]:
-    """The package and the last part of a name.
+    """Returns the package and the last part of a name.
 
     Raises:
-        ConfigError: when it is no name of a new module, or one that stands for something else already.
+        ConfigError: when it is not the name of a new module, or is in use already.
     """
     parts = dotted.split(".")
     if len(parts) < 2 or not all(part.isidentifier() and part.isascii() and not keyword.iskeyword(part) for part in parts):
@@ -127,7 +127,7 @@ def _label(name: str) -> str:
 
 
 def _yaml(source: str, target: str, name: str, kind: Kind) -> str:
-    """The option: every setting with its default, and a generator's choice of what it is trained and decoded by."""
+    """Returns the yaml of the option: every setting with its default and, for a generator, its objective and decoding."""
     tree = ast.parse(source)
     component = next(node for node in tree.body if isinstance(node, ast.ClassDef))
     makers = [node for node in component.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]

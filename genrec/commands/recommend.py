@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def epilog() -> str:
-    """The settings and their defaults."""
+    """Describes the settings and their defaults."""
     from genrec.recommender.batch_lists import recommend_shards
     from genrec.recommender.requests import RecommendRequest, field_docs
 
@@ -114,14 +114,14 @@ def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
 
 
 def _defaults() -> dict[str, Any]:
-    """The settings of batch lists: all of a request but its histories, and how the work is cut."""
+    """Returns the settings of batch lists: those of a request without its histories, and the rows of a shard."""
     from genrec.recommender.batch_lists import EMPTY_REQUEST, SHARD_ROWS
 
     return EMPTY_REQUEST.settings | {"shard_rows": SHARD_ROWS}
 
 
 def _value(text: str) -> Any:
-    """What json says a text stands for, True and None as Python writes them; else the text, which the request will refuse."""
+    """Parses a text as json, also ``True`` and ``None``; other text is returned as it is, and the request will refuse it."""
     try:
         return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
     except ValueError:

@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
 def run_and_compare(
     jobs: Sequence[Job], *, until: str = LAST, log: Callable[[str], None] = print, force: Sequence[str] = ()
 ) -> int:
-    """Runs jobs, prints their evaluations side by side, and tells again about those that failed; returns the exit code."""
+    """Runs jobs, prints their evaluations side by side and the errors of those that failed; returns the exit code."""
     outcome = run_jobs(jobs, until=until, log=log, force=force, report=_report)
     if until == LAST and outcome.runs:
         _print_results(outcome.runs, log)
@@ -83,13 +83,13 @@ def _print_results(runs: Sequence[Run], log: Callable[[str], None]) -> None:
 
 
 def compare_runs(runs: Sequence[Run], log: Callable[[str], None] = print) -> None:
-    """Writes ``<paths.runs>/<what the names begin with>.compare.html``: which differences between the runs are real."""
+    """Writes ``<paths.runs>/<what the names begin with>.compare.html``: which differences between the runs are significant."""
     from genrec.reports.evaluated_runs import COMPARISON, find_runs
 
     file = runs[0].path.with_name(f"{runs[0].name.partition(',')[0]}{COMPARISON}")
     try:
         write_comparison(find_runs([str(run.path) for run in runs]), file)
-        log(f"which differences are real: {file}")
+        log(f"which differences are significant: {file}")
     except GenRecError as error:  # of another dataset, by another rule: they may be run together, but not compared
         log(f"no comparison: {error}")
 
@@ -117,7 +117,7 @@ def print_plan(config: Config, steps: Sequence[Step]) -> None:
 
 
 def epilog() -> str:
-    """The configuration groups with their options, each told by the first line of its file."""
+    """Lists the configuration groups with their options, each with the first line of its file."""
     lines = ["groups and their options:"]
     for group, options in groups().items():
         named = next((".".join(parameter) for parameter, part in NAMED.items() if part == group), None)

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genrec.engine.aliases import FORMER_LIMITS
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
 from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, parse_external, read_token
@@ -17,8 +18,6 @@ from genrec.references import expand_path
 
 if TYPE_CHECKING:
     from genrec.serving.limits import Limits
-
-_OLD_LIMITS = {"wishes": "preferences"}  # limits that were called otherwise once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def epilog() -> str:
-    """The limits and their defaults."""
+    """Describes the limits and their defaults."""
     from genrec.serving.limits import Limits
 
     descriptions = (Limits.__doc__ or "").partition("Args:")[2].strip().splitlines()
@@ -49,7 +48,7 @@ def epilog() -> str:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Serves until it is told to stop; returns the exit code."""
+    """Serves until the process is asked to stop; returns the exit code."""
     try:
         from genrec.serving.app import create_app
         from genrec.serving.connections import bounded_server
@@ -103,7 +102,7 @@ def limits_of(words: Sequence[str]) -> Limits:
     values: dict[str, Any] = {}
     for word in words:
         old, _, value = word.partition("=")
-        name = _OLD_LIMITS.get(old, old)
+        name = FORMER_LIMITS.get(old, old)
         if name != old:
             print(f"note: {old} is called {name} now", file=sys.stderr)
         if name not in kinds:

@@ -1,4 +1,4 @@
-"""Show a run or one of its artifacts: what it is, what it was made from, with which settings, and what was found out."""
+"""Show a run or one of its artifacts: what it is, what it was made from, its settings, and the facts of its stage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Prints it; returns the exit code."""
+    """Prints the run or the artifact; returns the exit code."""
     path = find_folder(options.path)
     if (path / MANIFEST).exists():
         artifacts = [Artifact(path)]

@@ -26,7 +26,7 @@ class Batch:
         targets: item_idx [batch, time + 1] or None; ``targets[b, t]`` is predicted from the first ``t`` items, ``PAD`` where
             there is nothing to predict.
         times: when each item of the history was [batch, time], in whole units of the data's clock; None where that is not
-            known. A target's time is not told: nobody knows it when recommending.
+            known. It has no times of targets, because they are unknown when recommending.
     """
 
     history: Int64[Tensor, "batch time"]
@@ -45,7 +45,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device))
 
     def rows(self, index: Int64[Tensor, " some"]) -> Batch:
-        """The histories of some rows."""
+        """Returns the histories of some rows."""
         return self._each(lambda tensor: tensor[index])
 
     def split(self, size: int) -> list[Batch]:
@@ -58,11 +58,11 @@ class Batch:
         return Batch(**changed)
 
     def streams(self) -> tuple[Int64[Tensor, "rows states"], Int64[Tensor, " targets"], Int64[Tensor, " targets"]]:
-        """Sequences in which every target stands where it is predicted: the histories gone on by their last targets.
+        """Builds sequences in which every target is where it is predicted: each history followed by its last target.
 
         Returns:
-            The sequences, ``PAD`` after the end, and the row and the place of every target. Targets that the histories do not
-            go on with each end a row of their own.
+            The sequences, ``PAD`` after the end, and the row and the column of every target. A target that does not follow its
+            history directly is the end of a row of its own.
         """
         assert self.targets is not None
         row, state = (self.targets != PAD).nonzero(as_tuple=True)

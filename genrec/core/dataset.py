@@ -1,4 +1,4 @@
-"""The prepared data as every later stage sees it: items, flat histories, and where each user's parts end."""
+"""The prepared data that all later stages read: items, flat histories, and where each user's parts end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sequences:
         return self.item_idx[self.offsets[user] : self.offsets[user + 1]]
 
     def of(self, users: np.ndarray, last: int | None = None) -> Sequences:
-        """The sequences of some users in the given order, whole or their ``last`` events."""
+        """Returns the sequences of some users in that order, in full or their ``last`` events."""
         ends, lengths = np.asarray(self.offsets)[1:][users], self.lengths[users]
         lengths = lengths if last is None else np.minimum(lengths, last)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -73,7 +73,7 @@ class Dataset:
         train_ends: int64 [users].
         validation_ends: int64 [users].
         timestamps: float64 [events] or None when the source has positions only.
-        facts: what prepare found out: split rule, tie rule, what each filter removed.
+        facts: what prepare recorded: split rule, tie rule, what each filter removed.
         folder: where it was read from (a source may have left extra files there, e.g. the demo world).
     """
 
@@ -113,12 +113,12 @@ class Dataset:
         return np.bincount(self.train.item_idx, minlength=self.num_items)
 
     def histories(self, split: Split) -> Sequences:
-        """What is known of each user when ``split``'s targets are predicted (nothing is cut to a maximum length)."""
+        """Returns the events known of each user when ``split``'s targets are predicted (nothing is cut to a maximum length)."""
         ends = self.train_ends if split == "validation" else self.validation_ends
         return self._slice(self.events.offsets[:-1], ends)
 
     def targets(self, split: Split) -> Sequences:
-        """The held-out items of each user; an empty row when the user has none in this split."""
+        """Returns the held-out items of each user: an empty row when the user has none in this split."""
         if split == "validation":
             return self._slice(self.train_ends, self.validation_ends)
         return self._slice(self.validation_ends, self.events.offsets[1:])

@@ -1,4 +1,4 @@
-"""Work that somebody waits for: long computations ask between their steps whether anybody still does."""
+"""Deadlines: long computations check between their steps whether their result is still needed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _is_wanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_wanted", defa
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the answer any more."""
+    """The caller no longer waits for the answer."""
 
 
 @contextmanager
 def while_wanted(is_wanted: Callable[[], bool]) -> Iterator[None]:
-    """Lets what is computed inside end early: ``stop_if_abandoned`` raises as soon as ``is_wanted`` says no."""
+    """Lets a computation end early: inside, ``stop_if_abandoned`` raises as soon as ``is_wanted`` returns False."""
     token = _is_wanted.set(is_wanted)
     try:
         yield
@@ -24,10 +24,10 @@ def while_wanted(is_wanted: Callable[[], bool]) -> Iterator[None]:
 
 
 def stop_if_abandoned() -> None:
-    """Called between the steps of long work: between searches, levels of a search, batches, passes over the items.
+    """Stops an abandoned computation. It is called between searches, levels of a search, batches and passes over the items.
 
     Raises:
-        AbandonedError: when the work is done for somebody (see ``while_wanted``) who has given up; never elsewhere.
+        AbandonedError: inside ``while_wanted`` only, when the caller no longer waits.
     """
     is_wanted = _is_wanted.get()
     if is_wanted is not None and not is_wanted():

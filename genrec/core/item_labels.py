@@ -36,7 +36,7 @@ def item_labels(items: pl.DataFrame) -> dict[str, pl.Series]:
 
 
 def number_labels(labels: pl.Series) -> tuple[list[str], np.ndarray]:
-    """The distinct labels, the most frequent first, and the place of each row's among them: -1 where it has none.
+    """Returns the distinct labels, the most frequent first, and the number of each row's label: -1 where it has none.
 
     Examples:
         >>> number_labels(pl.Series(["a", "b", None, "b", ""]))
@@ -84,7 +84,7 @@ def category_parts(column: pl.Series) -> pl.DataFrame:
     """The labels of each item: ``item_idx`` (the row), ``place`` from 0 and ``part``; items without one have no row.
 
     Text is split at ``>``, ``|``, ``,`` and ``;``, so that paths, lists of genres and single labels are read alike; a label
-    counts once an item, where it stands first. Columns of lists are taken as they are.
+    counts once an item, at its first position. Columns of lists are taken as they are.
 
     Examples:
         >>> category_parts(pl.Series(["Shoes > Boots", None, "Shoes|Sale"])).rows()
@@ -102,7 +102,7 @@ def category_parts(column: pl.Series) -> pl.DataFrame:
 def category_shares(column: pl.Series) -> sparse.csr_array:
     """float64 [items, categories]: an item's labels in equal shares, rows that add up to 1 (or 0: no label).
 
-    A label that every labelled item carries, such as the root of all paths, tells nothing and is left out.
+    A label of all labelled items, such as the root of all paths, distinguishes nothing and is left out.
     """
     from scipy import sparse  # a third of the time that opening a bundle takes, which reads labels only
 

@@ -25,10 +25,10 @@ CONTENT = "content"  # the stream of all codes of the tokenizer, where the IDs k
 
 @dataclass(frozen=True)
 class Stream:
-    """Codes that tell an item from another side: read by generators that can, never decoded, not unique.
+    """Further codes of the items. Some generators read them; they are never decoded and need not be unique.
 
     Args:
-        codes: [items, levels], row number == item_idx; ``PAD`` at every level of an item of which this side knows nothing.
+        codes: [items, levels], row number == item_idx; ``PAD`` at every level of an item that has no such codes.
         sizes: number of codes of each level.
 
     Raises:
@@ -118,7 +118,7 @@ class SIDTable:
 
     @cached_property
     def layout(self) -> str:
-        """Hash of levels, sizes and codebooks: what a trained generator depends on. Adding items keeps it."""
+        """Hash of levels, sizes and codebooks, on which a trained generator depends. Adding items does not change it."""
         streams = {"streams": self._stream_sizes} if self.streams else {}
         return _sha({"sizes": self.sizes, "collision_level": self.collision_level, "codebooks": self.codebooks, **streams})
 
@@ -130,15 +130,15 @@ class SIDTable:
 
     @property
     def content(self) -> SIDTable | Stream:
-        """The codes that tell what an item is like: its ID, or what stands beside it because the ID says less."""
+        """The codes of an item's content: its ID, or the ``content`` stream where the ID has only some of the codes."""
         return self.streams.get(CONTENT, self)
 
     def with_items(self, codes: Int[np.ndarray, "later levels"]) -> SIDTable:
-        """The table with rows for items that came later behind its own, without streams: no ID moves, the layout stays."""
+        """Returns the table with rows for later items at its end, without streams. No ID changes, and the layout stays."""
         return replace(self, codes=np.concatenate([self.codes, np.asarray(codes)]), streams={})
 
     def with_streams(self, streams: Mapping[str, Stream]) -> SIDTable:
-        """The table with these streams beside its own."""
+        """Returns the table with further streams."""
         return replace(self, streams={**self.streams, **streams})
 
     @property
@@ -166,7 +166,7 @@ class SIDTable:
         (folder / LAYOUT_FILE).write_text(json.dumps(self.facts(), indent=2), encoding="utf-8")
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest and the model card say of this table."""
+        """Returns the facts about this table for the manifest and the model card."""
         return {
             "num_items": self.num_items,
             "sizes": list(self.sizes),
@@ -203,7 +203,7 @@ class SIDTable:
 
 
 def _check_codes(codes: np.ndarray, sizes: tuple[int, ...], lowest: int = 0) -> np.ndarray:
-    """The codes as int32, contiguous."""
+    """Returns the codes as contiguous int32, once their ranges are checked."""
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != len(sizes):
         raise DataError("sids", expected=f"codes [items, {len(sizes)}]", got=codes.shape, fix="give one code a level")

@@ -1,7 +1,7 @@
 """The prefix trie over the catalogue's semantic IDs, as flat tensors.
 
 Nodes are numbered breadth first: the root is 0, then all prefixes of one code in order, then all of two codes, and so on. So
-the children of a node stand together (``first_child`` alone is the structure: compressed sparse rows), and so do the items
+the children of a node are contiguous (``first_child`` alone is the structure: compressed sparse rows), and so do the items
 below it, once items are listed in the order of their leaves. Built by one sort; 32 bits a number; the cost of a decoding step
 does not depend on the size of the catalogue. The layout follows the idea of STATIC (see docs/methods/trie_search.md).
 """

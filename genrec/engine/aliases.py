@@ -300,6 +300,7 @@ PARAMETERS: dict[str, dict[str, str]] = {  # by the path of the class, any that 
     "genrec.stages.evaluate.Evaluator": {"floors": "baselines"},
     "genrec.stages.recommend.RecommendSettings": {"new_share": "new_item_share", "new_reach": "new_item_reach"},
 }
+FORMER_LIMITS = {"wishes": "preferences"}  # limits of ``genrec serve`` that had another name
 ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, each with the value that means what was before
     "genrec.stages.evaluate.Evaluator": {"metrics": None},
 }

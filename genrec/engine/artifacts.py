@@ -1,9 +1,9 @@
-"""Artifacts and the store they live in: whole or absent, never half; made once however many runs want them.
+"""Artifacts and the store that contains them. An artifact is complete or absent, and several runs can share it.
 
 <store>/<kind>/<fingerprint>/            the artifact; its manifest.json was written last
 <store>/<kind>/<fingerprint>.tmp/        files of a build in progress
 <store>/<kind>/<fingerprint>.work/       checkpoints that survive a kill
-<store>/<kind>/<fingerprint>.lock        held while one process builds; the system releases it on any death
+<store>/<kind>/<fingerprint>.lock        locked while one process builds; the system releases it when the process dies
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MANIFEST, SEAL = "manifest.json", "seal"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A whole artifact on disk. Opening one reads its manifest and checks that its files and no others are there in full size.
+    """A complete artifact on disk. Opening it reads the manifest and checks that exactly its files exist, in their full sizes.
 
     Args:
         path: its folder.
@@ -97,11 +97,11 @@ class Artifact:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What its stage found out."""
+        """The facts that its stage recorded."""
         return dict(self.manifest["facts"])
 
     def check(self, *, hashes: bool = False) -> Artifact:
-        """Returns itself when it is undamaged: all files there in their sizes and, with ``hashes``, byte by byte; no others.
+        """Returns the artifact if it is undamaged: exactly its files exist, in size and, with ``hashes``, in content.
 
         Hidden files (those of a file manager, or of a repository that a bundle was put in) do not count.
 
@@ -156,11 +156,11 @@ class Store:
         self._verified: set[Path] = set()
 
     def folder(self, kind: str, fingerprint: str) -> Path:
-        """Where the artifact is, or would be."""
+        """Returns the folder of the artifact, whether it exists or not."""
         return self.root / kind / fingerprint
 
     def find(self, kind: str, fingerprint: str) -> Artifact | None:
-        """The artifact, or None when nobody has made it.
+        """Returns the artifact, or None when it does not exist.
 
         Raises:
             ArtifactError: when it is there but damaged.
@@ -169,7 +169,7 @@ class Store:
         return artifact.check() if (artifact.path / MANIFEST).exists() else None
 
     def open(self, kind: str, fingerprint: str, *, wanted_by: str) -> Artifact:
-        """The artifact as another stage's input: its bytes are hashed, once per process.
+        """Returns the artifact as the input of another stage; its files are hashed once per process.
 
         Raises:
             ArtifactError: when it is missing or damaged.
@@ -188,7 +188,7 @@ class Store:
         return artifact
 
     def work(self, kind: str, fingerprint: str) -> Path:
-        """The folder that survives a kill."""
+        """Returns the folder of checkpoints, which survives a kill."""
         return self.folder(kind, fingerprint).with_name(f"{fingerprint}.work")
 
     def make(
@@ -222,7 +222,11 @@ class Store:
         with self.lock(kind, fingerprint, log=log):
             if not anew and (artifact := self.find(kind, fingerprint)):
                 return artifact
-            for leftover in (draft, older, work if anew else final):  # we hold the lock: whoever left them is dead
+            for leftover in (
+                draft,
+                older,
+                work if anew else final,
+            ):  # left by a process that died, because this one has the lock
                 shutil.rmtree(leftover, ignore_errors=True)
             draft.mkdir(parents=True)
             work.mkdir(exist_ok=True)
@@ -266,7 +270,7 @@ class Store:
 
     @contextmanager
     def lock(self, kind: str, fingerprint: str, *, log: Callable[[str], None] = print) -> Iterator[None]:
-        """Holds the lock of one fingerprint; waits for another holder and says so."""
+        """Locks one fingerprint; it logs a line while it waits for another process."""
         path = self.folder(kind, fingerprint).with_name(f"{fingerprint}.lock")
         with file_lock(path, doing=f"making {kind} {fingerprint}", log=log):
             yield
@@ -278,7 +282,7 @@ class Store:
         if not lock.take():
             return False
         try:
-            (path / MANIFEST).unlink(missing_ok=True)  # first: a half-deleted artifact must not look whole
+            (path / MANIFEST).unlink(missing_ok=True)  # first, so that a partly deleted artifact does not look complete
             for folder in (path, *(path.with_name(f"{fingerprint}.{part}") for part in ("tmp", "work", "old"))):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
@@ -286,7 +290,7 @@ class Store:
         return True
 
     def entries(self) -> list[tuple[str, str]]:
-        """(kind, fingerprint) of everything in the store, whole or not; locks alone do not count."""
+        """Returns (kind, fingerprint) of everything in the store, complete or not; lock files alone do not count."""
         return sorted(
             {
                 (folder.parent.name, folder.name.split(".")[0])
@@ -297,7 +301,7 @@ class Store:
 
 
 def seal_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest with the hash of its own content: it tells the hashes of all other files, and nobody else tells its own."""
+    """Adds to a manifest the hash of its own content, since no other file records it."""
     content = json.loads(json.dumps({key: value for key, value in manifest.items() if key != SEAL}))  # as it will be read
     return {**content, SEAL: digest(content)}
 
@@ -307,7 +311,7 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 
 
 def sync(path: Path) -> None:
-    """Comes back when a file, or the names in a folder, are on disk."""
+    """Writes a file, or the names in a folder, to disk before it returns."""
     windows = os.name == "nt"
     if windows and path.is_dir():  # it has no handles of folders
         return

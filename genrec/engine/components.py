@@ -1,9 +1,9 @@
-"""Components named in the configuration: found through an allow-list, held against their signatures, built.
+"""Components of the configuration: it looks them up in an allow-list, checks them against their signatures and builds them.
 
 A component is a node with ``_target_: genrec.<room>.<module>.<Class>`` and flat arguments, some of which may be components
-themselves. ``genrec.engine.registry`` says which classes may stand where; nothing else is imported. Constructor annotations are
-the schema; there is no second one. A parameter annotated with ``Path`` is an external file or folder. Parameters named in
-``genrec.types.RUNTIME`` are supplied by genrec. Text may stand for variables of the environment (``genrec.references``).
+themselves. ``genrec.engine.registry`` lists the classes that may be used where; nothing else is imported. The annotations of
+constructors are the only schema. A parameter annotated with ``Path`` is an external file or folder. Parameters named in
+``genrec.types.RUNTIME`` are supplied by genrec. Text may refer to variables of the environment (``genrec.references``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _allowed = {"genrec"}  # genrec, and the packages of the plug-ins that the user 
 
 
 class UnknownKeyError(ConfigError):
-    """A key that nothing reads."""
+    """A key that no component has."""
 
     def __init__(self, where: str, names: Sequence[str] | Mapping[str, Any] | frozenset[str]) -> None:
         key = where.rpartition(".")[2]
@@ -39,7 +39,7 @@ class UnknownKeyError(ConfigError):
 
 
 class ConfigErrors(ConfigError):
-    """Everything wrong with a configuration at once, one line each."""
+    """All errors of a configuration, one line each."""
 
     def __init__(self, errors: Sequence[GenRecError]) -> None:
         first = errors[0]
@@ -67,16 +67,16 @@ def is_component(value: object) -> bool:
 def component_class(
     node: Mapping[str, Any], where: str = "component", slot: Slot | None = None, packages: Collection[str] | None = None
 ) -> type:
-    """The class that ``_target_`` names, imported only when it may stand there.
+    """Imports and returns the class that ``_target_`` names, if it is allowed there.
 
     Args:
         node: of the component.
         where: its place in the configuration.
-        slot: what may stand there; None: a group's, when ``where`` is one, else any shipped class.
+        slot: the classes that are allowed there; None: those of the group ``where``, or any shipped class.
         packages: plug-ins that it may be a class of; None: all that were allowed so far.
 
     Raises:
-        ConfigError: when the class may not stand there, or there is no such class.
+        ConfigError: when the class is not allowed there, or does not exist.
     """
     configured, key = node.get(TARGET), f"{where}.{TARGET}"
     slot = slot or slot_of(where) or any_slot()
@@ -109,7 +109,7 @@ def component_class(
 
 
 def _check_members(component: Any, target: str, key: str, slot: Slot) -> None:
-    """Raises ConfigError for a class that is no plug-in of a place, or an object whose constructor leaves something out."""
+    """Raises ConfigError for a class without the members of its slot, or an object whose constructor does not set them."""
     if missing := missing_members(component, slot.protocols):
         expected = f"a class for {slot.name}, with {members_in_words(slot.protocols)}"
         if not isinstance(component, type):
@@ -118,9 +118,9 @@ def _check_members(component: Any, target: str, key: str, slot: Slot) -> None:
 
 
 def slot_below(component: type, slot: Slot | None, parameter: str) -> Slot | None:
-    """What may stand at a parameter of a component: what is shipped there; below a plug-in, what its annotation says.
+    """Returns the classes allowed at a parameter of a component: shipped ones, or those of a plug-in's annotation.
 
-    None: any class that may stand anywhere.
+    None: any class that is allowed anywhere.
     """
     if below := slot.of(parameter) if slot else None:
         return below
@@ -136,7 +136,7 @@ def slot_below(component: type, slot: Slot | None, parameter: str) -> Slot | Non
 
 
 def _belongs(candidate: type, root: str, slot: Slot) -> bool:
-    """Whether a class is its plug-in's, or one of genrec's that may stand there and that the plug-in passes on."""
+    """Whether a class is defined in its plug-in, or is an allowed class of genrec that the plug-in imports."""
     return candidate.__module__.partition(".")[0] == root or f"{candidate.__module__}.{candidate.__qualname__}" in slot.targets
 
 
@@ -149,7 +149,7 @@ def _other_classes(module: str, name: str) -> str:
 
 
 def component_errors(node: Mapping[str, Any], where: str, slot: Slot | None = None) -> list[GenRecError]:
-    """Everything wrong with a component's target, keys and values; it is constructed too, where nothing is missing for that."""
+    """Returns all errors of a component's target, keys and values; the component is also constructed, if that is possible."""
     slot = slot or slot_of(where)
     try:
         component = component_class(node, where, slot)
@@ -195,13 +195,13 @@ def _waits_for_runtime(node: Mapping[str, Any]) -> bool:
 
 
 def value_errors(value: Any, annotation: Any, where: str, slot: Slot | None = None) -> list[GenRecError]:
-    """What keeps a configured value from being what an annotation says; ``int`` counts as ``float``.
+    """Returns the errors of a configured value against an annotation; ``int`` is accepted for ``float``.
 
     Args:
         value: as configured.
         annotation: of its parameter.
         where: its place.
-        slot: what may stand there, when it is a component; None: any.
+        slot: the classes allowed there, when it is a component; None: any.
     """
     if is_component(value):
         plain = set(members_of(annotation)) <= {int, float, bool, str, Path, type(None)}
@@ -305,7 +305,7 @@ def _instantiate(node: Mapping[str, Any], where: str, slot: Slot | None, runtime
 
 
 def _settings_in_message(message: str, node: Mapping[str, Any]) -> str:
-    """The settings that a constructor's own words name, or only how many there are: a whole node is no message."""
+    """Returns the settings that a constructor's message names, else only their number: a whole node would be too long."""
     named = [f"{key}={value!r}" for key, value in node.items() if re.search(rf"\b{re.escape(str(key))}\b", message)]
     return ", ".join(named) or f"others ({len(node) - 1} settings)"
 
@@ -334,7 +334,7 @@ def _build_value(value: Any, annotation: Any, where: str, slot: Slot | None, run
 
 
 def look_up_variables(value: Any, where: str, *, secret: bool = True) -> Any:
-    """A value with the environment's variables in place of the references to them.
+    """Returns a value with the environment's variables that it refers to.
 
     Args:
         value: as configured.
@@ -353,7 +353,7 @@ def look_up_variables(value: Any, where: str, *, secret: bool = True) -> Any:
 
 
 def look_up_all_variables(value: Any, where: str) -> Any:
-    """A value, a list or a mapping of them, with the environment's variables in place of the references; none is a secret."""
+    """Returns a value, list or mapping with the environment's variables that it refers to; none of them is a secret."""
     if isinstance(value, Mapping):
         return {key: look_up_all_variables(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list):
@@ -362,7 +362,7 @@ def look_up_all_variables(value: Any, where: str) -> Any:
 
 
 def look_up_choices(node: Any, where: str) -> None:
-    """Looks up what stands for paths and choices in a component and its parts, in place: no secrets, and they count."""
+    """Looks up variables in paths and choices of a component, in place. They are no secrets and enter fingerprints."""
     refers = is_component(node) and any(map(has_reference, node.values()))  # most do not: a class is slow to import
     accepted = parameters(component_class(node, where)) if refers else {}
     for key, parameter in accepted.items():
@@ -377,7 +377,7 @@ def look_up_choices(node: Any, where: str) -> None:
 
 
 def complete_settings(node: Any) -> Any:
-    """A copy with every default of the signatures written out, so that a fingerprint does not depend on who spelled what."""
+    """Returns a copy with all defaults of the signatures, so that fingerprints do not depend on which ones were given."""
     if isinstance(node, Mapping):
         whole = {str(key): complete_settings(value) for key, value in node.items()}
         if TARGET in whole:
@@ -400,7 +400,7 @@ def _is_plain(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class PathPlace:
-    """Where a configuration names a file or folder outside the store.
+    """A value of a configuration that names a file or folder outside the store.
 
     Args:
         holder: the mapping or list that holds it, as ``holder[key]``.
@@ -416,7 +416,7 @@ class PathPlace:
 
 
 def path_places(node: Mapping[str, Any], where: str = "component") -> Iterator[PathPlace]:
-    """Every text of a component and its parts whose parameter is annotated with ``Path``."""
+    """Yields every text of a component and its parts whose parameter is annotated with ``Path``."""
     accepted = parameters(component_class(node, where))
     for key in node:
         if key != TARGET and key in accepted:
@@ -426,7 +426,7 @@ def path_places(node: Mapping[str, Any], where: str = "component") -> Iterator[P
 
 
 def external_files(node: Mapping[str, Any], where: str = "component") -> dict[str, Path]:
-    """Configuration key -> path of every external file or folder that a component and its parts name.
+    """Returns configuration key -> path of every external file or folder that a component and its parts name.
 
     A value whose parameter is ``Path | str`` counts only where such a path exists (otherwise it is, say, a hub id).
     """
@@ -449,7 +449,7 @@ def _paths(holder: Any, key: Any, annotation: Any, where: str) -> Iterator[PathP
 
 
 def _components_in(node: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The nearest components below a node."""
+    """Yields the nearest components below a node."""
     pairs: Sequence[tuple[str, Any]] = ()
     if isinstance(node, Mapping):
         pairs = [(f"{where}.{key}", value) for key, value in node.items()]

@@ -1,4 +1,4 @@
-"""One configuration tree, composed by Hydra from ``conf/``, plug-ins and overrides, and checked whole before anything runs."""
+"""The configuration: Hydra composes it from ``conf/``, plug-ins and overrides, and it is checked before anything runs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ TOP_LEVEL: dict[str, Any] = {
     "extends": Path | None,
 }
 PARTS = frozenset(NAMED.values())  # groups whose options are named in a list of another component: see ``named_parts``
-OVERLAYS = (EXPERIMENT,)  # groups whose options are spread over the whole tree instead of standing under their own name
+OVERLAYS = (EXPERIMENT,)  # groups whose options are spread over the whole tree instead of being under their own name
 _HYDRA = threading.RLock()  # Hydra composes by global state: one at a time
 
 
@@ -105,7 +105,7 @@ def compose(overrides: Sequence[str] = (), *, folder: Path | None = None) -> Con
 
     Args:
         overrides: ``group=option``, ``group=path/to/file.yaml``, ``key=value``, as on the command line. With ``extends=RUN``
-            they stand on those of that run.
+            they are added to those of that run.
         folder: another configuration folder instead of the shipped one.
 
     Raises:
@@ -154,7 +154,7 @@ def outside_files(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Pat
 
 
 def _as_texts(overrides: Sequence[str]) -> tuple[str, ...]:
-    """The overrides, each a text."""
+    """Returns the overrides once they are known to be texts."""
     if isinstance(overrides, str):
         fix = f"give a list: overrides=[{overrides!r}]"
         raise ConfigError("overrides", expected="a list of key=value", got=repr(overrides), fix=fix)
@@ -165,7 +165,7 @@ def _as_texts(overrides: Sequence[str]) -> tuple[str, ...]:
 
 
 def _quote_names(overrides: Sequence[str]) -> list[str]:
-    """The overrides with a name of digits (``name=007``) as the text that it is.
+    """Returns the overrides with a name of digits (``name=007``) quoted as text.
 
     Raises:
         ConfigError: for a name that is none, ``name=null``.
@@ -184,7 +184,7 @@ def _quote_names(overrides: Sequence[str]) -> list[str]:
 
 
 def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """The packages named by ``plugins=[...]``, else by the chosen experiment's file, else by ``config.yaml``.
+    """Returns the packages named by ``plugins=[...]``, else by the chosen experiment's file, else by ``config.yaml``.
 
     They are needed before Hydra composes anything: their folders are where it looks for options.
     """
@@ -197,7 +197,7 @@ def _plugins(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     for file in (experiments.get(str(values.get(EXPERIMENT))), folders[0] / "config.yaml"):
         try:
             named = OmegaConf.select(OmegaConf.load(file), "plugins") if file else None
-        except Exception:  # a broken file is told about when it is composed
+        except Exception:  # a broken file is reported when it is composed
             continue
         if named is not None:
             return _as_list(named)
@@ -214,7 +214,7 @@ def _as_list(value: Any) -> list[str]:
 
 def _plugin_conf(plugin: str) -> Path:
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # the `genrec` script, unlike `python -m genrec`, does not look where the user stands
+        sys.path.append(os.getcwd())  # the `genrec` script, unlike `python -m genrec`, does not look in the working folder
     try:
         spec = find_spec(plugin)
     except (ImportError, ValueError):
@@ -258,7 +258,7 @@ def _choice_errors(
 
 
 def _set_keys(overrides: Sequence[str], groups: Mapping[str, Any]) -> list[str]:
-    """The keys that overrides set, those that choose an option aside."""
+    """Returns the keys that overrides set, without those that choose an option."""
     parsed = parse_overrides(overrides)
     return [o.key_or_group for o in parsed if o.key_or_group not in groups or isinstance(o.value(), dict)]
 
@@ -320,7 +320,7 @@ def _compose_tree(
 
 @contextmanager
 def _hydra_alone() -> Iterator[None]:
-    """Hydra's global state for one composition; whatever a host program keeps there is back afterwards."""
+    """Clears Hydra's global state for one composition and restores that of the host program afterwards."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.version import VersionBase
 
@@ -334,12 +334,12 @@ def _hydra_alone() -> Iterator[None]:
 
 
 def _look_up_references(tree: dict[str, Any]) -> None:
-    """Looks up the environment's variables where they are no secrets; elsewhere the references stay (``genrec.references``)."""
+    """Looks up variables of the environment that are no secrets; other references stay (``genrec.references``)."""
     for key, value in tree.items():
         if key in TOP_LEVEL:
             tree[key] = look_up_all_variables(value, key)
         elif is_component(value):
-            with suppress(GenRecError):  # a wrong target: told about when the tree is checked
+            with suppress(GenRecError):  # a wrong target is reported when the tree is checked
                 look_up_choices(value, key)
 
 
@@ -358,7 +358,7 @@ def _tree_errors(tree: Mapping[str, Any], group_names: Sequence[str], typed_keys
         tree, [key for key in typed_keys if key.partition(".")[0] not in TOP_LEVEL], group_names, TOP_LEVEL
     ):
         return [*errors, *mistyped]
-    reported = {error.where for error in errors}  # `tokenizer.seed` is as wrong as the `seed` it repeats: told once
+    reported = {error.where for error in errors}  # `tokenizer.seed` repeats `seed`, and its error is reported once
     for key in (key for key in tree if key not in TOP_LEVEL and tree[key] != MISSING):
         if key not in group_names:
             errors.append(misplaced_key(key, tree, group_names) or UnknownKeyError(key, [*TOP_LEVEL, *group_names]))

@@ -1,4 +1,4 @@
-"""Which device computes, in which precision, and how its memory is kept: all known before anything runs."""
+"""Device, precision and memory allocation, which are determined before anything runs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def _current(device: torch.device) -> AbstractContextManager[object]:
-    """What is asked of the current CUDA device is asked of this one."""
+    """Makes a CUDA device the current one for a query."""
     import torch
 
     return nullcontext() if device.index is None else torch.cuda.device(device)

@@ -49,7 +49,7 @@ POPULARITY = "popularity"  # the prior that needs no labels
 
 
 def check_before(config: Config, stages: Sequence[Stage]) -> None:
-    """Holds the configuration against itself and against the machine.
+    """Checks the settings against each other and against the machine.
 
     Raises:
         ConfigError: for the first thing that cannot work.
@@ -75,7 +75,7 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
 
 
 def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -> None:
-    """Holds the configuration against the prepared data.
+    """Checks the configuration against the prepared data.
 
     Raises:
         ConfigError: for a column that the items do not have, and for times where there are none.
@@ -108,7 +108,7 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
 
 
 def _check_models(tree: Mapping[str, Any]) -> None:
-    """A folder of a model that is not there; what may be the name of one on the hub is looked for by the stage."""
+    """Refuses a model folder that does not exist; a name that may be one on the hub is looked up by the stage."""
     for where, node in _components(tree):
         value = node.get("model")
         kinds = parameters(component_class(node, where)).get("model")
@@ -130,7 +130,7 @@ def _components(tree: Mapping[str, Any], where: str = "") -> Iterator[tuple[str,
 
 
 def _check_ks(config: Config, longest: int, name: str) -> None:
-    """Refuses a k beyond the lists where it was asked for by name, or no other is left: the defaults fit shorter lists too."""
+    """Refuses a k beyond the lists if ``evaluate.ks`` was set or no other k is left; other ks beyond them are dropped."""
     ks = config.tree["evaluate"].get("ks") or ()
     beyond = [k for k in ks if k > longest]
     by_name = any(override.partition("=")[0].lstrip("+") == "evaluate.ks" for override in config.overrides)
@@ -181,7 +181,7 @@ def _column_errors(tree: Mapping[str, Any], reads: set[str], dataset: Dataset) -
 
 
 def _names_items(node: Mapping[str, Any], key: str) -> bool:
-    """Whether the setting is in use: a collaborative tree reads no categories, vectors of a file no items."""
+    """Whether the setting is used: a collaborative tree reads no categories, and precomputed vectors read no items."""
     target = str(node["_target_"]).rpartition(".")[2]
     return not (target == "Precomputed" or (key == "column" and node.get("tree", "category") != "category"))
 
@@ -202,7 +202,7 @@ SMALL = {
 
 
 class _Labels(defaultdict[str, np.ndarray]):
-    """Labels under every name: which columns the items have is known later."""
+    """Labels for any column name, because the columns of the items are unknown before the data is read."""
 
     def __init__(self) -> None:
         super().__init__(lambda: np.zeros(NUM_ITEMS, dtype=np.int64))
@@ -212,7 +212,7 @@ class _Labels(defaultdict[str, np.ndarray]):
 
 
 def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
-    """Builds the generator and the objective, and lets the one check the other.
+    """Builds the generator and the objective, and lets the objective check the generator.
 
     Args:
         config: the whole tree.

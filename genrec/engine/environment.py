@@ -1,4 +1,4 @@
-"""What a machine and its software are called, for manifests."""
+"""The names and versions of the machine and its software, for manifests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def source_state(package: Path = _PACKAGE) -> dict[str, Any]:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git says about a folder; None where it refuses, or is not there."""
+    """Returns the output of a git command in a folder; None where it fails or git is missing."""
     surroundings = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}  # a hook's own repository
     command = ["git", "-C", str(folder), *words]
     try:

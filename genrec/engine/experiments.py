@@ -105,7 +105,7 @@ def _note(
 
 
 def chosen_options(composed: Any) -> dict[str, str | None]:
-    """Group -> chosen option, of what Hydra composed."""
+    """Returns group -> chosen option of a composed configuration."""
     return {str(key): value for key, value in composed.hydra.runtime.choices.items() if not str(key).startswith("hydra")}
 
 
@@ -117,7 +117,7 @@ def _plain(composed: Any, group: str) -> Any:
 
 
 def _differences(before: Any, after: Any, where: str) -> Iterator[str]:
-    """The keys whose values differ, or that are in the first alone."""
+    """Yields the keys whose values differ, or that only the first has."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key, value in before.items():
             yield from _differences(value, after.get(key, _ABSENT), f"{where}.{key}")
@@ -160,7 +160,7 @@ def _announce(group: str, former: str, name: str) -> None:
 
 
 def with_replacements(overrides: Sequence[str]) -> list[str]:
-    """The overrides of a run made before, an experiment that is no more replaced by the settings that it had."""
+    """Returns the overrides of an old run, with an experiment that was removed replaced by its settings."""
     gone = {setting(EXPERIMENT, name): settings for name, settings in REPLACED.items()}
     settings = [word for override in overrides for word in gone.get(override, ())]
     return [*settings, *(override for override in overrides if override not in gone)]

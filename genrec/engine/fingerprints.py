@@ -1,4 +1,4 @@
-"""Content hashes: what an artifact was made from, whatever the files were called and wherever they lay."""
+"""Content hashes of the files that an artifact was made from; they do not depend on names and folders."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ContentHashes:
             if seen and seen[:-1] == state:
                 return str(seen[-1])
             sha, after = sha256_file(path), path.stat()
-            if [after.st_size, after.st_mtime_ns, after.st_ctime_ns] == state:  # else somebody wrote while we read
+            if [after.st_size, after.st_mtime_ns, after.st_ctime_ns] == state:  # else the file changed while it was read
                 break
         self._hashes[key] = [*state, sha]
         self._remember()
@@ -92,7 +92,7 @@ class ContentHashes:
 
 
 def _stable_stat(path: Path) -> os.stat_result:
-    """A file's state once its time of change is past: two changes within one tick of the clock look like one."""
+    """Returns a file's state after waiting one clock tick since its last change, as two changes within a tick look equal."""
     while abs(time.time_ns() - (stat := path.stat()).st_ctime_ns) < _TICK:
         time.sleep(_TICK / 1e9)
     return stat

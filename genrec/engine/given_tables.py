@@ -1,4 +1,4 @@
-"""Tables in memory as data: ``genrec.run(data=frame)`` writes them into the store, called by their content."""
+"""Tables in memory as data: ``genrec.run(data=frame)`` writes them into the store, named by their content."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ INTERACTIONS = "interactions"
 
 
 def tables_in(data: Any) -> dict[str, Any] | None:
-    """``interactions``, and perhaps ``items``, where a setting holds tables; None where it holds something else."""
+    """Returns ``interactions``, and perhaps ``items``, if a setting contains tables; None otherwise."""
     tables = dict(data) if isinstance(data, Mapping) else {INTERACTIONS: data}
     return tables if any(map(_is_table, tables.values())) else None
 
 
 def table_settings(tables: Mapping[str, Any], store: Path) -> dict[str, Any]:
-    """The settings that read the tables once they are written.
+    """Writes the tables and returns the settings that read them.
 
     Args:
         tables: the parameters of ``data=tables``; polars (lazy too), pandas and arrow tables among them.

@@ -1,4 +1,4 @@
-"""Links from a run to its artifacts; junctions or copies where a system makes no symbolic links (Windows without the right)."""
+"""Links from a run to its artifacts; junctions or copies where symbolic links are not allowed (some Windows systems)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def point(link: Path, target: Path) -> None:
 
 
 def target_of(link: Path) -> str | None:
-    """The last name of what a link leads to, whether that exists or not; None where there is no link."""
+    """Returns the last part of a link's target, whether it exists or not; None where there is no link."""
     if link.is_symlink() or _is_junction(link):
         return Path(os.readlink(link)).name
     try:  # a copy
@@ -42,7 +42,7 @@ def target_of(link: Path) -> str | None:
 
 
 def remove(link: Path) -> None:
-    """Takes a link away, and leaves what it leads to."""
+    """Removes a link and leaves its target."""
     if link.is_symlink():
         link.unlink()
     elif _is_junction(link):

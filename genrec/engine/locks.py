@@ -1,7 +1,7 @@
-"""Locks between processes, as files (``filelock``): who has one is shown, and the system lets go of it on any death.
+"""Locks between processes, as files (``filelock``). The system releases a lock when its process dies.
 
-Nothing of genrec removes a lock file while others may wait for it: they would hold locks on different files of the same name.
-Who has a lock stands in a file of its own beside it, since what is locked can be neither read nor kept whole on every system.
+genrec never removes a lock file for which others may wait: they would lock different files of one name. A second file names the
+process that has a lock, because some systems do not allow a locked file to be read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _UNKNOWN = "unknown"
 
 
 class Lock:
-    """A lock file that this object holds from ``take`` on; two objects exclude each other, in one process too.
+    """A lock file that this object locks with ``take``; two objects exclude each other, also within one process.
 
     Args:
         path: of the file; it and its folder are made where they are not there.
@@ -30,7 +30,7 @@ class Lock:
         self._lock = FileLock(str(path), thread_local=False)
 
     def take(self, *, wait: bool = False) -> bool:
-        """Whether it is held now: False where somebody else has it, and ``wait`` is not set.
+        """Locks the file; returns False if another process has the lock and ``wait`` is not set.
 
         Raises:
             OSError: when the file cannot be made or locked.
@@ -49,7 +49,7 @@ class Lock:
         return True
 
     def free(self) -> None:
-        """Lets go of it."""
+        """Releases the lock."""
         if self._lock.is_locked:
             with suppress(OSError):
                 _note_of(self.path).unlink(missing_ok=True)
@@ -57,7 +57,7 @@ class Lock:
 
 
 def holder(path: Path) -> str:
-    """Who has a lock: a process, and its machine where that is another."""
+    """Describes the process that has a lock, with its machine if that is another one."""
     try:
         number, _, machine = _note_of(path).read_text(encoding="utf-8", errors="replace").strip().partition(" ")
     except OSError:
@@ -68,11 +68,11 @@ def holder(path: Path) -> str:
 
 @contextmanager
 def file_lock(path: Path, *, doing: str, log: Callable[[str], None] = print) -> Iterator[None]:
-    """Holds a lock file; waits for another holder and says so.
+    """Locks a file; it logs a line while it waits for another process.
 
     Args:
         path: of the file; it and its folder are made where they are not there.
-        doing: what whoever has it is doing.
+        doing: what the process that has the lock is doing.
         log: prints a line.
     """
     lock = Lock(path)

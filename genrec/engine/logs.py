@@ -13,10 +13,10 @@ LOGGER = logging.getLogger("genrec.serving")
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, message, and what a record carries as ``fields``; tracebacks stay here and never reach a client."""
+    """Formats time, level, message and ``fields`` of a record. Tracebacks are logged and never sent to a client."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """A line."""
+        """Returns a record as one line."""
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -29,7 +29,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Everything of genrec and of uvicorn, as JSON lines; uvicorn's own line per request is ours instead."""
+    """Logs genrec and uvicorn as JSON lines to stderr; uvicorn's line for each request is replaced by genrec's."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name in ("genrec", "uvicorn"):

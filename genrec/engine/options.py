@@ -36,12 +36,12 @@ class OptionFiles:
     sources: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     def called(self, group: str, option: str | None) -> str | None:
-        """An option as the user knows it: of a file its stem."""
+        """Returns the name of an option as the user knows it: of a file, its stem."""
         source = self.sources.get((group, str(option)))
         return option if source is None else source.stem
 
     def in_users_words(self, text: str) -> str:
-        """A message with the users' files instead of their copies."""
+        """Returns a message with the user's files instead of their copies."""
         for (group, option), source in self.sources.items():
             text = text.replace(str(self.folder / group / f"{option}.yaml"), str(source))
             text = text.replace(f"{group}/{option}", str(source))
@@ -164,7 +164,7 @@ def _path_places(tree: dict[str, Any]) -> Iterator[PathPlace]:
         if isinstance(node, dict) and TARGET in node:
             try:
                 yield from path_places(node, key)
-            except GenRecError:  # a wrong target: told about when the tree is checked
+            except GenRecError:  # a wrong target is reported when the tree is checked
                 continue
         elif key in ("recommendations", "extends") and isinstance(node, str):
             yield PathPlace(tree, key, key, certain=True)

@@ -1,4 +1,4 @@
-"""What the machine refuses - memory, room, permission - as errors of one line: no fault of the code, so no traceback."""
+"""Errors of the machine (memory, disk space, permission) as one-line errors: they are no bugs, so no traceback is shown."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _DISK = {
     errno.EROFS: _LEAVE,
     errno.EIO: ("a disk that can be read and written", f"check it; {_GO_ON}"),
 }
-_RUST = re.compile(r"\(os error (\d+)\)")  # how safetensors and polars tell what the system said
+_RUST = re.compile(r"\(os error (\d+)\)")  # how safetensors and polars report an error of the system
 _NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of torch: on the CPU, elsewhere, inside cuBLAS
 
 
 class MachineError(GenRecError):
-    """Something the machine has not got, or does not give."""
+    """A resource that the machine lacks or refuses."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether something asked for more memory than there was; smaller batches may do.
+    """Whether an error means that memory ran out; smaller batches may fit.
 
     >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."))
     True
@@ -42,7 +42,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def as_machine_error(error: BaseException) -> MachineError | None:
-    """An error of a library or of Python in our words; None: it is told already, or the machine has nothing to do with it."""
+    """Converts an error of Python or a library; None for a GenRecError, and for errors that are not the machine's."""
     if isinstance(error, GenRecError):
         return None
     if is_out_of_memory(error):
@@ -60,7 +60,7 @@ def as_machine_error(error: BaseException) -> MachineError | None:
 
 @contextmanager
 def wrap_os_errors() -> Iterator[None]:
-    """Turns what the machine refuses inside into a ``MachineError``.
+    """Converts errors of memory and disk into a ``MachineError``.
 
     Raises:
         MachineError: in place of an error of memory or of the disk.

@@ -1,4 +1,4 @@
-"""What a stage depends on outside the store: files, other runs' artifacts, plug-ins' source; and that it does not change."""
+"""Content outside the store that a stage depends on: files, artifacts of other runs, source of plug-ins."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SOURCE = "source of "  # what the keys of ``plugin_sources`` begin with, among t
 def plugin_sources(node: Any) -> dict[str, str]:
     """``source of <module>`` -> sha256 of its file, for every class outside genrec that a node or one inside it names.
 
-    A class stands for its module and for all modules of its package that this one imports, directly or through others, as
-    the ``import`` statements say; what is imported by a computed name, or read as data, does not count.
+    A class counts with its module and for all modules of its package that this one imports, directly or through others, as
+    the ``import`` statements show; what is imported by a computed name, or read as data, does not count.
     """
     return dict(sorted(_plugin_modules(node)))
 
@@ -112,7 +112,7 @@ def content_of(files: Mapping[str, Path], subtree: Mapping[str, Any], store: Sto
 
 
 def refuse_changes(stage: str, files: Mapping[str, Path], planned: Mapping[str, str], store: Store) -> None:
-    """Checks that what a stage reads has the content that its fingerprint says.
+    """Checks that what a stage reads still has the content of its fingerprint.
 
     Raises:
         DataError: naming the first file or folder that has another.

@@ -1,4 +1,4 @@
-"""Settings as text, ``key=value``, in Hydra's language and in a shell's: all that genrec writes or prints is quoted here."""
+"""Settings as text, ``key=value``, quoted for Hydra and for a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DICT_KEY = re.compile(r"[A-Za-z0-9_./+$%*@?|-]+")
 
 
 def setting(key: str, value: Any) -> str:
-    r"""``key=value`` in Hydra's language, so that composing gives the value back, whatever characters it has.
+    r"""Returns ``key=value`` in Hydra's language, so that composing gives the same value, whatever characters it has.
 
     Args:
         key: a setting or a group.
@@ -35,7 +35,7 @@ def setting(key: str, value: Any) -> str:
 
 
 def shell_line(words: Iterable[str]) -> str:
-    """A command as somebody types it into a shell.
+    """Returns a command as it is typed into a shell.
 
     >>> print(shell_line(["genrec", "run", setting("data", "./my shop.yaml")]))
     genrec run 'data="./my shop.yaml"'
@@ -73,7 +73,7 @@ def _shorten(text: str, limit: int = 80) -> str:
 def _quote(text: str) -> str:
     if _BARE.fullmatch(text):
         return text
-    # OmegaConf reads ${...} in any text, unless a backslash stands before it; backslashes before that one count double.
+    # OmegaConf reads ${...} in any text, unless a backslash precedes it; backslashes before that one count double.
     plain = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
     quoted = re.sub(r'(\\*)"', lambda match: match[1] * 2 + r"\"", plain)
     return '"' + re.sub(r"\\+\Z", lambda match: match[0] * 2, quoted) + '"'
@@ -83,7 +83,7 @@ def _quote(text: str) -> str:
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Any]:
-    """Hydra's parsed overrides; a value that Hydra cannot read, such as ``~/my sales (1).csv``, is the text that it is.
+    """Parses overrides with Hydra; a value that Hydra cannot read, such as ``~/my sales (1).csv``, is taken as text.
 
     Raises:
         ConfigError: for one that is not ``key=value``.
@@ -110,7 +110,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Any]:
 
 
 def _without_equals(word: str, words: Sequence[str]) -> str:
-    """What to do about a word that sets nothing: half of a setting with blanks around its ``=``, or no setting at all."""
+    """Returns the remedy for a word that sets nothing, for example because of blanks around its ``=``."""
     around = ["", *words, ""]
     index = around.index(word, 1)
     if word == "=" or around[index + 1].startswith("=") or around[index - 1].endswith("="):
@@ -119,7 +119,7 @@ def _without_equals(word: str, words: Sequence[str]) -> str:
 
 
 def _literal(key: str, value: str, parser: Any) -> str:
-    """The value as quoted text; with commas it is as many values, of which each that needs it is quoted."""
+    """Returns the value as quoted text; of several values with commas, each is quoted if necessary."""
     from hydra.errors import HydraException
 
     parts = []
@@ -133,7 +133,7 @@ def _literal(key: str, value: str, parser: Any) -> str:
 
 
 def text_value(override: str) -> tuple[str, str]:
-    """(key, value) of an override as text, without quotes around the value; with several values the text as it stands."""
+    """(key, value) of an override as text, without quotes around the value; several values are returned as given."""
     key, _, value = override.partition("=")
     (parsed,) = parse_overrides([override])
     if parsed.is_sweep_override() or isinstance(parsed.value(), list | dict):

@@ -40,13 +40,13 @@ DEMO = "demo"  # the generated data that a configuration has where none is given
 
 
 def load_stage(name: str) -> Stage:
-    """The stage of that name, imported now."""
+    """Imports and returns the stage of that name."""
     stage: Stage = importlib.import_module(f"genrec.stages.{name}").STAGE
     return stage
 
 
 def needed_stages(config: Mapping[str, Any], until: str) -> list[Stage]:
-    """The stages that the chosen components need to make what ``until`` makes, in order.
+    """Returns the stages that the chosen components need up to ``until``, in order.
 
     Raises:
         ConfigError: when ``until`` is no stage.
@@ -64,7 +64,7 @@ def needed_stages(config: Mapping[str, Any], until: str) -> list[Stage]:
 
 @dataclass(frozen=True)
 class Step:
-    """A stage as planned.
+    """A planned stage.
 
     Args:
         stage: the stage.
@@ -93,7 +93,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Force:
-    """Stages to make anew even where they are up to date, and all that follows them.
+    """Stages that run again although they are up to date, and with them all later stages.
 
     Args:
         stages: their names.
@@ -104,14 +104,14 @@ class Force:
     done: set[tuple[str, str]] = field(default_factory=set)
 
     def check(self, needed: Sequence[Stage]) -> None:
-        """Raises ConfigError for a name that is none of the stages at hand."""
+        """Raises ConfigError for a name that is not among the needed stages."""
         names = [stage.name for stage in needed]
         for name in sorted(self.stages.difference(names)):
             raise ConfigError("--force", expected="a stage that this command needs", got=name, fix=did_you_mean(name, names))
 
 
 def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> list[Step]:
-    """What running would do; runs nothing.
+    """Plans what a run would do, without running it.
 
     Raises:
         ConfigError: when components do not fit each other, or ``force`` names no needed stage.
@@ -177,7 +177,7 @@ def execute(
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
     force, run, log = force or Force(), run_of(config), without_secrets(log)
-    unused = unused_overrides(config, plan(config, until=until, force=force))  # what is wrong is told before any waiting
+    unused = unused_overrides(config, plan(config, until=until, force=force))  # errors are reported before waiting for the lock
     for note in (*config.notes, *unused):
         log(note)
     with run.lock(log):
@@ -261,7 +261,7 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, log: Callable
 
 
 def require_data(config: Config, command: str = "run") -> None:
-    """Refuses a command line that says nothing of data, instead of working on the demo shop in silence.
+    """Refuses a command line without data, instead of silently using the demo shop.
 
     Raises:
         ConfigError: naming what can be given.
@@ -276,7 +276,7 @@ def require_data(config: Config, command: str = "run") -> None:
 
 
 def _check_new_artifact(config: Config, stages: Sequence[Stage], artifact: Artifact) -> None:
-    """Once the dataset is there, what the rest of the configuration asks of it is known."""
+    """Checks the rest of the configuration against a dataset as soon as it exists."""
     if artifact.kind == "dataset":
         from genrec.engine.early_checks import check_dataset
 
@@ -284,12 +284,12 @@ def _check_new_artifact(config: Config, stages: Sequence[Stage], artifact: Artif
 
 
 def run_of(config: Config) -> Run:
-    """The run folder that a configuration names."""
+    """Returns the run folder that a configuration names."""
     return Run(expand_path(config.tree["paths"]["runs"]) / check_name(config.name))
 
 
 def check_decoding(config: Mapping[str, Any]) -> None:
-    """Tells before anything runs when the decoding strategy cannot decode the generator, or not as many items as asked for.
+    """Checks that the decoding strategy can decode the generator, and as many items as requested.
 
     Raises:
         ConfigError: naming both.
@@ -321,7 +321,7 @@ def check_decoding(config: Mapping[str, Any]) -> None:
 
 
 def unused_overrides(config: Config, steps: Sequence[Step]) -> Iterator[str]:
-    """A line for each setting given for a group that no needed stage reads, so that nothing is ignored in silence."""
+    """Yields a line for each setting of a group that no needed stage reads, so that no setting is ignored silently."""
     read = {read_key for step in steps for read_key in step.stage.reads}
     for override in config.overrides:
         key = override.partition("=")[0]
@@ -335,7 +335,7 @@ def unused_overrides(config: Config, steps: Sequence[Step]) -> Iterator[str]:
 
 
 def _without_external(subtree: Any, external: Mapping[str, str], where: str = "") -> Any:
-    """The subtree with external paths blanked: their content hashes stand for them."""
+    """Returns the subtree without external paths, which are represented by their content hashes."""
     if where in external:
         return None
     if isinstance(subtree, Mapping):
@@ -369,7 +369,7 @@ def _decide(
 
 
 def _former_content(external: Mapping[str, str], key: str, content: str) -> str:
-    """The content that a file had; artifacts of before plug-ins' source was recorded have seen none of it."""
+    """Returns the former content hash; old artifacts have none for the source of plug-ins."""
     return external.get(key, "none" if key.startswith(SOURCE) else content)
 
 

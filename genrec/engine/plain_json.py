@@ -1,4 +1,4 @@
-"""Reads json that a stranger may have written: nothing twice, nothing endlessly nested, no infinite text."""
+"""Reads untrusted json: duplicate keys, deep nesting and very long files are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 def read_json(path: Path) -> Any:
-    """The content of a json file.
+    """Reads a json file.
 
     Raises:
         ValueError: in one line, for what is no json, too long or too deep, or has a key twice.
@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
 
 
 def _depth(text: bytes) -> int:
-    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:  # most files, and quick to tell
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:  # true of most files, and quick to check
         return 0
     deepest = depth = 0
     for mark in _BRACKETS.findall(text):

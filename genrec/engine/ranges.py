@@ -1,8 +1,10 @@
-"""Which numbers a setting may be, by its name: `num_` counts, `_rate` and `_share` are in [0, 1], a `_weight` is 0 or more.
+"""The allowed range of each number in the configuration, by its name.
 
-One table for all components of genrec, held against a configuration before anything runs; a test sees to it that it speaks of
-every number there is. What no name tells (two settings of one component) its class checks in ``check_settings(**settings)``.
-Upper ends are where a value can be nothing but a slip, or the machine would be the one to refuse it.
+``num_`` counts, ``_rate`` and ``_share`` are in [0, 1], a ``_weight`` is 0 or more.
+
+One table holds for all components of genrec, and a test checks that it covers every number. A configuration is checked against
+it before anything runs. Relations between settings of one component are checked by its class in ``check_settings(**settings)``.
+Upper limits exclude values that can only be mistakes, or that the machine could not compute.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Range:
 
     @property
     def words(self) -> str:
-        """What is expected, for a message."""
+        """The expectation, for a message."""
         low = "" if self.low == -math.inf else f"above {self.low:,g}" if self.low_open else f"at least {self.low:,g}"
         if self.high == math.inf:
             return low or "a finite number"
@@ -48,7 +50,7 @@ class Range:
         return f"{low} and at most {high}" if self.low_open else f"from {self.low:,g} to {high}"
 
     def remedy(self, value: float) -> str:
-        """What to do about a value outside."""
+        """Returns what to do about a value outside."""
         if not math.isfinite(value):
             return "give a number"
         return "raise it" if value < self.low or (self.low_open and value == self.low) else "lower it"
@@ -190,7 +192,7 @@ NAMES: dict[str, Range] = {
 
 
 def range_of(component: str, key: str) -> Range | None:
-    """The range of a setting, or None where no name tells it.
+    """Returns the range of a setting, or None where its name defines none.
 
     >>> range_of("EncDec", "identity_dropout") == BELOW_ONE, range_of("EncDec", "sids")
     (True, None)
@@ -202,7 +204,7 @@ def range_of(component: str, key: str) -> Range | None:
 
 
 def range_errors(component: type, settings: Mapping[str, Any], where: str) -> Iterator[GenRecError]:
-    """Numbers outside their ranges, and settings that do not go together, of a component whose values are of the right kinds.
+    """Yields the errors of numbers outside their ranges, and of settings of a component that do not fit together.
 
     Args:
         component: its class; of a plug-in only what no setting can be, infinite or no number, is refused by name.

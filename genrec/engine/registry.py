@@ -40,16 +40,16 @@ PROTOCOLS: Mapping[str, tuple[str, ...]] = {
 NAMED: Mapping[tuple[str, str], str] = {  # (group, parameter) -> the group of the components that the parameter names
     ("evaluate", "metrics"): "metric",
 }
-BASELINE, BASELINE_PROTOCOLS = "baselines", ("Baseline",)  # they stand below other components only
+BASELINE, BASELINE_PROTOCOLS = "baselines", ("Baseline",)  # they are used below other components only
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for components.
+    """A position in the configuration where a component is expected.
 
     Args:
-        name: of the place, for messages.
-        targets: the shipped classes that may stand there.
+        name: of the position, for messages.
+        targets: the shipped classes that are allowed there.
         protocols: names in ``genrec.protocols``, one of which any other class has to fit.
     """
 
@@ -58,7 +58,7 @@ class Slot:
     protocols: tuple[str, ...] = ()
 
     def of(self, parameter: str) -> Slot | None:
-        """The place below one of its components at a parameter; None where nothing shipped stands there."""
+        """Returns the slot at a parameter of its components; None where no shipped class is used there."""
         groups, below = _shipped_classes()
         for (group, name), part in NAMED.items():
             if name == parameter and groups.get(group, frozenset()) & self.targets:
@@ -73,7 +73,7 @@ class Slot:
 
 
 def conf_folder() -> Path:
-    """The shipped configuration: inside the package in a wheel, beside it in a checkout."""
+    """Returns the folder of the shipped configuration: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -81,7 +81,7 @@ def conf_folder() -> Path:
 
 @cache
 def slot_of(group: str) -> Slot | None:
-    """The place of a group; None when there is no such group."""
+    """Returns the slot of a group; None when there is no such group."""
     groups, _ = _shipped_classes()
     return Slot(group, groups[group], PROTOCOLS.get(group, ())) if group in groups else None
 
@@ -94,19 +94,19 @@ def groups_of(target: str | None = None) -> list[str]:
 
 @cache
 def any_slot() -> Slot:
-    """Any place at all: all shipped classes."""
+    """Returns a slot that allows all shipped classes."""
     groups, below = _shipped_classes()
     return Slot("components", frozenset().union(*groups.values(), *below.values()))
 
 
 def protocol_slot(protocol: str) -> Slot | None:
-    """The place of what offers one of ``genrec.protocols``, by the protocol's name."""
+    """Returns the slot of classes that implement a protocol of ``genrec.protocols``, by its name."""
     group = next((group for group, names in PROTOCOLS.items() if protocol in names), None)
     return slot_of(group) if group else None
 
 
 def _slot_below(names: frozenset[str]) -> Slot:
-    """The place of classes that stand below another: a group's, when they are options of it."""
+    """Returns the slot of classes that are used below another component: that of a group, if they are options of it."""
     groups, below = _shipped_classes()
     for group, targets in groups.items():
         if names & targets:
@@ -151,7 +151,7 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def missing_members(component: Any, protocols: tuple[str, ...]) -> list[str]:
-    """What a class, or one of its objects, lacks of a protocol; of several alternatives, of the one it comes nearest to.
+    """Returns the members of a protocol that a class or an object lacks; of several protocols, those of the nearest one.
 
     Args:
         component: a class, of which methods and class attributes are asked for, or an object, of which what its constructor

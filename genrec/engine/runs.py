@@ -65,7 +65,7 @@ def run_name(text: str) -> str:
 
 
 def bundle_path(path: Path) -> Path:
-    """The bundle that a path means: that of a run's folder, otherwise the path itself.
+    """Returns the bundle of a run's folder; any other path is returned as it is.
 
     Raises:
         ArtifactError: when nothing is there, or the run has none: with the command that makes it.
@@ -116,7 +116,7 @@ class Run:
 
     @property
     def links(self) -> dict[str, str]:
-        """Kind -> fingerprint of what its links point to, whether that exists or not."""
+        """Kind -> fingerprint of the artifact that the link points to, whether it exists or not."""
         fingerprints = {link.name: name for link in sorted(self.path.glob("[!.]*")) if (name := target_of(link)) is not None}
         order = list(self.record.get("wanted", {}))  # the pipeline's
         return dict(sorted(fingerprints.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
@@ -152,12 +152,12 @@ class Run:
 
     @contextmanager
     def lock(self, log: Callable[[str], None] = print) -> Iterator[None]:
-        """One process at a time works on a run: two with different settings would leave links to the artifacts of both."""
+        """Locks the run, since two processes with different settings would mix links to the artifacts of both."""
         with file_lock(self.path / LOCK, doing=f"working on {self.path}", log=log):
             yield
 
     def start(self, config: Mapping[str, Any], overrides: Sequence[str], needed: Mapping[str, str]) -> None:
-        """Writes the record; links to what this configuration no longer wants go away (the store keeps the artifacts)."""
+        """Writes the record and removes links that this configuration no longer needs; their artifacts stay in the store."""
         self.path.mkdir(parents=True, exist_ok=True)
         record = {
             "name": self.name,
@@ -196,9 +196,9 @@ def read_metrics(evaluation: Path) -> dict[str, Any]:
 
 
 def inherited_overrides(overrides: Sequence[str]) -> list[str]:
-    """The overrides, behind those of the run that they extend (``extends=runs/x``): its settings hold where none is given.
+    """Returns the overrides after those of the run that they extend (``extends=runs/x``).
 
-    Its name is not inherited, nor what it set in a group of which another option is chosen.
+    The name is not inherited, nor are settings of a group of which another option is chosen.
     """
     keys_given = [override.partition("=")[0] for override in overrides]
     parent = next((text_value(override)[1] for override in overrides if override.startswith("extends=")), "null")
@@ -211,14 +211,14 @@ def inherited_overrides(overrides: Sequence[str]) -> list[str]:
 
 
 def audited_datasets(root: Path) -> Iterator[tuple[str, str]]:
-    """(kind, fingerprint) of the datasets that audits under a runs folder are about."""
+    """Yields (kind, fingerprint) of the datasets of all audits under a runs folder."""
     for file in sorted(root.glob(f"*/{AUDIT}.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             yield "dataset", str(json.loads(file.read_text(encoding="utf-8"))["dataset"]["fingerprint"])
 
 
 def list_runs(root: Path) -> Iterator[Run]:
-    """The runs under a runs folder, by name."""
+    """Yields the runs under a runs folder, by name."""
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         run = Run(folder)
         if folder.is_dir() and not folder.name.startswith(".") and (run.record or run.kinds):
@@ -242,7 +242,7 @@ def find_folder(text: str) -> Path:
 
 
 def parent_of(config: Mapping[str, Any], run: Run) -> Run | None:
-    """The run that ``run`` extends, if it extends any.
+    """Returns the run that ``run`` extends, if any.
 
     Raises:
         ArtifactError: when there is no such run.
@@ -259,9 +259,9 @@ def parent_of(config: Mapping[str, Any], run: Run) -> Run | None:
 
 
 def extended_artifact(parent: Run, stage: Stage, config: Mapping[str, Any]) -> Artifact:
-    """The parent's artifact of a stage, once it is known that it was fitted as ``config`` says; data may differ.
+    """Returns the parent's artifact of a stage, once it is known that it was fitted with the settings of ``config``.
 
-    So may single settings of other stages that had a say (``Stage.reads``): what was chosen by them stays as it is.
+    Its data may differ, and so may the single settings of other stages that ``Stage.reads`` names.
 
     Raises:
         ArtifactError: when the parent has none, or it is damaged.

@@ -1,4 +1,4 @@
-"""What a component's constructor takes: names, annotations and defaults, and annotations in words."""
+"""The parameters of a component's constructor: names, annotations and defaults."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Parameter:
 
 @cache
 def parameters(component: type) -> Mapping[str, Parameter]:
-    """What a component's constructor takes, by name."""
+    """Returns the parameters of a component's constructor, by name."""
     init = inspect.unwrap(component.__init__)  # type: ignore[misc]
     scope = vars(sys.modules[component.__module__]) | getattr(init, "__globals__", {})
     accepted = {}
@@ -55,14 +55,14 @@ def _evaluate(annotation: Any, scope: dict[str, Any]) -> Any:
 
 
 def members_of(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union; of anything else, itself."""
+    """Returns the members of a union; any other annotation is its only member."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return tuple(member for part in typing.get_args(annotation) for member in members_of(part))
     return (annotation,)
 
 
 def in_words(annotation: Any) -> str:
-    """An annotation as a message tells it."""
+    """Describes an annotation in words, for messages."""
     plain = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", type(None): "null"}
     parts: list[str] = []
     for member in members_of(annotation):
@@ -84,7 +84,7 @@ def in_words(annotation: Any) -> str:
 
 
 def classes_in(annotation: Any) -> Iterator[type]:
-    """The classes that an annotation names, plain values aside."""
+    """Yields the classes that an annotation names, without plain values."""
     for member in members_of(annotation):
         if arguments := typing.get_args(member):
             for argument in arguments:
@@ -95,11 +95,11 @@ def classes_in(annotation: Any) -> Iterator[type]:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a bundle's node may say to a class.
+    """The parameters of a class, as far as a bundle may set them.
 
     Args:
         annotations: parameter -> annotation, as evaluated, or as written in the source.
-        defaults: parameter -> default, of parameters that have one that can be told.
+        defaults: parameter -> default, of parameters with a known default.
         reads_later: parameters that name files or folders needed again for new items.
     """
 
@@ -124,7 +124,7 @@ def outline_of(component: type) -> Outline:
 
 @cache
 def outline_in_source(target: str) -> Outline | None:
-    """The outline of a class of genrec, read from its source without importing it; None where the source does not tell.
+    """The outline of a class of genrec, read from its source without importing it; None where the source does not show it.
 
     What a bundle needs for its first new item is slow to import (scikit-learn), and may never be asked for.
     """
@@ -171,7 +171,7 @@ def _class_in_source(target: str) -> ast.ClassDef | None:
 
 @cache
 def names_in_source(target: str) -> tuple[str, ...] | None:
-    """Returns the parameters of a class of genrec, read from its source without importing it; None where it does not tell.
+    """Returns the parameters of a class of genrec, read from its source without importing it; None where it does not show them.
 
     Args:
         target: ``genrec.<room>.<module>.<Class>``.

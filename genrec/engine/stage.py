@@ -1,4 +1,4 @@
-"""What a stage is: a function from artifacts to ONE artifact, and the settings it reads."""
+"""A stage: a function from artifacts to one artifact, and the settings that it reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Runtime:
         threads: CPU threads.
         progress: show progress bars.
         name: the run's name.
-        track: told each round of training.
+        track: called with the figures of each round of training.
     """
 
     device: str = "auto"
@@ -33,7 +33,7 @@ class Runtime:
     track: Callable[[Mapping[str, float]], None] = lambda row: None
 
     def machine(self) -> dict[str, Any]:
-        """Device and threads that a stage used, for its manifest; a stage that left torch alone ran on the CPU."""
+        """Returns the device and threads that a stage used, for its manifest; a stage without torch ran on the CPU."""
         torch = sys.modules.get("torch")
         if torch is None:
             return {"device": "cpu", "threads": self.threads or os.cpu_count()}
@@ -44,14 +44,14 @@ class Runtime:
 
 @dataclass(frozen=True)
 class StageContext:
-    """Everything one execution of a stage sees.
+    """Everything that one execution of a stage gets.
 
     Args:
         config: the resolved configuration as plain dicts; a stage touches only the keys its ``Stage.reads`` names.
         inputs: artifact kind -> whole, verified artifact.
         folder: the stage writes its artifact's files here; they become visible all at once when ``build`` returns.
         work: a folder that survives a kill (checkpoints to resume from); removed once the artifact is whole.
-        log: prints one line to the user.
+        log: prints a line.
         runtime: where and how to compute.
         extends: this stage's artifact of the run that the run extends, or None.
     """
@@ -99,7 +99,7 @@ class Stage:
     stands_for: Mapping[str, Callable[[Path], Path]] = field(default_factory=dict)
 
     def settings(self, tree: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of a configuration that it reads, with every default written out."""
+        """Returns the part of a configuration that it reads, with all defaults."""
         settings: dict[str, Any] = {}
         for key_path in self.reads:
             group, _, key = key_path.partition(".")

@@ -1,4 +1,4 @@
-"""Several runs from one command: every combination of comma-separated values, sharing all artifacts they have in common."""
+"""Several runs from one command: all combinations of comma-separated values, which share their common artifacts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Job:
 
 
 def expand(overrides: Sequence[str]) -> list[Job]:
-    """Every combination of the swept overrides; each gets the base name and what is special about it.
+    """Returns every combination of the swept overrides, each with a suffix of its values for the run's name.
 
     A ``name=`` with an interpolation (``name=lr_${train.lr}``) is taken as it is.
     """
@@ -57,13 +57,13 @@ def expand(overrides: Sequence[str]) -> list[Job]:
 
 
 def _safe_name(text: str) -> str:
-    """The text as part of a run's name; one that had to be changed, or cut, stays unique by a hash."""
+    """Returns the text as part of a run's name; a hash keeps it unique if it was changed or cut."""
     safe = re.sub(r"[^A-Za-z0-9._=,+@-]", "-", text)[:120]
     return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def config_of(job: Job, until: str) -> Config:
-    """The configuration of a job, under the name that its run will have.
+    """Composes the configuration of a job, with the name of its run.
 
     Raises:
         ConfigError: when it is none, or names no data for the stages up to ``until``.
@@ -75,7 +75,7 @@ def config_of(job: Job, until: str) -> Config:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of several jobs.
+    """The results of several jobs.
 
     Args:
         runs: those that were made, in order.
@@ -87,7 +87,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """Of the command line: 0 when all is well, 2 when the user can fix all that failed, else 1."""
+        """Exit code of the command line: 0 without failures, 2 if the user can fix all of them, else 1."""
         codes = (2 if isinstance(failure, GenRecError) else 1 for _, failure in self.failures)
         return max(codes, default=0)
 
@@ -100,7 +100,7 @@ def run_jobs(
     force: Sequence[str] = (),
     report: Callable[[Run], Path] | None = None,
 ) -> Outcome:
-    """Checks all jobs, and runs them one after the other; one that fails costs only itself.
+    """Checks all jobs and runs them one after the other; the others still run when one fails.
 
     Args:
         jobs: at least one.

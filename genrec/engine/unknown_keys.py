@@ -46,12 +46,12 @@ ROOT = ("device", "name", "precision", "seed", "threads")
 
 
 def is_far(error: GenRecError) -> bool:
-    """Whether an unknown key is like none of its own component, so that another place may be meant."""
+    """Whether an unknown key resembles no key of its own component, so that another component may be meant."""
     return isinstance(error, UnknownKeyError) and not error.fix.startswith("did you mean")
 
 
 def misplaced_key(where: str, tree: Mapping[str, Any], groups: Sequence[str]) -> ConfigError | None:
-    """The error of a key that the components of a tree know in another place or under another name; None: none does.
+    """Returns the error of a key that belongs to another component or has another name; None if there is no such key.
 
     Args:
         where: the unknown key as it was given.
@@ -114,7 +114,7 @@ def mistyped_keys(
 
 
 def _target_at(tree: Mapping[str, Any], key_path: str) -> str | None:
-    """Returns where the class of the component at a place stands now; None where there is no component."""
+    """Returns the current path of the class of the component at a key; None where there is no component."""
     node: Any = tree
     for part in key_path.split(".") if key_path else ():
         node = node.get(part) if isinstance(node, Mapping) else None

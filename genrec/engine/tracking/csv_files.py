@@ -26,16 +26,16 @@ class CSVLog:
     - ``settings.csv``: config, setting, value;
     - ``recommendations.csv``: a sample of users.
 
-    ``config`` tells apart what several configurations left under one run's name.
+    ``config`` distinguishes the configurations that used one run's name.
     """
 
     def open(self, session: Session) -> CSVTracker:
-        """The tracker of a run."""
+        """Returns the tracker of a run."""
         return CSVTracker(session)
 
 
 class CSVTracker:
-    """Rewrites a small file at every call, in one step, so that each is whole at any moment."""
+    """Replaces a small file at every call in one step, so that each file is complete at any time."""
 
     def __init__(self, session: Session) -> None:
         self._folder, self._key = session.folder / "csv", session.key
@@ -49,16 +49,16 @@ class CSVTracker:
         self._put("final", ("figure",), [{"figure": key, "value": value} for key, value in figures.items()])
 
     def artifact(self, artifact: Artifact, is_new: bool) -> None:
-        """Nothing: run.json and the manifests tell where everything comes from."""
+        """Writes nothing, since run.json and the manifests record the artifacts."""
 
     def table(self, name: str, rows: pl.DataFrame) -> None:
         self._put(name, (rows.columns[0],), rows.iter_rows(named=True))
 
     def close(self, failed: bool) -> None:
-        """Nothing is left to write."""
+        """Writes nothing, since every call wrote its rows."""
 
     def _put(self, name: str, keys: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Adds rows; one with the same config and keys as an earlier row takes its place."""
+        """Adds rows; a row replaces an earlier one with the same config and keys."""
         file = self._folder / f"{name}.csv"
         table = {tuple(row[key] for key in (CONFIG, *keys)): row for row in _read(file)}
         for values in rows:

@@ -1,4 +1,4 @@
-"""No tracker: training's figures are printed, and the artifacts hold all there is to know."""
+"""No tracker: figures are only printed and written into the artifacts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genrec.engine.tracking.tracker import Session
 
 @dataclass(frozen=True, kw_only=True)
 class NoLog:
-    """Nowhere."""
+    """Sends figures nowhere."""
 
     def open(self, session: Session) -> None:
         """Opens nothing."""

@@ -1,6 +1,6 @@
-"""Tells the chosen tracker (the ``logger`` group) about a run: the same figures, whichever tracker it is.
+"""Sends the figures of a run to the chosen tracker (the ``logger`` group); all trackers get the same figures.
 
-Curves while it trains; after each stage what its artifact knows, whether it was made now or found in the store:
+It gets curves during training and, after each stage, the figures of its artifact, whether new or from the store:
 
     train/loss  val/ndcg@10  train/targets        by step, on the validation sample
     test/recall@10  val/ndcg@10 ...               as in metrics.json; after `genrec train` alone, val/ is the best round's
@@ -45,7 +45,7 @@ def tracking(config: Config, run: Run, dataset: str, log: Callable[[str], None])
         log: prints a line.
 
     Raises:
-        ConfigError: when the tracker's package is missing; anything else that is wrong with a tracker is only warned about.
+        ConfigError: when the tracker's package is missing; any other failure of a tracker only causes a warning.
     """
     tracker = Tracking(run.store, log)
     tracker.open(config, run, dataset)
@@ -58,7 +58,7 @@ def tracking(config: Config, run: Run, dataset: str, log: Callable[[str], None])
 
 
 class Tracking:
-    """A run's tracker, or none. A tracker that fails is warned about once and left alone: no run is lost for it."""
+    """A run's tracker, or none. After a failure of the tracker, one warning is logged and the run goes on without it."""
 
     def __init__(self, store: Store, log: Callable[[str], None]) -> None:
         self._store, self._log = store, log
@@ -86,11 +86,11 @@ class Tracking:
             self._give_up(error)
 
     def round(self, row: Mapping[str, float]) -> None:
-        """Tells a round of training."""
+        """Sends the figures of a round of training."""
         self._call_tracker(lambda tracker: _track_round(tracker, row))
 
     def stage(self, artifact: Artifact, is_new: bool) -> None:
-        """Tells what a stage left behind, made now or found in the store."""
+        """Sends the artifact of a stage, new or from the store."""
         if artifact.kind == "generator":
             self._step = int(artifact.facts.get("best", {}).get("step", 0))
         self._call_tracker(lambda tracker: _track_artifact(tracker, artifact, is_new, self._step, self._store))
@@ -123,7 +123,7 @@ def tracked_settings(config: Config) -> dict[str, Setting]:
 
 
 def figures_of(artifact: Artifact) -> dict[str, float]:
-    """The figures that an artifact adds to its run's."""
+    """Returns the figures that an artifact adds to its run."""
     if artifact.kind == "evaluation":
         metrics = read_metrics(artifact.path)
         named = {
@@ -134,7 +134,7 @@ def figures_of(artifact: Artifact) -> dict[str, float]:
         }
         return dict(_numbers(metrics["model"] | others | named))
     facts, best = artifact.facts, {}
-    if artifact.kind == "generator" and "best" in facts:  # its validation stands where evaluation's will
+    if artifact.kind == "generator" and "best" in facts:  # evaluation will overwrite these keys
         best = {key: value for key, value in facts["best"].items() if key.startswith("val/")}
     return dict(_numbers(best | {artifact.kind: facts | {"seconds": artifact.manifest.get("seconds")}}))
 

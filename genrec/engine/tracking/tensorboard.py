@@ -22,7 +22,7 @@ class TensorBoardLog:
     """Two TensorBoard runs under ``<run>/logs/tensorboard/<configuration>/``.
 
     ``curves`` is training; ``final`` holds each figure of the whole run once, at the step of the weights that were kept, so
-    that ``val/ndcg@10`` of all users stands as a dot on the chart of the curve. Settings and figures are in the HParams tab.
+    that ``val/ndcg@10`` of all users is a dot on the chart of the curve. Settings and figures are in the HParams tab.
     """
 
     def open(self, session: Session) -> TensorBoardTracker:
@@ -40,7 +40,7 @@ class TensorBoardLog:
 
 
 class TensorBoardTracker:
-    """TensorBoard shows whatever was written twice: what is there is read back first, and final figures wait for the end."""
+    """Writes each point once: it reads existing points first, and writes final figures at the end."""
 
     def __init__(self, session: Session) -> None:
         self._folder, self._settings = session.folder / "tensorboard" / session.key, session.settings
@@ -58,7 +58,7 @@ class TensorBoardTracker:
         self._final |= {key: (value, step) for key, value in figures.items()}
 
     def artifact(self, artifact: Artifact, is_new: bool) -> None:
-        """Nothing: TensorBoard knows no artifacts."""
+        """Writes nothing, since TensorBoard has no artifacts."""
 
     def table(self, name: str, rows: pl.DataFrame) -> None:
         if (f"{name}/text_summary", 0) not in self._written[FINAL]:  # the tag that add_text makes of the name
@@ -96,7 +96,7 @@ class TensorBoardTracker:
 
 
 def _points(folder: Path) -> dict[tuple[str, int], np.float32]:
-    """(figure, step) -> value of what event files hold already; a text has no value."""
+    """Returns (figure, step) -> value of the existing event files; a text has no value."""
     if not folder.exists():
         return {}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

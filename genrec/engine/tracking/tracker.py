@@ -1,4 +1,4 @@
-"""What a tracker is: where the curves and figures of one run go."""
+"""The interface of trackers, which receive the curves and figures of one run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Session:
         name: of the run.
         group: what runs of one sweep share, or None.
         key: stands for the run's configuration and data. Another key under the same name is another experiment: its curves
-            stand beside the earlier ones and replace nothing.
+            are added to the earlier ones and replace nothing.
         folder: ``<run>/logs``; each tracker has a folder of its own in it.
         settings: the flat configuration: ``train.lr``, ``tokenizer``, ``tokenizer.num_levels``, ...
         log: prints a line.
@@ -38,10 +38,9 @@ class Session:
 
 
 class Tracker(Protocol):
-    """Receives a run as it goes.
+    """Receives the figures of a run while it runs.
 
-    A process that goes on with a run tells everything again from the start, whether it was computed now or before, so whatever
-    was told twice counts once.
+    A process that resumes a run sends all figures again from the start, so a tracker has to count repeated figures once.
     """
 
     def curve(self, step: int, figures: Mapping[str, float]) -> None:
@@ -61,7 +60,7 @@ class Tracker(Protocol):
         """
 
     def artifact(self, artifact: Artifact, is_new: bool) -> None:
-        """Notes that the run made an artifact, or (not ``made``) found it in the store and used it."""
+        """Notes that the run made an artifact, or (not ``is_new``) used it from the store."""
 
     def table(self, name: str, rows: pl.DataFrame) -> None:
         """Keeps a small table to look at."""

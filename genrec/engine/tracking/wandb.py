@@ -38,7 +38,7 @@ class WandbLog:
     upload_bytes: int = 1_000_000
 
     def open(self, session: Session) -> WandbTracker:
-        """The tracker of a run."""
+        """Returns the tracker of a run."""
         if self.mode == "online":
             try:
                 return WandbTracker(session, self, "online")
@@ -51,7 +51,7 @@ class WandbLog:
 class WandbTracker:
     """One W&B run per run name and configuration: a process that goes on with a run goes on with its W&B run.
 
-    W&B keeps of an offline run only what was synced last, so each process tells everything (see ``Tracker``); online, where
+    W&B keeps of an offline run only what was synced last, so each process sends everything (see ``Tracker``); online, where
     the server remembers, curves go on behind the last point it has.
     """
 
@@ -113,7 +113,7 @@ class WandbTracker:
 
 
 def wandb_artifact(artifact: Artifact, *, upload_bytes: int) -> Any:
-    """The ``wandb.Artifact`` of an artifact, not yet sent."""
+    """Makes the ``wandb.Artifact`` of an artifact, without sending it."""
     import wandb
 
     entry = wandb.Artifact(
@@ -125,7 +125,7 @@ def wandb_artifact(artifact: Artifact, *, upload_bytes: int) -> Any:
         path = artifact.path.resolve() / name
         if file["bytes"] <= upload_bytes:
             entry.add_file(str(path), name=name)
-        else:  # no checksum: the fingerprint in the path stands for the content
+        else:  # no checksum: the fingerprint in the path identifies the content
             entry.add_reference(path.as_uri(), name=name, checksum=False)
     return entry
 
@@ -145,7 +145,7 @@ class _Ids:
 
     @property
     def fingerprints(self) -> list[str]:
-        """Fingerprints."""
+        """Fingerprints of the artifacts that the run made."""
         return list(self._all[self._key]["made"])
 
     def add(self, fingerprint: str) -> None:
