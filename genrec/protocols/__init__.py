@@ -1,8 +1,8 @@
-"""What a plug-in of each kind must offer. Structural: a class that has the members fits, no base class is needed.
+"""The protocols of plug-ins. They are structural: a class that has the members fits, and needs no base class.
 
-What only some plug-ins have is a small protocol of its own; its docstring says what a plug-in gets that has it.
+A capability of only some plug-ins is a small protocol of its own; its docstring describes what the capability is used for.
 
-Every constructor takes flat keyword-only arguments. Those named in ``RUNTIME`` are filled in by genrec and never stand in yaml.
+Every constructor takes flat keyword-only arguments. genrec supplies those named in ``RUNTIME``, which are never in a yaml.
 Fitted components are made again from their configuration and then given their fitted state with ``restore(folder)``.
 """
 

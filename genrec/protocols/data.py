@@ -1,4 +1,4 @@
-"""What reads the interactions and decides who is trained and tested on what."""
+"""Data sources, which read the interactions, and splitters, which decide on training, validation and test events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 
 @dataclass(frozen=True)
 class RawData:
-    """What a data source read, in canonical columns, before any filter, order or split.
+    """The tables of a data source, in canonical columns, before any filter, order or split.
 
     Args:
         interactions: ``user_id``, ``item_id``; optional ``timestamp`` and/or ``position``, ``rating``, ``event_type``,
@@ -38,7 +38,7 @@ class RawData:
 
 @runtime_checkable
 class DataSource(Protocol):
-    """What reads the interactions and the items."""
+    """A source reads the interactions and the items."""
 
     def load(self) -> RawData: ...
 
@@ -48,7 +48,7 @@ class Splitter(Protocol):
     """Decides where each user's training and validation parts end (see ``Dataset``)."""
 
     def keep(self, users: pl.DataFrame) -> np.ndarray:
-        """Tells who stays in the dataset, given ``user_id`` and ``num_events``: bool [users].
+        """Returns which users stay in the dataset, given ``user_id`` and ``num_events``: bool [users].
 
         Raises:
             DataError: when there are users it cannot split and its policy is to stop.
@@ -62,6 +62,6 @@ class Splitter(Protocol):
 
 @runtime_checkable
 class HoldsOut(Protocol):
-    """A splitter that says whether it leaves anything to predict: where not, evaluating is refused before anything runs."""
+    """A splitter that declares whether it holds out targets; if not, evaluation is refused before anything runs."""
 
     holds_out: ClassVar[bool]

@@ -1,4 +1,4 @@
-"""What turns a generator's predictions into lists of items."""
+"""Decoding strategies, which turn a generator's predictions into lists of items."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class Decoded:
 
     @classmethod
     def nothing(cls, users: int, device: torch.device) -> Decoded:
-        """Empty lists."""
+        """Returns empty lists."""
         ranks = torch.empty(users, 0, dtype=torch.long, device=device)
         return cls(ranks, torch.empty(users, 0, device=device), ranks, ranks)
 
     def rows(self, users: Int64[Tensor, " some"]) -> Decoded:
-        """The lists of some users, without members."""
+        """Returns the lists of some users, without members."""
         return Decoded(self.items[users], self.scores[users], self.tie_start[users], self.tie_size[users])
 
     def with_rows(self, users: Int64[Tensor, " some"], lists: Decoded) -> Decoded:
-        """The same answer with other lists for some users; the wider of the two decides the number of slots."""
+        """Returns the lists with those of some users replaced; the wider of the two decides the number of slots."""
         width = max(self.items.shape[1], lists.items.shape[1])
 
         def place_rows(ours: Tensor, theirs: Tensor, empty: float) -> Tensor:
@@ -63,7 +63,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class DecodingRequest:
-    """What to decode.
+    """A request to decode.
 
     Args:
         batch: the histories.
@@ -95,7 +95,7 @@ class DecodingRequest:
             raise ConfigError("bias", expected="finite numbers", got=wrong, fix="use a filter to forbid items")
 
     def rows(self, users: Int64[Tensor, " some"]) -> DecodingRequest:
-        """The request of some users of the batch, without an observer."""
+        """Returns the request of some users of the batch, without an observer."""
 
         def of(table: Tensor | None, shared: int) -> Tensor | None:
             return table if table is None or table.dim() == shared else table[users]
@@ -133,7 +133,7 @@ class FittedStrategy(Protocol):
 
 @runtime_checkable
 class GrowsWithItems(Protocol):
-    """A strategy that keeps something per item: a served bundle asks it for one that fits when items come."""
+    """A strategy with state per item: a served bundle asks it for an extended strategy when items are added."""
 
     def with_items(self, num_items: int) -> DecodingStrategy:
         """Returns the same strategy for a catalogue with later items behind; this one stays as it is."""
@@ -142,7 +142,7 @@ class GrowsWithItems(Protocol):
 
 @runtime_checkable
 class HasBeams(Protocol):
-    """A strategy that keeps so many prefixes: a copy gets more for longer lists, and too few for the candidates are noted."""
+    """A strategy with a number of beams: a copy gets more for longer lists, and a note reports too few for the candidates."""
 
     num_beams: int
 

@@ -15,7 +15,7 @@ from genrec.core.dataset import Sequences
 
 @runtime_checkable
 class ItemEncoder(Protocol):
-    """What every encoder has. What some have beside it is a protocol of its own, below."""
+    """The members of every encoder. Capabilities of some encoders are separate protocols below."""
 
     def fit(self, items: pl.DataFrame, train: Sequences) -> None:
         """Learns vocabulary, projections, standardization. ``train`` holds training events only; rows of items = item_idx."""
@@ -26,7 +26,7 @@ class ItemEncoder(Protocol):
         ...
 
     def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
-        """Which items this source really knows something about (the others got its documented fallback)."""
+        """Returns which items this source has content for (the others get its documented fallback)."""
         ...
 
     def save(self, folder: Path) -> None: ...
@@ -38,7 +38,7 @@ class NamedEncoder(Protocol):
     """An encoder of several sources: each source's vectors are stored beside the joint ones, and tokenizers may read them."""
 
     def encode_named(self, items: pl.DataFrame) -> Mapping[str, Float[np.ndarray, "items _"]]:
-        """Returns the joint vectors as ``"item"``, and each source's own by its name."""
+        """Returns the joint vectors as ``"item"``, and those of each source by its name."""
         ...
 
 

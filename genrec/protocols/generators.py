@@ -1,4 +1,4 @@
-"""What predicts the next item, code by code or all at once."""
+"""Generators, which predict the next item, code by code or all at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TargetLogits:
 
 @runtime_checkable
 class Generator(Protocol):
-    """A torch module that predicts at every target of a batch in one pass. What some have beside it stands below."""
+    """A torch module that predicts at every target of a batch in one pass. Capabilities of some are protocols below."""
 
     needs: ClassVar[frozenset[str]]  # artifact kinds besides the dataset: {"sids"}, {"encoder"}, ...
     max_history_len: int
@@ -75,10 +75,10 @@ class SessionGenerator(AutoregressiveGenerator, Protocol):
 
 @runtime_checkable
 class AlignedGenerator(AutoregressiveGenerator, Protocol):
-    """Can also tell an item's ID from its text, and its text from its ID."""
+    """Can also predict an item's ID from its text, and its text from its ID."""
 
     def described(self) -> Int64[Tensor, " described"]:
-        """The items that have a text."""
+        """Returns the items that have a text."""
         ...
 
     def index_logits(self, items: Int64[Tensor, " some"]) -> TargetLogits:
@@ -178,7 +178,7 @@ class HasItemTable(Protocol):
 
 @runtime_checkable
 class HasItemHead(HasItemTable, Protocol):
-    """A generator of codes with a dense item head beside them: objectives train it, and a fusion takes it as a member.
+    """A generator of codes with a dense item head: objectives train the head, and a fusion can use it as a scorer.
 
     ``has_item_head`` is False where this one was built without (``generator.item_head=false``).
     """

@@ -61,11 +61,11 @@ class Hits:
         return np.cumsum(self.num_targets) - self.num_targets
 
     def listed_until(self, k: int) -> Float[np.ndarray, " hits"]:
-        """The probability that each of them stands among the first ``k``."""
+        """Returns the probability that each of them is among the first ``k``."""
         return np.clip((k - self.tie_start + 1) / self.tie_size, 0.0, 1.0)
 
     def weighted(self, gains: Float[np.ndarray, " hits"]) -> Float[np.ndarray, " hits"]:
-        """A figure of the hits times what each is worth."""
+        """Returns a figure of the hits times their weights."""
         return gains if self.weight is None else gains * self.weight
 
 
@@ -85,7 +85,7 @@ class Lists:
 
     @property
     def listed(self) -> Bool[np.ndarray, "users k"]:
-        """Where there is an item."""
+        """Marks the entries that are items."""
         return self.items != PAD
 
     @property
@@ -131,9 +131,9 @@ class MetricInputs:
 
 @runtime_checkable
 class HitMetric(Protocol):
-    """A metric of where the targets stand. It is counted at every k of ``evaluate.ks``, of the exact bounds too."""
+    """A metric of the ranks of the targets. It is counted at every k of ``evaluate.ks``, of the exact bounds too."""
 
-    label: ClassVar[str]  # what pages call it
+    label: ClassVar[str]  # the name on pages
 
     def from_hits(self, hits: Hits, k: int) -> Float[np.ndarray, " users"]:
         """Returns a figure for each user: 0 without a hit among the first ``k``."""
@@ -142,9 +142,9 @@ class HitMetric(Protocol):
 
 @runtime_checkable
 class ListMetric(Protocol):
-    """A metric of what the lists hold, whether it came true or not. It is counted at the headline k."""
+    """A metric of the items in the lists, whether they are targets or not. It is counted at the headline k."""
 
-    label: ClassVar[str]  # what pages call it
+    label: ClassVar[str]  # the name on pages
 
     def from_lists(self, inputs: MetricInputs, k: int) -> Float[np.ndarray, " users"] | float | None:
         """Returns a figure for each user (NaN where it is not defined), or one of all lists together; None: not known here."""

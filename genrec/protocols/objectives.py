@@ -1,4 +1,4 @@
-"""What a generator learns from."""
+"""Objectives, from which a generator learns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LossTerms:
 
 @runtime_checkable
 class Sampler(Protocol):
-    """What a generator would recommend at this step, for objectives that learn from it; training supplies one that decodes."""
+    """Samples recommendations of a generator during training, for objectives that learn from them."""
 
     def best(self, generator: Any, batch: Batch, k: int) -> Int64[Tensor, "batch k"]:
         """The ``k`` most probable items that a beam search finds, best first; ``PAD`` where there are fewer."""

@@ -1,4 +1,4 @@
-"""What gives items their codes, and what makes them unique."""
+"""Tokenizers, which give items their codes, and collision policies, which make the codes unique."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genrec.core.sids import SIDTable, Stream
 
 @dataclass(frozen=True)
 class TokenizerInputs:
-    """What tokenizers may look at.
+    """The inputs of a tokenizer.
 
     Args:
         embeddings: source name -> [items, dim] float32; ``"item"`` is the encoder's joint vector.
@@ -34,14 +34,14 @@ class TokenizerInputs:
         return self.items.height
 
     def of(self, rows: Int[np.ndarray, " rows"]) -> TokenizerInputs:
-        """What there is of some items (at least one)."""
+        """Returns the inputs of some items (at least one)."""
         embeddings = {name: vectors[rows] for name, vectors in self.embeddings.items()}
         return replace(self, embeddings=embeddings, items=self.items[rows.tolist()])
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What a tokenizer promises; contract tests apply where the trait is promised.
+    """Properties that a tokenizer promises; the contract tests of a property apply to tokenizers that promise it.
 
     Args:
         inductive: ``encode`` works for unseen items and row by row.
@@ -59,7 +59,7 @@ class Traits:
 
 @runtime_checkable
 class ItemTokenizer(Protocol):
-    """What every tokenizer has. What some have beside it is a protocol of its own, below."""
+    """The members of every tokenizer. Capabilities of some tokenizers are separate protocols below."""
 
     needs: ClassVar[frozenset[str]]  # of {"embeddings", "train"}
     traits: ClassVar[Traits]
@@ -77,7 +77,7 @@ class ItemTokenizer(Protocol):
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """A tokenizer whose codes stand for vectors: the health figures say how much of the input each level explains.
+    """A tokenizer whose codes represent vectors: the health figures report how much of the input each level explains.
 
     ``traits.reconstructs`` promises it.
     """
@@ -114,7 +114,7 @@ class StreamTokenizer(Protocol):
 
 @runtime_checkable
 class CollisionPolicy(Protocol):
-    """Turns codes into a table whose items are unique (or, with ``keep``, says that groups exist)."""
+    """Turns codes into a table whose items are unique (or, with ``keep``, in groups of equal codes)."""
 
     def resolve(self, codes: np.ndarray, sizes: tuple[int, ...], context: CollisionContext) -> SIDTable: ...
 
@@ -128,7 +128,7 @@ Costs = Callable[[Int[np.ndarray, " rows"], Int[np.ndarray, "rows depth"]], Floa
 
 @dataclass(frozen=True)
 class CollisionContext:
-    """What a policy may use: training popularity for the order in a group, and the costs of moving items.
+    """The inputs of a collision policy: training popularity for the order in a group, and the costs of moving items.
 
     Args:
         item_ids: [items] strings, the stable tie-breaker.
