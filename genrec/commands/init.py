@@ -25,7 +25,7 @@ from genrec.data.lib.shapes import shape_of
 from genrec.data.order import Order
 from genrec.encoders.lib.item_text import text_columns
 from genrec.engine.components import TARGET
-from genrec.engine.overrides import parse_overrides, setting, text_value, shell_line
+from genrec.engine.overrides import parse_overrides, setting, shell_line, text_value
 from genrec.errors import ConfigError, GenRecError, join_names
 from genrec.references import expand_path
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
