@@ -33,8 +33,9 @@ check: $(STAMP) ## formatting, lint, layers of imports, and types
 bench: $(STAMP) ## training and decoding speed on the demo shop, median of three runs
 	$(BIN)/python tools/benchmarks/demo_speed.py $(ARGS)
 
-docs: $(STAMP) results ## docs/configuration.md from conf/, RESULTS.md from results/
+docs: $(STAMP) results ## docs/configuration.md from conf/, docs/api.md from the exports, RESULTS.md from results/
 	$(BIN)/python tools/configuration_page.py
+	$(BIN)/python tools/api_page.py
 
 results: $(STAMP) ## RESULTS.md, and README's table, from the rows under results/
 	$(BIN)/python tools/results.py page

@@ -1,7 +1,7 @@
 """Words that no identifier of genrec may be: docs/glossary.md has the terms of the field.
 
-``glossary_exemptions.json`` counts those that are left, file by file; the counts may only shrink. ``python tests/test_glossary.py``
-writes the smaller counts.
+``glossary_exemptions.json`` counts those that are left, file by file. The counts may only shrink;
+``python tests/test_glossary.py`` writes the smaller ones.
 """
 
 from __future__ import annotations
