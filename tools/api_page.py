@@ -19,10 +19,10 @@ INTRODUCTION = """\
 
 Made by `make docs` from the exports of the rooms. Do not edit.
 
-Every name below can be imported from its room (`from genrec.tokenizers import RQKMeans`) and stays: when something moves or gets
-another name, the former one works with a note ([architecture](architecture.md)). Names that are not here, and those that start with
-an underscore, may change. `help(genrec.run)` prints arguments, units and errors; [configuration](configuration.md) has the settings
-of every component.
+Every name below can be imported from its room (`from genrec.tokenizers import RQKMeans`) and stays: when something moves
+or gets another name, the former one works with a note ([architecture](architecture.md)). Names that are not here, and those
+that start with an underscore, may change. `help(genrec.run)` prints arguments, units and errors;
+[configuration](configuration.md) has the settings of every component.
 """
 
 
@@ -52,7 +52,7 @@ def exports(room: str) -> list[str]:
 def _entries(room: str, module: Any) -> Iterator[str]:
     for name in exports(room):
         value = getattr(module, name)
-        yield f"- `{name}{_signature(value)}`: {_sentence(value)}"
+        yield f"- `{name}{_signature(value)}`{_sentence(value)}"
         if room in DETAILED and inspect.isclass(value) and not issubclass(value, Exception):
             for method, function in sorted(vars(value).items()):
                 if not method.startswith("_") and (text := _member(method, function)):
@@ -61,16 +61,16 @@ def _entries(room: str, module: Any) -> Iterator[str]:
 
 def _member(name: str, member: Any) -> str | None:
     if isinstance(member, property):
-        return f"`.{name}`: {_sentence(member)}"
+        return f"`.{name}`{_sentence(member)}"
     function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
     if not inspect.isfunction(function):
         return None
-    return f"`.{name}{_signature(function, bound=not isinstance(member, staticmethod))}`: {_sentence(function)}"
+    return f"`.{name}{_signature(function, bound=not isinstance(member, staticmethod))}`{_sentence(function)}"
 
 
 def _signature(value: Any, *, bound: bool = False) -> str:
     """``(histories, *, k=10)``: names and plain defaults."""
-    if not callable(value) or inspect.isclass(value) and getattr(value, "_is_protocol", False):
+    if not callable(value) or (inspect.isclass(value) and getattr(value, "_is_protocol", False)):
         return ""
     try:
         given = list(inspect.signature(value).parameters.values())[int(bound) :]
@@ -89,12 +89,13 @@ def _signature(value: Any, *, bound: bool = False) -> str:
 
 
 def _sentence(value: Any) -> str:
-    """The first sentence of a docstring, on one line."""
+    """The first sentence of a docstring on one line, behind a colon; nothing where there is none."""
     text = " ".join((inspect.getdoc(value) or "").partition("\n\n")[0].split())
-    return re.split(r"(?<=[.!?]) (?=[A-Z`])", text)[0] or "see its room."
+    return f": {re.split(r'(?<=[.!?]) (?=[A-Z`])', text)[0]}" if text else ""
 
 
 def main() -> None:
+    """Writes the page."""
     PAGE.write_text(page(), encoding="utf-8")
     print(PAGE)
 
