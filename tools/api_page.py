@@ -76,12 +76,13 @@ def _signature(value: Any, *, bound: bool = False) -> str:
         given = list(inspect.signature(value).parameters.values())[int(bound) :]
     except (TypeError, ValueError):
         return ""
-    texts, star = [], False
+    texts: list[str] = []
+    star = False
     for parameter in given:
         if parameter.kind is parameter.KEYWORD_ONLY and not star:
             texts, star = [*texts, "*"], True
         star = star or parameter.kind is parameter.VAR_POSITIONAL
-        prefix = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        prefix = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**" if parameter.kind is parameter.VAR_KEYWORD else ""
         plain = parameter.default is None or isinstance(parameter.default, bool | int | float | str | tuple)
         default = "" if parameter.default is parameter.empty else f"={parameter.default!r}" if plain else "=..."
         texts.append(f"{prefix}{parameter.name}{default}")
