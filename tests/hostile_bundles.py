@@ -38,7 +38,7 @@ class Attack:
     change: Change
     of: str = "codes"
     says: str = ""
-    seal_manifest: bool = True
+    sealed: bool = True
     plugins: tuple[str, ...] = ()
     late: bool = False
     external: Mapping[str, str] = field(default_factory=dict)

@@ -163,7 +163,7 @@ def test_every_member_is_told_beside_the_fusion(run: Run) -> None:
         assert best["lead"] == pytest.approx(metrics["model"][key] - metrics["members"][best["name"]][key])
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert all(f"{name} (member alone)" in page for name in members)
-    assert "its best member" in page
+    assert "its best scorer" in page
     facts = run.artifact("calibration").facts
     assert facts["fused"]["recall@10"] == pytest.approx(metrics["model"]["val/recall@10"]), "all users were sampled"
     for name in members:

@@ -90,7 +90,7 @@ def test_all_experts_have_work_after_training(balance_rate: float, alive: bool, 
     trie = PrefixTrie.build(sids)
     generator = MOE.build(sids, num_experts=12, balance_rate=balance_rate)
     settings = TrainSettings(epochs=8, lr=1e-2, warmup_steps=5, batch_states=80, num_validations=1, validation_users=1)
-    quiet = {"work": tmp_path, "device": torch.device("cpu"), "progress": False, "say": lambda line: None}
+    quiet = {"work": tmp_path, "device": torch.device("cpu"), "progress": False, "log": lambda line: None}
     fit(generator, SessionCrossEntropy(trie=trie), world, trie, settings, **quiet)
     shares = []
 
