@@ -7,6 +7,8 @@ import datetime
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +31,7 @@ from small_shop import shop, shop_by_times, with_model
 from starlette.testclient import TestClient
 from test_models_with_times import shop_of_ids_by_times
 
+import genrec
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.errors import ArtifactError
@@ -481,3 +484,10 @@ def test_it_fits_a_phone_and_hostile_titles_stay_text(tmp_path: Path) -> None:
         assert "Red shoe number 7" in page.value("document.querySelector('#next').textContent")
         assert page.value("document.documentElement.scrollWidth") <= 400
         assert page.complaints() == []
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+def test_scripts_of_the_pages_parse() -> None:
+    for script in sorted((Path(genrec.__file__).parent / "reports").glob("*.js")):
+        done = subprocess.run(["node", "--check", str(script)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

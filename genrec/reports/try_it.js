@@ -40,9 +40,9 @@ class Refused extends Error {}
 async function asked(path, body) {
   const answer = await fetch(path, body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
     .catch(() => { throw new Refused("The service does not answer."); });
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(`${body.where}: expected ${body.expected}, got ${body.got}; ${body.fix}`);
-  return body;
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(`${content.where}: expected ${content.expected}, got ${content.got}; ${content.fix}`);
+  return content;
 }
 
 const known = new Map(); // item_id -> what GET /items tells
