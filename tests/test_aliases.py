@@ -183,7 +183,7 @@ def test_every_published_path_leads_to_what_is_there() -> None:
         file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
         if not file.is_file() or (name and name not in _classes(file)):
             gone.append(f"{path} -> {current(path)}")
-    assert gone == [], "a line in genrec/engine/aliases.py is missing or wrong"
+    assert gone == [], "a line in genrec/engine/former_names.py is missing or wrong"
 
 
 def _classes(file: Path) -> set[str]:
@@ -462,8 +462,8 @@ def test_a_package_and_one_module_of_it_that_went_elsewhere(moves: Moves) -> Non
     assert paths.expand_path is importlib.import_module("genrec.references").expand_path
     assert residual.Residual is importlib.import_module("genrec.tokenizers.lib.residual").Residual
     assert Keep is component_class({"_target_": "genrec.tokenizers.collision.keep.Keep"}, "collision")
-    told = {str(warning.message) for warning in caught}
-    assert told == {
+    messages = {str(warning.message) for warning in caught}
+    assert messages == {
         "genrec.attic.paths is genrec.references now: import that",
         "genrec.attic.residual is genrec.tokenizers.lib.residual now: import that",
         "genrec.attic.collision.keep is genrec.tokenizers.collision.keep now: import that",

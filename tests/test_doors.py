@@ -125,7 +125,7 @@ def test_the_table_of_the_docs() -> None:
     """docs/serving.md says of every parameter where it is taken."""
     text = Path("docs/serving.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", text.partition("## Parameters")[2].partition("\n## ")[0], re.MULTILINE)
-    found = {name: [re.findall(r"`([^`]+)`", cell) for cell in cells.split(" | ")[:4]] for name, cells in rows}
+    names_of = {name: [re.findall(r"`([^`]+)`", cell) for cell in cells.split(" | ")[:4]] for name, cells in rows}
     methods = [*(method for method, _, _ in DOORS.values()), "score"]
     everything = {name for method in methods for name in parameters(method)} | set(ONLY_A_SETTING) | set(ONLY_IN_YAML)
     batch = names(RecommendRequest) - set(NOT_A_SETTING) | set(ONLY_A_SETTING)
@@ -138,7 +138,7 @@ def test_the_table_of_the_docs() -> None:
         ]
         for name in everything
     }
-    assert found == expected
+    assert names_of == expected
     for reasons in (NOT_OVER_HTTP, ONLY_A_SETTING, ONLY_IN_YAML):
         assert all(len(reason) > 10 for reason in reasons.values())
 

@@ -45,7 +45,7 @@ class Exported:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     root = tmp_path_factory.mktemp("export")
-    runs, found = root / "runs", {}
+    runs, given = root / "runs", {}
     for generator, smaller in GENERATORS.items():
         settings = [*TINY, *smaller, f"generator={generator}", f"paths.runs={runs}", f"name={generator}"]
         genrec.run(until="recommend", quiet=True, overrides=settings)
@@ -55,11 +55,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
         table = pl.read_parquet(run.artifact("recommendations").path / "recommendations.parquet").filter(split="test")
         histories = [ids.gather(sequences[user]).to_list() for user in range(dataset.num_users)]
         shutil.copytree(run.path / "bundle", root / "elsewhere" / generator)
-        found[generator] = (histories, table)
+        given[generator] = (histories, table)
     shutil.rmtree(runs)
     return {
         name: Exported(root / "elsewhere" / name, genrec.load(root / "elsewhere" / name), *rest, runs)
-        for name, rest in found.items()
+        for name, rest in given.items()
     }
 
 
@@ -113,17 +113,17 @@ def test_filters_preferences_and_quotas(exported: dict[str, Exported], generator
     assert np.allclose(steered["score"], filtered["score"] + 100, atol=1e-3)
 
     spread = recommender.recommend(history, 10, quota={column: 1})
-    found = [brands[item] for item in spread["item_id"]]
-    assert len(found) == len(set(found)) == min(10, items[column].n_unique())
+    listed_items = [brands[item] for item in spread["item_id"]]
+    assert len(listed_items) == len(set(listed_items)) == min(10, items[column].n_unique())
     assert spread["item_id"][0] == plain["item_id"][0]
 
 
 def test_filters_may_speak_of_codes(encdec: Exported) -> None:
     sids = encdec.recommender.sids
     assert sids is not None
-    found = encdec.recommender.recommend([[]], 50, filter="code_0 == 1")
-    assert set(found["item_id"]) <= set(sids.filter(code_0=1)["item_id"])
-    assert found.height == min(50, sids.filter(code_0=1).height)
+    listed_items = encdec.recommender.recommend([[]], 50, filter="code_0 == 1")
+    assert set(listed_items["item_id"]) <= set(sids.filter(code_0=1)["item_id"])
+    assert listed_items.height == min(50, sids.filter(code_0=1).height)
 
 
 def test_settings_that_cannot_be_met(encdec: Exported) -> None:

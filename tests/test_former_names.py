@@ -88,9 +88,9 @@ def test_metrics_are_written_under_the_names_of_today(evaluations: dict[str, Pat
 
 
 def test_a_comparison_has_its_baselines_under_the_former_name(evaluations: dict[str, Path]) -> None:
-    found = standings([Finished("a", evaluations["current"], "a")], draws=20)
+    comparison = standings([Finished("a", evaluations["current"], "a")], draws=20)
     with pytest.warns(DeprecationWarning, match="floors is baselines now"):
-        assert found.floors == found.baselines != []
+        assert comparison.floors == comparison.baselines != []
 
 
 def test_rows_of_results_of_before_are_read(tmp_path: Path) -> None:

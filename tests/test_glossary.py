@@ -27,7 +27,7 @@ BANNED = frozenset(
     }
 )
 PROSE = re.compile(r"\b(told|wishes|newcomers?)\b", re.IGNORECASE)  # in no text, comment or docstring either
-FORMER = "engine/aliases.py"  # lists former names
+FORMER = "engine/former_names.py"  # lists former names
 EXEMPTIONS = Path(__file__).with_name("glossary_exemptions.json")  # "identifiers" and "lines": file -> count
 
 

@@ -59,9 +59,9 @@ def test_as_many_items_as_wanted(big: Catalogue, name: str, k: int) -> None:
 def test_the_best_are_the_best(big: Catalogue) -> None:
     """With as many beams as there are prefixes nothing is lost."""
     exact = Recommender(with_model(big, strategy=Exhaustive())).recommend(HISTORIES, 650)
-    found = Recommender(with_model(big, strategy=TrieBeam(num_beams=20))).recommend(HISTORIES, 650)
+    long_lists = Recommender(with_model(big, strategy=TrieBeam(num_beams=20))).recommend(HISTORIES, 650)
     for place in range(3):
-        ours, theirs = (table.filter(history=place)["score"].to_numpy() for table in (found, exact))
+        ours, theirs = (table.filter(history=place)["score"].to_numpy() for table in (long_lists, exact))
         np.testing.assert_allclose(ours[:500], theirs[:500], atol=1e-4)
 
 

@@ -114,8 +114,8 @@ def test_the_lists_are_ours(runtime: str, tmp_path: Path, monkeypatch: pytest.Mo
 
     if runtime == "onnxruntime":
         words = [sys.executable, "-c", WITHOUT, str(EXAMPLE), str(bundle), "i3", "nothing"]
-        told = subprocess.run(words, capture_output=True, text=True, check=True)
-        assert len(told.stdout.splitlines()) == K
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert len(done.stdout.splitlines()) == K
 
 
 @pytest.mark.slow
@@ -128,6 +128,6 @@ def test_an_exported_bundle_agrees(tmp_path: Path) -> None:
     bundle = genrec.run(until="export", quiet=True, overrides=settings).path / "bundle"
     ids = genrec.load(bundle).items["item_id"].to_list()
     histories = [[ids[item] for item in row] for row in random_histories(80, [0, 3, 7, 20] * 25)]
-    told = runpy.run_path(str(ROOT / "tools" / "compare_onnx_lists.py"))["compared"](bundle, histories)
-    assert told["agree"] == told["users"] == 100
-    assert told["same_items"] > 95
+    agreement = runpy.run_path(str(ROOT / "tools" / "compare_onnx_lists.py"))["compared"](bundle, histories)
+    assert agreement["agree"] == agreement["users"] == 100
+    assert agreement["same_items"] > 95

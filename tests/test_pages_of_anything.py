@@ -190,9 +190,9 @@ def test_a_comparison_of_anything() -> None:
     }
     for made in swept(row, values=ODD):
         rows = [Row(**made | {"interval": tuple(made["interval"]), "name": name}) for name in "ab"]
-        found = Standings("test/ndcg@10", 9, 9, True, tuple(rows), (Row("f", "baseline", made["value"]),), (), None, {})
-        assert conclusion(found)
-        parsed(comparison_page(found))
+        comparison = Standings("test/ndcg@10", 9, 9, True, tuple(rows), (Row("f", "baseline", made["value"]),), (), None, {})
+        assert conclusion(comparison)
+        parsed(comparison_page(comparison))
 
 
 @pytest.mark.parametrize("value", [*ODD, None], ids=str)

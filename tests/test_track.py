@@ -136,15 +136,15 @@ def test_every_tracker_holds_the_figures_of_metrics_json_and_the_curves_of_train
     curves |= {("train/targets", row["step"]): row["targets"] for row in history}
     assert len(history) == 2
 
-    told = {logger: READ[logger](made.path / "logs") for logger in LOGGERS}
-    for logger, (figures, points) in told.items():
+    logged = {logger: READ[logger](made.path / "logs") for logger in LOGGERS}
+    for logger, (figures, points) in logged.items():
         as_stored = np.float32 if logger == "tensorboard" else float
         assert {key: as_stored(figures[key]) for key in final} == {key: as_stored(value) for key, value in final.items()}, (
             logger
         )
         assert {key: as_stored(points[key]) for key in curves} == {key: as_stored(value) for key, value in curves.items()}
         assert {key for key, _ in points} >= {"train/loss", "val/ndcg@10", "train/targets"}
-    assert set(told["csv"][0]) == set(told["tensorboard"][0]) <= set(told["wandb"][0])
+    assert set(logged["csv"][0]) == set(logged["tensorboard"][0]) <= set(logged["wandb"][0])
 
     folder = sorted((made.path / "logs" / "wandb").glob("offline-run-*"))[-1]
     records = list(wandb_records(next(folder.glob("*.wandb"))))
@@ -154,9 +154,9 @@ def test_every_tracker_holds_the_figures_of_metrics_json_and_the_curves_of_train
     assert settings["train.epochs"] == 2
     assert settings["generator"] == "encdec"
 
-    for logger in ("csv", "tensorboard"):  # told again, kept once
+    for logger in ("csv", "tensorboard"):  # logged again, kept once
         run(runs, "name=same", f"logger={logger}")
-        assert READ[logger](made.path / "logs") == told[logger]
+        assert READ[logger](made.path / "logs") == logged[logger]
 
 
 def test_after_training_alone_the_best_validation_figure_is_the_final_one(runs: Path) -> None:
@@ -260,7 +260,7 @@ def artifact(folder: Path, kind: str) -> Artifact:
     (folder / "big.bin").write_bytes(b"x" * 2000)
     (folder / "small.txt").write_text("hello", encoding="utf-8")
     files = {"big.bin": {"bytes": 2000}, "small.txt": {"bytes": 5}}
-    told = {
+    manifest = {
         "schema": 1,
         "kind": kind,
         "fingerprint": "f1",
@@ -270,7 +270,7 @@ def artifact(folder: Path, kind: str) -> Artifact:
         "genrec": "0",
         "files": files,
     }
-    (folder / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return Artifact(folder)
 
 
@@ -323,8 +323,8 @@ def test_wandb_out_of_reach_goes_on_offline(tmp_path: Path, server: SimpleNamesp
 def test_only_small_files_travel(tmp_path: Path) -> None:
     from genrec.engine.tracking.wandb import wandb_artifact
 
-    told = wandb_artifact(artifact(tmp_path / "g", "generator"), upload_bytes=1000)
-    entries = told.manifest.entries
+    sent = wandb_artifact(artifact(tmp_path / "g", "generator"), upload_bytes=1000)
+    entries = sent.manifest.entries
     assert entries["big.bin"].ref == (tmp_path / "g" / "big.bin").as_uri()
     assert entries["small.txt"].ref is None
     assert wandb_artifact(artifact(tmp_path / "h", "generator"), upload_bytes=0).manifest.entries["small.txt"].ref is not None

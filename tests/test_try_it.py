@@ -132,15 +132,15 @@ def test_items_are_told_as_json_has_them() -> None:
             "photos": [[b"\xff"], None],
         }
     )
-    told = item_records(replace(shop(1), table=ItemTable(frame, None)), [1, 0])
-    assert [item["item_id"] for item in told] == ["b", "a"]
-    assert told[1] == {
+    records = item_records(replace(shop(1), table=ItemTable(frame, None)), [1, 0])
+    assert [item["item_id"] for item in records] == ["b", "a"]
+    assert records[1] == {
         "item_id": "a",
         "content": {"price": None, "since": "2020-01-02", "tags": ["x"]},
         "codes": None,
         "status": ["active"],
     }
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert json.loads(json.dumps(records, allow_nan=False)) == records
     assert item_records(replace(shop(1), table=ItemTable(frame.select("item_id"), None)), [0])[0]["content"] == {}
 
 
@@ -149,12 +149,12 @@ def test_items_are_told_as_json_has_them() -> None:
 
 def test_beams_end_at_the_list_and_leave_out_nothing() -> None:
     recommender = Recommender(boutique())
-    kept, listed = recommender.beams(["i1"], 40, exclude_seen=False), recommender.recommend(["i1"], 40, exclude_seen=False)
-    last = kept.filter(pl.col("level") == kept["level"].max())
+    beams, listed = recommender.beams(["i1"], 40, exclude_seen=False), recommender.recommend(["i1"], 40, exclude_seen=False)
+    last = beams.filter(pl.col("level") == beams["level"].max())
     assert last["item_id"].to_list() == listed["item_id"].to_list()
     assert np.allclose(last["log_prob"], listed["score"], atol=1e-5)
     before: set[tuple[int, ...]] = {()}
-    for number, level in enumerate(kept.partition_by("level", maintain_order=True)):
+    for number, level in enumerate(beams.partition_by("level", maintain_order=True)):
         codes = set(map(tuple, level["codes"].to_list()))
         assert {one[:number] for one in codes} == before
         assert np.exp(level["log_prob"].to_numpy()).sum() == pytest.approx(1, abs=1e-4), "50 beams are enough for all of 40"
@@ -166,10 +166,10 @@ def test_beams_end_at_the_list_and_leave_out_nothing() -> None:
 def test_beams_lead_to_what_is_allowed_only() -> None:
     recommender = Recommender(boutique())
     recommender.remove_items(["i4"])
-    kept = recommender.beams(["i2"], 5, filter="even == true", steer={"price > 10": 3.0})
-    assert {int(item[1:]) % 2 for item in kept["item_id"]} == {0}
-    assert "i4" not in kept["item_id"]
-    last = kept.filter(pl.col("level") == kept["level"].max())
+    beams = recommender.beams(["i2"], 5, filter="even == true", steer={"price > 10": 3.0})
+    assert {int(item[1:]) % 2 for item in beams["item_id"]} == {0}
+    assert "i4" not in beams["item_id"]
+    last = beams.filter(pl.col("level") == beams["level"].max())
     listed = recommender.recommend(["i2"], 5, filter="even == true", steer={"price > 10": 3.0})
     assert last["item_id"].to_list()[:5] == listed["item_id"].to_list()
 
@@ -180,8 +180,8 @@ def test_a_fusion_shows_the_search_of_its_generator() -> None:
     catalogue = with_model(boutique(), strategy=fusion)
     vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     for strategy in (fusion, NewItemQuota(fusion, vectors=vectors, num_trained=35, share=0.2)):
-        kept = Recommender(with_model(catalogue, strategy=strategy)).beams(["i1"], 5)
-        assert kept["item_id"].to_list() == Recommender(boutique()).beams(["i1"], 5)["item_id"].to_list()
+        beams = Recommender(with_model(catalogue, strategy=strategy)).beams(["i1"], 5)
+        assert beams["item_id"].to_list() == Recommender(boutique()).beams(["i1"], 5)["item_id"].to_list()
 
 
 def test_it_answers_as_the_library_does(client: TestClient) -> None:
@@ -197,8 +197,8 @@ def test_it_answers_as_the_library_does(client: TestClient) -> None:
 
     body = {"k": 4, "filter": "even == true", "steer": {"price > 10": 1.5}, "exclude_seen": False}
     answer = client.post("/beams", json={"history": ["i1", "nobody"]} | body).json()
-    kept = recommender.beams(["i1"], 4, filter="even == true", steer={"price > 10": 1.5}, exclude_seen=False)
-    assert [beam["codes"] for level in answer["levels"] for beam in level] == kept["codes"].to_list()
+    beams = recommender.beams(["i1"], 4, filter="even == true", steer={"price > 10": 1.5}, exclude_seen=False)
+    assert [beam["codes"] for level in answer["levels"] for beam in level] == beams["codes"].to_list()
     assert answer["unknown"] == ["nobody"]
 
     answer = client.get("/items", params={"item_id": ["i3", "nobody", "i1"]}).json()

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrec.engine.aliases import FORMER_LIMITS
+from genrec.engine.former_names import FORMER_LIMITS
 from genrec.engine.runs import bundle_path
 from genrec.errors import ConfigError, did_you_mean
 from genrec.recommender.command_options import TOKEN_VARIABLE, add_external, parse_external, read_token

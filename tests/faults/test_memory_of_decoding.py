@@ -59,9 +59,9 @@ def test_halved_once(batch_size: int, ledger: Ledger, caplog: pytest.LogCaptureF
 def test_half_is_too_much(ledger: Ledger) -> None:
     recommender = Recommender(shop(30))
     with room_for(10, ledger):
-        told = ledger.told("half", wrap_os_errors()(lambda: recommender.recommend(HISTORIES, k=5)), "Tried 25 histories")
-    assert told is not None
-    assert "lower" in told
+        refusal = ledger.told("half", wrap_os_errors()(lambda: recommender.recommend(HISTORIES, k=5)), "Tried 25 histories")
+    assert refusal is not None
+    assert "lower" in refusal
     assert recommender.recommend(HISTORIES, k=5).height == 250, "and then it goes on"
 
 

@@ -17,14 +17,14 @@ RANDOM = np.random.default_rng(0)
 
 def test_semantic_purity_is_the_conditional_entropy():
     codes, labels = RANDOM.integers(0, 3, (60, 2)), RANDOM.integers(-1, 4, 60)
-    found = semantic_purity(prefix_groups(codes), labels).observed
+    purity = semantic_purity(prefix_groups(codes), labels).observed
     known = [(tuple(row), label) for row, label in zip(codes.tolist(), labels.tolist(), strict=True) if label >= 0]
     for depth in (1, 2):
         slow = 0.0
         for prefix, label in known:
             group = [other for row, other in known if row[:depth] == prefix[:depth]]
             slow -= math.log2(group.count(label) / len(group)) / len(known)
-        assert found[depth - 1] == pytest.approx(slow)
+        assert purity[depth - 1] == pytest.approx(slow)
 
 
 def test_random_ids_are_as_pure_as_chance():

@@ -217,19 +217,19 @@ def small_shop() -> Catalogue:
 
 
 def main() -> int:
-    """Prints what it found; 1 when anything was wrong."""
+    """Prints what it passing; 1 when anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("bundle", nargs="?", type=Path)
     parser.add_argument("--answers", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     opened = small_shop if options.bundle is None else lambda: open_catalogue(options.bundle)
-    found = measured(opened, answers=options.answers, seed=options.seed)
-    print(f"{found['answers']:,} answers with {found['items']:,} items at {found['answers_per_second']:,} answers/s")
-    print("meanwhile:", ", ".join(f"{number:,} x {kind}" for kind, number in found["changes"].items()))
-    print("filters:", "; ".join(found["filters"]) or "none")
-    print("wrong items:", ", ".join(f"{number:,} {kind}" for kind, number in found["wrong"].items()))
-    return int(any(found["wrong"].values()))
+    passing = measured(opened, answers=options.answers, seed=options.seed)
+    print(f"{passing['answers']:,} answers with {passing['items']:,} items at {passing['answers_per_second']:,} answers/s")
+    print("meanwhile:", ", ".join(f"{number:,} x {kind}" for kind, number in passing["changes"].items()))
+    print("filters:", "; ".join(passing["filters"]) or "none")
+    print("wrong items:", ", ".join(f"{number:,} {kind}" for kind, number in passing["wrong"].items()))
+    return int(any(passing["wrong"].values()))
 
 
 if __name__ == "__main__":
