@@ -9,6 +9,7 @@ from torch import Tensor
 from genrec.core.batch import Batch
 from genrec.errors import ConfigError
 from genrec.objectives.lib.item_softmax import item_cross_entropy
+from genrec.objectives.lib.reasoning import check_readout
 from genrec.protocols import Generator, LossTerms, ReasoningScorer, Sampler
 from genrec.types import PAD
 
@@ -33,14 +34,7 @@ class EnsembleReasoning:
 
     def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
-        readout = generator.readout if isinstance(generator, ReasoningScorer) else type(generator).__name__
-        if readout != "mean":
-            raise ConfigError(
-                "objective",
-                expected="a generator whose thoughts answer together",
-                got=f"ensemble_reasoning with {readout}",
-                fix="use generator=latent_reasoning generator.readout=mean",
-            )
+        check_readout(generator, "mean", expected="a generator whose thoughts answer together", objective="ensemble_reasoning")
 
     def loss(self, generator: ReasoningScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""

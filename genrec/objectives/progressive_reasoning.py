@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from genrec.core.batch import Batch
 from genrec.errors import ConfigError
 from genrec.objectives.lib.item_softmax import item_cross_entropy
+from genrec.objectives.lib.reasoning import check_readout
 from genrec.protocols import Generator, LossTerms, ReasoningScorer, Sampler
 from genrec.types import PAD
 
@@ -49,14 +50,7 @@ class ProgressiveReasoning:
 
     def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
-        readout = generator.readout if isinstance(generator, ReasoningScorer) else type(generator).__name__
-        if readout != "last":
-            raise ConfigError(
-                "objective",
-                expected="a generator whose last thought answers",
-                got=f"progressive_reasoning with {readout}",
-                fix="use generator=latent_reasoning generator.readout=last",
-            )
+        check_readout(generator, "last", expected="a generator whose last thought answers", objective="progressive_reasoning")
 
     def loss(self, generator: ReasoningScorer, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""

@@ -11,7 +11,12 @@ from genrec.errors import ConfigError
 from genrec.objectives.ensemble_reasoning import EnsembleReasoning
 from genrec.objectives.progressive_reasoning import ProgressiveReasoning
 
-ROOMS = ["generators/latent_reasoning.py", "objectives/ensemble_reasoning.py", "objectives/progressive_reasoning.py"]
+ROOMS = [
+    "generators/latent_reasoning.py",
+    "objectives/lib/reasoning.py",
+    "objectives/ensemble_reasoning.py",
+    "objectives/progressive_reasoning.py",
+]
 
 
 def generator(name: str = "latent_reasoning", **changes: Any) -> Any:
