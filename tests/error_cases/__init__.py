@@ -1,4 +1,4 @@
-"""The table of messages: one file per room, each with its ``CASES`` (see tests/test_errors.py)."""
+"""The table of messages: files of what belongs together, each with its ``CASES`` (see tests/test_errors.py)."""
 
 from __future__ import annotations
 

@@ -12,8 +12,6 @@ from genrec.audits.audit import measure
 from genrec.baselines.graph import GraphHeuristic
 from genrec.errors import ConfigError, DataError
 
-ROOMS = ["audits"]  # the baselines: evaluation.py
-
 
 def nothing_held_out(scene: Scene) -> Any:
     dataset = walks(users=4)

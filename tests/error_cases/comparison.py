@@ -11,14 +11,6 @@ from error_cases import Case, Scene
 from genrec.cli import _dispatch
 from genrec.errors import ArtifactError, ConfigError, DataError
 
-ROOMS = [
-    "reports/evaluated_runs.py",
-    "reports/run_comparison.py",
-    "commands/compare.py",
-    "commands/check_table.py",
-    "statistics/possible_figures.py",
-]
-
 
 def compared(*options: str, users: int = 30, **second: Any) -> Callable[[Scene], Any]:
     """Run a, and run b made with other settings."""

@@ -13,8 +13,6 @@ from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
 from genrec.stages.diagnose import DiagnoseSettings, sampled_split
 
-ROOMS = ["stages/diagnose.py", "decoding/lib/candidates.py", "diagnosis/beam_diagnostics.py", "statistics/reliability.py"]
-
 
 def nothing_held_out(scene: Scene) -> Any:
     world = ring()

@@ -14,8 +14,6 @@ from genrec.core.dataset import Sequences
 from genrec.encoders.image import ImageEncoder
 from genrec.errors import ConfigError, DataError
 
-ROOMS = ["encoders/image.py"]
-
 
 def picture(folder: Path) -> str:
     from PIL import Image

@@ -16,16 +16,6 @@ from genrec.evaluation.external_recommendations import read_lists
 from genrec.metrics.lib.tables import find_hits
 from genrec.stages.evaluate import Evaluator
 
-ROOMS = [
-    "metrics",
-    "baselines",
-    "reports",
-    "stages/evaluate.py",
-    "evaluation/evaluation_spec.py",
-    "evaluation/evaluated_lists.py",
-    "evaluation/external_recommendations.py",
-]
-
 TARGETS = pl.DataFrame({"user_id": ["ann"], "item_id": ["a"]})
 
 

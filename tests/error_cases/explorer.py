@@ -13,8 +13,6 @@ from genrec.cli import _dispatch
 from genrec.errors import ArtifactError, ConfigError
 from genrec.reports.explorer_data import catalog_of
 
-ROOMS = ["commands/explore.py", "reports/explorer_data.py"]
-
 
 def strangers(scene: Scene) -> Any:
     one, other = explored("shoes"), explored("films")

@@ -17,8 +17,6 @@ from genrec.stages.assign import STAGE
 from genrec.tokenizers.collision.item_token import ItemToken
 from genrec.tokenizers.lib.free_codes import find_places
 
-ROOMS = ["engine/runs.py", "data/lib/events.py", "tokenizers/lib/free_codes.py", "tokenizers/collision/item_token.py"]
-
 
 def itself(scene: Scene) -> Any:
     run = Run(scene.path / "shop")

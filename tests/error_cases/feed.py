@@ -17,11 +17,6 @@ from genrec.recommender.feed_file import read_ids
 from genrec.recommender.journal import Journal
 from genrec.serving.feed_client import FeedClient
 
-ROOMS = (
-    *("recommender/item_changes.py", "recommender/item_table.py", "recommender/catalogue.py"),
-    *("recommender/feed_file.py", "serving/feed_client.py", "commands/feed.py"),
-)
-
 
 def fed(*words: str, rows: Any = None) -> Callable[[Scene], Any]:
     """The command, in a folder with a bundle's items.parquet and a feed ``a.csv``."""

@@ -15,8 +15,6 @@ from genrec.baselines.pair_counts import PairCounts
 from genrec.errors import ConfigError
 from genrec.stages.evaluate import Evaluator
 
-ROOMS = ["baselines", "evaluation/fitted_baselines.py", "stages/evaluate.py"]
-
 
 def in_the_models_place(model: str, baselines: dict[str, Any] = BASELINES) -> Any:
     def trigger(scene: Scene) -> Any:

@@ -14,7 +14,6 @@ from genrec.engine.early_checks import check_dataset
 from genrec.engine.pipeline import execute, needed_stages, plan
 from genrec.errors import ConfigError, DataError
 
-ROOMS = ["engine/early_checks.py"]
 RING = ring(num_items=60, num_users=9)
 ALL = {"train_ends": RING.events.offsets[1:], "validation_ends": RING.events.offsets[1:]}
 DATA = ["data=tables", "data.interactions=events.csv", "threads=1", "filters=none"]

@@ -26,21 +26,6 @@ from genrec.evaluation.candidate_lists import read_candidates
 from genrec.protocols import RawData
 from genrec.types import Split
 
-ROOMS = [
-    "data/by_column.py",
-    "data/lib/json_files.py",
-    "data/lib/containers.py",
-    "data/huggingface.py",
-    "data/lib/listed.py",
-    "data/mind.py",
-    "data/nested.py",
-    "data/lib/parts.py",
-    "data/samples.py",
-    "data/sequences.py",
-    "data/lib/shapes.py",
-    "evaluation/candidate_lists.py",
-]
-
 
 def shop(folder: Path, name: str = "train", table: pl.DataFrame | None = None) -> Path:
     (folder / "shop").mkdir(exist_ok=True)

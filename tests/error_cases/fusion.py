@@ -16,7 +16,6 @@ from genrec.engine.config import compose
 from genrec.errors import ConfigError, DataError
 from genrec.stages.calibrate import CalibrateSettings, inputs, sample, targets_among
 
-ROOMS = ["decoding/fusion.py", "decoding/lib/smoothed_baseline.py", "statistics/ensemble_weights.py", "stages/calibrate.py"]
 SCORERS = {"transitions": Transitions()}
 
 

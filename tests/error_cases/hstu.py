@@ -10,8 +10,6 @@ from small_world import OPTIONS, batch_of, sids_of
 from error_cases import Case
 from genrec.errors import ConfigError
 
-ROOMS = ["generators/hstu.py"]
-
 
 def hstu(**changes: Any) -> Any:
     return next(option for option in OPTIONS if option.id == "hstu").build(sids_of(20), **changes)

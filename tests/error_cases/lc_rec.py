@@ -15,7 +15,6 @@ from genrec.errors import ConfigError
 from genrec.generators.lc_rec import HISTORY, INDEX, TEXT, LCRec
 from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
 
-ROOMS = ["generators/lc_rec.py", "nn/language_model.py", "objectives/aligned_cross_entropy.py"]
 SIDS = sids_of(20, (4, 5))
 TRIE = PrefixTrie.build(SIDS)
 

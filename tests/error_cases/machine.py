@@ -10,8 +10,6 @@ from typing import Any
 from error_cases import Case, Scene
 from genrec.engine.os_errors import MachineError, wrap_os_errors
 
-ROOMS = ["engine/os_errors.py"]
-
 
 def raised(error: Exception) -> Callable[[Scene], Any]:
     @wrap_os_errors()

@@ -21,18 +21,6 @@ from genrec.engine.pipeline import plan
 from genrec.engine.runs import RECORD, Run, bundle_path
 from genrec.errors import ArtifactError, ConfigError, DataError
 
-ROOMS = [
-    "engine/artifacts.py",
-    "engine/runs.py",
-    "engine/components.py",
-    "engine/config.py",
-    "engine/unknown_keys.py",
-    "cli.py",
-    "api.py",
-    "commands",
-    "engine/pipeline.py",
-]
-
 
 def not_exported(scene: Scene) -> None:
     (scene.path / "runs" / "r").mkdir(parents=True)

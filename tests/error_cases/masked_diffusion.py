@@ -9,7 +9,6 @@ from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.objectives.masked_cross_entropy import MaskedCrossEntropy
 
-ROOMS = ["generators/masked_diffusion.py", "generators/hybrid_attention.py", "objectives/masked_cross_entropy.py"]
 SIDS = sids_of(20, (4, 5))
 TRIE = PrefixTrie.build(SIDS)
 

@@ -15,12 +15,6 @@ from genrec.generators.cobra import Cobra
 from genrec.generators.multi_stream import MultiStream
 from genrec.tokenizers.multi_stream import MultiStream as MultiStreamTokenizer
 
-ROOMS = [
-    "generators/cobra.py",
-    "generators/multi_stream.py",
-    "generators/human_priors.py",
-    "tokenizers/multi_stream.py",
-]
 SIDS = sids_of(20, (4, 5))
 
 

@@ -11,7 +11,6 @@ from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.objectives.session_cross_entropy import SessionCrossEntropy
 
-ROOMS = ["generators/moe.py", "objectives/session_cross_entropy.py"]
 SIDS = sids_of(20, (4, 5))
 
 

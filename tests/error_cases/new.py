@@ -11,7 +11,6 @@ from genrec.engine.config import compose
 from genrec.engine.pipeline import check_decoding
 from genrec.errors import ConfigError
 
-ROOMS = ["commands/new.py"]
 CLASSES = """
 from typing import ClassVar
 

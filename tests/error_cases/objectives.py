@@ -16,7 +16,6 @@ from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import ConfigError
 from genrec.stages.train import STAGE
 
-ROOMS = ["objectives"]
 SIDS = sids_of(20, (4, 6))
 COUNTS = np.ones(20, dtype=np.int64)
 HEAD = dict(compose([]).tree["objective"]) | {"item_weight": 0.5}

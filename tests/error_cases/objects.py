@@ -22,7 +22,6 @@ from genrec.errors import ConfigError
 from genrec.generators import EncDec
 from genrec.tokenizers import RQKMeans
 
-ROOMS = ["engine/component_objects.py"]
 SIDS = SIDTable(np.array([[0, 0], [0, 1]]), (2, 2))
 
 

@@ -15,8 +15,6 @@ from genrec.errors import ConfigError
 from genrec.generators.encdec import EncDec
 from genrec.recommender.onnx_graphs import write_onnx
 
-ROOMS = ("recommender/onnx_graphs.py",)
-
 
 def written(scene: Scene) -> None:
     sids = sids_of(20)

@@ -13,7 +13,6 @@ from genrec.decoding.parallel_graph import ParallelGraph
 from genrec.errors import ConfigError
 from genrec.protocols import DecodingRequest
 
-ROOMS = ["generators/parallel.py", "decoding/parallel_graph.py", "decoding/masked_item.py"]
 SIDS = sids_of(20, (4, 5))
 
 

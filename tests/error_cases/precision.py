@@ -13,8 +13,6 @@ from genrec.engine.device import check_device_name, resolve_device, resolve_prec
 from genrec.errors import ConfigError, DataError
 from genrec.training.validation import Validator
 
-ROOMS = ["engine/device.py", "training/validation.py"]
-
 
 def second_of_one(scene: Scene) -> Any:
     scene.monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -9,8 +9,6 @@ from genrec.engine.components import component_errors
 from genrec.engine.config import compose
 from genrec.errors import ConfigError
 
-ROOMS = ["engine/ranges.py"]
-
 
 def pair(**settings: Any) -> Any:
     raise component_errors({"_target_": "genrec.generators.encdec.EncDec", **settings}, "generator")[0]

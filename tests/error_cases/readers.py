@@ -22,17 +22,6 @@ from genrec.engine.options import OptionFiles, apply_settings
 from genrec.errors import ConfigError, DataError
 from genrec.protocols import RawData
 
-ROOMS = [
-    "commands/init.py",
-    "data/lib/canonical.py",
-    "data/lib/delimited.py",
-    "data/lib/draft.py",
-    "data/filters.py",
-    "data/lib/ids.py",
-    "data/lib/text_format.py",
-    "data/lib/text_lines.py",
-    "data/lib/times.py",
-]
 Trigger = Callable[[Scene], Any]
 ROWS = "user_id,item_id,timestamp\n" + "".join(f"u{i // 4},i{i % 5},{i}\n" for i in range(12))
 

@@ -11,13 +11,6 @@ from genrec.errors import ConfigError
 from genrec.objectives.ensemble_reasoning import EnsembleReasoning
 from genrec.objectives.progressive_reasoning import ProgressiveReasoning
 
-ROOMS = [
-    "generators/latent_reasoning.py",
-    "objectives/lib/reasoning.py",
-    "objectives/ensemble_reasoning.py",
-    "objectives/progressive_reasoning.py",
-]
-
 
 def generator(name: str = "latent_reasoning", **changes: Any) -> Any:
     return next(option for option in OPTIONS if option.id == name).build(sids_of(20), **changes)

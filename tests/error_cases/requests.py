@@ -15,7 +15,6 @@ from genrec.recommender.item_table import Filters
 from genrec.recommender.recommender import Recommender
 from genrec.recommender.requests import BeamRequest, RecommendRequest
 
-ROOMS = ("recommender/item_table.py", "recommender/requests.py", "recommender/filter_language.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "price": ["9,99", None], "tags": [["x"], None], "new": [True, False]})
 
 

@@ -30,7 +30,6 @@ from genrec.recommender.recommender import Recommender
 from genrec.serving.limits import Limits
 from genrec.stages.export import ExportSettings
 
-ROOMS = ("serving", "recommender", "stages/export.py")
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
 
 

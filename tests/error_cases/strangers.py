@@ -15,7 +15,6 @@ from genrec.errors import ArtifactError, ConfigError
 from genrec.nn.pretrained import check_folder
 from genrec.recommender.command_options import parse_external
 
-ROOMS = ("engine/registry.py", "references.py", "nn/pretrained.py")
 ATTACKS = {attack.name: attack for attack in attacks()}
 
 

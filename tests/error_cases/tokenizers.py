@@ -24,17 +24,6 @@ from genrec.tokenizers.random_codes import RandomCodes
 from genrec.tokenizers.rqvae import RQVAE
 from genrec.tokenizers.sequential import Sequential
 
-ROOMS = [
-    "tokenizers/lib/residual.py",
-    "tokenizers/lib/lookup_codes.py",
-    "tokenizers/opq.py",
-    "tokenizers/category_tree.py",
-    "tokenizers/published.py",
-    "tokenizers/anchored_rq_kmeans.py",
-    "tokenizers/lib/residual.py",
-    "tokenizers/lib/autoencoder.py",
-]
-
 
 def items(*names: str, vectors: np.ndarray | None = None) -> TokenizerInputs:
     """A small catalogue without histories; three dimensions unless given."""

@@ -10,8 +10,6 @@ from genrec.engine.config import compose
 from genrec.engine.pipeline import execute
 from genrec.errors import ConfigError
 
-ROOMS = ["engine/tracking", "engine/tracking/run_tracking.py"]
-
 
 def without_tensorboard(scene: Scene) -> Any:
     scene.monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)

@@ -17,7 +17,6 @@ from genrec.training.checkpointing import BEST_FILE, LAST_FILE, RoundKeeper, who
 from genrec.training.nan_checks import check_loss, check_scores, check_weights
 from genrec.training.plan import BatchPlan
 
-ROOMS = ["training/nan_checks.py", "training/checkpointing.py"]
 PLAN = BatchPlan(Sequences(np.arange(9, dtype=np.int32), np.array([0, 4, 9])), max_history_len=5, batch_states=4, epochs=3)
 
 

@@ -23,8 +23,6 @@ from genrec.metrics.lib.ties import with_ties
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.published import Published
 
-ROOMS = ["engine/overrides.py", "engine/options.py", "engine/given_tables.py", "engine/outside_content.py"]
-
 
 def a_table_for_an_option(scene: Scene) -> Any:
     Path("my sales.csv").write_text("user_id,item_id\na,b\n", encoding="utf-8")
