@@ -27,7 +27,7 @@ PREFIX_COLUMNS = (
     ("brand left", "brand_entropy", "{:.2f}"),
     ("next item", "next_item_rate", "{:.2%}"),
 )
-HOW = (
+HOW_CODEBOOKS = (
     "Perplexity is the number of codes that would be as hard to guess if all were equally frequent; Gini is 0 when all hold "
     "equally many items and near 1 when few hold all. A level adds as many bits as it tells beyond the levels before it. From "
     "there on a row is about the first levels together: items with an ID of their own, squared error left of the vectors' "
@@ -37,7 +37,7 @@ HOW = (
 
 
 def codebooks_section(
-    health: Mapping[str, Any], resolved: Mapping[str, Any] | None = None, *, title: str = "Semantic IDs", note: str = HOW
+    health: Mapping[str, Any], resolved: Mapping[str, Any] | None = None, *, title: str = "Semantic IDs", note: str = HOW_CODEBOOKS
 ) -> Markup:
     """Usage per level, and what leading levels tell.
 

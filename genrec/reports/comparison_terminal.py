@@ -17,7 +17,7 @@ def print_standings(found: Standings, console: Console | None = None) -> None:
     console.print(title, style="dim", highlight=False, soft_wrap=True)
     console.print(_models(found))
     if found.pairs:
-        table = _table("difference", "95 % interval", "p", "adjusted", "")
+        table = _standings_table("difference", "95 % interval", "p", "adjusted", "")
         for pair in found.pairs:
             table.add_row(
                 f"{pair.first} - {pair.second}",
@@ -33,7 +33,7 @@ def print_standings(found: Standings, console: Console | None = None) -> None:
 
 
 def _models(found: Standings) -> Table:
-    table = _table("runs", "mean", "95 % interval", "sd of runs")
+    table = _standings_table("runs", "mean", "95 % interval", "sd of runs")
     for row in found.baselines:
         interval = "{:.4f} - {:.4f}".format(*row.interval) if row.interval else ""
         table.add_row(row.name, "", f"{row.value:.4f}", interval, "", style="" if row.kind == "baseline" else "cyan")
@@ -45,7 +45,7 @@ def _models(found: Standings) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
+def _standings_table(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     table.add_column("", overflow="fold", min_width=12)
     for column in columns:

@@ -7,8 +7,7 @@ from importlib.resources import files
 
 from genrec.core.item_labels import item_labels, number_labels
 from genrec.diagnosis.id_health import health
-from genrec.reports.codebooks import HOW as HOW_LEVELS
-from genrec.reports.codebooks import codebooks_section
+from genrec.reports.codebooks import HOW_CODEBOOKS, codebooks_section
 from genrec.reports.explorer_data import Explored, payload
 from genrec.reports.page import Markup, embedded, join, render, tag
 
@@ -45,7 +44,7 @@ def explorer_page(runs: Sequence[Explored]) -> str:
             class_="toolbar",
         ),
         tag("div", *(_view(run, len(runs)) for run in runs), class_="views"),
-        tag("div", *(_levels(run, len(runs), HOW_LEVELS if run is runs[0] else "") for run in runs), class_="views"),
+        tag("div", *(_levels(run, len(runs), HOW_CODEBOOKS if run is runs[0] else "") for run in runs), class_="views"),
         tag("noscript", tag("p", "The map and the search need JavaScript.", class_="warning")),
         tag("script", embedded(data), type="application/json", id="data"),
         tag("script", Markup(f'(() => {{\n"use strict";\n{script}}})();')),

@@ -41,7 +41,7 @@ def print_comparison(runs: Sequence[tuple[str, Artifact]], console: Console | No
         groups.setdefault(_title(metrics), []).append((name, metrics))
     for title, members in groups.items():
         console.print(title, style="dim", highlight=False, soft_wrap=True)
-        console.print(_table(members))
+        console.print(_evaluation_table(members))
     for name, metrics in metrics_of_runs:
         console.print(verdict(name, metrics), highlight=False, soft_wrap=True)
         if line := in_sample(metrics):
@@ -72,7 +72,7 @@ def _beyond(name: str, metrics: Mapping[str, Any]) -> str:
     return f"{name}: {sentence} (first {k}, {short})" if sentence else ""
 
 
-def _table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+def _evaluation_table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     """Fits 80 columns: test at 5 and at the headline k, validation at the headline k."""
     first, headline = members[0][1], members[0][1]["rules"]["headline_k"]
     shorts = ["test", "val"] if "test" in first["users"] else ["val"]
