@@ -18,7 +18,7 @@ from genrec.types import Split
 
 if TYPE_CHECKING:  # composing and comparing are slow to import
     from genrec.engine.config import Config
-    from genrec.reports.compared_figures import Standings
+    from genrec.reports.standings import Standings
 
 
 def run(
@@ -69,7 +69,7 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
     Raises:
         GenRecError: the errors that the command line prints in one line.
     """
-    from genrec.reports.audit_run import audit_data
+    from genrec.reports.audit_page import audit_data
 
     return audit_data(_config(given, overrides, settings), log=_printer(quiet))[1]
 
@@ -92,7 +92,7 @@ def compare(
         GenRecError: when they were not measured on the same data by the same rules.
     """
     from genrec.reports.evaluated_runs import find_runs
-    from genrec.reports.run_comparison import standings
+    from genrec.reports.standings import standings
 
     strangers = [given for given in runs if not isinstance(given, Run | str | Path)]
     if strangers or not runs:

@@ -12,8 +12,8 @@ from genrec.cli import main
 from genrec.diagnosis.id_health import fitting_codebook, warnings
 from genrec.engine.artifacts import Artifact
 from genrec.engine.runs import Run
-from genrec.reports.advice import advice_of, command
 from genrec.reports.report import write_report
+from genrec.reports.verdict import advice_of, command
 
 WEAK = [
     *("data=demo", "data.num_users=60", "data.num_items=240", "data.events_per_user=8.0", "encoder=collaborative"),

@@ -20,8 +20,8 @@ from genrec.engine.config import compose
 from genrec.evaluation.measure import METRICS
 from genrec.reports.comparison import comparison_page
 from genrec.reports.evaluated_runs import find_runs
-from genrec.reports.run_comparison import standings
-from genrec.reports.terminal import print_comparison
+from genrec.reports.standings import standings
+from genrec.reports.text_tables import print_comparison
 
 WORLD = ("data=demo", "data.num_users=150", "data.num_items=80", "data.events_per_user=6.0", "evaluate=baselines")
 SOURCE = """

@@ -7,7 +7,7 @@ from html_pages import parsed
 from small_world import random_histories, sequences_of
 
 from genrec.diagnosis.id_health import health
-from genrec.reports.codebooks import codebooks_section
+from genrec.reports.run_sections import codebooks_section
 
 CODES = np.random.default_rng(0).integers(0, 4, (60, 2))
 

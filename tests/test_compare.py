@@ -21,7 +21,7 @@ from genrec.engine.runs import Run
 from genrec.errors import ConfigError
 from genrec.reports.comparison import conclusion
 from genrec.reports.evaluated_runs import differences, find_runs, group
-from genrec.reports.run_comparison import standings
+from genrec.reports.standings import standings
 from genrec.statistics.paired import compare, holm
 
 

@@ -13,7 +13,7 @@ from genrec.core.sids import SIDTable
 from genrec.data.lib.demo_world import WORLD_FILE
 from genrec.engine.config import compose
 from genrec.engine.stage import Runtime, StageContext
-from genrec.reports.terminal import print_comparison
+from genrec.reports.text_tables import print_comparison
 from genrec.reports.verdict import verdict
 from genrec.stages import evaluate, prepare
 

@@ -21,8 +21,7 @@ from genrec.core.dataset import Dataset
 from genrec.core.sids import SIDTable
 from genrec.engine.artifacts import Store
 from genrec.engine.runs import STORE, Run
-from genrec.reports.explorer import explorer_page
-from genrec.reports.explorer_data import Explored, catalog_of, payload, read_run, short_titles, tree
+from genrec.reports.explorer import Explored, catalog_of, explorer_page, payload, read_run, short_titles, tree
 from genrec.reports.page import embedded
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -16,7 +16,7 @@ from genrec.core.sids import SIDTable
 from genrec.engine.pipeline import plan
 from genrec.engine.runs import Run, inherited_overrides
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.reports.explorer_data import read_run
+from genrec.reports.explorer import read_run
 
 OLD, ALL = 60, 80
 WORDS = ["red", "blue", "soap", "cream", "brush", "nail", "hair", "skin", "oil", "gel"]

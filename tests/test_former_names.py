@@ -23,8 +23,8 @@ from genrec.engine.runs import FORMER_METRICS, read_metrics
 from genrec.engine.tracking.run_tracking import figures_of
 from genrec.errors import ConfigError
 from genrec.reports.evaluated_runs import Finished
-from genrec.reports.run_comparison import standings
-from genrec.reports.terminal import print_comparison
+from genrec.reports.standings import standings
+from genrec.reports.text_tables import print_comparison
 
 ROOT = Path(__file__).parent.parent
 

@@ -16,15 +16,13 @@ from rich.console import Console
 from small_evaluation import evaluated, recommended, walks
 
 from genrec.reports.charts import Bars, Dots, bar_chart, curve_chart, dot_chart, grouped_bars, reliability_chart
-from genrec.reports.codebooks import codebooks_section
-from genrec.reports.compared_figures import Row, Standings
 from genrec.reports.comparison import comparison_page, conclusion
 from genrec.reports.diagnosis import diagnosis_sections
-from genrec.reports.lists_sections import beyond_section
+from genrec.reports.lists_sections import beyond_section, slices_section
 from genrec.reports.report import _charts, _figures, _tiles
-from genrec.reports.slices import slices_section
-from genrec.reports.terminal import print_comparison
-from genrec.reports.training_sections import curves_section
+from genrec.reports.run_sections import codebooks_section, curves_section
+from genrec.reports.standings import Row, Standings
+from genrec.reports.text_tables import print_comparison
 from genrec.reports.verdict import verdict
 from genrec.training.nan_checks import divergence
 

@@ -1,6 +1,6 @@
 from html_pages import parsed
 
-from genrec.reports.slices import slices_section
+from genrec.reports.lists_sections import slices_section
 
 
 def entry(name, *, targets=400, part="history length", ndcg=0.2):

@@ -46,8 +46,7 @@ from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.recommender import Recommender
 from genrec.serving.app import create_app
 from genrec.serving.limits import Limits
-from genrec.serving.page_controls import choices, image_column, ranges
-from genrec.serving.pages import page_data
+from genrec.serving.pages import choices, image_column, page_data, ranges
 from genrec.serving.service import Service
 from genrec.stages.export import sample_histories, sample_times, with_popularity
 

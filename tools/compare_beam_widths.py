@@ -30,8 +30,8 @@ from genrec.metrics.lib.tables import targets_of
 from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy
 from genrec.reports.charts import curve_chart
-from genrec.reports.compared_figures import Kind
 from genrec.reports.page import join, render, section
+from genrec.reports.standings import Kind
 from genrec.types import RANK, SCORE, USER_ID, USER_IDX
 
 K, ROUNDING = 10, 1e-5

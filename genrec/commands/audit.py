@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Prints the findings and writes audit.json and audit.html; returns the exit code."""
-    from genrec.reports.audit_run import audit_data  # polars and the rest, not before arguments are checked
+    from genrec.reports.audit_page import audit_data  # polars and the rest, not before arguments are checked
 
     config = compose(options.overrides)
     require_data(config, "audit")

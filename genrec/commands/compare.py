@@ -51,10 +51,9 @@ def main(options: argparse.Namespace) -> int:
     """Prints the tables; returns the exit code."""
     from genrec.errors import ConfigError
     from genrec.reports.comparison import comparison_page
-    from genrec.reports.comparison_table import written
-    from genrec.reports.comparison_terminal import print_standings
     from genrec.reports.evaluated_runs import find_runs
-    from genrec.reports.run_comparison import standings
+    from genrec.reports.standings import standings
+    from genrec.reports.text_tables import print_standings, written
 
     for name, value, least in (("--draws", options.draws, 1), ("--seed", options.seed, 0)):
         if value < least:

@@ -21,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Writes the page; returns the exit code."""
     from genrec.errors import ConfigError
-    from genrec.reports.explorer import explorer_page
-    from genrec.reports.explorer_data import read_run
+    from genrec.reports.explorer import explorer_page, read_run
 
     if len(options.runs) > 2:
         raise ConfigError("explore", expected="one run, or two", got=len(options.runs), fix="compare two at a time")

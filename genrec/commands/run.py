@@ -69,8 +69,8 @@ def _report(run: Run) -> Path:
 
 
 def _print_results(runs: Sequence[Run], log: Callable[[str], None]) -> None:
-    from genrec.reports.advice import advice_of
-    from genrec.reports.terminal import print_comparison
+    from genrec.reports.text_tables import print_comparison
+    from genrec.reports.verdict import advice_of
 
     print_comparison([(run.name, run.artifact("evaluation")) for run in runs])
     for run in runs:
@@ -101,7 +101,7 @@ def write_comparison(runs: Sequence[Finished], file: Path) -> None:
         ConfigError: when the runs cannot be compared.
     """
     from genrec.reports.comparison import comparison_page
-    from genrec.reports.run_comparison import standings
+    from genrec.reports.standings import standings
 
     split: Split = "test" if all("test" in run.metrics["users"] for run in runs) else "validation"
     file.write_text(comparison_page(standings(runs, split=split)), encoding="utf-8")

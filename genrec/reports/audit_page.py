@@ -1,11 +1,18 @@
-"""The audit of a dataset: a verdict, what a score can and cannot show, and a card for every check."""
+"""The page of an audit of data, and the run of the audit that writes it."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from genrec.audits.audit import audit_dataset
+from genrec.engine.config import Config
+from genrec.engine.pipeline import make_artifact, run_of
+from genrec.engine.runs import AUDIT
 from genrec.reports.charts import Bars, Kind, bar_chart, grouped_bars
 from genrec.reports.page import Markup, facts_list, join, render, scrolling, section, tag
 
@@ -278,3 +285,25 @@ def _told(facts: Mapping[str, Any]) -> str:
 
 def _name(baseline: str) -> str:
     return NAMES.get(baseline, baseline)
+
+
+def audit_data(config: Config, *, log: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]]:
+    """Prepares the data, runs every check, and writes ``audit.json`` and ``audit.html`` into the run's folder, nothing else.
+
+    A run of the same name stays as it is: its record, and what it links to.
+
+    Returns:
+        The folder, and the content of audit.json: ``verdict``, ``findings``, ``figures``, ``dataset``, ``seconds``.
+
+    Raises:
+        GenRecError: as ``prepare`` does; DataError where the split leaves nothing to test on.
+    """
+    run = run_of(config)
+    artifact = make_artifact(config, until="prepare", log=log)
+    audit = audit_dataset(artifact, name=run.name, threads=config.tree["threads"], log=log)
+    run.path.mkdir(parents=True, exist_ok=True)
+    for name, text in (("json", json.dumps(audit, indent=2, ensure_ascii=False)), ("html", audit_page(audit))):
+        draft = run.path / f".{AUDIT}.{name}.{os.getpid()}"
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, run.path / f"{AUDIT}.{name}")
+    return run.path, audit

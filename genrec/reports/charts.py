@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from genrec.reports.compared_figures import Kind
 from genrec.reports.page import Markup, tag
+from genrec.reports.standings import Kind
 from genrec.statistics.numbers import LARGEST, can_be_drawn, drawable, written
 
 DASHES, SHADES = 7, 3  # styles of lines in style.css: 21 of a kind look different

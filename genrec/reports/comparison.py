@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from genrec.reports.charts import Dots, dot_chart
-from genrec.reports.compared_figures import Row, Standings, metric_label
 from genrec.reports.page import Markup, join, render, scrolling, section, tag
+from genrec.reports.standings import Row, Standings, metric_label
 from genrec.statistics.paired import POWER, Pair
 
 MOST_NAMED = 4  # differences that a sentence names

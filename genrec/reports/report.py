@@ -13,18 +13,13 @@ import polars as pl
 from genrec.core.dataset import Dataset
 from genrec.engine.artifacts import Artifact
 from genrec.engine.runs import Run, read_metrics
-from genrec.reports.about import about_run
-from genrec.reports.advice import Advice, advice_of, advice_section
 from genrec.reports.charts import Bars, Kind, bar_chart, curve_chart
-from genrec.reports.codebooks import codebooks_section
-from genrec.reports.compared_figures import metric_label
 from genrec.reports.diagnosis import diagnosis_sections
-from genrec.reports.lists_sections import beyond_section, exposure_section
+from genrec.reports.lists_sections import beyond_section, exposure_section, slices_section, users_sections
 from genrec.reports.page import Markup, facts_list, join, plain_table, render, scrolling, section, tag
-from genrec.reports.slices import slices_section
-from genrec.reports.training_sections import cost_section, curves_section
-from genrec.reports.users import users_sections
-from genrec.reports.verdict import chosen_metrics, in_sample, member_label, verdict
+from genrec.reports.run_sections import about_run, codebooks_section, cost_section, curves_section
+from genrec.reports.standings import metric_label
+from genrec.reports.verdict import Advice, advice_of, advice_section, chosen_metrics, in_sample, member_label, verdict
 from genrec.statistics.numbers import ratio, written
 from genrec.types import Split
 

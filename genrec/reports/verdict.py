@@ -1,11 +1,25 @@
-"""What an evaluation says in a few sentences: does the model beat the baselines, and how much of what is possible has it?"""
+"""What a report concludes from the figures: a verdict in one sentence, and the changes that are worth a try."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from genrec.reports.compared_figures import metric_label
+import polars as pl
+
+from genrec.diagnosis.id_health import fitting_codebook, uneven_levels
+from genrec.encoders.lib.item_text import text_columns
+from genrec.engine.artifacts import MANIFEST, Artifact
+from genrec.engine.components import TARGET, component_class
+from genrec.engine.registry import fits_class
+from genrec.engine.runs import Run
+from genrec.protocols import AutoregressiveGenerator, ItemScorer
+from genrec.reports.page import Markup, section, tag
+from genrec.reports.standings import metric_label
 from genrec.statistics.numbers import ratio, written
 
 
@@ -77,3 +91,130 @@ def _against_baseline(name: str, label: str, value: float, best: Mapping[str, An
     if high < 0:
         return f"{name} does not beat the best baseline, {best['name']}, {figures}"
     return f"{name} is not significantly different from the best baseline, {best['name']}, {figures}"
+
+
+SEARCH_ERRORS = 0.03  # share of better items that the beams miss, from which more beams are advised
+FUSION = "genrec.decoding.fusion.Fusion"
+COLLABORATIVE = "genrec.encoders.collaborative.Collaborative"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Something to try.
+
+    Args:
+        reason: why it might help, as a sentence.
+        command: what to type.
+    """
+
+    reason: str
+    command: str
+
+
+def loses(metrics: Mapping[str, Any]) -> bool:
+    """Whether a model of the run is not clearly above the best baseline, on test or, where that is all there is, validation."""
+    if metrics.get("measured") or metrics["rules"].get("source", "run") != "run":
+        return False
+    best = metrics["best_baseline"].get("test" if "test" in metrics["users"] else "val")
+    return best is not None and best["interval"][0] <= 0
+
+
+def advice_of(run: Run) -> list[Advice]:
+    """What to try next with a run that does not beat its best baseline; nothing for any other."""
+    if "evaluation" not in run.kinds or not loses(run.metrics):
+        return []
+    figures_of: dict[str, Mapping[str, Any]] = {}
+    for kind, file in (("tokenizer", "health.json"), ("diagnosis", "diagnosis.json")):
+        if kind in run.kinds:
+            figures_of[kind] = json.loads((run.path / kind / file).read_text(encoding="utf-8"))
+    history = run.path / "generator" / "history.json"
+    rounds = json.loads(history.read_text(encoding="utf-8")) if history.exists() else []
+    facts = Artifact(run.path / "generator").facts if (run.path / "generator" / MANIFEST).exists() else {}
+    diverged = facts.get("diverged")
+    changes = [
+        *(_lower_rate(diverged) if diverged else ()),
+        *_ensemble(run.config),
+        *(() if diverged else _longer(run.config, rounds, facts.get("best"))),
+        *_smaller_codebook(run.config, figures_of.get("tokenizer")),
+        *_texts(run.config, run.path / "dataset" / "items.parquet"),
+        *_more_beams(run.config, figures_of.get("diagnosis")),
+    ]
+    return [Advice(reason, command(run, label, change)) for label, reason, change in changes]
+
+
+def command(run: Run, label: str, changes: Sequence[str]) -> str:
+    """The command of a run with some settings changed, under a name of its own.
+
+    Args:
+        run: whose command.
+        label: to be added to its name.
+        changes: overrides; one that chooses another component drops the settings of the one before.
+    """
+    given = {override.partition("=")[0] for override in changes} | {"name"}
+    kept = [
+        override
+        for override in run.record.get("overrides", [])
+        if not {key := override.lstrip("+~").partition("=")[0], key.partition(".")[0]} & given
+    ]
+    return shlex.join(["genrec", "run", *kept, *changes, f"name={run.name}_{label}"])
+
+
+Change = tuple[str, str, list[str]]  # a label, why, and the overrides
+
+
+def _lower_rate(diverged: str) -> Iterator[Change]:
+    """What the sentence on a training that went astray says to try."""
+    reason, _, change = diverged.partition("; try ")
+    yield "lr", f"{reason[0].upper()}{reason[1:]}.", [change]
+
+
+def _ensemble(config: Mapping[str, Any]) -> Iterator[Change]:
+    generator = component_class(config["generator"], "generator")
+    if config["decoding"][TARGET] != FUSION and (
+        fits_class(generator, AutoregressiveGenerator) or fits_class(generator, ItemScorer)
+    ):
+        why = "The same weights, ranked together with transition counts and content neighbours; nothing is trained again."
+        yield "fusion", why, ["decoding=fusion"]
+
+
+def _longer(config: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> Iterator[Change]:
+    if not rounds or not best or rounds[-1]["round"] != best.get("round"):
+        return
+    settings = config["train"]
+    key = "max_targets" if settings.get("max_targets") else "epochs"
+    why = "The weights of the last round were the best on validation: training had not ended. Twice as long:"
+    yield "longer", why, [f"train.{key}={2 * settings[key]}"]
+
+
+def _smaller_codebook(config: Mapping[str, Any], health: Mapping[str, Any] | None) -> Iterator[Change]:
+    size = config["tokenizer"].get("codebook_size")
+    if health is None or not isinstance(size, int) or not any(uneven_levels(health)):
+        return
+    if (fits := fitting_codebook(health["num_items"])) < size:
+        why = f"Levels of {size} codes are used unevenly; {fits} fit a catalogue of {health['num_items']:,} items."
+        yield f"codes{fits}", why, [f"tokenizer.codebook_size={fits}"]
+
+
+def _texts(config: Mapping[str, Any], items: Path) -> Iterator[Change]:
+    if config["encoder"][TARGET] != COLLABORATIVE or not items.exists():
+        return
+    if there := text_columns(pl.read_parquet(items, glob=False)):
+        why = f"The semantic IDs know nothing of the items' texts ({', '.join(there)})."
+        yield "texts", why, ["encoder=tfidf_collaborative"]
+
+
+def _more_beams(config: Mapping[str, Any], diagnosis: Mapping[str, Any] | None) -> Iterator[Change]:
+    beams = config["decoding"].get("num_beams")
+    lists = ((diagnosis or {}).get("beams") or {}).get("lists") or []
+    if isinstance(beams, int) and lists and (lists[0].get("search_errors") or 0) >= SEARCH_ERRORS:
+        lost = lists[0]["search_errors"]
+        why = f"{lost:.0%} of the next items are likelier than the last one listed, yet the beams lost them."
+        yield f"beams{2 * beams}", why, [f"decoding.num_beams={2 * beams}"]
+
+
+def advice_section(pieces: Sequence[Advice]) -> Markup | None:
+    """The advice as a section of the report; None when there is none."""
+    if not pieces:
+        return None
+    entries = [tag("li", tag("p", piece.reason), tag("p", tag("code", piece.command))) for piece in pieces]
+    return section("What to try next", tag("ol", *entries, class_="advice"), note="Each shares what it can with this run.")

@@ -1,24 +1,250 @@
-"""The pages of a service: one to try its recommender, and one that lists its calls.
-
-The first is made once for each catalogue, from its columns. The second is made from the OpenAPI document, without a script.
-"""
+"""The pages of the service: the page to try it, with its controls, and the page of its paths."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import polars as pl
 
+from genrec.core.item_labels import AUTO, BRAND, PART, category_column, category_parts
+from genrec.recommender.bundle_layout import POPULARITY
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.item_table import ItemTable
-from genrec.reports.try_it import policy_of, try_it_page
+from genrec.reports.page import Markup, embedded, join, render, section, tag
 from genrec.serving.limits import Limits
-from genrec.serving.page_controls import choices, image_column, ranges
+from genrec.types import ITEM_ID
+
+QUANTILES = (0.2, 0.5, 0.8, 0.95)  # where a slider's steps are: prices and popularities have long tails
+MAX_RANGES, MAX_CHOICES, MAX_VALUES = 3, 3, 60  # 3 x 4 + 3 filters are within the default limit of preferences
+MAX_TEXT = 40  # characters of a value that can be chosen
+ENDS = {"price": ("cheaper", "dearer"), POPULARITY: ("less known", "popular")}
+IMAGE = re.compile("image|img|imurl|picture|photo|thumbnail|cover", re.IGNORECASE)
+_ADDRESS = re.compile("https?://|data:image/")
+_PLAIN = re.compile(r"(?!(?:and|or|not|in|is|null|true|false)$)[^\W\d]\w*$")  # needs no backquotes in a filter
+
+
+@dataclass(frozen=True)
+class Range:
+    """A column of numbers.
+
+    Args:
+        column: its name.
+        low, high: what its ends are called.
+        above: filters, each passed by what is at or above another quantile.
+        below: by what is below; so an item without a value is never favoured.
+    """
+
+    column: str
+    low: str
+    high: str
+    above: list[str]
+    below: list[str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A column of categories, brands or the like.
+
+    Args:
+        column: its name.
+        values: the most frequent ones and the filter that each one's items pass.
+    """
+
+    column: str
+    values: list[tuple[str, str]]
+
+
+def ranges(items: pl.DataFrame) -> list[Range]:
+    """Returns the columns of numbers that distinguish items, price and popularity first, without row numbers."""
+    numeric = [name for name, kind in items.schema.items() if kind.is_numeric() and _filter_name(name)]
+    columns = []
+    for name in sorted(numeric, key=lambda name: (*(name != preferred for preferred in ENDS), numeric.index(name))):
+        values = items[name].drop_nulls()
+        if values.dtype.is_float():
+            values = values.filter(values.is_finite())
+        if values.n_unique() < 5 or (values.dtype.is_integer() and values.n_unique() == len(values)):
+            continue
+        quantiles: Any = {values.quantile(share, "nearest") for share in QUANTILES}
+        steps = sorted(map(float, quantiles - {values.min()}))
+        low, high = ENDS.get(name, ("lower", "higher"))
+        shown = [f"{step:g}" if step == float(f"{step:g}") else repr(step) for step in steps]
+        above, below = ([f"{_filter_name(name)} {sign} {step}" for step in shown] for sign in (">=", "<"))
+        columns.append(Range(name, low, high, above, below))
+    return columns[:MAX_RANGES]
+
+
+def choices(items: pl.DataFrame) -> list[Kind]:
+    """Returns the columns whose values repeat, the category and the brand first."""
+    category = category_column(items, AUTO)
+    first = [name for name in (category, BRAND) if name in items.columns]
+    kinds = [Kind(name, _values(items[name], name == category)) for name in dict.fromkeys([*first, *items.columns])]
+    return [kind for kind in kinds if len(kind.values) > 1][:MAX_CHOICES]
+
+
+def image_column(items: pl.DataFrame) -> str | None:
+    """Returns the first column, by name, whose values look like addresses of images."""
+    for name, kind in items.schema.items():
+        if IMAGE.search(name) and kind in (pl.String, pl.List(pl.String)):
+            values = items[name].explode() if kind == pl.List(pl.String) else items[name]
+            seen = values.drop_nulls().head(100).to_list()
+            if seen and all(_ADDRESS.match(value) for value in seen):
+                return name
+    return None
+
+
+def _values(column: pl.Series, is_category: bool) -> list[tuple[str, str]]:
+    """Returns the frequent values of a column in alphabetical order; none where they do not repeat."""
+    name, kind = _filter_name(column.name), column.dtype
+    if column.name == ITEM_ID or not name:
+        return []
+    if kind == pl.Boolean:
+        return [("yes", f"{name} == true"), ("no", f"{name} == false")] if column.n_unique() > 1 else []
+    if kind not in (pl.String, pl.Categorical, pl.Enum, pl.List(pl.String)):
+        return []
+    is_part = kind == pl.List(pl.String) or (is_category and kind == pl.String)
+    values = category_parts(column)[PART] if is_part else column.cast(pl.String).drop_nulls()
+    counts = values.alias("value").value_counts().filter(pl.col("value").str.len_chars().is_between(1, MAX_TEXT))
+    frequent = (
+        counts.filter(pl.col("count").is_between(2, len(column) - 1))
+        .sort(["count", "value"], descending=[True, False])
+        .head(MAX_VALUES)
+    )
+    if frequent["count"].sum() < len(values) * (0 if is_category or column.name == BRAND else 0.5):
+        return []
+    chosen = sorted(frequent["value"].to_list(), key=str.casefold)
+    return [
+        (value, f"{_string_literal(value)} in {name}" if is_part else f"{name} == {_string_literal(value)}") for value in chosen
+    ]
+
+
+def _filter_name(column: str) -> str:
+    """Returns a column as filters name it; empty where they cannot."""
+    return column if _PLAIN.match(column) else "" if "`" in column or not column else f"`{column}`"
+
+
+def _string_literal(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+HOW_PREFER = (
+    "A slider adds to the log-probability of what it names, inside the search; lists are ordered by the sum. "
+    "Arrows say where an item stood without preferences."
+)
+HOW_BEAMS = (
+    "The search grows IDs code by code, and keeps the most promising prefixes after each: by probability, and by the best "
+    "preference below them. Marked are those that lead into the list."
+)
+# Nothing runs and nothing is loaded but this page's own script and style, the service's answers, and images of items.
+POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src {styles}; connect-src 'self'; img-src http: https: data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def try_it_page(data: dict[str, Any], *, lead: str) -> str:
+    """The document.
+
+    Args:
+        data: what the script reads; see ``genrec.serving.pages.page_data``.
+        lead: one sentence about the recommender.
+    """
+    folder = files("genrec.reports")
+    body = join(
+        tag(
+            "div",
+            tag("div", _history(), _preferences(), class_="asked"),
+            _answers(),
+            class_="try",
+        ),
+        section(
+            "Level by level",
+            tag("div", id="beams", class_="beams", tabindex="0", role="region", aria_label="Level by level"),
+            note=HOW_BEAMS,
+        ),
+        tag("noscript", tag("p", "This page needs JavaScript.", class_="warning")),
+        tag("script", embedded(data), type="application/json", id="data"),
+        tag("script", Markup((folder / "try_it.js").read_text(encoding="utf-8")), type="module"),
+    )
+    style = (folder / "try_it.css").read_text(encoding="utf-8")
+    return render("Try it", lead=lead, body=body, style=style)
+
+
+def policy_of(html: str) -> str:
+    """The Content-Security-Policy that lets a page's own scripts and styles be, and no others."""
+
+    def hashes(element: str) -> str:
+        texts = re.findall(rf"<{element}(?: type=\"module\")?>(.*?)</{element}>", html, re.DOTALL)
+        digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    return POLICY.format(scripts=hashes("script"), styles=hashes("style"))
+
+
+def _history() -> Markup:
+    box = _input(
+        type="search",
+        id="search",
+        placeholder="Find items by title or id",
+        autocomplete="off",
+        aria_label="Words of a title, or an id",
+        aria_controls="found",
+    )
+    return tag(
+        "section",
+        tag("h2", "A history"),
+        tag("div", box, tag("ul", id="found", aria_live="polite", aria_label="Found items"), class_="finder"),
+        tag("p", tag("select", id="samples", aria_label="A sample user"), class_="samples", hidden=""),
+        tag("ol", id="history", aria_label="The history, oldest first"),
+        tag("p", id="none", class_="note"),
+        tag("p", id="next", class_="next", hidden=""),
+        tag("button", "Clear", type="button", id="clear", class_="quiet", hidden=""),
+    )
+
+
+def _preferences() -> Markup:
+    box = _input(type="text", id="filter", placeholder="price < 20", autocomplete="off", spellcheck="false")
+    seen = _input(type="checkbox", id="seen")
+    return tag(
+        "section",
+        tag(
+            "details",
+            tag("summary", tag("h2", "What it should be like")),
+            tag("div", id="knobs"),
+            tag("label", "Filter ", box, class_="line"),
+            tag("label", seen, " leave out what is in the history", class_="check-line"),
+            tag("p", HOW_PREFER, class_="note"),
+            tag("button", "No preferences", type="button", id="reset", class_="quiet", hidden=""),
+            id="preferences",
+        ),
+    )
+
+
+def _answers() -> Markup:
+    return tag(
+        "section",
+        tag("h2", "What comes next"),
+        tag("p", id="status", role="status", class_="note"),
+        tag("p", id="wrong", role="alert", class_="warning", hidden=""),
+        tag("ol", id="list", aria_label="Recommendations, the best first"),
+        tag("details", tag("summary", "The call behind it"), tag("pre", tag("code", id="call"), class_="scroll", tabindex="0")),
+        class_="answers",
+    )
+
+
+def _input(**attributes: object) -> Markup:
+    return Markup(tag("input", **attributes).removesuffix("</input>"))
 
 
 class PageCache:

@@ -11,7 +11,7 @@ from test_explorer import explored
 from error_cases import Case, Scene
 from genrec.cli import _dispatch
 from genrec.errors import ArtifactError, ConfigError
-from genrec.reports.explorer_data import catalog_of
+from genrec.reports.explorer import catalog_of
 
 
 def strangers(scene: Scene) -> Any:

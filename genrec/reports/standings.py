@@ -1,8 +1,12 @@
-"""The comparison of finished runs: figures of every model and baseline, and which differences are real."""
+"""Standings: the figures of compared models in one form, and how those of finished runs come into it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -11,11 +15,111 @@ from jaxtyping import Float
 from genrec.errors import ConfigError, did_you_mean
 from genrec.evaluation.figures import ACCURACY
 from genrec.evaluation.measure import METRICS
-from genrec.reports.compared_figures import Row, Standings, baseline_label
 from genrec.reports.evaluated_runs import ComparedModel, Finished, differences, group
-from genrec.statistics.paired import pairwise
+from genrec.statistics.paired import Pair, pairwise
 from genrec.statistics.uncertainty import bootstrap_intervals, estimate
 from genrec.types import SHORT_SPLIT, SPLITS, USER_ID, Split
+
+Kind = Literal["model", "baseline", "bound"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model, a baseline or a bound.
+
+    Args:
+        name: of it.
+        kind: "model", "baseline" or "bound".
+        value: of the compared metric; of a model with several runs their mean.
+        interval: 95 %, over users and, with several runs, over seeds.
+        runs: run -> value; empty for baselines and bounds.
+        others: further figures, by metric key.
+        spreads: of those that several runs have: their standard deviation over the runs.
+    """
+
+    name: str
+    kind: Kind
+    value: float
+    interval: tuple[float, float] | None = None
+    runs: Mapping[str, float] = field(default_factory=dict)
+    others: Mapping[str, float] = field(default_factory=dict)
+    spreads: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the runs; None of fewer than two."""
+        if len(self.runs) < 2:
+            return None
+        return math.hypot(*(run - self.value for run in self.runs.values())) / math.sqrt(len(self.runs) - 1)
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Everything the comparison found.
+
+    Args:
+        metric: key of the compared metric, ``test/ndcg@10``.
+        users: compared on.
+        num_items: ranked.
+        exclude_seen: the rule of all rows; None where unknown.
+        models, baselines: rows; ``baselines`` holds bounds too.
+        pairs: compared.
+        untrained: label of the baseline that every model was compared with too; None where no evaluation kept its users.
+        baseline: what all were compared with; None when every pair was.
+        differences: setting -> its value in each model, where they differ.
+        labels: metric -> what it calls itself, where the evaluations say so.
+    """
+
+    metric: str
+    users: int
+    num_items: int
+    exclude_seen: bool | None
+    models: Sequence[Row]
+    baselines: Sequence[Row]
+    pairs: Sequence[Pair]
+    untrained: str | None = None
+    baseline: str | None = None
+    differences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """``test NDCG@10``."""
+        short = self.metric.partition("/")[0]
+        return f"{'validation' if short == 'val' else short} {metric_label(self.metric, self.labels)}"
+
+    @property
+    def model_pairs(self) -> list[Pair]:
+        """Those between models."""
+        return [pair for pair in self.pairs if pair.second != self.untrained]
+
+    @property
+    def floors(self) -> Sequence[Row]:
+        """The former name of ``baselines``."""
+        warnings.warn("floors is baselines now: read that", DeprecationWarning, stacklevel=2)
+        return self.baselines
+
+    @property
+    def best(self) -> Row:
+        return max(self.models, key=lambda row: row.value)
+
+
+def baseline_label(name: str) -> str:
+    """What a baseline is called among models."""
+    return f"{name} (baseline)"
+
+
+def metric_label(key: str, labels: Mapping[str, str] | None = None) -> str:
+    """``test/ndcg@10`` -> ``NDCG@10``.
+
+    Args:
+        key: as in metrics.json.
+        labels: metric -> what it calls itself, where an evaluation says so.
+    """
+    name, _, k = key.rpartition("/")[2].partition("@")
+    usual = name.upper() if name in ("ndcg", "mrr", "map") else name.replace("_", " ").capitalize()
+    return f"{(labels or {}).get(name, usual)}@{k}"
+
 
 MOST_PAIRED = 8  # models of which every pair is compared: 28
 

@@ -1,10 +1,12 @@
-"""Evaluations as a table in the terminal."""
+"""Figures as text: the tables that the terminal shows, and tables of comparisons for papers."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,7 +14,9 @@ from rich.table import Table
 
 from genrec.engine.artifacts import Artifact
 from genrec.engine.runs import read_metrics
+from genrec.reports.comparison import conclusion, p_text
 from genrec.reports.lists_sections import MEANINGS
+from genrec.reports.standings import Row, Standings, metric_label
 from genrec.reports.verdict import in_sample, member_label, verdict
 
 BEYOND = {
@@ -108,3 +112,103 @@ def _evaluation_table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table
             add(member_label(member), row, metrics["member_intervals"][member])
         add(name, metrics["model"], metrics["intervals"], "bold green")
     return table
+
+
+def print_standings(found: Standings, console: Console | None = None) -> None:
+    """Prints models beside baselines, then the pairs, then what it means."""
+    console = console or Console()
+    seen = {True: "seen items excluded", False: "seen items kept", None: "rule for seen items unknown"}[found.exclude_seen]
+    title = f"{found.label}: {found.users:,} users, {found.num_items:,} items, {seen}"
+    console.print(title, style="dim", highlight=False, soft_wrap=True)
+    console.print(_models(found))
+    if found.pairs:
+        table = _standings_table("difference", "95 % interval", "p", "adjusted", "")
+        for pair in found.pairs:
+            table.add_row(
+                f"{pair.first} - {pair.second}",
+                f"{pair.comparison.difference:+.4f}",
+                "{:+.4f} to {:+.4f}".format(*pair.comparison.interval),
+                p_text(pair.comparison.p),
+                p_text(pair.p),
+                "significant" if pair.real else "not significant",
+                style="bold" if pair.real else "",
+            )
+        console.print(table)
+    console.print(conclusion(found), highlight=False, soft_wrap=True)
+
+
+def _models(found: Standings) -> Table:
+    table = _standings_table("runs", "mean", "95 % interval", "sd of runs")
+    for row in found.baselines:
+        interval = "{:.4f} - {:.4f}".format(*row.interval) if row.interval else ""
+        table.add_row(row.name, "", f"{row.value:.4f}", interval, "", style="" if row.kind == "baseline" else "cyan")
+    table.add_section()
+    for row in sorted(found.models, key=lambda row: -row.value):
+        interval = "{:.4f} - {:.4f}".format(*row.interval) if row.interval else ""
+        spread = "" if row.spread is None else f"{row.spread:.4f}"
+        table.add_row(row.name, str(len(row.runs)), f"{row.value:.4f}", interval, spread, style="bold green")
+    return table
+
+
+def _standings_table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column("", overflow="fold", min_width=12)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+Format = Literal["csv", "latex", "markdown"]
+
+
+def comparison_table(found: Standings, form: Format) -> str:
+    """Baselines, bounds and models with mean (and standard deviation over seeds) of every figure of the comparison.
+
+    Args:
+        found: compared.
+        form: csv has a column for each standard deviation; the others write mean ± deviation.
+    """
+    keys = sorted({found.metric, *(key for row in found.models for key in row.others)}, key=_order)
+    rows = [*found.baselines, *sorted(found.models, key=lambda row: -row.value)]
+    if form == "csv":
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", "kind", "runs", *(head for key in keys for head in (key, f"{key} sd"))])
+        for row in rows:
+            writer.writerow(
+                [row.name, row.kind, len(row.runs) or "", *(cell for key in keys for cell in _numbers(found, row, key))]
+            )
+        return file.getvalue()
+    heads = ["", *(f"{'validation' if key.startswith('val/') else 'test'} {metric_label(key, found.labels)}" for key in keys)]
+    plus_minus = " $\\pm$ " if form == "latex" else " ± "
+    lines = [[row.name, *(plus_minus.join(_numbers(found, row, key)).removesuffix(plus_minus) for key in keys)] for row in rows]
+    if form == "markdown":
+        rule = ["---", *("---:" for _ in keys)]
+        return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *lines))
+    body = "".join(f"{' & '.join(map(_escaped, line))} \\\\\n" for line in lines)
+    head = " & ".join(map(_escaped, heads))
+    return f"\\begin{{tabular}}{{l{'r' * len(keys)}}}\n\\hline\n{head} \\\\\n\\hline\n{body}\\hline\n\\end{{tabular}}\n"
+
+
+def _order(key: str) -> tuple[bool, int, int, str]:
+    """Test first, then by k, recall before ndcg."""
+    short, _, metric = key.partition("/")
+    name, _, k = metric.partition("@")
+    return short == "val", int(k or 0), ["recall", "ndcg"].index(name) if name in ("recall", "ndcg") else 2, name
+
+
+def _numbers(found: Standings, row: Row, key: str) -> tuple[str, str]:
+    """Mean and standard deviation; empty where there is none."""
+    value, spread = (row.value, row.spread) if key == found.metric else (row.others.get(key), row.spreads.get(key))
+    return "" if value is None else f"{value:.4f}", "" if spread is None else f"{spread:.4f}"
+
+
+def _escaped(text: str) -> str:
+    for sign in "&%#_":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def written(several: Sequence[Standings], form: Format) -> str:
+    """One table after another, an empty line between them."""
+    return "\n".join(comparison_table(found, form) for found in several)
