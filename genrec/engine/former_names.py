@@ -271,7 +271,7 @@ CLASSES: dict[str, str] = {
     "genrec.losses.policy.beside": "genrec.objectives.lib.policy.with_supervised",
     "genrec.losses.policy.frozen": "genrec.objectives.lib.policy.frozen_copy",
     "genrec.losses.sampled_softmax.Proposal": "genrec.objectives.lib.item_softmax.Proposal",
-    "genrec.losses.sampled_softmax.corrected_cross_entropy": "genrec.objectives.lib.item_softmax.corrected_cross_entropy",
+    "genrec.losses.sampled_softmax.corrected_cross_entropy": "genrec.nn.in_batch.corrected_cross_entropy",
     "genrec.losses.sampled_softmax.sampled_softmax": "genrec.objectives.lib.item_softmax.sampled_softmax",
     "genrec.losses.sid_cross_entropy.check_writes_codes": "genrec.objectives.lib.policy.check_writes_codes",
     "genrec.protocols.floors.Floor": "genrec.protocols.baselines.Baseline",
@@ -302,4 +302,14 @@ PARAMETERS: dict[str, dict[str, str]] = {  # by the path of the class, any that 
 FORMER_LIMITS = {"wishes": "preferences"}  # limits of ``genrec serve`` that had another name
 ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, each with the value that means what was before
     "genrec.stages.evaluate.Evaluator": {"metrics": None},
+    "genrec.generators.cobra.Cobra": {
+        "identity": False,
+        "identity_dropout": 0.1,
+        "learn_temperature": False,
+        "dense_negatives": "all",
+    },
+    "genrec.generators.human_priors.HumanPriors": {"identity": False, "identity_dropout": 0.1},
+    "genrec.generators.moe.MoE": {"identity": False, "identity_dropout": 0.1},
+    "genrec.objectives.progressive_reasoning.ProgressiveReasoning": {"contrast_negatives": "all"},
+    "genrec.objectives.session_cross_entropy.SessionCrossEntropy": {"later_weight": 1.0},
 }

@@ -17,7 +17,7 @@ decoder is this library's, apart from the history's blocks. All of them: docs/me
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
 from genrec.nn.history_encoder import HistoryEncoder
+from genrec.nn.in_batch import in_batch_cross_entropy, log_frequencies
 from genrec.nn.item_embedding import ItemEmbedding
 from genrec.nn.trie_likelihood import TrieWalk, scatter_children
 from genrec.protocols import TargetLogits
@@ -61,9 +62,14 @@ class Cobra(nn.Module):
         num_decoder_layers: blocks over the ID being written.
         feedforward_mult: width of the feed-forward layers, in units of ``dim``.
         dropout: in [0, 1).
+        identity: add a gated identity embedding to each item's vector (see ``ItemEmbedding``), read and compared.
+        identity_dropout: probability of hiding an identity in training.
         temperature: what cosines are divided by, above 0.
+        learn_temperature: start there and learn it.
         dense_weight: of the loss on vectors against all targets of a batch, whatever their IDs; the loss within an ID is the
             last level's. 0 or more.
+        dense_negatives: of that loss: "all" other targets of the batch, those of "other_users", or the latter with "log_q",
+            corrected for their popularity (see ``InBatchContrastive``).
         normalization: "trie" (probabilities over the catalogue) or "codebook"; the last level knows the trie only.
         max_history_len: longest history, in items.
 
@@ -72,6 +78,8 @@ class Cobra(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids", "encoder"})
+    item_rows: ClassVar[frozenset[str]] = frozenset({"id_embedding.identity.weight", "id_embedding.gate"})
+    log_frequency: Tensor  # [items]; read in training only
     item_vectors: Tensor  # [items, width]
 
     def __init__(
@@ -80,14 +88,19 @@ class Cobra(nn.Module):
         sids: SIDTable,
         trie: PrefixTrie,
         item_vectors: np.ndarray,
+        train_counts: np.ndarray | None = None,
         dim: int = 128,
         num_heads: int = 4,
         num_history_layers: int = 3,
         num_decoder_layers: int = 2,
         feedforward_mult: int = 4,
         dropout: float = 0.2,
+        identity: bool = False,
+        identity_dropout: float = 0.1,
         temperature: float = 0.1,
+        learn_temperature: bool = False,
         dense_weight: float = 1.0,
+        dense_negatives: Literal["all", "other_users", "log_q"] = "all",
         normalization: Normalization = "trie",
         max_history_len: int = 50,
     ) -> None:
@@ -105,10 +118,17 @@ class Cobra(nn.Module):
             )
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
         self.temperature, self.dense_weight, self.walk = temperature, dense_weight, TrieWalk(trie)
+        self.dense_negatives = dense_negatives
+        # The log of the factor on 1 / temperature.
+        self.sharpness = nn.Parameter(torch.zeros(())) if learn_temperature else None
+        counts = np.zeros(sids.num_items) if train_counts is None else np.asarray(train_counts)
+        self.register_buffer("log_frequency", log_frequencies(counts), persistent=False)
         # Facts of the catalogue, not weights: they follow it when items are added.
         self.register_buffer("item_vectors", torch.from_numpy(np.array(item_vectors, dtype=np.float32)), persistent=False)
         coarse = SIDTable(sids.codes[:, :-1], sids.sizes[:-1])
-        self.id_embedding = ItemEmbedding(sids=coarse, dim=dim, identity=False, identity_dropout=0.0, train_counts=None)
+        self.id_embedding = ItemEmbedding(
+            sids=coarse, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
+        )
         self.projection = nn.Linear(self.item_vectors.shape[1], dim, bias=False)
         shape: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
         shape |= {"dropout": dropout, "max_history_len": max_history_len}
@@ -133,23 +153,33 @@ class Cobra(nn.Module):
         levels = [head(hidden[:, level]) for level, head in enumerate(self.heads)]
         queries, table = self._queries(hidden[:, -1]), self.item_table()
         levels.append(self._logits_below(queries, table, self.walk.of(items.device).paths(items)[:, -2]))
-        others, labels = items.unique(return_inverse=True)
-        dense = F.cross_entropy((queries @ table[others].T).float(), labels)
+        dense = self._dense_loss(queries, table, batch.targets)
         return TargetLogits(items, tuple(levels), auxiliary={"dense": self.dense_weight * dense})
+
+    def _dense_loss(
+        self, queries: Float[Tensor, "targets dim"], table: Float[Tensor, "items dim"], targets: Int64[Tensor, "batch states"]
+    ) -> Float[Tensor, ""]:
+        """Returns the loss of picking each target's vector among those of the batch."""
+        if self.dense_negatives == "all":
+            others, labels = targets[targets != PAD].unique(return_inverse=True)
+            return F.cross_entropy((queries @ table[others].T).float(), labels)
+        log_frequency = self.log_frequency if self.dense_negatives == "log_q" else None
+        return in_batch_cross_entropy(queries, table, targets, log_frequency)
 
     def item_table(self) -> Float[Tensor, "items dim"]:
         """The unit vectors of all items."""
-        return F.normalize(self._project_vectors(self.item_vectors), dim=-1)
+        return F.normalize(self._vectors_of(torch.arange(len(self.item_vectors), device=self.item_vectors.device)), dim=-1)
 
     def _memory(self, batch: Batch) -> Float[Tensor, "batch states tokens dim"]:
         items = batch.history.clamp(min=0)
-        return self.history(torch.stack([self.id_embedding(items), self._project_vectors(self.item_vectors[items])], dim=2))
+        return self.history(torch.stack([self.id_embedding.sum_of_codes(items), self._vectors_of(items)], dim=2))
 
-    def _project_vectors(self, vectors: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows dim"]:
-        return self.projection(F.normalize(vectors, dim=-1))
+    def _vectors_of(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        return self.id_embedding.with_identity(self.projection(F.normalize(self.item_vectors[items], dim=-1)), items)
 
     def _queries(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
-        return F.normalize(self.query(hidden), dim=-1) / self.temperature
+        queries = F.normalize(self.query(hidden), dim=-1) / self.temperature
+        return queries if self.sharpness is None else queries * self.sharpness.exp()
 
     def _logits_below(
         self, queries: Float[Tensor, "*rows dim"], table: Float[Tensor, "items dim"], nodes: Int64[Tensor, "*rows"]

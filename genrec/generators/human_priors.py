@@ -71,6 +71,8 @@ class HumanPriors(nn.Module):
         num_decoder_layers: blocks over the codes of the item being written.
         feedforward_mult: width of the feed-forward layers, in units of ``dim``.
         dropout: in [0, 1).
+        identity: add a gated identity embedding to each history item (see ``ItemEmbedding``).
+        identity_dropout: probability of hiding an identity in training.
         normalization: "trie" (probabilities over the catalogue) or "codebook"; of every head by itself.
         max_history_len: longest history, in items.
 
@@ -79,6 +81,7 @@ class HumanPriors(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    item_rows: ClassVar[frozenset[str]] = frozenset({"item_embedding.identity.weight", "item_embedding.gate"})
     groups: Tensor  # [items]; read in training only
 
     def __init__(
@@ -98,6 +101,8 @@ class HumanPriors(nn.Module):
         num_decoder_layers: int = 2,
         feedforward_mult: int = 4,
         dropout: float = 0.2,
+        identity: bool = False,
+        identity_dropout: float = 0.1,
         normalization: Normalization = "trie",
         max_history_len: int = 50,
     ) -> None:
@@ -111,7 +116,9 @@ class HumanPriors(nn.Module):
         counts = np.zeros(sids.num_items) if train_counts is None else np.asarray(train_counts)
         groups = groups_of(prior, num_groups, counts, item_labels)
         self.register_buffer("groups", torch.from_numpy(groups), persistent=False)
-        self.item_embedding = ItemEmbedding(sids=sids, dim=dim, identity=False, identity_dropout=0.0, train_counts=None)
+        self.item_embedding = ItemEmbedding(
+            sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
+        )
         shape: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult}
         shape |= {"dropout": dropout, "max_history_len": max_history_len}
         self.history = HistoryEncoder(num_layers=num_history_layers, **shape)

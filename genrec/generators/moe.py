@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from genrec.errors import ConfigError
 from genrec.nn.blocks import Experts
 from genrec.nn.code_decoder import DecoderState
 from genrec.nn.encoder_decoder import EncoderDecoder
-from genrec.protocols import TargetLogits
+from genrec.protocols import SessionLogits, TargetLogits
 from genrec.types import PAD, Normalization
 
 
@@ -44,6 +45,8 @@ class MoE(nn.Module):
         balance_rate: how fast loads are evened out, 0 (never) or more (see ``Experts``).
         session_len: items of a session, 1 or more; what ``objective=session_cross_entropy`` trains.
         dropout: in [0, 1).
+        identity: add a gated identity embedding to each history item (see ``ItemEmbedding``).
+        identity_dropout: probability of hiding an identity in training.
         normalization: "trie" (probabilities over the catalogue) or "codebook".
         max_history_len: longest history, in items.
 
@@ -52,11 +55,13 @@ class MoE(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    item_rows: ClassVar[frozenset[str]] = frozenset(f"encdec.{name}" for name in EncoderDecoder.item_rows)
 
     def __init__(
         self,
         *,
         sids: SIDTable,
+        train_counts: np.ndarray | None = None,
         dim: int = 128,
         num_heads: int = 4,
         num_history_layers: int = 3,
@@ -67,6 +72,8 @@ class MoE(nn.Module):
         balance_rate: float = 0.01,
         session_len: int = 5,
         dropout: float = 0.2,
+        identity: bool = False,
+        identity_dropout: float = 0.1,
         normalization: Normalization = "trie",
         max_history_len: int = 50,
     ) -> None:
@@ -78,13 +85,15 @@ class MoE(nn.Module):
         self.session_len = session_len
         self.encdec = EncoderDecoder(
             sids=sids,
+            train_counts=train_counts,
             dim=dim,
             num_heads=num_heads,
             num_history_layers=num_history_layers,
             num_decoder_layers=num_decoder_layers,
             feedforward_mult=feedforward_mult,
             dropout=dropout,
-            identity=False,
+            identity=identity,
+            identity_dropout=identity_dropout,
             normalization=normalization,
             max_history_len=max_history_len,
         )
@@ -109,7 +118,7 @@ class MoE(nn.Module):
         """Teacher-forced logits of every target of the batch: the first items of the sessions."""
         return self.encdec.target_logits(batch)
 
-    def session_logits(self, batch: Batch) -> TargetLogits:
+    def session_logits(self, batch: Batch) -> SessionLogits:
         """Teacher-forced logits of the sessions at all targets: each target and what follows it in its row."""
         if batch.targets is None:
             raise ValueError("session_logits needs a batch with targets")
@@ -118,7 +127,8 @@ class MoE(nn.Module):
         in_session = (sessions != PAD).cumprod(dim=-1).bool()  # a session ends at the first gap
         decoded = self._decode(self.encdec.history_states(batch), sessions.clamp(min=0), in_session)[in_session]
         levels = tuple(head(decoded[:, level]) for level, head in enumerate(self.encdec.heads))
-        return TargetLogits(sessions[in_session], levels)
+        slots = torch.arange(length, device=sessions.device).expand_as(sessions)
+        return SessionLogits(sessions[in_session], levels, slots=slots[in_session])
 
     def _decode(
         self,

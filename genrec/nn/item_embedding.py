@@ -50,7 +50,14 @@ class ItemEmbedding(nn.Module):
             self.register_buffer("gate", gate.unsqueeze(-1), persistent=True)
 
     def forward(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
-        x = self.codes(self.content[items]).sum(-2)
+        return self.with_identity(self.sum_of_codes(items), items)
+
+    def sum_of_codes(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """The items by their codes alone."""
+        return self.codes(self.content[items]).sum(-2)
+
+    def with_identity(self, x: Float[Tensor, "*shape dim"], items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Vectors of items and, with ``identity``, who they are."""
         if self.identity is None:
             return x
         identity = self.identity(items) * self.gate[items]

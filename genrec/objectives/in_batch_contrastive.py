@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from genrec.core.batch import Batch
 from genrec.errors import ConfigError
-from genrec.objectives.lib.item_softmax import check_scores_items, corrected_cross_entropy
+from genrec.nn.in_batch import in_batch_cross_entropy, log_frequencies
+from genrec.objectives.lib.item_softmax import check_scores_items
 from genrec.protocols import Generator, ItemScorer, LossTerms, Sampler
-from genrec.types import PAD
 
 
 class InBatchContrastive:
@@ -29,12 +27,9 @@ class InBatchContrastive:
     """
 
     def __init__(self, *, train_counts: np.ndarray, log_q: bool = True) -> None:
-        counts = np.asarray(train_counts, dtype=np.float64)
-        if not counts.sum():
+        if not np.sum(train_counts):
             raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
-        self.log_q = log_q
-        # An item that no training event has comes never; a batch is made of training events.
-        self.log_frequency = torch.from_numpy(np.log(np.maximum(counts, 1) / counts.sum())).float()
+        self.log_q, self.log_frequency = log_q, log_frequencies(train_counts)
 
     def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
@@ -45,15 +40,8 @@ class InBatchContrastive:
         logits = generator.target_logits(batch)
         assert logits.item_queries is not None  # check() refused the pair
         assert batch.targets is not None
-        items = logits.items
-        user = (batch.targets != PAD).nonzero()[:, 0]
-        same_user = user == user.unsqueeze(1)
-        masked = same_user | (items == items.unsqueeze(1))
-        log_expected: Tensor = torch.zeros(1, len(items), device=items.device)
-        if self.log_q:
-            if self.log_frequency.device != items.device:
-                self.log_frequency = self.log_frequency.to(items.device)
-            num_others = (~same_user).sum(1, keepdim=True).clamp(min=1)
-            log_expected = self.log_frequency[items] + num_others.log()
-        loss = corrected_cross_entropy(logits.item_queries, generator.item_table(), items, items, log_expected, masked)
+        if self.log_frequency.device != batch.targets.device:
+            self.log_frequency = self.log_frequency.to(batch.targets.device)
+        log_frequency = self.log_frequency if self.log_q else None
+        loss = in_batch_cross_entropy(logits.item_queries, generator.item_table(), batch.targets, log_frequency)
         return LossTerms(loss, {"item": loss.detach()})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
 from genrec.errors import ConfigError
+from genrec.nn.in_batch import related_targets
 from genrec.objectives.lib.item_softmax import item_cross_entropy
 from genrec.objectives.lib.reasoning import check_readout
 from genrec.protocols import Generator, LossTerms, ReasoningScorer, Sampler
@@ -20,6 +23,8 @@ class ProgressiveReasoning:
 
     Early steps may be vague: their softmax is flattened, the more the earlier. The contrast asks that a chain survives noise on
     the states it feeds back: a clean and a noisy chain of the same target belong together, other targets of the batch do not.
+    A batch of this library holds every position of a user, the paper's one: ``other_users`` leaves out of an anchor's negatives
+    the other targets of its own user, and the targets that are the same item.
 
     Departures from the paper: noise from the first batch on, not after two epochs; the contrast compares directions (cosines).
 
@@ -28,6 +33,7 @@ class ProgressiveReasoning:
         annealing: factor of the temperature per step before the last, at least 1.
         contrast_weight: of the InfoNCE term.
         contrast_temperature: what its cosines are divided by, above 0.
+        contrast_negatives: "all" other targets of the batch, or those of "other_users" that are other items.
         noise: standard deviation of the noise.
 
     Raises:
@@ -41,12 +47,14 @@ class ProgressiveReasoning:
         annealing: float = 5.0,
         contrast_weight: float = 1.0,
         contrast_temperature: float = 0.07,
+        contrast_negatives: Literal["all", "other_users"] = "all",
         noise: float = 0.01,
     ) -> None:
         if annealing < 1:
             raise ConfigError("objective.annealing", expected="at least 1", got=annealing, fix="raise it")
         self.step_weight, self.annealing = step_weight, annealing
         self.contrast_weight, self.contrast_temperature, self.noise = contrast_weight, contrast_temperature, noise
+        self.contrast_negatives = contrast_negatives
 
     def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
@@ -64,7 +72,8 @@ class ProgressiveReasoning:
         steps = torch.stack(early).mean()
         total, parts = last + self.step_weight * steps, {"item": last.detach(), "steps": steps.detach()}
         if noisy:
-            contrast = _info_nce(clean[:, 1:], noisy[0][:, 1:], self.contrast_temperature)
+            masked = related_targets(batch.targets) if self.contrast_negatives == "other_users" else None
+            contrast = _info_nce(clean[:, 1:], noisy[0][:, 1:], self.contrast_temperature, masked)
             total, parts = total + self.contrast_weight * contrast, parts | {"contrast": contrast.detach()}
         return LossTerms(total, parts)
 
@@ -76,10 +85,16 @@ def _before_last(chain: Float[Tensor, "targets states dim"]) -> list[tuple[int, 
 
 
 def _info_nce(
-    clean: Float[Tensor, "targets steps dim"], noisy: Float[Tensor, "targets steps dim"], temperature: float
+    clean: Float[Tensor, "targets steps dim"],
+    noisy: Float[Tensor, "targets steps dim"],
+    temperature: float,
+    masked: Bool[Tensor, "targets targets"] | None,
 ) -> Float[Tensor, ""]:
-    """Mean over steps of the cross-entropy of finding each clean chain's noisy twin among those of all targets."""
+    """Mean over steps of the cross-entropy of finding each clean chain's noisy twin among those that are not ``masked``."""
     ours, theirs = (F.normalize(chain, dim=-1).transpose(0, 1) for chain in (clean, noisy))
-    logits = (ours @ theirs.transpose(1, 2)).flatten(0, 1).float() / temperature
+    logits = (ours @ theirs.transpose(1, 2)).float() / temperature
+    if masked is not None:
+        logits = logits.masked_fill(masked.clone().fill_diagonal_(False), float("-inf"))
+    logits = logits.flatten(0, 1)
     twins = torch.arange(clean.shape[0], device=clean.device).repeat(clean.shape[1])
     return F.cross_entropy(logits, twins)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
@@ -10,16 +12,24 @@ from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Samp
 
 
 class SessionCrossEntropy(SIDLoss):
-    """L = mean over levels of -log p(code | history, the session so far), over every item of every session alike.
+    """L = mean over levels of -log p(code | history, the session so far), averaged over every item of every session.
 
-    How long a session is, the generator says. Budgets count the targets that sessions begin with.
+    The next item has weight 1 in that average, those after it ``later_weight`` each. How long a session is, the generator says.
+    Budgets count the targets that sessions begin with.
 
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1] (see ``SIDCrossEntropy``).
+        later_weight: of the items after the next one, 0 or more; 1 weighs all items alike.
+
+    Raises:
+        ConfigError: for a negative weight.
     """
 
-    def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1) -> None:
+    def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1, later_weight: float = 1.0) -> None:
         super().__init__(trie=trie, codebook_share=codebook_share)
+        if later_weight < 0:
+            raise ConfigError("objective.later_weight", expected="0 or more", got=later_weight, fix="raise it")
+        self.later_weight = later_weight
 
     def check(self, generator: Generator) -> None:
         """Raises ConfigError when the generator writes no sessions."""
@@ -32,6 +42,8 @@ class SessionCrossEntropy(SIDLoss):
             )
 
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
-        """Mean loss per item and level."""
+        """Weighted mean loss per item and level."""
         assert isinstance(generator, SessionGenerator)  # check() refused others
-        return LossTerms(*self.code_loss(generator.session_logits(batch), generator.normalization))
+        logits = generator.session_logits(batch)
+        weights = torch.where(logits.slots == 0, 1.0, self.later_weight)
+        return LossTerms(*self.code_loss(logits, generator.normalization, weights=weights))

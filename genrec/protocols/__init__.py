@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         ReasoningScorer,
         SavesItself,
         SessionGenerator,
+        SessionLogits,
         TargetLogits,
         device_of,
     )
@@ -119,6 +120,7 @@ __all__ = [
     "SavableBaseline",
     "SavesItself",
     "SessionGenerator",
+    "SessionLogits",
     "SparseScores",
     "Splitter",
     "StreamTokenizer",
@@ -167,6 +169,7 @@ _PLACES = {
         "ReasoningScorer",
         "SavesItself",
         "SessionGenerator",
+        "SessionLogits",
         "TargetLogits",
         "device_of",
     ),

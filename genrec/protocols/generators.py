@@ -64,12 +64,23 @@ class AutoregressiveGenerator(Generator, Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class SessionLogits(TargetLogits):
+    """Logits at every item of the sessions that begin at the targets of a batch, in any order.
+
+    Args:
+        slots: [items], where in its session each item stands; 0 is the next item, which alone is a target.
+    """
+
+    slots: Int64[Tensor, " items"]
+
+
 @runtime_checkable
 class SessionGenerator(AutoregressiveGenerator, Protocol):
-    """Writes several items one after another, of which decoding asks for the first."""
+    """Writes several items one after another, of which most strategies decode the first."""
 
-    def session_logits(self, batch: Batch) -> TargetLogits:
-        """Teacher-forced logits of every item of the sessions that begin at the targets of a batch, in any order."""
+    def session_logits(self, batch: Batch) -> SessionLogits:
+        """Teacher-forced logits of every item of the sessions that begin at the targets of a batch."""
         ...
 
 

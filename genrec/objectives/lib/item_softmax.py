@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
 from genrec.errors import ConfigError
+from genrec.nn.in_batch import corrected_cross_entropy
 from genrec.protocols import Generator, ItemScorer
 
 
@@ -86,30 +86,6 @@ def sampled_softmax(
     """Mean cross-entropy of ``items`` against a sample of the catalogue."""
     sample, log_expected = (drawn.to(items.device) for drawn in proposal.draw(num_negatives))
     return corrected_cross_entropy(queries, table, items, sample, log_expected.unsqueeze(0), sample == items.unsqueeze(1))
-
-
-def corrected_cross_entropy(
-    queries: Float[Tensor, "targets dim"],
-    table: Float[Tensor, "items dim"],
-    items: Int64[Tensor, " targets"],
-    negatives: Int64[Tensor, " sample"],
-    log_expected: Float[Tensor, "#targets sample"],
-    masked: Bool[Tensor, "targets sample"],
-) -> Float[Tensor, ""]:
-    """Mean cross-entropy of ``items`` against negatives that were drawn with known frequencies.
-
-    Args:
-        queries: of the targets.
-        table: vectors of all items.
-        items: item_idx of the targets.
-        negatives: item_idx, shared by the targets; repetitions count.
-        log_expected: log of how often each negative is expected among those of a target.
-        masked: which negatives are none for which target.
-    """
-    positive = (queries * table[items]).sum(-1, keepdim=True).float()
-    negative = (queries @ table[negatives].T).float() - log_expected
-    logits = torch.cat([positive, negative.masked_fill(masked, float("-inf"))], dim=1)
-    return F.cross_entropy(logits, torch.zeros_like(items))
 
 
 BLOCK = 2**22  # logits held at a time

@@ -136,13 +136,23 @@ class SIDLoss:
         logits: TargetLogits,
         normalization: Normalization,
         soft_targets: Sequence[Float[Tensor, "targets _"]] | None = None,
+        weights: Float[Tensor, " targets"] | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """Returns the loss on the codes of some items and its parts by level; an item head gives the ``soft_targets``."""
+        """Returns the loss on the codes of some items and its parts by level.
+
+        Args:
+            logits: of the items.
+            normalization: of the generator.
+            soft_targets: of an item head, level by level.
+            weights: of the items, whose losses are averaged by them; None: all alike.
+        """
         path = self._paths(logits.items)
         shares: Sequence[Tensor | None] = soft_targets or [None] * len(logits.levels)
         levels = torch.stack(
             [
-                self._level_loss(of_level.float(), path[:, level : level + 2], level, normalization, shares[level])
+                _mean(
+                    self._level_loss(of_level.float(), path[:, level : level + 2], level, normalization, shares[level]), weights
+                )
                 for level, of_level in enumerate(logits.levels)
             ]
         )
@@ -178,13 +188,13 @@ class SIDLoss:
         level: int,
         normalization: str,
         soft_targets: Float[Tensor, "targets width"] | None,
-    ) -> Float[Tensor, ""]:
-        """Returns the loss of the step from one node to the next; ``soft_targets`` come from the item head."""
+    ) -> Float[Tensor, " targets"]:
+        """Returns the losses of the step from one node to the next; ``soft_targets`` come from the item head."""
         share = 1.0 if normalization == "codebook" else self.codebook_share
         nodes, children = step.unbind(1)
         code = self.trie.codes(children)
         if share == 1 and not self.label_smoothing and soft_targets is None:
-            return F.cross_entropy(logits, code)
+            return F.cross_entropy(logits, code, reduction="none")
         _, child_codes, exists = self.trie.children(nodes, level)
         family = logits.gather(1, child_codes)  # what is read of a wide level, it is asked for once: each time costs it a pass
         target_logit = family.gather(1, (children - self.trie.first_child[nodes]).unsqueeze(1)).squeeze(1)
@@ -196,4 +206,8 @@ class SIDLoss:
             expected_logit = torch.lerp(expected_logit, (soft_targets * family).sum(1), self.distillation_weight)
         if self.label_smoothing:
             expected_logit = torch.lerp(expected_logit, family.sum(1) / exists.sum(1), self.label_smoothing)
-        return (normalizer - expected_logit).mean()
+        return normalizer - expected_logit
+
+
+def _mean(losses: Float[Tensor, " targets"], weights: Float[Tensor, " targets"] | None) -> Float[Tensor, ""]:
+    return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
