@@ -23,6 +23,12 @@ CASES = [
     Case("more experts than there are", ConfigError, "got 5", lambda scene: built("moe", num_active=5)),
     Case("no item", ConfigError, "got 0", lambda scene: built("moe", session_len=0)),
     Case(
+        "negative weight of later items",
+        ConfigError,
+        "got -1.0",
+        lambda scene: SessionCrossEntropy(trie=PrefixTrie.build(SIDS), later_weight=-1.0),
+    ),
+    Case(
         "no sessions",
         ConfigError,
         "EncDec",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, scrambled
 from torch.nn import functional as F
@@ -14,6 +16,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.generators.cobra import Cobra
 from genrec.protocols import DecodingRequest
+from genrec.types import PAD
 
 NUM_ITEMS = 40
 VECTORS = np.random.default_rng(3).normal(size=(NUM_ITEMS, 12)).astype(np.float32)
@@ -32,11 +35,12 @@ def grouped(order: np.ndarray | None = None) -> SIDTable:
     return SIDTable(np.column_stack([ids, numbers]), (3, 4, max(seen.values())), collision_level=2)
 
 
-def cobra(sids: SIDTable, vectors: np.ndarray = VECTORS, **changes: Any) -> Cobra:
+def cobra(sids: SIDTable, vectors: np.ndarray = VECTORS, train_counts: np.ndarray | None = None, **changes: Any) -> Cobra:
     option = next(option for option in OPTIONS if option.id == "cobra")
     settings = {key: value for key, value in option.node(**changes).items() if key != "_target_"}
     torch.manual_seed(0)
-    generator: Cobra = scrambled(Cobra(sids=sids, trie=PrefixTrie.build(sids), item_vectors=vectors, **settings).eval())
+    built = Cobra(sids=sids, trie=PrefixTrie.build(sids), item_vectors=vectors, train_counts=train_counts, **settings)
+    generator: Cobra = scrambled(built.eval())
     return generator
 
 
@@ -89,3 +93,54 @@ def test_vectors_are_told_from_all_targets_of_the_batch() -> None:
     cosines = torch.cosine_similarity(generator.query(hidden)[:, None], table[[5, 9]][None], dim=2) / 0.1
     expected = -2 * cosines.log_softmax(1)[[0, 1, 2], [0, 1, 0]].mean()
     assert torch.allclose(generator.target_logits(batch).auxiliary["dense"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("negatives", ["other_users", "log_q"])
+def test_vectors_are_compared_with_those_of_other_users(negatives: str) -> None:
+    counts = np.arange(1, NUM_ITEMS + 1)
+    generator = cobra(grouped(), train_counts=counts, dense_negatives=negatives, dense_weight=2.0)
+    batch = batch_of([[1, 2], [3]], [[5, 9, PAD], [9, 7, PAD]])
+    items, rows = [5, 9, 9, 7], [0, 0, 1, 1]
+    table, memory = generator.item_table(), generator._memory(batch)
+    written = generator.id_embedding.tokens[batch.targets.clamp(min=0)]
+    hidden = generator.decoder(memory[:, :, -1], memory, written)[batch.targets != PAD][:, -1]
+    logits = torch.cosine_similarity(generator.query(hidden)[:, None], table[items][None], dim=2) / 0.1
+    expected = 0.0
+    for row, (item, user) in enumerate(zip(items, rows, strict=True)):
+        chosen = [column for column in range(4) if rows[column] != user and items[column] != item]
+        penalty = [math.log(2 * counts[items[column]] / counts.sum()) if negatives == "log_q" else 0.0 for column in chosen]
+        rivals = logits[row, chosen] - torch.tensor(penalty)
+        expected += float((torch.logsumexp(torch.cat([logits[row, row : row + 1], rivals]), 0) - logits[row, row]).detach()) / 2
+    assert float(generator.target_logits(batch).auxiliary["dense"].detach()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_identities_of_unseen_items_change_nothing() -> None:
+    sids = grouped()
+    counts = np.where(np.arange(NUM_ITEMS) < 20, 0, 4)
+    generator = cobra(sids, train_counts=counts, identity=True)
+    before = log_probs(generator, sids)
+    rows = generator.id_embedding.identity
+    assert rows is not None
+    with torch.no_grad():
+        rows.weight[:20] += 5
+    assert torch.equal(log_probs(generator, sids), before)
+    with torch.no_grad():
+        rows.weight[20:] = rows.weight[20 + torch.randperm(20)]
+    assert not torch.allclose(log_probs(generator, sids), before), "well-known items have identities"
+
+
+def test_a_learned_temperature_starts_where_it_is_set() -> None:
+    sids = grouped()
+    fixed, learned = cobra(sids), cobra(sids, learn_temperature=True)
+    learned.load_state_dict(fixed.state_dict() | {"sharpness": torch.zeros(())})
+    assert torch.equal(log_probs(learned, sids), log_probs(fixed, sids))
+    with torch.no_grad():
+        learned.sharpness.fill_(math.log(2))
+    assert torch.allclose(log_probs(learned, sids), log_probs(with_temperature(learned, 0.05), sids), atol=1e-5)
+
+
+def with_temperature(generator: Cobra, temperature: float) -> Cobra:
+    """A generator of the same weights with a temperature that is set."""
+    other = cobra(generator.sids, temperature=temperature)
+    other.load_state_dict({name: value for name, value in generator.state_dict().items() if name != "sharpness"})
+    return other

@@ -84,6 +84,30 @@ def test_sessions_of_one_item_are_the_usual_objective() -> None:
     assert abs(later - first) > 0.01
 
 
+def test_later_items_of_a_session_weigh_less() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=3))
+    logits = generator.session_logits(BATCH)
+    assert logits.slots.tolist() == [
+        slot for row in (1, 3, 7, 7) for state in range(row) for slot in range(min(3, row - state))
+    ]
+    path = TRIE.paths(logits.items)
+    losses = (
+        sum(
+            torch.nn.functional.cross_entropy(of, TRIE.codes(path[:, level + 1]), reduction="none")
+            for level, of in enumerate(logits.levels)
+        )
+        / SIDS.num_levels
+    )
+    total, weight = torch.zeros(()), 0.0
+    for loss, slot in zip(losses, logits.slots.tolist(), strict=True):
+        share = 1.0 if slot == 0 else 0.2
+        total, weight = total + share * loss, weight + share
+    weighted = SessionCrossEntropy(trie=TRIE, codebook_share=1.0, later_weight=0.2).loss(generator, BATCH).total
+    assert torch.allclose(weighted, total / weight, atol=1e-5)
+    first = SIDCrossEntropy(trie=TRIE).loss(generator, BATCH).total
+    assert torch.allclose(SessionCrossEntropy(trie=TRIE, later_weight=0.0).loss(generator, BATCH).total, first, atol=1e-5)
+
+
 @pytest.mark.parametrize(("balance_rate", "alive"), [(0.01, True), (0.0, False)])
 def test_all_experts_have_work_after_training(balance_rate: float, alive: bool, tmp_path: Path) -> None:
     world, sids = ring(num_items=30, num_users=40), sids_of(30, (4, 5, 6))

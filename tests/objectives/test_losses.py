@@ -203,10 +203,17 @@ def surprise(logits: Tensor, index: int) -> float:
     return float((torch.logsumexp(logits, 0) - logits[index]).detach())
 
 
-def test_progressive_reasoning_is_the_slow_one() -> None:
+# No target of THREE is another's negative in its row, where it has the same user; 2, 5 | 0.
+@pytest.mark.parametrize(
+    ("negatives", "others"),
+    [("all", {0: [0, 1, 2], 1: [0, 1, 2], 2: [0, 1, 2]}), ("other_users", {0: [0, 2], 1: [1, 2], 2: [0, 1, 2]})],
+)
+def test_progressive_reasoning_is_the_slow_one(negatives: Literal["all", "other_users"], others: dict[int, list[int]]) -> None:
     clean, noisy = torch.randn(2, 3, 3, 4)
     generator = Thinking(clean, noisy, readout="last")
-    objective = ProgressiveReasoning(step_weight=0.5, annealing=3.0, contrast_weight=2.0, contrast_temperature=0.2, noise=0.4)
+    objective = ProgressiveReasoning(
+        step_weight=0.5, annealing=3.0, contrast_weight=2.0, contrast_temperature=0.2, contrast_negatives=negatives, noise=0.4
+    )
     objective.check(generator)
     terms = objective.loss(generator, THREE)
     assert generator.noises == (0.0, 0.4)
@@ -215,7 +222,10 @@ def test_progressive_reasoning_is_the_slow_one() -> None:
     early = sum(surprise(table @ clean[t, k] / 3 ** (2 - k), targets[t]) for t in range(3) for k in range(2)) / 6
     contrast = (
         sum(
-            surprise(torch.stack([torch.cosine_similarity(clean[t, k], noisy[u, k], dim=0) for u in range(3)]) / 0.2, t)
+            surprise(
+                torch.stack([torch.cosine_similarity(clean[t, k], noisy[u, k], dim=0) for u in others[t]]) / 0.2,
+                others[t].index(t),
+            )
             for t in range(3)
             for k in (1, 2)
         )
