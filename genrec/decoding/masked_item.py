@@ -1,11 +1,12 @@
-"""Beam search that fills in the codes of an item in any order, for masked diffusion (DiffGRM).
+"""Beam search that fills in the codes of an item in any order, for masked diffusion (DiffGRM, MDGR).
 
 Sources and departures: docs/methods/masked_diffusion.md.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,8 +17,9 @@ from genrec.decoding.lib.search import enough_beams
 from genrec.decoding.lib.search_constraints import Steering, at_most
 from genrec.decoding.lib.tie_groups import items_of_leaves, leaf_keys, log_group_size
 from genrec.errors import ConfigError
+from genrec.nn.code_index import CodeIndex
 from genrec.nn.trie_likelihood import child_log_probs
-from genrec.protocols import Decoded, DecodingRequest, MaskedGenerator
+from genrec.protocols import Decoded, DecodingRequest, FillsLast, MaskedGenerator
 from genrec.types import PAD
 
 _ENTRIES = 1 << 24  # of the beams' lists of IDs, at a time
@@ -30,6 +32,10 @@ class MaskedItem:
     better score. Legal without a trie: every beam has the list of the IDs that agree with it, and only their codes are open.
     With trie normalization these codes share the mass; the score then depends on the order, and is no likelihood.
 
+    With ``warm_up`` (MDGR) only so many levels are filled one by one. Then ALL the IDs that agree with a beam are scored at
+    once, each by the sum of the log-probabilities of the codes it still lacks. A level that the generator fills in last (the
+    number among items of equal codes) is left out of both and comes after them, one step more.
+
     Several beams may be views of one item. Where that leaves a user with fewer than ``k`` items, a second search fills level
     after level, whose beams are never the same item, and both answers are merged: ``k`` items whenever ``k`` are allowed.
 
@@ -38,12 +44,15 @@ class MaskedItem:
 
     Args:
         num_beams: partial items kept per user; at least k.
+        warm_up: levels that are filled one by one before all others at once; null: every level.
     """
 
     kind: ClassVar[Literal["masked"]] = "masked"
 
-    def __init__(self, *, num_beams: int = 128) -> None:
-        self.num_beams = num_beams
+    def __init__(self, *, num_beams: int = 128, warm_up: int | None = None) -> None:
+        if warm_up is not None and warm_up < 0:
+            raise ConfigError("decoding.warm_up", expected="null or >= 0", got=warm_up, fix="2 is MDGR's way")
+        self.num_beams, self.warm_up = num_beams, warm_up
 
     def check(self, k: int) -> None:
         """Raises ConfigError when fewer beams than wanted items are kept."""
@@ -61,53 +70,45 @@ class MaskedItem:
             got, fix = type(generator).__name__, "use decoding=trie_beam"
             raise ConfigError("decoding", expected="a generator that fills in codes in any order", got=got, fix=fix)
         device = request.batch.history.device
-        answer, index = Decoded.nothing(len(request.batch), device), _Index(trie)
+        answer, index = Decoded.nothing(len(request.batch), device), CodeIndex(trie)
         for users in torch.arange(len(request.batch), device=device).split(
             max(_ENTRIES // (self.num_beams * int(index.count.max())), 1)
         ):
-            filling = _Filling(generator, index, request.rows(users), self.num_beams)
-            filled = filling.run(in_order=False)
+            filling = _Filling(generator, trie, index, request.rows(users), self.num_beams)
+            filled = filling.run(in_order=False, warm_up=self.warm_up)
             answer = answer.with_rows(users, filling.listed(*filled))
             short = ((answer.items[users] != PAD).sum(dim=1) < request.k).nonzero().squeeze(1)
             if len(short):
-                again = _Filling(generator, index, request.rows(users[short]), self.num_beams)
+                again = _Filling(generator, trie, index, request.rows(users[short]), self.num_beams)
                 both = zip(filled, again.run(in_order=True), strict=True)
                 merged = (torch.cat([first[short], second], dim=1) for first, second in both)
                 answer = answer.with_rows(users[short], again.listed(*merged))
         return answer
 
 
-class _Index:
-    """An index from codes to the IDs that have them.
+class _Beams(NamedTuple):
+    """Partial items.
 
-    IDs are counted from 0 in the order of the trie's leaves, (level, code) pairs level by level.
+    Args:
+        filled: their codes, ``PAD`` where none is yet.
+        scores: sums of log-probabilities at the time of filling; -inf where there is no beam.
+        members: the IDs that agree with each, ``PAD`` after the end.
     """
 
-    def __init__(self, trie: PrefixTrie) -> None:
-        self.trie, self.codes = trie, trie.leaf_codes()
-        device = trie.device
-        sizes = torch.tensor(trie.sizes, device=device)
-        self.level_of = torch.arange(trie.num_levels, device=device).repeat_interleave(sizes)
-        self.code_of = torch.cat([torch.arange(size, device=device) for size in trie.sizes])
-        pairs = (self.codes + (sizes.cumsum(0) - sizes)).T.flatten()
-        self.count = torch.bincount(pairs, minlength=len(self.code_of))
-        self._start = self.count.cumsum(0) - self.count
-        self._ids = pairs.argsort(stable=True) % len(self.codes)  # pair after pair
-
-    def having(self, pair: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch beams width"]:
-        """The IDs that have a pair, ``PAD`` after the end."""
-        count = self.count[pair]
-        slot = torch.arange(max(int(count.max()), 1), device=pair.device)
-        index = (self._start[pair].unsqueeze(-1) + slot).clamp(max=len(self._ids) - 1)
-        return torch.where(slot < count.unsqueeze(-1), self._ids[index], PAD)
+    filled: Int64[Tensor, "batch beams levels"]
+    scores: Float[Tensor, "batch beams"]
+    members: Int64[Tensor, "batch beams width"]
 
 
 class _Filling:
     """The search of some users."""
 
-    def __init__(self, generator: MaskedGenerator, index: _Index, request: DecodingRequest, num_beams: int) -> None:
+    def __init__(
+        self, generator: MaskedGenerator, trie: PrefixTrie, index: CodeIndex, request: DecodingRequest, num_beams: int
+    ) -> None:
         self.generator, self.index, self.request, self.num_beams = generator, index, request, num_beams
-        self.trie, self.codes = index.trie, index.codes
+        self.trie, self.codes = trie, index.codes
+        self.last_level = generator.last_level if isinstance(generator, FillsLast) else None
         self.steering = Steering(self.trie, request)
         everything = torch.arange(len(self.codes), device=self.codes.device).expand(len(request.batch), -1)
         leaves = everything + self.trie.level_starts[-2]
@@ -116,36 +117,73 @@ class _Filling:
         self.offers = leaf_keys(
             self.trie, leaves, torch.zeros_like(self.group), self.steering
         )  # best bias; -inf: nothing to list
+        self.alike = _alike(self.codes, self.last_level)
 
-    def run(self, *, in_order: bool) -> tuple[Int64[Tensor, "batch beams"], Float[Tensor, "batch beams"]]:
+    def run(
+        self, *, in_order: bool, warm_up: int | None = None
+    ) -> tuple[Int64[Tensor, "batch beams"], Float[Tensor, "batch beams"]]:
         """The IDs of the last beams, and the scores of an item of each; -inf where a beam died."""
         num_levels, users = self.trie.num_levels, len(self.request.batch)
         state = self.generator.prefill(self.request.batch)
         device = self.codes.device
-        level_of, code_of = self.index.level_of, self.index.code_of
         filled = torch.full((users, 1, num_levels), PAD, device=device)
-        scores, members = torch.zeros(users, 1, device=device), self.everything
-        for turn in range(num_levels):
-            last = turn == num_levels - 1
-            offers = self.offers - self.group if last else self.offers
-            grown, keys = self._grow(state, filled, scores, members, offers, turn if in_order else None)
-            # A partial item is reached from at most turn + 1 others, so this many hold the best of enough distinct ones.
-            best, index = keys.flatten(1).topk(min(self.num_beams * (turn + 1), keys[0].numel()), dim=1)
-            parent, pair = index // len(level_of), index % len(level_of)
-            partial = filled.gather(1, parent.unsqueeze(-1).expand(-1, -1, num_levels))
-            partial = partial.scatter(2, level_of[pair].unsqueeze(-1), code_of[pair].unsqueeze(-1))
-            best, best_rows = at_most(1, best, _equal_groups(partial)).topk(min(self.num_beams, best.shape[1]), dim=1)
-            index, parent, pair = (values.gather(1, best_rows) for values in (index, parent, pair))
-            filled = partial.gather(1, best_rows.unsqueeze(-1).expand(-1, -1, num_levels))
-            scores = grown.flatten(1).gather(1, index).masked_fill(best == float("-inf"), float("-inf"))
-            if turn:
-                inherited = members.gather(1, parent.unsqueeze(-1).expand(-1, -1, members.shape[2]))
-                agrees = self.codes[inherited.clamp(min=0), level_of[pair].unsqueeze(-1)] == code_of[pair].unsqueeze(-1)
-                members = _compact(inherited, agrees & (inherited != PAD))
-            else:
-                members = self.index.having(pair)
-        ids = members[..., 0].clamp(min=0)
-        return ids, scores - self.group.gather(1, ids)
+        beams = _Beams(filled, torch.zeros(users, 1, device=device), self.everything)
+        turns = [[level] for level in range(num_levels)] if in_order else self._turns()
+        for turn, open_levels in enumerate(turns):
+            is_last = turn == num_levels - 1
+            if turn == warm_up and not is_last:
+                beams = self._fill_rest(state, beams, open_levels)
+                if self.last_level is None:
+                    break
+            elif warm_up is None or turn < warm_up or is_last:
+                beams = self._fill_one(state, beams, open_levels, turn, is_last)
+        ids = beams.members[..., 0].clamp(min=0)
+        return ids, beams.scores - self.group.gather(1, ids)
+
+    def _turns(self) -> list[list[int]]:
+        """The levels that each turn may fill."""
+        levels = [level for level in range(self.trie.num_levels) if level != self.last_level]
+        return [levels] * len(levels) + ([] if self.last_level is None else [[self.last_level]])
+
+    def _fill_one(self, state: Any, beams: _Beams, open_levels: list[int], turn: int, is_last: bool) -> _Beams:
+        """Every beam with one more (level, code) pair, whichever are best."""
+        level_of, code_of = self.index.level_of, self.index.code_of
+        offers = self.offers - self.group if is_last else self.offers
+        grown, keys = self._grow(state, beams, offers, open_levels)
+        # A partial item is reached from at most turn + 1 others, so this many hold the best of enough distinct ones.
+        best, index = keys.flatten(1).topk(min(self.num_beams * (turn + 1), keys[0].numel()), dim=1)
+        parent, pair = index // len(level_of), index % len(level_of)
+        partial = beams.filled.gather(1, parent.unsqueeze(-1).expand(-1, -1, self.trie.num_levels))
+        partial = partial.scatter(2, level_of[pair].unsqueeze(-1), code_of[pair].unsqueeze(-1))
+        best, best_rows = at_most(1, best, _equal_groups(partial)).topk(min(self.num_beams, best.shape[1]), dim=1)
+        index, parent, pair = (values.gather(1, best_rows) for values in (index, parent, pair))
+        filled = partial.gather(1, best_rows.unsqueeze(-1).expand(-1, -1, self.trie.num_levels))
+        scores = grown.flatten(1).gather(1, index).masked_fill(best == float("-inf"), float("-inf"))
+        if turn == 0:
+            return _Beams(filled, scores, self.index.having(pair))
+        inherited = beams.members.gather(1, parent.unsqueeze(-1).expand(-1, -1, beams.members.shape[2]))
+        agrees = self.codes[inherited.clamp(min=0), level_of[pair].unsqueeze(-1)] == code_of[pair].unsqueeze(-1)
+        return _Beams(filled, scores, _compact(inherited, agrees & (inherited != PAD)))
+
+    def _fill_rest(self, state: Any, beams: _Beams, open_levels: list[int]) -> _Beams:
+        """The best of all the IDs that agree with a beam; where a level is still to come, the best of all their other codes."""
+        there, ids = beams.members != PAD, beams.members.clamp(min=0)
+        total = beams.scores.unsqueeze(-1)
+        for level, log_probs in self._log_probs(state, beams, open_levels):
+            lacking = (beams.filled[..., level] == PAD).unsqueeze(-1)
+            total = total + torch.where(lacking, log_probs.gather(2, self.codes[ids, level]), 0.0)
+        offers = self.offers if self.last_level is not None else self.offers - self.group
+        keys = total + offers.gather(1, ids.flatten(1)).view_as(ids).masked_fill(~there, float("-inf"))
+        flat = ids.flatten(1)
+        best, index = at_most(1, keys.flatten(1), self.alike[flat]).topk(min(self.num_beams, flat.shape[1]), dim=1)
+        best_ids, parent = flat.gather(1, index), index // ids.shape[2]
+        filled = self.codes[best_ids]
+        if self.last_level is not None:
+            filled = filled.index_fill(2, torch.tensor([self.last_level], device=filled.device), PAD)
+        scores = total.flatten(1).gather(1, index).masked_fill(best == float("-inf"), float("-inf"))
+        inherited = beams.members.gather(1, parent.unsqueeze(-1).expand(-1, -1, ids.shape[2]))
+        agrees = self.alike[inherited.clamp(min=0)] == self.alike[best_ids].unsqueeze(-1)
+        return _Beams(filled, scores, _compact(inherited, agrees & (inherited != PAD)))
 
     def listed(self, ids: Int64[Tensor, "batch some"], scores: Float[Tensor, "batch some"]) -> Decoded:
         """The answer; an ID that was found twice counts with its better score."""
@@ -156,30 +194,39 @@ class _Filling:
         return items_of_leaves(self.trie, leaves.gather(1, order), scores, self.request.k, self.steering)
 
     def _grow(
-        self,
-        state: Any,
-        filled: Int64[Tensor, "batch beams levels"],
-        scores: Float[Tensor, "batch beams"],
-        members: Int64[Tensor, "batch beams width"],
-        offers: Float[Tensor, "batch ids"],
-        only: int | None,
+        self, state: Any, beams: _Beams, offers: Float[Tensor, "batch ids"], open_levels: list[int]
     ) -> tuple[Float[Tensor, "batch beams pairs"], Float[Tensor, "batch beams pairs"]]:
         """Scores and keys of every beam with one more (level, code) pair; keys of what is closed are -inf."""
-        there = members != PAD
-        members = members.clamp(min=0)
-        offered = offers.gather(1, members.flatten(1)).view_as(members).masked_fill(~there, float("-inf"))
+        members = beams.members.clamp(min=0)
+        offered = offers.gather(1, members.flatten(1)).view_as(members).masked_fill(beams.members == PAD, float("-inf"))
         grown, keys = [], []
-        for level, logits in enumerate(self.generator.fill(state, filled)):
-            code = self.codes[members, level]
-            exists = torch.zeros_like(logits, dtype=torch.uint8).scatter_reduce(2, code, there.byte(), "amax").bool()
-            best = torch.full_like(logits, float("-inf"), dtype=offers.dtype).scatter_reduce(2, code, offered, "amax")
-            codes = torch.arange(logits.shape[2], device=logits.device).expand_as(logits)
-            log_probs = child_log_probs(logits.float(), codes, exists, self.generator.normalization)
-            grown.append(scores.unsqueeze(-1) + log_probs)
-            is_open = (best > float("-inf")) & (filled[..., level] == PAD).unsqueeze(-1)
-            is_open &= only is None or only == level
-            keys.append(torch.where(is_open, grown[-1] + best, float("-inf")))
+        for level, log_probs in self._log_probs(state, beams, list(range(self.trie.num_levels))):
+            best = torch.full_like(log_probs, float("-inf"), dtype=offers.dtype)
+            best = best.scatter_reduce(2, self.codes[members, level], offered, "amax")
+            grown.append(beams.scores.unsqueeze(-1) + log_probs)
+            is_open = (best > float("-inf")) & (beams.filled[..., level] == PAD).unsqueeze(-1)
+            keys.append(torch.where(is_open & (level in open_levels), grown[-1] + best, float("-inf")))
         return torch.cat(grown, dim=2), torch.cat(keys, dim=2)
+
+    def _log_probs(
+        self, state: Any, beams: _Beams, levels: list[int]
+    ) -> Iterator[tuple[int, Float[Tensor, "batch beams size"]]]:
+        """Of the codes of these levels; -inf for codes of no ID that agrees with the beam."""
+        there, members = beams.members != PAD, beams.members.clamp(min=0)
+        for level, logits in enumerate(self.generator.fill(state, beams.filled)):
+            if level in levels:
+                code = self.codes[members, level]
+                exists = torch.zeros_like(logits, dtype=torch.uint8).scatter_reduce(2, code, there.byte(), "amax").bool()
+                codes = torch.arange(logits.shape[2], device=logits.device).expand_as(logits)
+                yield level, child_log_probs(logits.float(), codes, exists, self.generator.normalization)
+
+
+def _alike(codes: Int64[Tensor, "ids levels"], last_level: int | None) -> Int64[Tensor, " ids"]:
+    """A number for each ID; those that differ in the last level alone have equal numbers."""
+    if last_level is None:
+        return torch.arange(len(codes), device=codes.device)
+    others = [level for level in range(codes.shape[1]) if level != last_level]
+    return torch.unique(codes[:, others], dim=0, return_inverse=True)[1]
 
 
 def _equal_groups(partial: Int64[Tensor, "batch n levels"]) -> Int64[Tensor, "batch n"]:

@@ -312,4 +312,7 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.generators.moe.MoE": {"identity": False, "identity_dropout": 0.1},
     "genrec.objectives.progressive_reasoning.ProgressiveReasoning": {"contrast_negatives": "all"},
     "genrec.objectives.session_cross_entropy.SessionCrossEntropy": {"later_weight": 1.0},
+    "genrec.generators.masked_diffusion.MaskedDiffusion": {"normalization": "codebook", "number_last": False},
+    "genrec.losses.masked_cross_entropy.MaskedCrossEntropy": {"rise_to": 0.5},
+    "genrec.decoding.masked_item.MaskedItem": {"warm_up": None},
 }

@@ -9,8 +9,8 @@ Written level by level the same probabilities are a chain rule, so every strateg
 and items have an exact likelihood; only that training with ``mask: guided_least`` favours other orders.
 
 Departures: one causal pass over a sequence trains every position (in DiffGRM each prefix is an example), the history state is
-also added to each code's input, distance biases and zero-initialized blocks of this library. MDGR's own two
-ideas are missing: see docs/methods/masked_diffusion.md.
+also added to each code's input, distance biases and zero-initialized blocks of this library; the number among items of equal
+codes is no code that says something of others (``number_last``). See docs/methods/masked_diffusion.md.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ class MaskedDiffusion(nn.Module):
         feedforward_mult: width of the feed-forward layers, in units of ``dim``.
         dropout: in [0, 1).
         max_history_len: longest history, in items.
+        normalization: softmax over the ``codebook``, or over the codes of the items that agree with what is shown (``trie``).
+        number_last: write the number among items of equal codes (``collision=append_level``; the item's token of
+            ``item_token``) when all codes are there, and predict no code from it. It means another item in every group.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
@@ -79,10 +82,12 @@ class MaskedDiffusion(nn.Module):
         feedforward_mult: int = 4,
         dropout: float = 0.1,
         max_history_len: int = 50,
+        normalization: Normalization = "codebook",
+        number_last: bool = False,
     ) -> None:
         super().__init__()
-        self.sids, self.max_history_len = sids, max_history_len
-        self.normalization: Normalization = "codebook"  # that is what hidden codes are learned by
+        self.sids, self.max_history_len, self.normalization = sids, max_history_len, normalization
+        self.last_level = sids.collision_level if number_last else None
         block: dict[str, Any] = {"dim": dim, "num_heads": num_heads, "feedforward_mult": feedforward_mult, "dropout": dropout}
         self.register_buffer("tokens", torch.from_numpy(sids.tokens), persistent=False)
         self.register_buffer("offsets", torch.from_numpy(sids.level_offsets[:-1]), persistent=False)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
-from genrec.protocols import DenoisingGenerator, Generator, LossTerms, Sampler
+from genrec.nn.code_index import CodeIndex
+from genrec.protocols import DenoisingGenerator, FillsLast, Generator, LossTerms, Sampler
 from genrec.types import PAD
+
+_RISE = 0.5  # share of training in which masks grow
+_HARD = 1 / 3  # share of the targets that count as hard
 
 
 class MaskedCrossEntropy:
@@ -26,20 +30,39 @@ class MaskedCrossEntropy:
     the history alone, is least sure of. So every view is one that a search which writes the surest code first may come by, and
     the unsure codes are learned most. This costs one pass without gradients more, and views times the decoder's work.
 
+    With ``mask: rising`` (MDGR) a target has one view as with ``random``, but views with few hidden codes die out: the least
+    number rises from 1 to ``rise_to`` of the levels in the first half of training, and the third of a batch that the generator,
+    seeing the history alone, finds hardest has one code more hidden. This costs one pass without gradients more.
+
+    A level that the generator fills in last (``number_last``) is hidden in every view, and is learned from those views alone
+    that show all other codes. With ``normalization: trie`` only the codes of items that agree with what a view shows have a
+    share of the mass, of what is smoothed too.
+
     Args:
         mask: how to choose what is hidden.
         label_smoothing: mass spread over the codebook, in [0, 1).
+        rise_to: of ``mask: rising``: least share of the levels that is hidden from half of training on, in [0, 1]. Decoding
+            comes by views that show as many codes as it fills one by one.
 
     Raises:
-        ConfigError: for label smoothing out of range.
+        ConfigError: for label smoothing or a share out of range.
     """
 
     def __init__(
-        self, *, trie: PrefixTrie, mask: Literal["random", "guided_least"] = "guided_least", label_smoothing: float = 0.1
+        self,
+        *,
+        trie: PrefixTrie,
+        mask: Literal["random", "guided_least", "rising"] = "guided_least",
+        label_smoothing: float = 0.1,
+        rise_to: float = 0.5,
     ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ConfigError("objective.label_smoothing", expected="in [0, 1)", got=label_smoothing, fix="lower it")
-        self.trie, self.mask, self.label_smoothing = trie, mask, label_smoothing
+        if not 0 <= rise_to <= 1:
+            raise ConfigError("objective.rise_to", expected="in [0, 1]", got=rise_to, fix="0.5 is the default")
+        self.trie, self.mask, self.label_smoothing, self.rise_to = trie, mask, label_smoothing, rise_to
+        self.progress = 0.0  # of training; set before every step
+        self._index: CodeIndex | None = None
 
     def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
@@ -54,36 +77,99 @@ class MaskedCrossEntropy:
     def loss(self, generator: Any, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target."""
         if self.trie.device != batch.history.device:
-            self.trie = self.trie.to(batch.history.device)
+            self.trie, self._index = self.trie.to(batch.history.device), None
         assert batch.targets is not None
         codes = self.trie.codes(self.trie.paths(batch.targets[batch.targets != PAD])[:, 1:])  # [targets, levels]
-        hidden = self._random(codes) if self.mask == "random" else self._least_sure(generator, batch, codes)
-        logits = generator.denoise(batch, codes.unsqueeze(1).masked_fill(hidden, PAD))
-        weight = hidden / hidden.sum(dim=(1, 2), keepdim=True)  # a target's hidden codes share it
+        last_level = generator.last_level if isinstance(generator, FillsLast) else None
+        hidden = self._hidden(generator, batch, codes, last_level)
+        learned = hidden.clone()
+        if last_level is not None:
+            learned[..., last_level] &= hidden.sum(dim=2) == 1
+        shown = codes.unsqueeze(1).masked_fill(hidden, PAD)
+        logits = generator.denoise(batch, shown)
+        exists = self._existing(shown) if generator.normalization == "trie" else None
+        weight = learned / learned.sum(dim=(1, 2), keepdim=True)  # a target's learned codes share it
         total = torch.zeros((), device=codes.device)
         parts = {}
         for level, level_logits in enumerate(logits):
-            here = hidden[..., level]
+            here = learned[..., level]
             labels = codes[:, level].unsqueeze(1).expand_as(here)[here]
-            loss = F.cross_entropy(level_logits[here].float(), labels, reduction="none", label_smoothing=self.label_smoothing)
+            loss = self._loss(level_logits[here].float(), labels, None if exists is None else exists[level][here])
             parts[f"level_{level}"] = loss.detach().sum() / max(len(loss), 1)
             total = total + (loss * weight[..., level][here]).sum() / len(codes)
         return LossTerms(total, parts)
 
-    def _random(self, codes: Int64[Tensor, "targets levels"]) -> Bool[Tensor, "targets 1 levels"]:
+    def _hidden(
+        self, generator: Any, batch: Batch, codes: Int64[Tensor, "targets levels"], last_level: int | None
+    ) -> Bool[Tensor, "targets views levels"]:
+        if self.mask == "random":
+            return self._random(codes, last_level)
+        alone = self._from_history(generator, batch, codes)
+        return self._least_sure(alone, last_level) if self.mask == "guided_least" else self._rising(alone, codes, last_level)
+
+    def _random(self, codes: Int64[Tensor, "targets levels"], last_level: int | None) -> Bool[Tensor, "targets 1 levels"]:
         num_targets, num_levels = codes.shape
         number = torch.randint(1, num_levels + 1, (num_targets, 1), device=codes.device)
-        rank = torch.rand(codes.shape, device=codes.device).argsort(dim=1).argsort(dim=1)
-        return (rank < number).unsqueeze(1)
+        return (_ranks(torch.rand(codes.shape, device=codes.device), last_level) < number).unsqueeze(1)
 
     def _least_sure(
-        self, generator: Any, batch: Batch, codes: Int64[Tensor, "targets levels"]
+        self, alone: tuple[Float[Tensor, "targets _"], ...], last_level: int | None
     ) -> Bool[Tensor, "targets views levels"]:
+        sure = torch.stack([of_level.softmax(dim=-1).amax(dim=-1) for of_level in alone], dim=1)
+        rank = _ranks(sure, last_level).unsqueeze(1)  # 0: the least
+        return rank < torch.arange(1, sure.shape[1] + 1, device=sure.device).view(1, -1, 1)
+
+    def _rising(
+        self,
+        alone: tuple[Float[Tensor, "targets _"], ...],
+        codes: Int64[Tensor, "targets levels"],
+        last_level: int | None,
+    ) -> Bool[Tensor, "targets 1 levels"]:
+        num_targets, num_levels = codes.shape
+        if last_level is not None:
+            num_levels -= 1
+        least = 1 + (self.rise_to * num_levels - 1) * min(self.progress / _RISE, 1.0)
+        pairs = zip(alone, codes.T, strict=True)
+        loss = torch.stack([F.cross_entropy(of_level, level_codes, reduction="none") for of_level, level_codes in pairs])
+        if last_level is not None:
+            loss[last_level] = 0.0
+        hard = _ranks(loss.sum(dim=0).unsqueeze(0), None).squeeze(0) >= (1 - _HARD) * num_targets
+        draw = torch.rand(num_targets, 2, device=codes.device)
+        number = (least + draw[:, 0] * (num_levels + 1 - least)).long() + hard
+        number = number.clamp(1, num_levels)
+        if last_level is not None:  # all codes are shown for one target in as many as there are levels
+            number = torch.where(draw[:, 1] * codes.shape[1] < 1, 1, number + 1)
+        return (_ranks(torch.rand(codes.shape, device=codes.device), last_level) < number.unsqueeze(1)).unsqueeze(1)
+
+    def _from_history(
+        self, generator: Any, batch: Batch, codes: Int64[Tensor, "targets levels"]
+    ) -> tuple[Float[Tensor, "targets _"], ...]:
+        """Logits of each level, seeing the history alone."""
         was_training = generator.training
         generator.eval()  # what is sure should not depend on dropout
         with torch.no_grad():
             logits = generator.denoise(batch, torch.full_like(codes, PAD).unsqueeze(1))
         generator.train(was_training)
-        sure = torch.cat([level_logits.float().softmax(dim=-1).amax(dim=-1) for level_logits in logits], dim=1)
-        rank = sure.argsort(dim=1).argsort(dim=1).unsqueeze(1)  # 0: the least
-        return rank < torch.arange(1, codes.shape[1] + 1, device=codes.device).view(1, -1, 1)
+        return tuple(of_level[:, 0].float() for of_level in logits)
+
+    def _existing(self, shown: Int64[Tensor, "targets views levels"]) -> tuple[Bool[Tensor, "targets views _"], ...]:
+        if self._index is None:
+            self._index = CodeIndex(self.trie)
+        return tuple(exists.unflatten(0, shown.shape[:2]) for exists in self._index.existing(shown.flatten(0, 1)))
+
+    def _loss(
+        self, logits: Float[Tensor, "rows size"], labels: Int64[Tensor, " rows"], exists: Bool[Tensor, "rows size"] | None
+    ) -> Float[Tensor, " rows"]:
+        if exists is None:
+            return F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
+        log_probs = logits.masked_fill(~exists, float("-inf")).log_softmax(dim=-1)
+        even = log_probs.masked_fill(~exists, 0.0).sum(dim=-1) / exists.sum(dim=-1)
+        right = log_probs.gather(1, labels.unsqueeze(1)).squeeze(1)
+        return -((1 - self.label_smoothing) * right + self.label_smoothing * even)
+
+
+def _ranks(values: Float[Tensor, "rows levels"], last_level: int | None) -> Int64[Tensor, "rows levels"]:
+    """Each row's ranks, 0 for the smallest value; what is written last is first to be hidden."""
+    if last_level is not None:
+        values = values.index_fill(1, torch.tensor([last_level], device=values.device), float("-inf"))
+    return values.argsort(dim=1).argsort(dim=1)

@@ -131,6 +131,13 @@ class MaskedGenerator(Generator, Protocol):
 
 
 @runtime_checkable
+class FillsLast(Protocol):
+    """A masked generator one of whose levels says nothing to the others: it is filled in when all of them are."""
+
+    last_level: int | None
+
+
+@runtime_checkable
 class DenoisingGenerator(MaskedGenerator, Protocol):
     """A masked generator that learns from codes hidden on purpose."""
 

@@ -52,3 +52,10 @@ class FineTuningObjective(Objective, Protocol):
     def start(self, generator: Any) -> None:
         """Called with the weights that training starts from, also when it resumes."""
         ...
+
+
+@runtime_checkable
+class ScheduledObjective(Objective, Protocol):
+    """Asks more of a generator as training goes on; ``progress`` in [0, 1] is set before every step."""
+
+    progress: float

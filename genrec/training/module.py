@@ -17,7 +17,14 @@ from genrec.decoding.trie_beam import TrieBeam
 from genrec.decoding.trie_sampling import TrieSampling
 from genrec.engine.os_errors import is_out_of_memory
 from genrec.nn.blocks import without_dropout
-from genrec.protocols import AutoregressiveGenerator, DecodingRequest, DecodingStrategy, LossTerms, Objective
+from genrec.protocols import (
+    AutoregressiveGenerator,
+    DecodingRequest,
+    DecodingStrategy,
+    LossTerms,
+    Objective,
+    ScheduledObjective,
+)
 from genrec.training.nan_checks import check_loss
 from genrec.training.plan import BatchPlan, TrainingBatch
 from genrec.training.settings import TrainSettings
@@ -148,6 +155,8 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(seed)
         if self.rollouts is not None:
             self.rollouts.seed = seed
+        if isinstance(self.objective, ScheduledObjective):
+            self.objective.progress = batch.progress
         lr = self.settings.lr_at(batch.step, batch.progress)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = lr

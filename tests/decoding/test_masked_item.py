@@ -29,6 +29,8 @@ Partial = tuple[int, ...]
 class ArbitraryMasked(ArbitraryLogits):
     """Logits are a fixed, patternless function of the history and of which codes are filled in."""
 
+    last_level: int | None = None
+
     def fill(self, state: Any, codes: Tensor) -> tuple[Tensor, ...]:
         place = torch.arange(1, codes.shape[-1] + 1) * 7919
         prefix = ((codes + 2) * place * (codes + 5)).sum(-1) % 1_000_003
@@ -53,30 +55,54 @@ class SlowFilling:
         return max(((self.bias or [0.0] * len(self.rows))[item] for item in below), default=-math.inf)
 
     @torch.inference_mode()
-    def leaves(self, num_beams: int, in_order: bool) -> dict[Partial, float]:
-        num_levels = len(self.rows[0])
+    def log_probs(self, partial: Partial) -> list[dict[int, float]]:
+        """Per level, of the codes that a partial item may get."""
+        filled = self.generator.fill(self.generator.prefill(self.batch), torch.tensor([[partial]]))
+        answer = []
+        for level, of_level in enumerate(filled):
+            logits = of_level[0, 0].double()
+            codes = sorted({row[level] for row in self.rows if agree(partial, row)})
+            total = (logits[codes] if self.generator.normalization == "trie" else logits).logsumexp(0)
+            answer.append({code: float(logits[code] - total) for code in codes})
+        return answer
+
+    def leaves(self, num_beams: int, in_order: bool, warm_up: int | None = None) -> dict[Partial, float]:
+        num_levels, last_level = len(self.rows[0]), self.generator.last_level
+        others = [level for level in range(num_levels) if level != last_level]
         beams: dict[Partial, float] = {(PAD,) * num_levels: 0.0}
-        for turn in range(num_levels):
+        turn = 0
+        while turn < num_levels:
+            at_once = warm_up == turn and not in_order and turn < num_levels - 1
+            is_last = turn == num_levels - 1 or (at_once and last_level is None)
             grown: dict[Partial, float] = {}
             for partial, score in beams.items():
-                filled = self.generator.fill(self.generator.prefill(self.batch), torch.tensor([[partial]]))
-                for level in [turn] if in_order else [level for level in range(num_levels) if partial[level] == PAD]:
-                    logits = filled[level][0, 0].double()
-                    codes = sorted({row[level] for row in self.rows if agree(partial, row)})
-                    total = (logits[codes] if self.generator.normalization == "trie" else logits).logsumexp(0)
-                    for code in codes:
-                        longer = (*partial[:level], code, *partial[level + 1 :])
-                        log_prob = float(logits[code] - total)
-                        if turn == num_levels - 1:
-                            log_prob -= math.log(self.rows.count(longer))
-                        grown[longer] = max(grown.get(longer, -math.inf), score + log_prob)
+                log_probs = self.log_probs(partial)
+                if at_once:
+                    lacking = [level for level in others if partial[level] == PAD]
+                    whole = [row for row in self.rows if agree(partial, row)]
+                    ways = [(row, sum(log_probs[level][row[level]] for level in lacking)) for row in whole]
+                    if last_level is not None:
+                        ways = [((*row[:last_level], PAD), log_prob) for row, log_prob in ways]
+                else:
+                    one = [level for level in range(num_levels) if partial[level] == PAD]
+                    if not in_order and last_level is not None:
+                        one = [level for level in one if (level == last_level) == (one == [last_level])]
+                    ways = [
+                        ((*partial[:level], code, *partial[level + 1 :]), log_prob)
+                        for level in ([turn] if in_order else one)
+                        for code, log_prob in log_probs[level].items()
+                    ]
+                for longer, log_prob in ways:
+                    log_prob -= math.log(self.rows.count(longer)) if is_last else 0.0
+                    grown[longer] = max(grown.get(longer, -math.inf), score + log_prob)
             keys = {partial: score + self.best_bias(partial) for partial, score in grown.items()}
             kept = sorted((p for p in grown if keys[p] > -math.inf), key=lambda p: -keys[p])[:num_beams]
             beams = {partial: grown[partial] for partial in kept}
+            turn = num_levels if is_last else num_levels - 1 if at_once else turn + 1
         return beams
 
-    def ranking(self, num_beams: int) -> list[Entry]:
-        leaves = self.leaves(num_beams, in_order=False)
+    def ranking(self, num_beams: int, warm_up: int | None = None) -> list[Entry]:
+        leaves = self.leaves(num_beams, in_order=False, warm_up=warm_up)
         if sum(self.rows[item] in leaves for item in self.open) < self.k:
             for leaf, score in self.leaves(num_beams, in_order=True).items():
                 leaves[leaf] = max(score, leaves.get(leaf, -math.inf))
@@ -106,6 +132,31 @@ def test_narrow_beams_are_the_slow_ones(made: Made, num_beams: int) -> None:
     decoded = MaskedItem(num_beams=num_beams).decode(generator, PrefixTrie.build(table), request)
     for row in range(len(request.batch)):
         assert_same(entries(decoded, row), SlowFilling(generator, table, request, row).ranking(num_beams))
+
+
+@given(steered(), st.integers(16, 20), st.sampled_from([None, 0, 1, 2]), st.booleans())
+def test_a_level_that_comes_last_and_the_rest_at_once(
+    made: Made, num_beams: int, warm_up: int | None, has_number: bool
+) -> None:
+    """The number among items of equal codes waits for all codes; after the warm-up all IDs that agree are scored."""
+    codes, sizes, request = made
+    table = SIDTable(codes, tuple(size + 1 for size in sizes))
+    generator = ArbitraryMasked(table, normalization="codebook")
+    generator.last_level = table.num_levels - 1 if has_number and table.num_levels > 1 else None
+    decoded = MaskedItem(num_beams=num_beams, warm_up=warm_up).decode(generator, PrefixTrie.build(table), request)
+    for row in range(len(request.batch)):
+        assert_same(entries(decoded, row), SlowFilling(generator, table, request, row).ranking(num_beams, warm_up))
+
+
+def test_without_a_warm_up_independent_codes_are_ranked_exactly_in_one_step() -> None:
+    table = sids_of(60, (4, 5, 6))
+    trie, request = PrefixTrie.build(table), DecodingRequest(batch_of(random_histories(60, [0, 2, 6])), 60)
+    torch.manual_seed(0)
+    generator = scrambled(Parallel(sids=table, dim=16, num_heads=2, max_history_len=6, normalization="codebook").eval())
+    oracle = Exhaustive().decode(generator, trie, request)
+    at_once = MaskedItem(num_beams=60, warm_up=0).decode(generator, trie, request)
+    for row in range(3):
+        assert_same(entries(at_once, row), entries(oracle, row))
 
 
 def test_what_two_orders_lead_to_takes_one_beam() -> None:

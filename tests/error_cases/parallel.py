@@ -39,5 +39,6 @@ CASES = [
         "got trie",
         lambda scene: walked(parallel(normalization="trie")),
     ),
+    Case("a warm-up below zero", ConfigError, "got -1", lambda scene: MaskedItem(warm_up=-1)),
     Case("codes in one order only", ConfigError, "ArbitraryLogits", lambda scene: filled(ArbitraryLogits(SIDS))),
 ]
