@@ -133,6 +133,15 @@ class SIDTable:
         """The codes of an item's content: its ID, or the ``content`` stream where the ID has only some of the codes."""
         return self.streams.get(CONTENT, self)
 
+    @property
+    def content_codes(self) -> Stream:
+        """``content`` without the number that tells colliding items apart, which says nothing of an item."""
+        content = self.content
+        if content is not self or self.collision_level is None:
+            return Stream(content.codes, content.sizes)
+        levels = [level for level in range(self.num_levels) if level != self.collision_level]
+        return Stream(self.codes[:, levels], tuple(self.sizes[level] for level in levels))
+
     def with_items(self, codes: Int[np.ndarray, "later levels"]) -> SIDTable:
         """Returns the table with rows for later items at its end, without streams. No ID changes, and the layout stays."""
         return replace(self, codes=np.concatenate([self.codes, np.asarray(codes)]), streams={})

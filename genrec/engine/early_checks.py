@@ -65,6 +65,9 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
     if "bundle" in kinds and tree["export"].get("runtime") == "onnx":
         _check_onnx(tree)
+    if "bundle" in kinds and tree["export"].get("pieces") is not None and "sids" not in kinds:
+        generator, fix = component_class(tree["generator"], "generator").__name__, "leave export.pieces out"
+        raise ConfigError("export.pieces", expected="a generator with semantic IDs", got=generator, fix=fix)
     if (
         kinds.intersection(NEEDS_TARGETS)
         and "split" in tree

@@ -315,4 +315,5 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.generators.masked_diffusion.MaskedDiffusion": {"normalization": "codebook", "number_last": False},
     "genrec.losses.masked_cross_entropy.MaskedCrossEntropy": {"rise_to": 0.5},
     "genrec.decoding.masked_item.MaskedItem": {"warm_up": None},
+    "genrec.stages.export.ExportSettings": {"pieces": None},
 }

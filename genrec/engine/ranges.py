@@ -178,6 +178,7 @@ NAMES: dict[str, Range] = {
     "because_of": Range(0, 100_000),
     "bins": _count(10_000),
     "sample_users": Range(0, 10**9),
+    "pieces": _count(),
     "upload_bytes": Range(0),
     # data
     "num_items": _count(10**9),

@@ -7,6 +7,7 @@ A bundle needs nothing outside itself (a text encoder's base model aside), so it
     generator/  sids/  encoder/  tokenizer/    the artifacts of these names as they are; the last three where needed
     calibration/                               of an ensemble: its weights and fitted scorers
     onnx/                                      the generator for another runtime; only where asked for
+    pieces/                                    pieces of the IDs, as features for another ranker; only where asked for
     sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
     samples.json                               histories of some users to try it with; only where asked for
     sample_times.json                          when each item of each of these was, for a generator that looks at times
@@ -55,6 +56,8 @@ from genrec.recommender.bundle_layout import (
     generator_folder,
     sid_frame,
 )
+from genrec.recommender.id_pieces import FOLDER as PIECES_FOLDER
+from genrec.recommender.id_pieces import write_pieces
 from genrec.recommender.model_card import SOURCE_SETTINGS, model_card
 from genrec.references import expand_path
 from genrec.types import ITEM_ID
@@ -72,6 +75,7 @@ class ExportSettings:
         columns: of the items to carry (``item_id`` always is), or None for all.
         hub: lay it out for the Hugging Face hub.
         runtime: "onnx" (for programs without PyTorch, see ``onnx_graphs``), or None.
+        pieces: rows of a vocabulary of pieces of IDs, features for a ranker of one's own (see ``id_pieces``), or None.
         sample_users: how many users' histories to put into the bundle, without their ids, for the page of ``genrec serve``;
             with the times of their events where the generator looks at times. What somebody took can tell who they are: ask
             for them where the data is public.
@@ -85,6 +89,7 @@ class ExportSettings:
     columns: tuple[str, ...] | None = None
     hub: bool = False
     runtime: Literal["onnx"] | None = None
+    pieces: int | None = None
     sample_users: int = 0
 
     def __post_init__(self) -> None:
@@ -128,6 +133,8 @@ def build(context: StageContext) -> dict[str, Any]:
         )
     if "sids" in parts:
         _write_sids(SIDTable.load(parts["sids"].path), dataset.item_ids, context.folder / "sids")
+    if settings.pieces is not None:
+        _write_pieces(context, dataset, settings.pieces)
     if settings.runtime == "onnx":
         _write_onnx(parts, context.folder / "onnx")
 
@@ -203,6 +210,12 @@ def _write_samples(dataset: Dataset, users: int, folder: Path, *, with_times: bo
 def _write_sids(sids: SIDTable, item_ids: pl.Series, folder: Path) -> None:
     sid_frame(sids, item_ids).write_csv(folder / "sids.csv")
     pl.DataFrame({ITEM_ID: item_ids, "codes": sids.codes.tolist()}).write_ndjson(folder / "sids.jsonl")
+
+
+def _write_pieces(context: StageContext, dataset: Dataset, num_rows: int) -> None:
+    sids = SIDTable.load(context.inputs["sids"].path)
+    pieces = write_pieces(sids, dataset.item_ids, dataset.train_counts, num_rows, context.folder / PIECES_FOLDER)
+    context.log(f"{pieces.num_rows:,} pieces of IDs, {len(pieces.longer):,} of them of several codes, in {PIECES_FOLDER}/")
 
 
 def _make_portable(file: Path) -> None:

@@ -98,3 +98,12 @@ def test_tokens_of_a_stream() -> None:
     assert stream.num_tokens == 7
     with pytest.raises(DataError, match="got -2"):
         Stream(np.array([[-2]]), (3,))
+
+
+def test_codes_that_say_what_an_item_is_like() -> None:
+    table = SIDTable(sids_of(9).codes, sids_of(9).sizes, collision_level=1)
+    assert (table.content_codes.codes == table.codes[:, [0, 2]]).all()
+    assert table.content_codes.sizes == (table.sizes[0], table.sizes[2])
+    assert (sids_of(9).content_codes.codes == sids_of(9).codes).all()
+    content = Stream(table.codes[:, :1], table.sizes[:1])
+    assert table.with_streams({"content": content}).content_codes.sizes == content.sizes

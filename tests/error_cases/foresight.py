@@ -44,6 +44,7 @@ def without_onnx(scene: Scene) -> Any:
 CASES = [
     Case("ks", ConfigError, "got 70", lambda scene: planned(scene, "evaluate.ks=[10,70]")),
     Case("no graph", ConfigError, "got Tiger", lambda scene: planned(scene, "generator=tiger export.runtime=onnx", "export")),
+    Case("no pieces", ConfigError, "got SASRec", lambda scene: planned(scene, "generator=sasrec export.pieces=99", "export")),
     Case("no package", ConfigError, "the package onnx, got no such package", without_onnx),
     Case("no model", ConfigError, "./x/y", lambda scene: planned(scene, "generator=lc_rec generator.model=./x/y")),
     Case("no targets", DataError, "AllTraining", lambda scene: planned(scene, "split=all")),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import small_shop
 import torch
@@ -24,6 +25,7 @@ from genrec.model.trained import Model
 from genrec.recommender.batch_lists import EMPTY_REQUEST, recommend_shards
 from genrec.recommender.bundle import _sample_times, open_catalogue
 from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.id_pieces import IDPieces
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.journal import Journal
 from genrec.recommender.recommender import Recommender
@@ -193,6 +195,7 @@ CASES = [
     Case("a row of nobody", DataError, "row 1", sharded(ROWS.with_columns(user_id=pl.lit(None, pl.String)))),
     Case("more than the whole list", ConfigError, "1.5", lambda scene: RecommendSettings(new_item_share=1.5)),
     Case("no such column", ConfigError, "titel", lambda scene: ExportSettings(columns=("titel",)).of(ITEMS)),
+    Case("few pieces", ConfigError, "got 5", lambda scene: IDPieces.fit(np.zeros((2, 2), int), (3, 3), np.ones(2), 5)),
     Case("fewer than no users", ConfigError, "got -1", lambda scene: ExportSettings(sample_users=-1)),
     Case("a search without beams", ConfigError, "Exhaustive", without_beams),
 ]
