@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from genrec import __version__
-from genrec.engine.os_errors import wrap_os_errors
+from genrec.engine.machine import wrap_os_errors
 from genrec.engine.pipeline import STAGES
 from genrec.errors import GenRecError
 from genrec.references import mask_secrets

@@ -321,7 +321,7 @@ def _targets() -> Iterator[Attack]:
         ),
         *(
             "genrec.engine.artifacts.Store",
-            "genrec.engine.locks.held",
+            "genrec.engine.store_files.held",
             "genrec.data.lib.download.fetch",
             "genrec.data.movielens.MovieLens",
         ),

@@ -27,7 +27,7 @@ from genrec.engine.components import component_class, component_errors, instanti
 from genrec.engine.config import Config, compose, conf_folder
 from genrec.engine.pipeline import execute, plan
 from genrec.engine.runs import Run
-from genrec.engine.tracking.run_tracking import Tracking
+from genrec.engine.tracking.tracker import Tracking
 from genrec.errors import ArtifactError, ConfigError
 from genrec.stages.export import portable
 
@@ -288,7 +288,7 @@ def key_of(config: Config, run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
     """Under which key a tracker keeps a run."""
     sessions: list[Any] = []
     monkeypatch.setattr(
-        "genrec.engine.tracking.run_tracking.instantiate",
+        "genrec.engine.tracking.tracker.instantiate",
         lambda node, where: types.SimpleNamespace(open=lambda session: sessions.append(session)),
     )
     tracked = Tracking(run.store, lambda line: None)

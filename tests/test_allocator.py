@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource
 import torch
-from genrec.engine.device import keep_freed_memory
+from genrec.engine.machine import keep_freed_memory
 if {kept}:
     assert keep_freed_memory()
 for _ in range(20):

@@ -16,9 +16,9 @@ from starlette.testclient import TestClient
 from genrec.recommender.journal import Journal
 from genrec.recommender.persistent import PersistentRecommender
 from genrec.serving.app import create_app
-from genrec.serving.bodies import DEEPEST, read_body
 from genrec.serving.http_errors import RefusedError, short_repr
 from genrec.serving.limits import Limits
+from genrec.serving.middleware import DEEPEST, read_body
 from genrec.serving.service import Service
 
 TOKEN = {"Authorization": "Bearer s3cret"}

@@ -21,7 +21,7 @@ from genrec.errors import ConfigError, DataError
 from genrec.recommender.recommender import Recommender
 from genrec.recommender.requests import BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest, field_docs
 from genrec.serving import schemas
-from genrec.serving.answers import batch_group, split_request
+from genrec.serving.service import batch_group, split_request
 from genrec.stages.recommend import RecommendSettings
 
 DOORS: dict[type, tuple[str, type[Any], str]] = {  # request -> method of Recommender, body, path

@@ -22,8 +22,7 @@ from small_shop import shop
 from genrec.cli import main
 from genrec.recommender.bundle import open_catalogue
 from genrec.recommender.catalogue import Catalogue
-from genrec.recommender.feed import Feed
-from genrec.recommender.feed_file import read_feed
+from genrec.recommender.feed import Feed, read_feed
 from genrec.recommender.item_changes import item_rows
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.journal import Journal

@@ -20,7 +20,7 @@ from genrec.engine.experiments import RENAMED_OPTIONS, _announce
 from genrec.engine.fingerprints import digest, sha256_file
 from genrec.engine.pipeline import plan
 from genrec.engine.runs import FORMER_METRICS, read_metrics
-from genrec.engine.tracking.run_tracking import figures_of
+from genrec.engine.tracking.tracker import figures_of
 from genrec.errors import ConfigError
 from genrec.reports.evaluated_runs import Finished
 from genrec.reports.standings import standings

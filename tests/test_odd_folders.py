@@ -13,7 +13,7 @@ from small_bundle import GENERATORS, TINY
 
 import genrec
 from genrec.data.lib.files import read_table
-from genrec.recommender.history_file import HistoryColumns, scan_histories
+from genrec.recommender.batch_lists import HistoryColumns, scan_histories
 
 GLOBBING = {"read_parquet", "scan_parquet", "read_csv", "scan_csv"}  # take ``glob``; those below always take paths as patterns
 PATTERNS = {"read_parquet_schema", "read_ipc", "scan_ipc", "read_ndjson", "scan_ndjson", "scan_lines", "read_lines"}

@@ -24,7 +24,7 @@ from genrec.reports.run_sections import codebooks_section, curves_section
 from genrec.reports.standings import Row, Standings
 from genrec.reports.text_tables import print_comparison
 from genrec.reports.verdict import verdict
-from genrec.training.nan_checks import divergence
+from genrec.training.module import divergence
 
 ODD = [0.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, -1.0, 1e5]
 Path_ = tuple[Any, ...]

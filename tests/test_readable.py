@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from genrec.engine.os_errors import MachineError
+from genrec.engine.machine import MachineError
 from genrec.errors import ArtifactError
-from genrec.recommender.bundle_contents import readable_errors
+from genrec.recommender.bundle_layout import readable_errors
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ from polars.testing import assert_frame_equal
 from small_shop import shop
 
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.recommender.batch_lists import EMPTY_REQUEST, recommend_shards
-from genrec.recommender.history_file import HistoryColumns
+from genrec.recommender.batch_lists import EMPTY_REQUEST, HistoryColumns, recommend_shards
 from genrec.recommender.recommender import Recommender
 from genrec.recommender.requests import RecommendRequest
 

@@ -20,8 +20,7 @@ from genrec.engine.config import compose
 from genrec.engine.pipeline import execute
 from genrec.engine.runs import Run
 from genrec.engine.tracking.csv_files import CSVTracker
-from genrec.engine.tracking.run_tracking import tracked_settings
-from genrec.engine.tracking.tracker import Session, Tracker
+from genrec.engine.tracking.tracker import Session, Tracker, tracked_settings
 
 WORLD = ("experiment=demo", "data.num_users=120", "data.num_items=80", "data.events_per_user=6.0", "threads=1")
 MODEL = ("tokenizer.codebook_size=8", "generator.dim=16", "evaluate.draws=20")

@@ -23,10 +23,10 @@ from genrec.engine.artifacts import Store, seal_manifest
 from genrec.engine.components import component_class
 from genrec.engine.config import compose
 from genrec.engine.fingerprints import ContentHashes
-from genrec.engine.locks import Lock
 from genrec.engine.outside_content import modules_of, plugin_sources
 from genrec.engine.pipeline import Force, execute, plan
 from genrec.engine.runs import LOCK, Run
+from genrec.engine.store_files import Lock
 from genrec.engine.sweep import Job
 from genrec.errors import ConfigError, DataError
 from genrec.stages.train import STAGE as TRAIN

@@ -25,7 +25,7 @@ from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.engine.logs import user_progress
 from genrec.engine.runs import Run
-from genrec.evaluation.figures import ACCURACY, accuracy
+from genrec.evaluation.measure import ACCURACY, accuracy
 from genrec.metrics.lib.tables import targets_of
 from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy

@@ -19,12 +19,12 @@ import numpy as np
 import polars as pl
 
 import genrec
-from genrec.baselines.lib.history_statistics import recency_weights
+from genrec.baselines.lib.item_to_item import recency_weights
 from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.core.dataset import Dataset, Sequences
 from genrec.engine.runs import Run
-from genrec.evaluation.figures import ACCURACY, accuracy
 from genrec.evaluation.list_settings import TABLE_FILE
+from genrec.evaluation.measure import ACCURACY, accuracy
 from genrec.metrics.lib.tables import targets_of
 from genrec.model.item_vectors import read_vectors
 from genrec.types import ITEM_ID, RANK, SHORT_SPLIT, SPLIT, SPLITS, USER_ID, Split

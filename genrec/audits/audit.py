@@ -14,12 +14,12 @@ from genrec.audits.baseline_scores import baselines_of, measure_baselines
 from genrec.audits.content import item_vectors, near_duplicates
 from genrec.audits.copies import copies
 from genrec.audits.order import ascending, both_ways, id_prior, numbering
+from genrec.audits.ranks import steps_of
 from genrec.audits.readings import read_findings, verdict
 from genrec.audits.shortcuts import branching, history_depth, smoothness
-from genrec.audits.steps import steps_of
 from genrec.audits.times import event_times, future, tie_orders, time_facts
 from genrec.core.dataset import Dataset
-from genrec.data.lib.targets import target_facts
+from genrec.data.lib.events import target_facts
 from genrec.engine.artifacts import Artifact
 from genrec.errors import DataError
 

@@ -10,10 +10,9 @@ import scipy.sparse as sparse
 from jaxtyping import Float
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from genrec.audits.steps import Steps
+from genrec.audits.ranks import Steps
 from genrec.core.dataset import Dataset
-from genrec.encoders.lib.item_text import item_texts
-from genrec.encoders.lib.words import words
+from genrec.encoders.lib.item_text import item_texts, words
 from genrec.encoders.tfidf_svd import TfidfSVD
 from genrec.types import ITEM_ID
 

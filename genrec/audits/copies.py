@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genrec.core.dataset import Dataset
-from genrec.data.lib.targets import target_facts
+from genrec.data.lib.events import target_facts
 
 SHORTEST = 3  # events; shorter histories coincide by chance
 

@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from scipy.stats import rankdata
 
-from genrec.audits.ranks import paired_gain, per_user, summary, target_hits
-from genrec.audits.steps import Steps, id_ranks
+from genrec.audits.ranks import Steps, id_ranks, paired_gain, per_user, summary, target_hits
 from genrec.baselines.lib.ranking import Score, scores_of
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset, Sequences

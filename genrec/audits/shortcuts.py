@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from genrec.audits.ranks import paired_gain, per_user, summary, target_hits
-from genrec.audits.steps import Steps
+from genrec.audits.ranks import Steps, paired_gain, per_user, summary, target_hits
 from genrec.baselines.graph import hops_from, transition_graph
 from genrec.baselines.lib.ranking import scores_of
 from genrec.core.dataset import Dataset

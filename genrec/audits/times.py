@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int64
 
-from genrec.audits.ranks import per_user, summary, target_hits
-from genrec.audits.steps import id_ranks
+from genrec.audits.ranks import id_ranks, per_user, summary, target_hits
 from genrec.baselines.lib.ranking import scores_of
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions

@@ -4,6 +4,6 @@ A baseline is one file here, named in ``conf/evaluate``; what baselines share is
 They are fitted on the training part only, and their open settings are chosen on validation.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

@@ -11,7 +11,7 @@ import scipy.linalg
 import scipy.sparse as sparse
 from jaxtyping import Float
 
-from genrec.baselines.lib.history_statistics import recency_weights
+from genrec.baselines.lib.item_to_item import recency_weights
 from genrec.baselines.lib.ranking import tie_breaker
 from genrec.baselines.lib.setting_search import OpenSettings
 from genrec.core.dataset import Dataset, Sequences

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float, Int64
 
-from genrec.baselines.lib.history_statistics import recency_weights
+from genrec.baselines.lib.item_to_item import recency_weights
 from genrec.baselines.lib.ranking import tie_breaker
 from genrec.baselines.lib.setting_search import OpenSettings
 from genrec.core.dataset import Dataset, Sequences

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sparse
 
-from genrec.baselines.lib.history_statistics import Pairs, weighted_histories
-from genrec.baselines.lib.item_to_item import ItemToItem
+from genrec.baselines.lib.item_to_item import ItemToItem, Pairs, weighted_histories
 from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 

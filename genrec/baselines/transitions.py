@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import scipy.sparse as sparse
 
-from genrec.baselines.lib.history_statistics import Pairs
-from genrec.baselines.lib.item_to_item import ItemToItem
+from genrec.baselines.lib.item_to_item import ItemToItem, Pairs
 from genrec.core.dataset import Dataset
 from genrec.errors import ConfigError
 

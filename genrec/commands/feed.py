@@ -14,7 +14,7 @@ from genrec.references import expand_path
 
 if TYPE_CHECKING:
     from genrec.recommender.catalogue import Catalogue
-    from genrec.recommender.feed_file import FeedFile
+    from genrec.recommender.feed import FeedFile
     from genrec.recommender.item_changes import Changes
     from genrec.recommender.journal import Journal
 
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Feeds the items and prints the changes; returns the exit code."""
     from genrec.recommender.bundle import open_catalogue
-    from genrec.recommender.feed_file import FeedFile, read_ids
+    from genrec.recommender.feed import FeedFile, read_ids
     from genrec.serving.feed_client import FeedClient
 
     _check(options)
@@ -114,9 +114,8 @@ def _read_items(bundle: Path, options: argparse.Namespace) -> FeedFile:
     """
     import polars as pl
 
-    from genrec.recommender.bundle_contents import readable_errors
-    from genrec.recommender.bundle_layout import ITEMS_FILE
-    from genrec.recommender.feed_file import read_feed
+    from genrec.recommender.bundle_layout import ITEMS_FILE, readable_errors
+    from genrec.recommender.feed import read_feed
 
     with readable_errors(bundle):
         schema = pl.scan_parquet(bundle / ITEMS_FILE, glob=False).collect_schema()

@@ -57,9 +57,8 @@ def epilog() -> str:
 
 def main(options: argparse.Namespace) -> int:
     """Writes the lists; returns the exit code."""
-    from genrec.recommender.batch_lists import recommend_shards
+    from genrec.recommender.batch_lists import HistoryColumns, recommend_shards
     from genrec.recommender.bundle import open_catalogue
-    from genrec.recommender.history_file import HistoryColumns
 
     columns = HistoryColumns(
         user=options.user,

@@ -4,6 +4,6 @@ A source is one file here and one yaml in ``conf/data``; what sources share is i
 Only ``lib.canonical`` decides whether a row can be used.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

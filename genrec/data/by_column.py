@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from genrec.data.lib.events import ROW, Events, Removed
-from genrec.data.lib.parts import PARTS, parts_by_column
+from genrec.data.lib.events import PARTS, ROW, Events, Removed, parts_by_column
 from genrec.errors import DataError
 from genrec.types import SPLIT, TIMESTAMP, USER_ID, USER_IDX
 

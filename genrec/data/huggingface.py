@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data.lib.listed import lists_in
-from genrec.data.lib.parts import PARTS, WORDS
+from genrec.data.lib.events import PARTS, WORDS
+from genrec.data.lib.ids import lists_in
 from genrec.data.lib.text_lines import kind_of
 from genrec.errors import DataError, did_you_mean, excerpt, join_names
 from genrec.protocols import RawData

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from genrec.data.lib.files import read_table, require_file
-from genrec.data.lib.text_format import TextFormat
+from genrec.data.lib.text_lines import TextFormat
 from genrec.errors import DataError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, POSITION, USER_ID

@@ -10,9 +10,9 @@ from typing import Literal
 import polars as pl
 
 from genrec.data.lib.canonical import text_ids
+from genrec.data.lib.events import PARTS, parts_by_column, read_parts
 from genrec.data.lib.files import MISSING, read_items, read_table
-from genrec.data.lib.listed import lists_in
-from genrec.data.lib.parts import PARTS, parts_by_column, read_parts
+from genrec.data.lib.ids import lists_in
 from genrec.data.lib.shapes import HISTORY, TARGET, find_column, usual_column
 from genrec.errors import DataError
 from genrec.protocols import RawData

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from genrec.data.lib.files import MISSING, read_items, read_table, require_columns
+from genrec.data.lib.ids import lists_in
 from genrec.data.lib.json_files import histories_of, read_document
-from genrec.data.lib.listed import lists_in
 from genrec.data.lib.text_lines import kind_of, text_lines
 from genrec.errors import DataError, excerpt
 from genrec.protocols import RawData

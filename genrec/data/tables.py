@@ -10,11 +10,10 @@ from typing import Literal
 import polars as pl
 
 from genrec.data.lib.columns import replace_decimal_comma
+from genrec.data.lib.events import read_parts
 from genrec.data.lib.files import MISSING, read_items, read_table
-from genrec.data.lib.ids import Ids
-from genrec.data.lib.listed import holds_histories
-from genrec.data.lib.parts import read_parts
-from genrec.data.lib.text_format import TextFormat
+from genrec.data.lib.ids import Ids, holds_histories
+from genrec.data.lib.text_lines import TextFormat
 from genrec.data.lib.times import check_date_format
 from genrec.errors import DataError, excerpt
 from genrec.protocols import RawData

@@ -4,6 +4,6 @@ A strategy is one file here and one yaml in ``conf/decoding``; the search they s
 ``exhaustive`` is the exact oracle beside every search.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.candidates import items_of_leaves, leaf_keys, log_group_size
 from genrec.decoding.lib.search_constraints import Steering
-from genrec.decoding.lib.tie_groups import items_of_leaves, leaf_keys, log_group_size
 from genrec.nn.trie_likelihood import child_log_probs
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, ParallelGenerator
 

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.candidates import items_of_leaves, leaf_keys, log_group_size
 from genrec.decoding.lib.search import enough_beams
 from genrec.decoding.lib.search_constraints import Steering, at_most
-from genrec.decoding.lib.tie_groups import items_of_leaves, leaf_keys, log_group_size
 from genrec.errors import ConfigError
 from genrec.nn.code_index import CodeIndex
 from genrec.nn.trie_likelihood import child_log_probs

@@ -15,10 +15,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genrec.core.trie import PrefixTrie
-from genrec.decoding.lib.candidates import best_items, union
+from genrec.decoding.lib.candidates import best_items, items_of_leaves, leaf_keys, log_group_size, union
 from genrec.decoding.lib.search import enough_beams
 from genrec.decoding.lib.search_constraints import Steering
-from genrec.decoding.lib.tie_groups import items_of_leaves, leaf_keys, log_group_size
 from genrec.errors import ConfigError
 from genrec.protocols import Decoded, DecodingRequest, ParallelGenerator
 from genrec.types import PAD

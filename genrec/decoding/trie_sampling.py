@@ -17,8 +17,8 @@ from torch import Tensor
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.candidates import log_group_size
 from genrec.decoding.lib.search import search
-from genrec.decoding.lib.tie_groups import log_group_size
 from genrec.errors import ConfigError
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from genrec.core.dataset import Sequences
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import request_of
-from genrec.decoding.lib.candidates import item_log_probs
-from genrec.decoding.lib.tie_groups import log_group_size
+from genrec.decoding.lib.candidates import item_log_probs, log_group_size
 from genrec.nn.trie_likelihood import path_choices
 from genrec.protocols import DecodingRequest, DecodingStrategy
 

@@ -4,6 +4,6 @@ An encoder is one file here and one yaml in ``conf/encoder``; what encoders shar
 Encoders are fitted on the catalogue and the training part only.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

@@ -16,9 +16,17 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.core.dataset import Sequences
-from genrec.encoders.lib.item_text import AUTO, Columns, column_note, item_texts, usable_columns
+from genrec.encoders.lib.item_text import (
+    AUTO,
+    Columns,
+    column_note,
+    item_texts,
+    rarity_note,
+    script_note,
+    usable_columns,
+    words,
+)
 from genrec.encoders.lib.svd import truncated_svd
-from genrec.encoders.lib.words import rarity_note, script_note, words
 from genrec.errors import DataError
 
 

@@ -22,10 +22,10 @@ from typing import Any
 
 from genrec import __version__
 from genrec.engine.aliases import with_current
-from genrec.engine.environment import environment
 from genrec.engine.fingerprints import ContentHashes, digest, sha256_file
-from genrec.engine.locks import Lock, file_lock
+from genrec.engine.machine import environment
 from genrec.engine.plain_json import read_json
+from genrec.engine.store_files import Lock, file_lock
 from genrec.errors import ArtifactError
 from genrec.references import mask_secrets_in
 

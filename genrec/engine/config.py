@@ -29,8 +29,8 @@ from genrec.engine.components import (
     raise_all,
     value_errors,
 )
-from genrec.engine.device import check_device_name
 from genrec.engine.experiments import EXPERIMENT, REPLACED, chosen_options, drop_unbound, with_new_names
+from genrec.engine.machine import check_device_name
 from genrec.engine.options import DEFAULT, OptionFiles, anchor_paths, apply_settings, name_parts, option_files
 from genrec.engine.overrides import flat_settings, parse_overrides, setting, shell_line
 from genrec.engine.registry import NAMED, conf_folder

@@ -27,7 +27,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.engine.artifacts import Artifact
 from genrec.engine.components import TARGET, component_class, instantiate, is_component, parameters
 from genrec.engine.config import Config
-from genrec.engine.device import resolve_device, resolve_precision
+from genrec.engine.machine import resolve_device, resolve_precision
 from genrec.engine.stage import Stage
 from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
 from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer

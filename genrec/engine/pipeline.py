@@ -22,15 +22,14 @@ from typing import Any
 from genrec.engine.aliases import with_first_published
 from genrec.engine.artifacts import Artifact, Store
 from genrec.engine.config import Config, component_class, instantiate
-from genrec.engine.device import keep_freed_memory
 from genrec.engine.fingerprints import digest
-from genrec.engine.os_errors import wrap_os_errors
+from genrec.engine.machine import keep_freed_memory, wrap_os_errors
 from genrec.engine.outside_content import SOURCE, content_of, files_of, refuse_changes
 from genrec.engine.overrides import flat_settings
 from genrec.engine.registry import fits_class
 from genrec.engine.runs import Run, check_name, extended_artifact, parent_of
 from genrec.engine.stage import Runtime, Stage, StageContext
-from genrec.engine.tracking.run_tracking import Tracking, tracking
+from genrec.engine.tracking.tracker import Tracking, tracking
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.references import expand_path, without_secrets
 

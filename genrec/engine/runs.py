@@ -21,10 +21,9 @@ from typing import Any
 from genrec.engine.aliases import with_current
 from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.experiments import with_replacements
-from genrec.engine.links import point, remove, target_of
-from genrec.engine.locks import file_lock
 from genrec.engine.overrides import flat_settings, shell_line, text_value
 from genrec.engine.stage import Stage
+from genrec.engine.store_files import file_lock, point, remove, target_of
 from genrec.errors import ArtifactError, ConfigError, did_you_mean
 from genrec.references import expand_path
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from genrec.engine.artifacts import Artifact
 from genrec.engine.components import complete_settings
-from genrec.engine.device import resolve_device
+from genrec.engine.machine import resolve_device
 
 
 @dataclass(frozen=True)

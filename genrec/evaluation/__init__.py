@@ -4,6 +4,6 @@ The rules (seen items, ties, k, targets) are made here once and hold for models 
 Metrics are in ``genrec.metrics``, intervals in ``genrec.statistics``.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

@@ -13,7 +13,7 @@ from genrec.core.sids import SIDTable
 from genrec.engine.stage import StageContext
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.evaluation.evaluated_lists import EvaluatedLists
-from genrec.evaluation.figures import ItemFacts
+from genrec.evaluation.measure import ItemFacts
 from genrec.metrics.lib.tables import targets_of
 from genrec.model.item_vectors import JOINT, read_vectors
 from genrec.types import EVENT_TYPE, ITEM_ID, SPLITS, USER_ID, WEIGHT, Split

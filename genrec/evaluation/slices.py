@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from genrec.core.dataset import Dataset
 from genrec.core.item_labels import PART, PLACE, category_parts
 from genrec.errors import ConfigError, did_you_mean
-from genrec.evaluation.figures import ACCURACY, accuracy
+from genrec.evaluation.measure import ACCURACY, accuracy
 from genrec.statistics.uncertainty import bootstrap_intervals
 from genrec.types import ITEM_ID, ITEM_IDX, USER_ID, USER_IDX, Split
 

@@ -4,6 +4,6 @@ A generator is one file here and one yaml in ``conf/generator``; its layers come
 ``encdec`` is the default; docs/methods has a page for each.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

@@ -4,7 +4,7 @@ A metric is a plug-in of the ``metric`` group: a class in a file of its own, wit
 functions here are the usual ones for tables in memory: ``genrec.metrics.ndcg(table, targets, 10)``.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 from genrec.metrics.average_precision import average_precision
 from genrec.metrics.hit_rate import hit_rate
 from genrec.metrics.mrr import mrr

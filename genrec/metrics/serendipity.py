@@ -8,7 +8,7 @@ import polars as pl
 from jaxtyping import Float
 from numpy import ndarray
 
-from genrec.metrics.lib.ties import with_ties
+from genrec.metrics.lib.tables import with_ties
 from genrec.protocols.metrics import MetricInputs
 from genrec.types import ITEM_ID, TIE_SIZE, TIE_START, USER_ID, WEIGHT
 

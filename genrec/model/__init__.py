@@ -4,6 +4,6 @@ Stages and the recommender open models here and nowhere else, so that both do th
 It imports no stage, no training code and no web framework.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__, {"Model": "genrec.model.trained"})

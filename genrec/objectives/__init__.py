@@ -4,6 +4,6 @@ An objective is one file here and one yaml in ``conf/objective``; what objective
 They turn logits into a loss and never look inside a generator.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

@@ -4,7 +4,7 @@ It is a library: ``genrec.load`` gives it to Python, ``genrec.serving`` puts it 
 It imports no stage, no training code and no web framework; requests are dataclasses in ``requests.py``.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 _REQUESTS = ("BeamRequest", "ExplainRequest", "RecommendRequest", "SimilarRequest")
 

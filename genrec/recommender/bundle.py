@@ -22,14 +22,18 @@ from genrec.engine.plain_json import read_json
 from genrec.errors import ArtifactError, DataError, GenRecError
 from genrec.model.trained import CONFIG_FILE, WEIGHTS_FILE, Model, count_trained, open_strategy, saved_in
 from genrec.recommender.bundle_components import BundleComponents, check_components
-from genrec.recommender.bundle_contents import TensorBudget, check_files, check_listed, check_sizes, readable_errors
 from genrec.recommender.bundle_layout import (
     BUNDLE_FILE,
     ITEMS_FILE,
     SAMPLE_TIMES_FILE,
     SAMPLES_FILE,
+    TensorBudget,
+    check_files,
+    check_listed,
+    check_sizes,
     generator_folder,
     part_folders,
+    readable_errors,
     upgrade_bundle,
 )
 from genrec.recommender.catalogue import Catalogue

@@ -1,23 +1,32 @@
-"""Why an item is recommended: its path through the tree of IDs, and the items of the history that support it."""
+"""Why an item is recommended, and what the search behind a list did.
+
+An explanation is the item's path through the tree of IDs, and the items of the history that support it. The search is shown
+level by level: the prefixes that it kept, and an item below each.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from genrec.core.batch import Batch
 from genrec.core.dataset import Sequences
+from genrec.decoding.fusion import GENERATOR, Fusion
+from genrec.decoding.lib.batch_decoding import request_of, widened
 from genrec.decoding.lib.candidates import item_log_probs
+from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.diagnosis.attribution import history_weights
 from genrec.errors import ConfigError
 from genrec.nn.trie_likelihood import path_choices
-from genrec.protocols import AutoregressiveGenerator, ItemScorer
+from genrec.protocols import AutoregressiveGenerator, DecodingStrategy, ItemScorer
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.histories import Histories
-from genrec.recommender.requests import ExplainRequest
+from genrec.recommender.requests import BeamRequest, ExplainRequest
 from genrec.types import ITEM_ID, SCORE
 
 
@@ -104,3 +113,83 @@ def _path(catalogue: Catalogue, history: Sequences, item: int) -> pl.DataFrame |
 
 def _batch(catalogue: Catalogue, history: Sequences) -> Batch:
     return Batch.of_histories(history, np.array([0]), catalogue.generator.max_history_len)
+
+
+SCHEMA: dict[str, Any] = {
+    "level": pl.Int64,
+    "codes": pl.List(pl.Int64),
+    "log_prob": pl.Float64,
+    "num_items": pl.Int64,
+    ITEM_ID: pl.String,
+}
+
+
+def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, Histories]:
+    """Repeats the search for one list with an observer; nothing else about the search changes.
+
+    Args:
+        catalogue: of the items.
+        request: the list to trace; the beams of some strategies depend on its ``k``.
+
+    Returns:
+        A row per level and kept prefix, in the order of the search (under preferences by the best that a prefix may lead to):
+        ``level`` from 0, ``codes``, their ``log_prob``, ``num_items`` that the filter leaves below, and ``item_id`` of one of
+        them. And the history as it was looked up.
+
+    Raises:
+        ConfigError: when the strategy keeps no beams.
+    """
+    read, allowed = catalogue.read(request), catalogue.allowed_items(request.filter)
+    beams_by_level: list[tuple[Tensor, Tensor]] = []
+    decoded = request_of(
+        catalogue.generator,
+        read.sequences,
+        np.array([0]),
+        k=min(request.k, len(catalogue.table)),
+        exclude_seen=catalogue.excludes_seen(request),
+        allowed=allowed,
+        bias=catalogue.bias(request),
+    )
+    observed_request = replace(decoded, observer=lambda level, nodes, scores: beams_by_level.append((nodes[0], scores[0])))
+    _prefix_search(widened(catalogue.strategy, decoded.k), catalogue.generator, decoded.k).decode(
+        catalogue.generator, catalogue.trie, observed_request
+    )
+    if not beams_by_level or catalogue.trie is None:
+        got = type(catalogue.strategy).__name__
+        raise ConfigError(
+            "beams", expected="a decoding strategy that keeps beams", got=got, fix="export with decoding=trie_beam"
+        )
+    rows = [
+        (level, *row)
+        for level, (nodes, scores) in enumerate(beams_by_level)
+        for row in _describe_nodes(catalogue, nodes[scores > float("-inf")], scores[scores > float("-inf")], allowed)
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row"), read
+
+
+def _prefix_search(strategy: Any, generator: Any, k: int) -> DecodingStrategy:
+    """Returns the part of a strategy that grows prefixes; of a fusion, the search for the generator's candidates."""
+    if isinstance(strategy, NewItemQuota):
+        return _prefix_search(strategy.strategy, generator, k)
+    if isinstance(strategy, Fusion) and GENERATOR in strategy.active:
+        return strategy.search(generator, max(strategy.num_candidates, k))
+    search: DecodingStrategy = strategy
+    return search
+
+
+def _describe_nodes(
+    catalogue: Catalogue, nodes: Tensor, scores: Tensor, allowed: Tensor | None
+) -> list[tuple[list[int], float, int, str]]:
+    """Returns codes, log-probability, number of allowed items and the first of these, for nodes of one depth."""
+    trie = catalogue.trie
+    assert trie is not None
+    rows = []
+    for node, score in zip(nodes.tolist(), scores.tolist(), strict=True):
+        below = trie.items[trie.first_item[node] : trie.end_item[node]].long()
+        below = below if allowed is None else below[allowed[below]]
+        codes, above = [], node
+        while above:
+            codes.append(int(trie.code[above]))
+            above = int(trie.parent[above])
+        rows.append((codes[::-1], score, len(below), catalogue.table.ids([int(below[0])])[0]))
+    return rows

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genrec.engine.locks import Lock, holder
+from genrec.engine.store_files import Lock, holder
 from genrec.errors import ArtifactError
 from genrec.types import ITEM_ID
 

@@ -17,7 +17,7 @@ from genrec.model.id_assignment import collision_context, encode_streams
 from genrec.model.item_vectors import FITTED, encode_items
 from genrec.protocols import CollisionPolicy, ItemEncoder, ItemTokenizer, TokenizerInputs
 from genrec.recommender.bundle_components import BundleComponents
-from genrec.recommender.bundle_contents import readable_errors
+from genrec.recommender.bundle_layout import readable_errors
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.item_table import ItemTable
 from genrec.types import ITEM_ID

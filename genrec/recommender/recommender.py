@@ -13,10 +13,9 @@ import polars as pl
 
 from genrec.engine.notebook import table
 from genrec.errors import DataError
-from genrec.recommender.beam_trace import beams
 from genrec.recommender.bundle import open_catalogue
 from genrec.recommender.catalogue import Catalogue, memory_of, process_memory
-from genrec.recommender.explanation import Explanation, explain, score_items
+from genrec.recommender.explanation import Explanation, beams, explain, score_items
 from genrec.recommender.histories import Histories, check_history
 from genrec.recommender.item_changes import Changes, shown_id
 from genrec.recommender.item_search import similar_items
@@ -194,7 +193,7 @@ class Recommender:
         steer: Mapping[str, float] | None = None,
         exclude_seen: bool | None = None,
     ) -> pl.DataFrame:
-        """Returns the prefixes that the search for a list kept, level by level (see ``genrec.recommender.beam_trace``).
+        """Returns the prefixes that the search for a list kept, level by level (see ``genrec.recommender.explanation``).
 
         Args:
             history: a ``BeamRequest`` alone; or its ``history``, and its other fields by their names.

@@ -1,4 +1,8 @@
-"""The page that explores the semantic IDs of a run, and the data that its script reads."""
+"""The page that explores the semantic IDs of one run or two, and the data that its script reads.
+
+Trees are sent as columns of codes, sorted, so that any prefix is a range of rows. The most popular items are sent by name;
+of the others only how many of them, and of their events, lie under each short prefix: no total changes.
+"""
 
 from __future__ import annotations
 

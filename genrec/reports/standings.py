@@ -13,8 +13,7 @@ import polars as pl
 from jaxtyping import Float
 
 from genrec.errors import ConfigError, did_you_mean
-from genrec.evaluation.figures import ACCURACY
-from genrec.evaluation.measure import METRICS
+from genrec.evaluation.measure import ACCURACY, METRICS
 from genrec.reports.evaluated_runs import ComparedModel, Finished, differences, group
 from genrec.statistics.paired import Pair, pairwise
 from genrec.statistics.uncertainty import bootstrap_intervals, estimate

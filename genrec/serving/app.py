@@ -21,10 +21,9 @@ from genrec.errors import GenRecError
 from genrec.recommender.catalogue import STATUSES
 from genrec.recommender.item_changes import Changes
 from genrec.recommender.item_search import item_records, search_items
-from genrec.serving.bodies import with_limits
 from genrec.serving.http_errors import RefusedError, error_response, validation_error
 from genrec.serving.limits import Limits
-from genrec.serving.middleware import VALUES, RequestMiddleware
+from genrec.serving.middleware import VALUES, RequestMiddleware, with_limits
 from genrec.serving.pages import PageCache, calls_page
 from genrec.serving.prometheus import CONTENT_TYPE
 from genrec.serving.schemas import (

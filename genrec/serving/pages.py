@@ -1,4 +1,7 @@
-"""The pages of the service: the page to try it, with its controls, and the page of its paths."""
+"""The pages of a service: one to try its recommender, with controls for preferences, and one that lists its calls.
+
+The first is made once for each catalogue, from its columns. The second is made from the OpenAPI document, without a script.
+"""
 
 from __future__ import annotations
 

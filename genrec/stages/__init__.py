@@ -4,6 +4,6 @@ A stage is a function from artifacts to one artifact. No stage imports another: 
 Raise a stage's version whenever the same settings and inputs would give another result.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

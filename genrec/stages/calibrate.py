@@ -29,8 +29,8 @@ from genrec.core.dataset import Dataset, users_with_targets
 from genrec.decoding.fusion import Fusion
 from genrec.decoding.lib.batch_decoding import request_of
 from genrec.engine.components import complete_settings, component_class, instantiate
-from genrec.engine.device import resolve_device
 from genrec.engine.logs import step_progress, user_progress
+from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings

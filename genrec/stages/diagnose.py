@@ -46,8 +46,8 @@ from genrec.decoding.fusion import Fusion
 from genrec.diagnosis.attribution import history_weights
 from genrec.diagnosis.beam_diagnostics import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
 from genrec.engine.components import instantiate
-from genrec.engine.device import resolve_device
 from genrec.engine.logs import user_progress
+from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings

@@ -37,7 +37,7 @@ from genrec.baselines.popularity import Popularity
 from genrec.core.dataset import Dataset
 from genrec.core.item_labels import AUTO
 from genrec.data.lib.demo_world import WORLD_FILE, World
-from genrec.data.lib.targets import target_facts
+from genrec.data.lib.events import target_facts
 from genrec.engine.components import instantiate
 from genrec.engine.runs import METRICS_FILE
 from genrec.engine.stage import Stage, StageContext
@@ -45,10 +45,9 @@ from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.evaluated_lists import lists_of_run
 from genrec.evaluation.evaluation_spec import headline_k, held_out_targets, item_facts, usable_ks
-from genrec.evaluation.figures import accuracy
 from genrec.evaluation.fitted_baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
 from genrec.evaluation.list_settings import TABLE_FILE, list_inputs
-from genrec.evaluation.measure import METRICS, Measured, Ruler, by_key, intervals_of, lead_over_best, measure
+from genrec.evaluation.measure import METRICS, Measured, Ruler, accuracy, by_key, intervals_of, lead_over_best, measure
 from genrec.evaluation.slices import measure_slices, slices
 from genrec.model.id_assignment import assignment_inputs
 from genrec.protocols import Baseline, HitMetric, ListMetric

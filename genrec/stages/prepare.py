@@ -13,8 +13,7 @@ from genrec.core.dataset import INTERACTIONS_FILE, PART, Dataset, Sequences
 from genrec.data.by_column import ByColumn
 from genrec.data.filters import Filters, require_interactions
 from genrec.data.lib.canonical import canonicalize
-from genrec.data.lib.events import Events, Removed, catalogue_after
-from genrec.data.lib.targets import target_facts
+from genrec.data.lib.events import Events, Removed, catalogue_after, target_facts
 from genrec.data.order import Order
 from genrec.engine.components import instantiate
 from genrec.engine.stage import Stage, StageContext

@@ -16,8 +16,8 @@ from genrec.core.dataset import Dataset, users_with_targets
 from genrec.decoding.lib.batch_decoding import Lists, recommend_users, with_ids
 from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.engine.components import instantiate
-from genrec.engine.device import resolve_device
 from genrec.engine.logs import user_progress
+from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.list_settings import MEMBERS, TABLE_FILE, RecommendSettings, list_inputs

@@ -12,7 +12,7 @@ import torch
 from genrec.core.dataset import Dataset
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.components import component_class, instantiate
-from genrec.engine.device import resolve_device
+from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ArtifactError, ConfigError
 from genrec.model.trained import WEIGHTS_FILE, Model, count_trained, load_weights, model_inputs, save_with_later_items

@@ -14,8 +14,7 @@ from genrec.core.dataset import Dataset, Sequences
 from genrec.engine.registry import missing_members
 from genrec.engine.signatures import parameters
 from genrec.protocols import Baseline, SavableBaseline
-from genrec.testing.makers import Maker
-from genrec.testing.worlds import ring, vectors_of
+from genrec.testing.worlds import Maker, ring, vectors_of
 
 NUM_ITEMS = 30
 

@@ -11,8 +11,7 @@ import pytest
 from genrec.core.dataset import Sequences
 from genrec.engine.registry import missing_members
 from genrec.protocols import ItemEncoder
-from genrec.testing.catalogues import make_items, make_train, new_items
-from genrec.testing.makers import Contract, Maker
+from genrec.testing.worlds import Contract, Maker, make_items, make_train, new_items
 
 
 def fitted(make: Maker, items: pl.DataFrame, train: Sequences) -> ItemEncoder:

@@ -9,8 +9,7 @@ import pytest
 from genrec.engine.registry import missing_members
 from genrec.metrics.lib.tables import find_hits, first_items
 from genrec.protocols.metrics import HitMetric, ListMetric, MetricInputs
-from genrec.testing.makers import Contract, Maker
-from genrec.testing.worlds import ring, vectors_of
+from genrec.testing.worlds import Contract, Maker, ring, vectors_of
 
 K = 5
 

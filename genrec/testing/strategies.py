@@ -10,8 +10,7 @@ import torch
 from genrec.core.trie import PrefixTrie
 from genrec.engine.registry import missing_members
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy
-from genrec.testing.makers import Contract, Maker
-from genrec.testing.worlds import ArbitraryLogits, batch_of, sids_of
+from genrec.testing.worlds import ArbitraryLogits, Contract, Maker, batch_of, sids_of
 from genrec.types import PAD
 
 NUM_ITEMS = 60

@@ -11,8 +11,7 @@ import pytest
 from genrec.engine.registry import missing_members
 from genrec.errors import DataError
 from genrec.protocols import CollisionContext, CollisionPolicy, ItemTokenizer, LevelCosts, Reconstructs, TokenizerInputs
-from genrec.testing.catalogues import clustered, make_context, make_inputs, some
-from genrec.testing.makers import Contract, Maker
+from genrec.testing.worlds import Contract, Maker, clustered, make_context, make_inputs, some
 from genrec.tokenizers.random_codes import RandomCodes
 
 

@@ -4,6 +4,6 @@ A tokenizer is one file here and one yaml in ``conf/tokenizer``; what tokenizers
 ``genrec new tokenizer`` writes one; the contracts in ``genrec.testing`` hold for each.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

@@ -4,6 +4,6 @@
 The order of batches is a function of (seed, epoch) alone; keep it so, resume depends on it.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

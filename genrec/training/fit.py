@@ -19,7 +19,7 @@ from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.engine.device import resolve_precision
+from genrec.engine.machine import resolve_precision
 from genrec.errors import ConfigError
 from genrec.protocols import (
     AutoregressiveGenerator,
@@ -29,12 +29,10 @@ from genrec.protocols import (
     Objective,
     ParallelGenerator,
 )
-from genrec.training.checkpointing import METRIC, RoundKeeper, whole_checkpoint
-from genrec.training.module import Rollouts, TrainingModule
-from genrec.training.nan_checks import divergence
+from genrec.training.checkpointing import METRIC, RoundKeeper, Validator, whole_checkpoint
+from genrec.training.module import Rollouts, TrainingModule, divergence
 from genrec.training.plan import BatchPlan
 from genrec.training.settings import TrainSettings
-from genrec.training.validation import Validator
 
 
 @dataclass(frozen=True)

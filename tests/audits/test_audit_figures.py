@@ -12,9 +12,8 @@ from planted import clean, dataset_of, days
 
 from genrec.audits.content import near_duplicates
 from genrec.audits.order import _backward, ascending
-from genrec.audits.ranks import target_hits
+from genrec.audits.ranks import id_ranks, steps_of, target_hits
 from genrec.audits.shortcuts import branching, smoothness
-from genrec.audits.steps import id_ranks, steps_of
 from genrec.audits.times import event_times, future, reorder_ties
 from genrec.baselines.lib.ranking import ranked_tables, scores_of
 from genrec.baselines.popularity import Popularity

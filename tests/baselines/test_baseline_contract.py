@@ -13,7 +13,7 @@ from genrec.engine.components import TARGET, component_class, instantiate
 from genrec.engine.config import conf_folder
 from genrec.testing import BaselineContract
 from genrec.testing.baselines import runtime_of
-from genrec.testing.makers import Maker
+from genrec.testing.worlds import Maker
 
 
 def nodes() -> Iterator[Mapping[str, Any]]:

@@ -86,7 +86,7 @@ def test_other_settings_without_counting_anew_equal_a_new_baseline(start, change
 def test_far_distances_are_left_out_where_the_pairs_would_not_fit(monkeypatch):
     dataset = random_dataset()
     one = int(np.maximum(dataset.train.lengths - 1, 0).sum())
-    monkeypatch.setattr("genrec.baselines.lib.history_statistics.MOST_PAIRS", one)
+    monkeypatch.setattr("genrec.baselines.lib.item_to_item.MOST_PAIRS", one)
     wide, narrow = PairCounts(window=20), PairCounts(window=1)
     wide.fit(dataset), narrow.fit(dataset)
     assert (wide.matrix != narrow.matrix).nnz == 0

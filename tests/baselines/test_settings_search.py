@@ -14,7 +14,7 @@ from genrec.baselines.lib.setting_search import OpenSettings, ValidationSample, 
 from genrec.baselines.pair_counts import PairCounts
 from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions
-from genrec.evaluation.figures import accuracy
+from genrec.evaluation.measure import accuracy
 from genrec.metrics.lib.tables import targets_of
 from tests.baselines.test_baseline_scores import random_dataset
 from tests.small_evaluation import walks

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genrec.engine.artifacts import Store
-from genrec.engine.environment import source_state
+from genrec.engine.machine import source_state
 
 
 @pytest.fixture
@@ -72,6 +72,6 @@ def test_without_git(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_manifest_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = {"commit": "c" * 40, "dirty": True}
-    monkeypatch.setattr("genrec.engine.environment.source_state", lambda: state)
+    monkeypatch.setattr("genrec.engine.machine.source_state", lambda: state)
     made = Store(tmp_path).make("sids", "f1", lambda folder, work: {}, stage="assign", config={}, inputs={})
     assert {key: made.manifest["environment"][key] for key in state} == state

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 
 from genrec.engine.artifacts import Artifact, Store
-from genrec.engine.links import point, remove, target_of
-from genrec.engine.locks import Lock, file_lock, holder
 from genrec.engine.runs import STORE, Run
+from genrec.engine.store_files import Lock, file_lock, holder, point, remove, target_of
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from genrec.engine.locks import Lock
+from genrec.engine.store_files import Lock
 lock = Lock(Path(sys.argv[1]))
 print(lock.take(), flush=True)
 time.sleep(60)

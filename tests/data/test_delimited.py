@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.files import read_table
-from genrec.data.lib.text_format import TextFormat
+from genrec.data.lib.text_lines import TextFormat
 from genrec.data.tables import Tables
 from genrec.errors import DataError
 

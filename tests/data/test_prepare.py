@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from genrec.core.dataset import Dataset, Sequences
-from genrec.data.lib.targets import target_facts
+from genrec.data.lib.events import target_facts
 
 TEMPORAL = "genrec.data.temporal.Temporal"
 ALL = "genrec.data.all_training.AllTraining"

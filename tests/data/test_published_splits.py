@@ -11,7 +11,7 @@ import pytest
 
 from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.files import read_table
-from genrec.data.lib.listed import lists_in, split_bracketed
+from genrec.data.lib.ids import lists_in, split_bracketed
 from genrec.data.samples import Samples
 from genrec.errors import ConfigError, DataError
 

@@ -13,8 +13,8 @@ from genrec.engine.components import instantiate
 from genrec.engine.config import conf_folder
 from genrec.protocols import FittedStrategy
 from genrec.testing import DecodingContract
-from genrec.testing.makers import Maker
 from genrec.testing.strategies import SIDS
+from genrec.testing.worlds import Maker
 
 WIDE = {"seed": 0, "num_beams": 200, "num_neighbours": 60, "per_prefix": 60}  # so wide that nothing is missed
 DECODED = {"parallel": "parallel", "masked": "masked_diffusion", "item_scorer": "sasrec"}  # kind -> a generator of that kind

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from genrec.core.dataset import Sequences
-from genrec.testing.catalogues import WORDS, make_items, make_train
+from genrec.testing.worlds import WORDS, make_items, make_train
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 from genrec.engine.components import instantiate
 from genrec.engine.config import conf_folder
 from genrec.testing import EncoderContract
-from genrec.testing.makers import Maker
+from genrec.testing.worlds import Maker
 
 PRESETS = sorted((conf_folder() / "encoder").glob("*.yaml"))
 

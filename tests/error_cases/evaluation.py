@@ -11,8 +11,8 @@ from error_cases import Case, Scene
 from genrec.baselines.item_knn import ItemKNN
 from genrec.baselines.transitions import Transitions
 from genrec.errors import ConfigError, DataError
+from genrec.evaluation.evaluated_lists import read_lists
 from genrec.evaluation.evaluation_spec import check_event_types, weighted_targets
-from genrec.evaluation.external_recommendations import read_lists
 from genrec.metrics.lib.tables import find_hits
 from genrec.stages.evaluate import Evaluator
 

@@ -13,7 +13,7 @@ from error_cases.serving import added, shop
 from genrec.cli import _dispatch
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
-from genrec.recommender.feed_file import read_ids
+from genrec.recommender.feed import read_ids
 from genrec.recommender.journal import Journal
 from genrec.serving.feed_client import FeedClient
 

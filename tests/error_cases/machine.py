@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from error_cases import Case, Scene
-from genrec.engine.os_errors import MachineError, wrap_os_errors
+from genrec.engine.machine import MachineError, wrap_os_errors
 
 
 def raised(error: Exception) -> Callable[[Scene], Any]:

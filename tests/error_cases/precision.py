@@ -9,9 +9,9 @@ from small_world import ring
 
 from error_cases import Case, Scene
 from genrec.decoding.full_ranking import FullRanking
-from genrec.engine.device import check_device_name, resolve_device, resolve_precision
+from genrec.engine.machine import check_device_name, resolve_device, resolve_precision
 from genrec.errors import ConfigError, DataError
-from genrec.training.validation import Validator
+from genrec.training.checkpointing import Validator
 
 
 def second_of_one(scene: Scene) -> Any:

@@ -14,8 +14,7 @@ from genrec.data.filters import Filters
 from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.delimited import _Reading
 from genrec.data.lib.files import read_table
-from genrec.data.lib.text_format import TextFormat
-from genrec.data.lib.text_lines import text_lines
+from genrec.data.lib.text_lines import TextFormat, text_lines
 from genrec.data.order import Order
 from genrec.data.tables import Tables
 from genrec.engine.options import OptionFiles, apply_settings

@@ -18,7 +18,7 @@ from small_shop import shop as random_shop
 from error_cases import Case, Scene
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
-from genrec.engine.locks import Lock
+from genrec.engine.store_files import Lock
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
 from genrec.model.trained import Model

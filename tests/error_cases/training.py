@@ -14,7 +14,7 @@ from error_cases import Case, Scene
 from genrec.core.dataset import Sequences
 from genrec.errors import ArtifactError, ConfigError
 from genrec.training.checkpointing import BEST_FILE, LAST_FILE, RoundKeeper, whole_checkpoint
-from genrec.training.nan_checks import check_loss, check_scores, check_weights
+from genrec.training.module import check_loss, check_scores, check_weights
 from genrec.training.plan import BatchPlan
 
 PLAN = BatchPlan(Sequences(np.arange(9, dtype=np.int32), np.array([0, 4, 9])), max_history_len=5, batch_states=4, epochs=3)

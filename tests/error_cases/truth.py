@@ -19,7 +19,7 @@ from genrec.engine.outside_content import refuse_changes
 from genrec.engine.overrides import setting
 from genrec.engine.pipeline import Force
 from genrec.errors import ArtifactError, ConfigError, DataError
-from genrec.metrics.lib.ties import with_ties
+from genrec.metrics.lib.tables import with_ties
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.published import Published
 

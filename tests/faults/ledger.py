@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from genrec.engine.os_errors import as_machine_error
+from genrec.engine.machine import as_machine_error
 from genrec.errors import GenRecError
 
 FAULTS, LOST, ACCEPTED, UNCLEAR = (

@@ -14,7 +14,7 @@ from ledger import Ledger
 from small_shop import shop
 
 from genrec.decoding.trie_beam import TrieBeam
-from genrec.engine.os_errors import wrap_os_errors
+from genrec.engine.machine import wrap_os_errors
 from genrec.protocols import Decoded, DecodingRequest
 from genrec.recommender.journal import Journal
 from genrec.recommender.persistent import PersistentRecommender

@@ -20,7 +20,7 @@ from small_world import OPTIONS, ring, sids_of
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
-from genrec.engine.os_errors import wrap_os_errors
+from genrec.engine.machine import wrap_os_errors
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import LossTerms
 from genrec.training import checkpointing as keeper_module

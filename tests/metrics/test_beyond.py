@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.item_labels import category_column, category_parts, category_shares
-from genrec.evaluation.figures import ItemFacts, beyond_accuracy
+from genrec.evaluation.measure import ItemFacts, beyond_accuracy
 from genrec.statistics.uncertainty import bootstrap_intervals
 
 ITEMS = 8

@@ -10,7 +10,7 @@ from genrec.engine.config import conf_folder
 from genrec.engine.options import DEFAULTS
 from genrec.evaluation.measure import METRICS
 from genrec.testing import MetricContract
-from genrec.testing.makers import Maker
+from genrec.testing.worlds import Maker
 
 PRESETS = sorted((conf_folder() / "metric").glob("*.yaml"))
 

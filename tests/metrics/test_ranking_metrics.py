@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import DataError
-from genrec.evaluation.figures import ACCURACY, accuracy
-from genrec.metrics.lib.tables import find_hits, targets_of
-from genrec.metrics.lib.ties import cut_ties, with_ties
+from genrec.evaluation.measure import ACCURACY, accuracy
+from genrec.metrics.lib.tables import cut_ties, find_hits, targets_of, with_ties
 from genrec.metrics.mrr import MRR
 from genrec.metrics.ndcg import NDCG
 from genrec.metrics.recall import Recall

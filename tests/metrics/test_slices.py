@@ -4,7 +4,7 @@ import pytest
 
 from genrec.core.dataset import Dataset, Sequences
 from genrec.evaluation.evaluation_spec import weighted_targets
-from genrec.evaluation.figures import accuracy
+from genrec.evaluation.measure import accuracy
 from genrec.evaluation.slices import DAY, Slice, measure_slices, popularity_bands, slices
 
 HISTORIES = [["a"] * 6 + ["b"], ["a", "a", "b", "c"], ["b", "d", "a"], []]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
-from genrec.metrics.lib.ties import with_ties
+from genrec.metrics.lib.tables import with_ties
 
 Row = tuple[int, int, int]  # rank, tie_start, tie_size
 

@@ -14,7 +14,7 @@ from genrec.engine.config import conf_folder
 from genrec.errors import DataError
 from genrec.protocols import CollisionContext
 from genrec.testing import CollisionContract
-from genrec.testing.makers import Maker
+from genrec.testing.worlds import Maker
 from genrec.tokenizers.collision.append_level import AppendLevel
 from genrec.tokenizers.collision.item_token import ItemToken
 from genrec.tokenizers.collision.keep import Keep

@@ -13,7 +13,7 @@ from genrec.core.sids import SIDTable
 from genrec.engine.components import component_class, instantiate, parameters
 from genrec.engine.config import conf_folder
 from genrec.testing import TokenizerContract
-from genrec.testing.makers import Maker
+from genrec.testing.worlds import Maker
 from genrec.tokenizers.rq_kmeans import RQKMeans
 
 PRESETS = sorted((conf_folder() / "tokenizer").glob("*.yaml"))

@@ -17,10 +17,9 @@ from genrec.core.dataset import Dataset
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
-from genrec.training.checkpointing import RoundKeeper
+from genrec.training.checkpointing import RoundKeeper, Validator
 from genrec.training.fit import Fitted, fit
 from genrec.training.settings import TrainSettings
-from genrec.training.validation import Validator
 
 HYBRID = next(option for option in OPTIONS if option.id == "encdec-hybrid")
 WORLD, SIDS = ring(num_items=30, num_users=40, max_len=9), sids_of(30, (4, 5, 6))

@@ -12,11 +12,11 @@ import torch
 from small_world import OPTIONS, Option, ring, sids_of
 
 from genrec.core.trie import PrefixTrie
-from genrec.engine.device import resolve_device, resolve_precision
+from genrec.engine.machine import resolve_device, resolve_precision
 from genrec.errors import ConfigError
+from genrec.training.checkpointing import Validator
 from genrec.training.fit import fit
 from genrec.training.settings import TrainSettings
-from genrec.training.validation import Validator
 
 WORLD, SIDS = ring(num_items=40, num_users=50), sids_of(40, (4, 5, 6))
 TRIE = PrefixTrie.build(SIDS)

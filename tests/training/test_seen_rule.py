@@ -18,10 +18,9 @@ from genrec.decoding.full_ranking import FullRanking
 from genrec.engine.config import compose
 from genrec.engine.pipeline import plan
 from genrec.errors import DataError
-from genrec.training.checkpointing import METRIC, RoundKeeper
+from genrec.training.checkpointing import METRIC, RoundKeeper, Validator
 from genrec.training.fit import Fitted, fit
 from genrec.training.settings import TrainSettings
-from genrec.training.validation import Validator
 
 NUM_ITEMS = 30
 OPTION = next(option for option in OPTIONS if option.id == "sasrec")

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from genrec.data.lib.parts import refuse_parts
+from genrec.data.lib.events import refuse_parts
 from genrec.data.lib.text_lines import kind_of
 from genrec.errors import DataError, excerpt, join_names
 

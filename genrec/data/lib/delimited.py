@@ -13,8 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec.data.lib.text_format import BLANK, QUOTE, TextFormat, cut_line, detect_format, stated_separator
-from genrec.data.lib.text_lines import text_chunks
+from genrec.data.lib.text_lines import BLANK, QUOTE, TextFormat, cut_line, detect_format, stated_separator, text_chunks
 from genrec.errors import DataError, excerpt, join_names
 
 csv.field_size_limit((1 << 31) - 1)  # descriptions are longer than the module expects

@@ -12,11 +12,10 @@ import polars as pl
 
 from genrec.data.lib.columns import NAMES, Roles, columns_by_name, find_roles, infer_type
 from genrec.data.lib.doctor import Problem
+from genrec.data.lib.events import names_parts
 from genrec.data.lib.files import is_delimited, read_table, require_columns
-from genrec.data.lib.parts import names_parts
 from genrec.data.lib.shapes import Shape, holds_lists
-from genrec.data.lib.text_format import NAMED, TextFormat, cut_line, detect_format, sample_lines
-from genrec.data.lib.text_lines import encoding_of, open_bytes
+from genrec.data.lib.text_lines import NAMED, TextFormat, cut_line, detect_format, encoding_of, open_bytes, sample_lines
 from genrec.data.lib.times import read_times
 from genrec.engine.components import TARGET, instantiate
 from genrec.engine.overrides import setting, shell_line

@@ -15,8 +15,7 @@ from genrec.data.lib.columns import infer_types
 from genrec.data.lib.containers import read_folder, read_zip, refuse_foreign, zip_of
 from genrec.data.lib.delimited import column_names, read_delimited
 from genrec.data.lib.json_files import bad_line, histories_of, json_names, read_document, read_json_lines, table_of
-from genrec.data.lib.text_format import TextFormat
-from genrec.data.lib.text_lines import kind_of, require_file, text_lines
+from genrec.data.lib.text_lines import TextFormat, kind_of, require_file, text_lines
 from genrec.errors import DataError, did_you_mean, excerpt, join_names
 from genrec.types import ITEM_ID
 

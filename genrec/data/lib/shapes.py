@@ -12,8 +12,8 @@ import polars as pl
 
 from genrec.data.lib.columns import columns_by_name
 from genrec.data.lib.files import read_table
+from genrec.data.lib.ids import are_ids, holds_histories, is_bracketed, separator_of
 from genrec.data.lib.json_files import histories_of, read_document
-from genrec.data.lib.listed import are_ids, holds_histories, is_bracketed, separator_of
 from genrec.data.lib.text_lines import kind_of, text_chunks
 from genrec.errors import DataError, join_names
 from genrec.types import EVENT_TYPE, ITEM_ID, SPLIT, TIMESTAMP, USER_ID

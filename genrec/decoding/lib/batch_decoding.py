@@ -20,7 +20,7 @@ from genrec.core.batch import Batch, padded_rows
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.deadlines import stop_if_abandoned
 from genrec.core.trie import PrefixTrie
-from genrec.engine.os_errors import is_out_of_memory
+from genrec.engine.machine import is_out_of_memory
 from genrec.protocols import Decoded, DecodingRequest, DecodingStrategy, HasBeams, WrapsStrategy, device_of
 from genrec.types import ITEM_ID, ITEM_IDX, PAD, RANK, SCORE, TIE_SIZE, TIE_START, USER_ID, USER_IDX
 

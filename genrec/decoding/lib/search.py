@@ -11,8 +11,8 @@ from torch import Tensor
 from genrec.core.batch import Batch
 from genrec.core.deadlines import stop_if_abandoned
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.candidates import items_of_leaves, log_group_size
 from genrec.decoding.lib.search_constraints import Steering
-from genrec.decoding.lib.tie_groups import items_of_leaves, log_group_size
 from genrec.errors import ConfigError
 from genrec.nn.trie_likelihood import child_log_probs
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest

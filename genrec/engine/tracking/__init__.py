@@ -4,6 +4,6 @@ A tracker is one file here and one yaml in ``conf/logger``; it may import ``trac
 ``run_tracking.py`` collects the figures, the same for every tracker.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)

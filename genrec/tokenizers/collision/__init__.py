@@ -4,6 +4,6 @@ A policy is one file here and one yaml in ``conf/collision``; all of them start 
 Each states what it does for items that come later.
 """
 
-from genrec.engine.exports import export_lazily
+from genrec.engine.registry import export_lazily
 
 __getattr__, __dir__ = export_lazily(__name__)
