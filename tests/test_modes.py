@@ -37,6 +37,7 @@ TINY |= {"latent_dim": 4, "graph_dim": 4, "dim": 8, "num_histories": 4, "group_s
 WITH = {  # what an option needs beside it
     "decoding=full_ranking": ["generator=sasrec"],
     "decoding=masked_item": ["generator=masked_diffusion"],
+    "decoding=session": ["generator=moe"],
     "decoding=parallel_graph": ["generator=parallel"],
     "objective=masked_cross_entropy": ["generator=masked_diffusion"],
     "objective=session_cross_entropy": ["generator=moe"],

@@ -293,11 +293,18 @@ def check_decoding(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: naming both.
     """
-    from genrec.protocols import AutoregressiveGenerator, ItemScorer, MaskedGenerator, ParallelGenerator  # they bring torch
+    from genrec.protocols import (  # they bring torch
+        AutoregressiveGenerator,
+        ItemScorer,
+        MaskedGenerator,
+        ParallelGenerator,
+        SessionGenerator,
+    )
 
     generator, decoding = component_class(config["generator"], "generator"), component_class(config["decoding"], "decoding")
     kinds: dict[str, type] = {
         "autoregressive": AutoregressiveGenerator,
+        "session": SessionGenerator,
         "parallel": ParallelGenerator,
         "masked": MaskedGenerator,
         "item_scorer": ItemScorer,

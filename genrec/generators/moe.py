@@ -2,17 +2,18 @@
 
 The history encoder and the decoder are those of ``encdec``, but each feed-forward layer of the decoder is a crowd of experts of
 which a token asks two: many weights for the arithmetic of few. Trained by ``session_cross_entropy``, every state writes the
-next ``session_len`` items, each given the history and the items of the session before it. The next item alone is decoded: the
-first of the session.
+next ``session_len`` items, each given the history and the items of the session before it. ``decoding=session`` writes whole
+sessions, every other strategy decodes the next item: the first of the session.
 
 Departures from the paper: the encoder is causal, so that one pass trains a session at every state, where the paper encodes each
 history anew; offline data know no sessions of "valued" items, so a session is the next items of the training sequence (fewer at
-its end); experts are balanced by biases (see ``Experts``); no reward model and no preference alignment. Sessions as such are
-not decoded, so nothing forbids an item twice in one. See docs/methods/onerec.md.
+its end); experts are balanced by biases (see ``Experts``). Preference alignment is an objective of its own (``dpo``, ``ecpo``).
+See docs/methods/onerec.md.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +30,21 @@ from genrec.nn.code_decoder import DecoderState
 from genrec.nn.encoder_decoder import EncoderDecoder
 from genrec.protocols import SessionLogits, TargetLogits
 from genrec.types import PAD, Normalization
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionState(DecoderState):
+    """The state of a beam search for an item of a session that is not its first.
+
+    Args:
+        slot: of the item, 1 or more.
+        start: [batch, dim], the history state that starts the session.
+        last_code: [batch, 1], of the item before it.
+    """
+
+    slot: int
+    start: Tensor
+    last_code: Tensor
 
 
 class MoE(nn.Module):
@@ -55,6 +71,7 @@ class MoE(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    codes: Tensor  # [items, levels]
     item_rows: ClassVar[frozenset[str]] = frozenset(f"encdec.{name}" for name in EncoderDecoder.item_rows)
 
     def __init__(
@@ -104,6 +121,7 @@ class MoE(nn.Module):
             block.feedforward = Experts(
                 dim=dim, mult=feedforward_mult, num_experts=num_experts, num_active=num_active, balance_rate=balance_rate
             )
+        self.register_buffer("codes", torch.from_numpy(sids.codes).long(), persistent=False)
         self.slot_embedding = nn.Parameter(torch.randn(session_len - 1, dim) * 0.1)  # of all items but the first
 
     @staticmethod
@@ -163,8 +181,25 @@ class MoE(nn.Module):
     def step(
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
-        """Returns logits of level ``state.level`` of the session's first item for every beam."""
-        return self.encdec.step(state, codes)
+        """Returns logits of level ``state.level`` of the item that is being written for every beam."""
+        return self.encdec.step(state, state.last_code if codes is None and isinstance(state, SessionState) else codes)
+
+    def written(self, state: DecoderState, items: Int64[Tensor, " batch"]) -> SessionState:
+        """Returns the state from which the item after ``items`` is written, given the state from which they were."""
+        slot, start = (state.slot, state.start) if isinstance(state, SessionState) else (0, state.state)
+        codes = self.codes[items]
+        after = state
+        for level in range(self.sids.num_levels):
+            _, after = self.step(after, codes[:, level - 1 : level] if level else None)
+        return SessionState(
+            start + self.slot_embedding[slot],
+            after.history,
+            after.bias,
+            after.codes,
+            slot=slot + 1,
+            start=start,
+            last_code=codes[:, -1:],
+        )
 
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
         """Beam ``j`` continues old beam ``index[:, j]``."""

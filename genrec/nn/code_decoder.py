@@ -137,7 +137,8 @@ class CodeDecoder(nn.Module):
         """The hidden state of level ``state.level`` for every beam, given the code each beam chose last."""
         x = (state.state + self.level_embedding[state.level]).unsqueeze(1)  # [batch, 1 or beams, dim]
         if codes is not None:
-            x = x + self.code_embedding(codes + int(self.level_offsets[state.level - 1]))
+            before = (state.level - 1) % len(self.level_embedding)  # at level 0, the last code of another item
+            x = x + self.code_embedding(codes + int(self.level_offsets[before]))
         cache: list[CodeCache] = []
         for block, history, written in zip(self.blocks, state.history, state.codes, strict=True):
             query, key, value = block.codes_qkv(x)

@@ -77,10 +77,21 @@ class SessionLogits(TargetLogits):
 
 @runtime_checkable
 class SessionGenerator(AutoregressiveGenerator, Protocol):
-    """Writes several items one after another, of which most strategies decode the first."""
+    """Writes several items one after another; ``decoding=session`` decodes them all, other strategies the first."""
+
+    session_len: int  # items of a session
 
     def session_logits(self, batch: Batch) -> SessionLogits:
         """Teacher-forced logits of every item of the sessions that begin at the targets of a batch."""
+        ...
+
+    def written(self, state: Any, items: Int64[Tensor, " batch"]) -> Any:
+        """Returns the state from which the next item of each session is written.
+
+        Args:
+            state: from which these items were: that of ``prefill``, or of this method, before any ``step``.
+            items: of each session, at most ``session_len - 1`` times.
+        """
         ...
 
 

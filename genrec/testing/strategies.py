@@ -37,7 +37,7 @@ class DecodingContract(Contract):
 
     def test_it_is_a_strategy(self, make: Maker) -> None:
         assert missing_members(make(), ("DecodingStrategy",)) == []
-        assert make().kind in ("autoregressive", "parallel", "masked", "item_scorer", "any")
+        assert make().kind in ("autoregressive", "session", "parallel", "masked", "item_scorer", "any")
         make().check(10)
 
     @pytest.mark.parametrize("k", [1, 10])

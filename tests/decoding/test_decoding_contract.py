@@ -17,7 +17,12 @@ from genrec.testing.strategies import SIDS
 from genrec.testing.worlds import Maker
 
 WIDE = {"seed": 0, "num_beams": 200, "num_neighbours": 60, "per_prefix": 60}  # so wide that nothing is missed
-DECODED = {"parallel": "parallel", "masked": "masked_diffusion", "item_scorer": "sasrec"}  # kind -> a generator of that kind
+DECODED = {
+    "session": "moe",
+    "parallel": "parallel",
+    "masked": "masked_diffusion",
+    "item_scorer": "sasrec",
+}  # kind -> a generator of that kind
 
 
 def node_of(file: Path) -> dict[str, Any]:

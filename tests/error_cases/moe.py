@@ -8,6 +8,7 @@ from small_world import OPTIONS, sids_of
 
 from error_cases import Case
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.session import Session
 from genrec.errors import ConfigError
 from genrec.objectives.session_cross_entropy import SessionCrossEntropy
 
@@ -28,6 +29,7 @@ CASES = [
         "got -1.0",
         lambda scene: SessionCrossEntropy(trie=PrefixTrie.build(SIDS), later_weight=-1.0),
     ),
+    Case("no beam for a session", ConfigError, "got 0", lambda scene: Session(num_beams=0)),
     Case(
         "no sessions",
         ConfigError,

@@ -9,10 +9,12 @@ import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, ring, scrambled, sids_of
 
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.session import Session
 from genrec.nn.blocks import Experts
+from genrec.nn.trie_likelihood import child_log_probs
 from genrec.objectives.session_cross_entropy import SessionCrossEntropy
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
-from genrec.protocols import TargetLogits
+from genrec.protocols import DecodingRequest, TargetLogits
 from genrec.training.fit import fit
 from genrec.training.settings import TrainSettings
 from genrec.types import PAD
@@ -106,6 +108,56 @@ def test_later_items_of_a_session_weigh_less() -> None:
     assert torch.allclose(weighted, total / weight, atol=1e-5)
     first = SIDCrossEntropy(trie=TRIE).loss(generator, BATCH).total
     assert torch.allclose(SessionCrossEntropy(trie=TRIE, later_weight=0.0).loss(generator, BATCH).total, first, atol=1e-5)
+
+
+def test_a_session_is_written_as_it_was_trained() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=3))
+    histories, session = [[5, 6, 2], [9]], torch.tensor([[7, 8, 3], [1, 7, 20]])
+    rows = [[*history, *items] for history, items in zip(histories, session.tolist(), strict=True)]
+    targets = [[PAD] * len(history) + items for history, items in zip(histories, session.tolist(), strict=True)]
+    batch = batch_of([row[:-1] for row in rows], targets)
+    trained = [one[:3] for one in torch.cat(generator.session_logits(batch).levels, dim=1).split([6, 6])]
+    state = generator.prefill(batch_of(histories))
+    for slot in range(3):
+        steps, levels, beams = state, [], None
+        for level in range(SIDS.num_levels):
+            logits, steps = generator.step(steps, beams)
+            levels.append(logits[:, 0])
+            beams = torch.from_numpy(SIDS.codes).long()[session[:, slot], level].unsqueeze(1)
+        for user in range(2):
+            assert torch.allclose(torch.cat(levels, dim=1)[user], trained[user][slot], atol=1e-4), (user, slot)
+        if slot < 2:
+            state = generator.written(state, session[:, slot])
+
+
+def test_session_decoding_writes_the_best_item_after_those_before() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=2))
+    histories, seen = [[5, 6], [9]], torch.tensor([[5, 6], [9, PAD]])
+    decoded = Session(num_beams=40).decode(generator, TRIE, DecodingRequest(batch_of(histories), 3, seen))
+    for user, history in enumerate(histories):
+
+        def log_probs(history: list[int], session: list[int]) -> torch.Tensor:
+            """Of every item as the next one of a session, by teacher forcing."""
+            items = torch.arange(40)
+            batch = batch_of([[*history, *session]] * 40, [[PAD] * len(history) + [*session, int(item)] for item in items])
+            logits = generator.session_logits(batch)
+            last, path = logits.slots == len(session), TRIE.paths(items)
+            return sum(
+                child_log_probs(of[last], *TRIE.children(path[:, level], level)[1:], "trie").gather(
+                    1, (path[:, level + 1] - TRIE.first_child[path[:, level]]).unsqueeze(1)
+                )[:, 0]
+                for level, of in enumerate(logits.levels)
+            )
+
+        listed: list[int] = []
+        total = 0.0
+        for session in ([], [None], []):  # of two items; the third starts another one
+            scores = log_probs(history, listed[:1] if session else []).detach()
+            scores[[*history, *listed]] = float("-inf")
+            total += float(scores.max())
+            listed.append(int(scores.argmax()))
+            assert decoded.items[user, len(listed) - 1] == listed[-1]
+            assert float(decoded.scores[user, len(listed) - 1]) == pytest.approx(total, abs=1e-3)
 
 
 @pytest.mark.parametrize(("balance_rate", "alive"), [(0.01, True), (0.0, False)])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from genrec.core.batch import Batch
 from genrec.core.deadlines import stop_if_abandoned
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.candidates import items_of_leaves, log_group_size
@@ -23,7 +23,9 @@ Choice = Callable[[Tensor, Tensor, int], Tensor]
 
 
 @torch.inference_mode()
-def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest, choose: Choice) -> Decoded:
+def search(
+    generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest, choose: Choice, state: Any = None
+) -> Decoded:
     """Grows prefixes from the root and lists the items of the leaves that are left.
 
     The history is encoded once per user. What is decided costs no step of a generator that normalizes over the trie.
@@ -33,11 +35,12 @@ def search(generator: AutoregressiveGenerator, trie: PrefixTrie, request: Decodi
         trie: on the same device.
         request: what to decode.
         choose: which of the grown prefixes go on; keys of closed ones are -inf.
+        state: of the generator, where an item starts from another one than that of ``prefill``.
     """
     steering, batch = Steering(trie, request), request.batch
     nodes = torch.zeros(len(batch), 1, dtype=torch.long, device=batch.history.device)
     scores = torch.zeros(len(batch), 1, device=batch.history.device)
-    beams = _Beams(generator, trie, batch)
+    beams = _Beams(generator, trie, generator.prefill(batch) if state is None else state, len(batch))
     for level in range(trie.num_levels):
         stop_if_abandoned()
         child, child_codes, exists = trie.children(nodes, level)
@@ -64,9 +67,9 @@ class _Beams:
     leaves the state, and the others close up. (On a GPU they stay: counting them would make the host wait.)
     """
 
-    def __init__(self, generator: AutoregressiveGenerator, trie: PrefixTrie, batch: Batch) -> None:
-        self.generator, self.trie, self.state = generator, trie, generator.prefill(batch)
-        self.level, self.parents = 0, torch.zeros(len(batch), 1, dtype=torch.long, device=batch.history.device)
+    def __init__(self, generator: AutoregressiveGenerator, trie: PrefixTrie, state: Any, num_users: int) -> None:
+        self.generator, self.trie, self.state = generator, trie, state
+        self.level, self.parents = 0, torch.zeros(num_users, 1, dtype=torch.long, device=trie.device)
         self._slot_of: Tensor | None = None  # the state's slot of each beam of the last level; None: its own
         self._skips = generator.normalization == "trie"
 
