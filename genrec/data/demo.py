@@ -12,18 +12,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import permutations, product
 
 import numpy as np
 import polars as pl
 
-from genrec.data.lib.demo_catalog import DEPARTMENTS, SHELVES, TASTES, make_items
+from genrec.data.lib.demo_catalog import make_items
+from genrec.data.lib.demo_habits import (
+    NUM_TASTES,
+    Habits,
+    brands_per_taste,
+    check_shop,
+    draw_cold,
+    draw_lengths,
+    draw_shelves,
+    draw_times,
+    name_users,
+    rank_within,
+)
 from genrec.data.lib.demo_world import PATHS_FILE, STATES, WORLD_FILE, Chain, save_chain
-from genrec.errors import ConfigError
 from genrec.protocols import RawData
 from genrec.types import ITEM_ID, PAD, TIMESTAMP, USER_ID
-
-NUM_TASTES, NUM_INTERESTS, NUM_STEPS = len(TASTES), len(DEPARTMENTS), len(SHELVES) // len(DEPARTMENTS)
 
 # Constants of the world, fixed before any model was tuned on it. With other values, results would not be comparable.
 STAY = 0.7  # probability of staying with the interest
@@ -33,9 +41,6 @@ DRIFT = 0.02  # of changing the taste
 IMPULSE = 0.02  # of buying from any shelf
 INTEREST_SPREAD = 1.5  # Dirichlet parameter of the tastes' shares of interests
 
-MIN_EVENTS = 5
-YEAR_START, DAY = 1_735_689_600, 86_400  # 2025-01-01; seconds
-LAUNCH = YEAR_START + 351 * DAY  # new items go on sale; everybody's last purchase comes after it, all others before
 USERS_AT_ONCE = 50_000  # bounds memory; users of one chunk share a random stream, so another number gives another world
 
 
@@ -69,32 +74,14 @@ class DemoShop:
     unsold_rate: float = 0.01
 
     def __post_init__(self) -> None:
-        # Every user must have an unseen item to buy at every step, also without the new and the unsold items.
-        least = max(NUM_TASTES * len(SHELVES), 4 * self._max_events)
-        checks = {
-            "num_users": (self.num_users >= 1, "at least 1", "ask for a user"),
-            "seed": (self.seed >= 0, "at least 0", "choose another seed"),
-            "events_per_user": (self.events_per_user > MIN_EVENTS, f"more than {MIN_EVENTS}", "ask for longer histories"),
-            "num_items": (self.num_items >= least, f"at least {least}", "add items or lower data.events_per_user"),
-            "loyalty": (1 <= self.loyalty <= 100, "1 to 100", "1 means that taste does not matter"),
-            "popularity_skew": (0 <= self.popularity_skew <= 2, "0 to 2", "0 means equally popular"),
-            "new_rate": (0 <= self.new_rate <= 0.3, "0 to 0.3", "keep most items on sale"),
-            "unsold_rate": (0 <= self.unsold_rate <= 0.3, "0 to 0.3", "keep most items on sale"),
-        }
-        for name, (right, expected, fix) in checks.items():
-            if not right:
-                raise ConfigError(f"data.{name}", expected=expected, got=getattr(self, name), fix=fix)
-
-    @property
-    def _max_events(self) -> int:
-        return int(3 * self.events_per_user)
+        check_shop(self)
 
     def load(self) -> RawData:
         """Generates the shop, then its users' events."""
         items, chain = self._shop()
         tables, paths = zip(*self._purchases(chain), strict=True)
         events = pl.concat(tables)
-        user_ids = pl.Series(USER_ID, [f"user{u + 1:0{len(str(self.num_users))}d}" for u in range(self.num_users)])
+        user_ids = name_users(self.num_users)
         interactions = events.select(
             user_ids.gather(events["user"]).alias(USER_ID), items[ITEM_ID].gather(events["item"]).alias(ITEM_ID), TIMESTAMP
         )
@@ -104,92 +91,37 @@ class DemoShop:
 
     def _shop(self) -> tuple[pl.DataFrame, Chain]:
         rng = np.random.default_rng([self.seed, 0])
-        num_pairs = NUM_TASTES * len(SHELVES)  # every shelf has something for every taste
-        pair = np.concatenate([np.arange(num_pairs), rng.integers(0, num_pairs, self.num_items - num_pairs)])
-        shelf, taste = np.divmod(rng.permutation(pair), NUM_TASTES)
+        shelf, taste = draw_shelves(self.num_items, rng)
+        popularity = (1.0 + rank_within(shelf * NUM_TASTES + taste, rng)) ** -self.popularity_skew
+        arrivals, unsold = draw_cold(self, rng)
+        popularity[unsold] = 0.0
 
-        popularity = (1.0 + _rank_within(shelf * NUM_TASTES + taste, rng)) ** -self.popularity_skew
-        cold = rng.permutation(self.num_items)
-        num_new, num_unsold = round(self.new_rate * self.num_items), round(self.unsold_rate * self.num_items)
-        arrivals = np.isin(np.arange(self.num_items), cold[:num_new])
-        popularity[cold[num_new : num_new + num_unsold]] = 0.0
-
-        initial, transition, shelf_of_state, taste_of_state = _habits(rng)
+        habits = Habits.draw(rng, spread=INTEREST_SPREAD)
+        transition = habits.transition(stay=STAY, advance=ADVANCE, advance_elsewhere=ADVANCE_ELSEWHERE, drift=DRIFT)
         liking = popularity * np.where(taste == np.arange(NUM_TASTES)[:, None], self.loyalty, 1.0)  # [tastes, items]
         impulse = liking / liking.sum(axis=1, keepdims=True)
-        emission = np.empty((len(initial), self.num_items))
-        for state, (planned_shelf, who) in enumerate(zip(shelf_of_state, taste_of_state, strict=True)):
+        emission = np.empty((len(transition), self.num_items))
+        for state, (planned_shelf, who) in enumerate(zip(habits.shelf_of_state, habits.taste_of_state, strict=True)):
             planned = np.where(shelf == planned_shelf, liking[who], 0.0)
             emission[state] = (1 - IMPULSE) * planned / planned.sum() + IMPULSE * impulse[who]
 
-        brands_per_taste = min(2 * -(-self.num_items // 800), 60)
-        items = make_items(shelf, taste, brands_per_taste=brands_per_taste, rng=rng)
-        return items, Chain(initial, transition, emission, arrivals)
+        items = make_items(shelf, taste, brands_per_taste=brands_per_taste(self.num_items), rng=rng)
+        return items, Chain(habits.initial, transition, emission, arrivals)
 
     def _purchases(self, chain: Chain) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
         """Yields chunks of users: a table of user (row), item (row), timestamp; and a list column of states."""
         for chunk, first in enumerate(range(0, self.num_users, USERS_AT_ONCE)):
             rng = np.random.default_rng([self.seed, 1, chunk])
             count = min(USERS_AT_ONCE, self.num_users - first)
-            # A negative binomial has the wide spread of activity that shops observe.
-            extra = rng.negative_binomial(3, 3 / (3 + self.events_per_user - MIN_EVENTS), count)
-            lengths = np.minimum(MIN_EVENTS + extra, self._max_events)
+            lengths = draw_lengths(count, self.events_per_user, rng)
             items, states = chain.sample(lengths, rng)
             user, time = np.nonzero(items != PAD)
             table = pl.DataFrame(
                 {
                     "user": (first + user).astype(np.uint32),
                     "item": items[user, time],
-                    TIMESTAMP: _times(lengths, rng)[user, time],
+                    TIMESTAMP: draw_times(lengths, rng)[user, time],
                 }
             )
             runs = pl.DataFrame({"user": user, STATES: states[user, time]})
             yield table, runs.group_by("user", maintain_order=True).agg(STATES)[STATES]
-
-
-def _rank_within(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """[items], a random rank from 0 among the items of the same group."""
-    order = np.lexsort((rng.random(len(group)), group))
-    starts = np.searchsorted(group[order], group[order])
-    rank = np.empty(len(group))
-    rank[order] = np.arange(len(group)) - starts
-    return rank
-
-
-def _habits(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns initial [S], transition [S, S], each state's shelf and taste; a state is (taste, interest, step), row-major."""
-    # In every department each taste has another cyclic order of the shelves (4 steps have 3! = 6 of them).
-    cycles = np.array([(0, *rest) for rest in permutations(range(1, NUM_STEPS))])
-    routine = np.stack([cycles[rng.permutation(len(cycles))[:NUM_TASTES]] for _ in range(NUM_INTERESTS)], axis=1)
-    share = rng.dirichlet(np.full(NUM_INTERESTS, INTEREST_SPREAD), NUM_TASTES)
-
-    states = list(product(range(NUM_TASTES), range(NUM_INTERESTS), range(NUM_STEPS)))
-    shape = (NUM_TASTES, NUM_INTERESTS, NUM_STEPS)
-    transition = np.zeros((len(states), *shape))
-    for row, (taste, interest, step) in zip(transition, states, strict=True):
-        onward = (step + 1) % NUM_STEPS
-        turn = share[taste].copy()
-        turn[interest] = 0.0
-        turn *= (1 - STAY) / turn.sum()
-        row[taste, :, onward] += turn * ADVANCE_ELSEWHERE
-        row[taste, :, step] += turn * (1 - ADVANCE_ELSEWHERE)
-        row[taste, interest, onward] += STAY * ADVANCE
-        row[taste, interest, step] += STAY * (1 - ADVANCE)
-        row *= 1 - DRIFT
-        row[np.arange(NUM_TASTES) != taste, interest, onward] += DRIFT / (NUM_TASTES - 1)
-    initial = np.broadcast_to(share[:, :, None], shape) / (NUM_TASTES * NUM_STEPS)
-    shelf = [interest * NUM_STEPS + routine[taste, interest, step] for taste, interest, step in states]
-    taste_of_state = [taste for taste, _, _ in states]
-    return initial.ravel().copy(), transition.reshape(len(states), -1), np.array(shelf), np.array(taste_of_state)
-
-
-def _times(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """int64 [users, time], seconds, strictly increasing: all before the launch but the last, which comes after it."""
-    users, width = len(lengths), int(lengths.max())
-    before = np.arange(width) < (lengths - 1)[:, None]
-    gone = np.cumsum(np.where(before, rng.exponential(size=(users, width)), 0.0), axis=1)
-    whole = gone[:, -1:] + rng.exponential(size=(users, 1))
-    start = YEAR_START + rng.random((users, 1)) * 270 * DAY
-    times = start + gone / whole * (LAUNCH - start - width) + np.arange(width)  # one second at least between two events
-    times[np.arange(users), lengths - 1] = LAUNCH + rng.random(users) * 14 * DAY
-    return times.astype(np.int64)

@@ -16,7 +16,8 @@ class RawData:
 
     Args:
         interactions: ``user_id``, ``item_id``; optional ``timestamp`` and/or ``position``, ``rating``, ``event_type``,
-            ``weight``. Row order is the input order; row numbers in errors count from 1 here. Prepare casts and checks.
+            ``weight``, and other columns of the events. Row order is the input order; row numbers in errors count from 1 here.
+            Prepare casts and checks.
         items: ``item_id`` and any other columns; None when there is no catalogue beside the interactions.
         notes: (what, how many) of everything the source itself dropped or changed.
         extra_files: file name -> writer, called with the path to write; kept beside the dataset (the demo world's parameters).
@@ -24,6 +25,7 @@ class RawData:
         columns: canonical column -> what the file of the interactions calls it, where that is another name.
         date_format: how times are to be read (see ``read_times``).
         ids: how ids are to be read (see ``text_ids``).
+        users: ``user_id`` and any other columns, one row per user; None when nothing is known of the users.
     """
 
     interactions: pl.DataFrame
@@ -34,6 +36,7 @@ class RawData:
     columns: Mapping[str, str] = field(default_factory=dict)
     date_format: str = "auto"
     ids: str = "clean"
+    users: pl.DataFrame | None = None
 
 
 @runtime_checkable

@@ -16,8 +16,9 @@ from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset, Sequences
 from genrec.data import demo
-from genrec.data.demo import LAUNCH, DemoShop
-from genrec.data.lib.demo_world import WORLD_FILE, Chain, World
+from genrec.data.demo import DemoShop
+from genrec.data.lib.demo_habits import DAY, LAUNCH
+from genrec.data.lib.demo_world import PATHS_FILE, WORLD_FILE, Chain, World
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.types import Split
 
@@ -166,7 +167,7 @@ class TestWorld:
             train_ends=events.offsets[1:] - 2,
             validation_ends=events.offsets[1:] - 1,
         ).save(tmp_path)
-        for file in (WORLD_FILE, demo.PATHS_FILE):
+        for file in (WORLD_FILE, PATHS_FILE):
             (tmp_path / file).write_bytes((shop.folder / file).read_bytes())
         other, histories = World.load(tmp_path), Dataset.load(tmp_path).histories("test")
         for there, here in ((other.predict, world.predict), (other.oracle, world.oracle)):
@@ -201,7 +202,7 @@ class TestShop:
             assert len(set(items)) == len(items) >= 5
             assert (np.diff(times) > 0).all()
             assert times[-2] < LAUNCH <= times[-1]
-            assert times[-1] - times[0] < 366 * demo.DAY
+            assert times[-1] - times[0] < 366 * DAY
 
     def test_new_and_unsold_items(self, shop: Dataset) -> None:
         assert shop.folder is not None
