@@ -133,6 +133,7 @@ NAMES: dict[str, Range] = {
     "codebook_size": _count(1_000_000, 2),
     "grid": _count(1_000_000, 2),
     "num_bits": _count(24),
+    "groups": _count(1_000),
     "branching": _count(1_000_000, 2),
     "leaf_size": _count(),
     "starts": _count(1_000),
