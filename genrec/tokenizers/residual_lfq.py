@@ -1,7 +1,8 @@
 """Residual LFQ of vector-quantize-pytorch in the autoencoder of our learned tokenizers: a code is the signs of its dimensions.
 
-LFQ is arXiv 2310.05737. Level n adds plus or minus ``2 ** -n`` in every dimension. No codebook is learned: an entropy term
-makes each item sure of its code and the codes of a batch even. See docs/methods/vector_quantize_pytorch.md.
+LFQ is arXiv 2310.05737 by the package's source. Level n adds plus or minus ``2 ** -n`` in every dimension. No codebook is
+learned: an entropy term makes each item sure of its code and the codes of a batch even. See
+docs/methods/vector_quantize_pytorch.md.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from genrec.tokenizers.letter import Letter
 from genrec.tokenizers.opq import OPQ
 from genrec.tokenizers.published import Published
 from genrec.tokenizers.random_codes import RandomCodes
+from genrec.tokenizers.residual_vq import ResidualVQ
 from genrec.tokenizers.rqvae import RQVAE
 from genrec.tokenizers.sequential import Sequential
 
@@ -63,6 +64,11 @@ def anchored(codes: list[list[int]], *names: str, **settings: Any) -> Callable[[
     return trigger
 
 
+def grouped(**changes: int) -> Any:
+    """Two groups, which four levels and 64 dimensions suit."""
+    return ResidualVQ.check_settings(**{"groups": 2, "num_levels": 4, "latent_dim": 64} | changes)
+
+
 CASES = [
     Case("number too small", ConfigError, "got 0", lambda scene: RandomCodes(num_levels=0)),
     Case("no items", DataError, "0 rows", fit(Sequential(), items())),
@@ -82,5 +88,7 @@ CASES = [
     Case("no collaborative vectors", ConfigError, "plays", fit(Letter(collaborative="plays"), items("a"))),
     Case("training diverges", DataError, "got nan", fit(RQVAE(lr=1e20, steps=5), items("a", "b", vectors=np.eye(2, 3)))),
     Case("no vectors", DataError, "(0, 3)", fit(OPQ(), items())),
+    Case("levels that groups cannot share", ConfigError, "got 3", lambda scene: grouped(num_levels=3)),
+    Case("dimensions that groups cannot share", ConfigError, "got 63", lambda scene: grouped(latent_dim=63)),
     Case("not a number", DataError, "nan", fit(OPQ(), items("a", vectors=np.array([[0, np.nan, 0]], np.float32)))),
 ]
