@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class ModuleAutoencoder(Autoencoder):
 
     def _build(self, dim: int) -> None:
         super()._build(dim)
-        self._module = self._make_module()
+        self._module: Any = self._make_module()  # the package is without types
 
     def _start(self, latent: Float[Tensor, "rows dim"]) -> list[nn.Parameter]:
         self._module.train()
