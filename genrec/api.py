@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.component_objects import component_settings, is_component_object
 from genrec.engine.experiments import EXPERIMENT
-from genrec.engine.given_tables import table_settings, tables_in
+from genrec.engine.memory_tables import table_settings, tables_in
 from genrec.engine.overrides import parse_overrides, setting
 from genrec.engine.runs import RECORD, STORE, Run
 from genrec.errors import ArtifactError, ConfigError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # composing and comparing are slow to import
 
 
 def run(
-    *given: Any,
+    *positional: Any,
     overrides: Sequence[str] = (),
     until: str = "evaluate",
     force: str | Sequence[str] = (),
@@ -52,10 +52,12 @@ def run(
     from genrec.reports.report import write_report
 
     stages = Force(frozenset([force] if isinstance(force, str) else force))
-    return execute(_config(given, overrides, settings), until=until, log=_printer(quiet), force=stages, report=write_report)
+    return execute(
+        _config(positional, overrides, settings), until=until, log=_printer(quiet), force=stages, report=write_report
+    )
 
 
-def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
+def audit(*positional: Any, overrides: Sequence[str] = (), quiet: bool = False, **settings: Any) -> dict[str, Any]:
     """Audits a data set: what a score on it can and cannot show, as ``genrec audit`` does.
 
     Args:
@@ -71,7 +73,7 @@ def audit(*given: Any, overrides: Sequence[str] = (), quiet: bool = False, **set
     """
     from genrec.reports.audit_page import audit_data
 
-    return audit_data(_config(given, overrides, settings), log=_printer(quiet))[1]
+    return audit_data(_config(positional, overrides, settings), log=_printer(quiet))[1]
 
 
 def compare(
@@ -86,7 +88,7 @@ def compare(
         baseline: compare with this model only; None: every pair.
 
     Returns:
-        ``.models`` and ``.baselines`` with figures and intervals, ``.pairs`` with differences, p-values and ``.real``.
+        ``.models`` and ``.baselines`` with figures and intervals, ``.pairs`` with differences, p-values and ``.significant``.
 
     Raises:
         GenRecError: when they were not measured on the same data by the same rules.
@@ -94,7 +96,7 @@ def compare(
     from genrec.reports.evaluated_runs import find_runs
     from genrec.reports.standings import standings
 
-    strangers = [given for given in runs if not isinstance(given, Run | str | Path)]
+    strangers = [run for run in runs if not isinstance(run, Run | str | Path)]
     if strangers or not runs:
         got = f"{strangers[0]!r:.80}" if strangers else "none"
         raise ConfigError("compare", expected="runs, or their folders", got=got, fix="give what genrec.run returned, or paths")
@@ -148,12 +150,12 @@ def _with_plugins(packages: Sequence[str], named: dict[str, Any], words: list[st
     """The settings with the packages of the user's own classes among the plug-ins: who holds a class has loaded its package."""
     if not packages:
         return named, words
-    given = named.get("plugins", ())
+    plugins = named.get("plugins", ())
     for line in (line for line in words if str(line).partition("=")[0] == "plugins"):
-        given = parse_overrides([line])[0].value()
-    given = [given] if isinstance(given, str) else list(given or ())
+        plugins = parse_overrides([line])[0].value()
+    plugins = [plugins] if isinstance(plugins, str) else list(plugins or ())
     words = [line for line in words if str(line).partition("=")[0] != "plugins"]
-    return {**named, "plugins": list(dict.fromkeys([*given, *packages]))}, words
+    return {**named, "plugins": list(dict.fromkeys([*plugins, *packages]))}, words
 
 
 def _printer(quiet: bool) -> Callable[[str], None]:

@@ -55,7 +55,7 @@ def test_python_says_what_the_command_line_says(runs: Path) -> None:
     places = two_models(runs)
     told = genrec.compare(Run(Path(places[0])), *places[1:])
     assert told == standings(find_runs(places))
-    assert [pair.real for pair in told.pairs] == [True]
+    assert [pair.significant for pair in told.pairs] == [True]
 
 
 def test_one_evaluation_under_two_names_counts_once(runs: Path) -> None:
@@ -161,7 +161,7 @@ def test_seeds_do_not_move_a_baseline(runs: Path) -> None:
     assert len(found.models) == 1
     assert len(found.models[0].runs) == 3
     [pair] = found.pairs
-    assert pair.real
+    assert pair.significant
     assert "m alone" in conclusion(found)
     assert "one run; the variance" not in conclusion(found)
 

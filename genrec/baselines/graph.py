@@ -13,7 +13,7 @@ from genrec.core.dataset import Dataset, Sequences
 from genrec.errors import ConfigError
 
 ROWS_AT_ONCE = 128  # sources whose rings are found at once: small enough for the cache
-KEPT = 50  # items kept per ring: lists are that long before popularity takes over
+PER_RING = 50  # items kept per ring: lists are that long before popularity takes over
 TGH_1 = ((7, 2, 1),)
 TGH_2 = ((5, 1), (3, 1))
 
@@ -110,8 +110,8 @@ def hops_from(graph: sparse.csr_array, sources: Int64[np.ndarray, " rows"], dept
 
 
 def _best(scores: Float[np.ndarray, "rows items"]) -> list[list[int]]:
-    """The ``KEPT`` best columns of each row, best first, without those at -inf."""
-    num_kept = min(KEPT, scores.shape[1])
+    """The ``PER_RING`` best columns of each row, best first, without those at -inf."""
+    num_kept = min(PER_RING, scores.shape[1])
     columns = np.argpartition(-scores, num_kept - 1, axis=1)[:, :num_kept]
     values = np.take_along_axis(scores, columns, axis=1)
     order = np.lexsort((columns, -values), axis=1)

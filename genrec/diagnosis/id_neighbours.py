@@ -102,12 +102,12 @@ QUERIES = 1000  # items that are asked for their neighbours: a standard error of
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Neighbours that are kept.
+class Preservation:
+    """How many of the nearest neighbours by vector are also nearest by ID.
 
     Args:
         k: neighbours an item; 0 where there are no other items.
-        rate: share of them that is kept.
+        rate: share of the neighbours by vector that are among those by ID.
         chance: what IDs that know nothing keep.
     """
 
@@ -124,7 +124,7 @@ def neighbourhood_preservation(
     ordered: bool = True,
     queries: int = QUERIES,
     seed: int = 0,
-) -> Kept:
+) -> Preservation:
     """Share of an item's k nearest by cosine that are also its k nearest by ID; chance is k / (items - 1).
 
     By ID, items are near when they share many leading codes (many codes anywhere, unless ``ordered``). Ties are the rule
@@ -141,7 +141,7 @@ def neighbourhood_preservation(
     num_items = len(codes)
     k = min(k, num_items - 1)
     if k < 1:
-        return Kept(0, 1.0, 1.0)
+        return Preservation(0, 1.0, 1.0)
     asked = np.random.default_rng(seed).permutation(num_items)[:queries]
     total = 0.0
     for item, neighbours in zip(asked, nearest(vectors, k, asked), strict=True):
@@ -152,7 +152,7 @@ def neighbourhood_preservation(
         nearer = others[::-1].cumsum()[::-1] - others
         chosen = np.clip((k - nearer) / np.maximum(others, 1), 0, 1)
         total += float(chosen[shared[neighbours]].sum())
-    return Kept(k, total / (len(asked) * k), k / (num_items - 1))
+    return Preservation(k, total / (len(asked) * k), k / (num_items - 1))
 
 
 def nearest(

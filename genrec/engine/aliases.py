@@ -230,10 +230,14 @@ class _ModuleThatClassesLeft:
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        name, own = module.__name__, vars(module).get("__getattr__")
+        name, module_getattr = module.__name__, vars(module).get("__getattr__")
 
         def attribute(asked: str) -> Any:
-            return own(asked) if own is not None and f"{name}.{asked}" not in CLASSES else _attribute(name, asked)
+            return (
+                module_getattr(asked)
+                if module_getattr is not None and f"{name}.{asked}" not in CLASSES
+                else _attribute(name, asked)
+            )
 
         vars(module)["__getattr__"] = attribute
 
@@ -250,9 +254,9 @@ def _attribute(module: str, name: str) -> Any:
     now = current(path)
     if now == path or name.startswith("__"):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    place, _, last = now.rpartition(".")
+    home, _, last = now.rpartition(".")
     try:
-        value = getattr(importlib.import_module(place), last)
+        value = getattr(importlib.import_module(home), last)
     except ModuleNotFoundError as error:
         raise AttributeError(f"module {module!r} has no attribute {name!r}") from error
     if path in CLASSES or hasattr(sys.modules.get(current(module)), "__path__"):

@@ -22,7 +22,7 @@ from types import FunctionType
 from typing import Any
 
 from genrec.engine.aliases import TARGET, current
-from genrec.engine.given_tables import write_once
+from genrec.engine.memory_tables import write_once
 from genrec.engine.registry import PROTOCOLS, conf_folder, groups_of, members_in_words, missing_members, slot_of
 from genrec.engine.signatures import in_words, parameters
 from genrec.errors import ConfigError, GenRecError, did_you_mean
@@ -55,7 +55,7 @@ def configured(component: type, /, **settings: Any) -> functools.partial[Any]:
     """
     where = getattr(component, "__name__", "component")
     settings_of_class = functools.partial(_checked_class(component, where), **settings)
-    _given_settings(settings_of_class, where)
+    _configured_settings(settings_of_class, where)
     return settings_of_class
 
 
@@ -146,7 +146,7 @@ def _node(value: Any, where: str) -> dict[str, Any]:
     if isinstance(value, type):
         settings: dict[str, Any] = {}
     else:
-        settings = _given_settings(value, where) if isinstance(value, functools.partial) else _read_settings(value, where)
+        settings = _configured_settings(value, where) if isinstance(value, functools.partial) else _read_settings(value, where)
     return {TARGET: f"{component.__module__}.{component.__qualname__}", **settings}
 
 
@@ -174,7 +174,7 @@ def _kind(where: str) -> str:
     return where if where in kinds else kinds[0]
 
 
-def _given_settings(settings_of_class: functools.partial[Any], where: str) -> dict[str, Any]:
+def _configured_settings(settings_of_class: functools.partial[Any], where: str) -> dict[str, Any]:
     """What a class was given, as a configuration holds it."""
     component = settings_of_class.func
     accepted = list(parameters(component))
@@ -342,8 +342,8 @@ def _options(group: str, target: str) -> Iterator[_Option]:
 
 def _imported(target: str) -> type:
     module, _, name = target.rpartition(".")
-    found: type = getattr(sys.modules.get(module) or importlib.import_module(module), name)
-    return found
+    component: type = getattr(sys.modules.get(module) or importlib.import_module(module), name)
+    return component
 
 
 def _refers(value: Any) -> bool:
@@ -366,8 +366,8 @@ def _defaults(component: Any, settings: Mapping[str, Any], option: _Option | Non
         if name in settings or name in RUNTIME or parameter.required or _refers(written.get(name)):
             continue
         value = written.get(name, parameter.default)
-        alike = _equal(value, parameter.default) or value == _setting(_argument(by_default, name), name)
-        if not alike or (option is not None and experiment):
+        same = _equal(value, parameter.default) or value == _setting(_argument(by_default, name), name)
+        if not same or (option is not None and experiment):
             unsaid[name] = _setting(parameter.default, name)
     return unsaid
 
@@ -384,10 +384,10 @@ def _written(group: str, node: Mapping[str, Any], option: _Option | None, store:
     from genrec.engine.components import path_places
 
     said = {key: _literal(value) for key, value in node.items()}
-    for place in path_places(said, group):  # they start at the working folder, the yaml lies elsewhere
-        path = expand_path(place.holder[place.key])
-        if place.certain or path.exists():
-            place.holder[place.key] = str(path.absolute())
+    for reference in path_places(said, group):  # they start at the working folder, the yaml lies elsewhere
+        path = expand_path(reference.holder[reference.key])
+        if reference.certain or path.exists():
+            reference.holder[reference.key] = str(path.absolute())
     content: dict[str, Any] = {_DEFAULTS: list(option.choices)} if option and option.choices else {}
     content |= {**(option.content if option else {}), **said}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -114,8 +114,8 @@ def _slot_below(names: frozenset[str]) -> Slot:
     for group, targets in groups.items():
         if names & targets:
             return Slot(group, targets, PROTOCOLS.get(group, ()))
-    alike = names.union(*(others for others in below.values() if others & names))
-    return Slot(BASELINE, alike, BASELINE_PROTOCOLS)
+    siblings = names.union(*(others for others in below.values() if others & names))
+    return Slot(BASELINE, siblings, BASELINE_PROTOCOLS)
 
 
 @cache
@@ -229,11 +229,11 @@ def export_lazily(room: str, more: Mapping[str, str] | None = None) -> tuple[Cal
 @cache
 def _plug_ins() -> dict[str, dict[str, str]]:
     """Room -> class of a shipped yaml -> its module. A class belongs to every package above its module."""
-    found: dict[str, dict[str, str]] = {}
+    rooms: dict[str, dict[str, str]] = {}
     for file in sorted(conf_folder().glob("*/*.yaml")):
         for target in _TARGET.findall(file.read_text(encoding="utf-8")):
             module, _, name = current(target).rpartition(".")
             parts = module.split(".")
             for end in range(2, len(parts)):
-                found.setdefault(".".join(parts[:end]), {})[name] = module
-    return found
+                rooms.setdefault(".".join(parts[:end]), {})[name] = module
+    return rooms

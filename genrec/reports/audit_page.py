@@ -126,7 +126,7 @@ def _untested(findings: list[Mapping[str, str]]) -> Markup | None:
 def _code(advice: str) -> Markup:
     """Words in backquotes, and settings (``order.ties=random``), as code."""
     parts = re.split(r"(`[^`]+`|[\w.]+=\w+)", advice)
-    return join(*(tag("code", part.strip("`")) if place % 2 else part for place, part in enumerate(parts)))
+    return join(*(tag("code", part.strip("`")) if index % 2 else part for index, part in enumerate(parts)))
 
 
 def _charts(key: str, figures: Mapping[str, Any]) -> list[Markup]:
@@ -152,14 +152,14 @@ def _charts(key: str, figures: Mapping[str, Any]) -> list[Markup]:
             )
         ]
     if key == "numbering":
-        found = figures["numbering"]
+        numbering = figures["numbering"]
         rows = {
-            f"{words}, {way}": [found[name][f"{way}_numbers"]]
+            f"{words}, {way}": [numbering[name][f"{way}_numbers"]]
             for name, words in (("item_id", "item ids"), ("row", "rows"))
             for way in ("next", "previous")
         }
-        title = f"Test targets among {found['reach']} numbers beside the last item"
-        return [grouped_bars(title, rows | {"chance": [found["chance"]]}, {"share": "baseline"})]
+        title = f"Test targets among {numbering['reach']} numbers beside the last item"
+        return [grouped_bars(title, rows | {"chance": [numbering["chance"]]}, {"share": "baseline"})]
     if key == "branching":
         graph = figures["branching"]
         rows = {
@@ -268,9 +268,9 @@ def _provenance(audit: Mapping[str, Any]) -> Markup:
     data, size = audit["dataset"], audit["figures"]["size"]
     facts: dict[str, object] = {
         "dataset": data["fingerprint"],
-        "data": _told(data["settings"].get("data", {})),
-        "split": _told(data.get("split", {})),
-        "order of events": _told(data.get("order", {})),
+        "data": _facts_text(data["settings"].get("data", {})),
+        "split": _facts_text(data.get("split", {})),
+        "order of events": _facts_text(data.get("order", {})),
         "density": f"{size['density']:.4%}",
         "events per user": f"median {size['median_events']:g}, at most {size['max_events']:,}",
         "training events per item": f"median {size['median_item_count']:g}",
@@ -279,7 +279,7 @@ def _provenance(audit: Mapping[str, Any]) -> Markup:
     return section("How it was measured", facts_list(facts))
 
 
-def _told(facts: Mapping[str, Any]) -> str:
+def _facts_text(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.strip('_').replace('_', ' ')} {value}" for key, value in facts.items() if value is not None)
 
 

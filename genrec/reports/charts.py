@@ -54,7 +54,9 @@ def bar_chart(title: str, rows: Sequence[Bars]) -> Markup:
                 shapes.append(tag("line", x1=low, x2=high, y1=bar + BAR / 2, y2=bar + BAR / 2, class_="whisker"))
                 end = max(end, row.interval[1] * scale)
             shapes.append(tag("text", written(value, ".4f"), x=f"{end:.2f}%", dx="6", y=bar + 10, class_="faint"))
-    summary = "; ".join(f"{row.name} test {_told(row.test)}, validation {_told(row.validation)}" for row in rows)
+    summary = "; ".join(
+        f"{row.name} test {_measured_text(row.test)}, validation {_measured_text(row.validation)}" for row in rows
+    )
     chart = tag("svg", *shapes, height=len(rows) * ROW, role="img", aria_label=f"{title}: {summary}")
     return tag("figure", tag("figcaption", title), chart)
 
@@ -130,11 +132,11 @@ def curve_chart(
     first, last = math.floor(low / step), math.ceil(top / step)
     lines = [step * i for i in range(first, max(last, first + 1) + 1)]
     left, right = 9.0, 98.0
-    place = {k: math.log(k) if logarithmic else k for k in ks}
-    span = place[ks[-1]] - place[ks[0]] or 1.0
+    position = {k: math.log(k) if logarithmic else k for k in ks}
+    span = position[ks[-1]] - position[ks[0]] or 1.0
 
     def x(k: float) -> str:
-        return f"{left + (right - left) * (place[k] - place[ks[0]]) / span:.2f}%"
+        return f"{left + (right - left) * (position[k] - position[ks[0]]) / span:.2f}%"
 
     def y(value: float) -> str:
         return f"{10 + height * (lines[-1] - value) / (lines[-1] - lines[0]):.1f}"
@@ -159,10 +161,10 @@ def curve_chart(
             tag("li", tag("svg", tag("line", x1="0", x2="28", y1="6", y2="6", class_=style), aria_hidden="true"), name)
         )
 
-    def points_told(points: Mapping[float, float]) -> str:
+    def curve_text(points: Mapping[float, float]) -> str:
         return ", ".join(f"{written(value, '.4f')} at {_short(k)}" for k, value in points.items())
 
-    summary = "; ".join(f"{name} {points_told(points)}" for name, (_, points) in curves.items())
+    summary = "; ".join(f"{name} {curve_text(points)}" for name, (_, points) in curves.items())
     chart = tag("svg", *shapes, height=height + 40, role="img", aria_label=f"{title}: {summary}")
     return tag("figure", tag("figcaption", title), chart, tag("ul", *legend, class_="legend"))
 
@@ -197,10 +199,10 @@ def reliability_chart(title: str, points: Sequence[Mapping[str, float]], *, heig
     for point in points:
         if not all(can_be_drawn(point[key]) for key in ("predicted", "observed", "low", "high")):
             continue
-        place = x(point["predicted"])
-        shapes.append(tag("line", x1=place, x2=place, y1=y(point["low"]), y2=y(point["high"]), class_="whisker"))
+        at = x(point["predicted"])
+        shapes.append(tag("line", x1=at, x2=at, y1=y(point["low"]), y2=y(point["high"]), class_="whisker"))
         summary = f"predicted {point['predicted']:.4f}, observed {point['observed']:.4f} of {point['count']:,}"
-        shapes.append(tag("circle", tag("title", summary), cx=place, cy=y(point["observed"]), r="4.5", class_="fill-model"))
+        shapes.append(tag("circle", tag("title", summary), cx=at, cy=y(point["observed"]), r="4.5", class_="fill-model"))
     shapes.append(tag("text", "predicted", x=x(top), y=height + 46, text_anchor="end", class_="faint"))
     shapes.append(tag("text", "observed", x=x(0), dx="6", y="8", class_="faint"))
     summary = "; ".join(
@@ -219,7 +221,7 @@ def _short(number: float) -> str:
     return f"{number:g}"
 
 
-def _told(value: float | None) -> str:
+def _measured_text(value: float | None) -> str:
     return "not measured" if value is None else written(value, ".4f")
 
 

@@ -32,14 +32,16 @@ def _users(diagnosis: Mapping[str, Any]) -> str:
 
 def _levels(diagnosis: Mapping[str, Any]) -> Markup:
     levels = diagnosis["levels"]
-    own = levels[0]["own_accuracy"] is not None
+    has_beams = levels[0]["own_accuracy"] is not None
     series: dict[str, Kind] = {"given the true prefix": "bound"}
-    if own:
+    if has_beams:
         series["by its own beams"] = "model"
-    rows = {f"Level {i}": [level["accuracy"], *([level["own_accuracy"]] if own else [])] for i, level in enumerate(levels)}
+    rows = {
+        f"Level {i}": [level["accuracy"], *([level["own_accuracy"]] if has_beams else [])] for i, level in enumerate(levels)
+    }
     columns: dict[str, Any] = {
         "codes": lambda level: written(exponential(level["log_choices"]), ".1f"),
-        "left to guess": lambda level: _guesses(level["log_prob"]),
+        "effective choices": lambda level: _guesses(level["log_prob"]),
         "no choice": lambda level: written(level["forced"], ".1%"),
     }
     if diagnosis["rules"]["normalization"] == "codebook":
@@ -58,9 +60,9 @@ def _levels(diagnosis: Mapping[str, Any]) -> Markup:
     )
     note = (
         f"{_users(diagnosis)}. Chart: the first bar judges one level alone, given the true codes before it; the second counts "
-        "users whose most probable beam is still on the next item's path. Table: codes that exist at that place; among "
-        "how many one would have to guess to do as well as the generator (both geometric means); more than there are means "
-        "that it is too sure of itself there; for how many users only one code exists."
+        "users whose most probable beam is still on the next item's path. Table, as geometric means: codes "
+        "that exist after that prefix, and effective choices, the number of codes that the generator is torn between. More "
+        "effective choices than codes mean overconfidence. No choice: the share of users with a single possible code."
     )
     if diagnosis["rules"]["normalization"] == "codebook":
         note += " Real mass: probability that goes to codes which exist; the rest is lost."
@@ -106,9 +108,10 @@ def _beams(diagnosis: Mapping[str, Any]) -> Markup:
 
 
 def _calibration(diagnosis: Mapping[str, Any]) -> Markup:
-    made, k = diagnosis["calibration"], diagnosis["calibration"]["k"]
-    promised, came = made["mass"], made["hit_rate"]
-    low, high = made["hit_rate_interval"]
+    calibration = diagnosis["calibration"]
+    k = calibration["k"]
+    promised, came = calibration["mass"], calibration["hit_rate"]
+    low, high = calibration["hit_rate_interval"]
     verdict = (
         "No probabilities"
         if not drawable([promised])
@@ -121,7 +124,7 @@ def _calibration(diagnosis: Mapping[str, Any]) -> Markup:
     summary = (
         f"{verdict}: together, the first {k} recommendations get a probability of {written(promised, '.1%')}, and the next "
         f"item is among them for {written(came, '.1%')} of the users ({written(low, '.1%')} to {written(high, '.1%')}). "
-        f"Expected calibration error {written(made['error'], '.4f')}. "
+        f"Expected calibration error {written(calibration['error'], '.4f')}. "
         "Each point stands for as many recommendations as any other, by probability, with its 95 % interval; on the diagonal "
         "they come true as often as they say."
     )
@@ -131,7 +134,7 @@ def _calibration(diagnosis: Mapping[str, Any]) -> Markup:
         )
     return section(
         "Are its probabilities honest?",
-        reliability_chart(f"The first {k} recommendations: predicted and observed", made["bins"]),
+        reliability_chart(f"The first {k} recommendations: predicted and observed", calibration["bins"]),
         note=summary,
     )
 

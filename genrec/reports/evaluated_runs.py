@@ -64,16 +64,16 @@ class Finished:
 
         Empty when nothing is known: of lists that another program wrote, or of an evaluation without its store.
         """
-        store, found = Store(self.folder.resolve().parent.parent), dict[str, Any]()
+        store, values = Store(self.folder.resolve().parent.parent), dict[str, Any]()
         waiting = list(Artifact(self.folder).inputs.items())
         while waiting:
             kind, fingerprint = waiting.pop(0)
             if kind == "dataset" or not (store.folder(kind, fingerprint) / MANIFEST).exists():
                 continue
             artifact = Artifact(store.folder(kind, fingerprint))
-            found |= dict(flat_settings(artifact.config))
+            values |= dict(flat_settings(artifact.config))
             waiting.extend(artifact.inputs.items())
-        return {key: value for key, value in found.items() if key.rpartition(".")[2] != SEED}
+        return {key: value for key, value in values.items() if key.rpartition(".")[2] != SEED}
 
     def baseline_scores(self, split: Split, metric: str) -> dict[str, pl.DataFrame]:
         """Baseline -> ``user_id`` and the metric of its users with a hit; of everybody else it is 0.
@@ -94,9 +94,9 @@ class Finished:
         Raises:
             ConfigError: when that was not measured.
         """
-        if split not in (known := list(self.metrics["users"])):
-            fix = f"add --split {known[0]}"
-            raise ConfigError(f"--split for {self.name}", expected=" or ".join(known), got=split, fix=fix)
+        if split not in (splits := list(self.metrics["users"])):
+            fix = f"add --split {splits[0]}"
+            raise ConfigError(f"--split for {self.name}", expected=" or ".join(splits), got=split, fix=fix)
         table = pl.read_parquet(self.folder / "per_user.parquet", glob=False).filter(pl.col(SPLIT) == split)
         if metric not in (columns := table.drop(SPLIT, USER_ID).columns):
             expected, fix = self._measurable(metric, columns)
@@ -145,12 +145,12 @@ def find_runs(places: Sequence[str], *, root: Path = Path("runs")) -> list[Finis
     Raises:
         ArtifactError: when there is no evaluation.
     """
-    found: dict[Path, Finished] = {}
+    runs: dict[Path, Finished] = {}
     folders = [place for place in places if not place.endswith(COMPARISON)]  # runs/* holds the page of an earlier sweep
     for place in folders or places:
-        for run in _found(place, root):
-            found.setdefault(run.folder.resolve(), run)
-    return list(found.values())
+        for run in _evaluations_at(place, root):
+            runs.setdefault(run.folder.resolve(), run)
+    return list(runs.values())
 
 
 def group(runs: Sequence[Finished], *, split: Split, metric: str) -> list[ComparedModel]:
@@ -161,19 +161,19 @@ def group(runs: Sequence[Finished], *, split: Split, metric: str) -> list[Compar
     """
     tables = [run.scores(split, metric) for run in runs]
     for run, table in zip(runs[1:], tables[1:], strict=True):
-        _check_alike(runs[0], run, tables[0], table, split)
+        _check_comparable(runs[0], run, tables[0], table, split)
     columns = np.column_stack([table[metric].to_numpy() for table in tables])
     defined = ~np.isnan(columns).any(axis=1)  # not, for some users, the diversity of one item
     columns, users = columns[defined], tables[0][USER_ID].filter(pl.Series(defined))
     if len(columns) < 2:
         raise ConfigError(f"{split} {metric}", expected="two or more users", got=len(columns), fix="evaluate more users")
     members: dict[object, list[int]] = {}
-    for place, run in enumerate(runs):
-        own = run.label or (repr(sorted(run.settings.items())) if run.settings else run.folder)
-        members.setdefault(own, []).append(place)
-    names = _names([[runs[place] for place in places] for places in members.values()])
+    for column, run in enumerate(runs):
+        model = run.label or (repr(sorted(run.settings.items())) if run.settings else run.folder)
+        members.setdefault(model, []).append(column)
+    names = _model_names([[runs[column] for column in places] for places in members.values()])
     return [
-        ComparedModel(name, tuple(runs[place] for place in places), columns[:, places], users)
+        ComparedModel(name, tuple(runs[column] for column in places), columns[:, places], users)
         for name, places in zip(names, members.values(), strict=True)
     ]
 
@@ -184,38 +184,38 @@ def differences(models: Sequence[ComparedModel]) -> dict[str, list[str]]:
     Of a component that some models do not have at all, what the others have differs only where it differs among them.
     """
     settings = [model.runs[0].settings for model in models]
-    found: dict[str, list[str]] = {}
-    for key in dict.fromkeys(key for own in settings for key in own):
+    differing: dict[str, list[str]] = {}
+    for key in dict.fromkeys(key for model in settings for key in model):
         root = key.partition(".")[0]
-        having = [own for own in settings if any(other == root or other.startswith(f"{root}.") for other in own)]
-        if len({repr(own.get(key)) for own in (settings if key == f"{root}.{TARGET}" else having)}) < 2:
+        having = [model for model in settings if any(other == root or other.startswith(f"{root}.") for other in model)]
+        if len({repr(model.get(key)) for model in (settings if key == f"{root}.{TARGET}" else having)}) < 2:
             continue
-        values = [str(own.get(key, "-")) for own in settings]
+        values = [str(model.get(key, "-")) for model in settings]
         if key == f"{root}.{TARGET}":
-            found[root] = [option_name(root, own) for own in settings]
+            differing[root] = [option_name(root, model) for model in settings]
         else:
-            found[key] = values
-    return {key: values for key, values in found.items() if len(set(values)) > 1}
+            differing[key] = values
+    return {key: values for key, values in differing.items() if len(set(values)) > 1}
 
 
-def _found(place: str, root: Path) -> list[Finished]:
+def _evaluations_at(place: str, root: Path) -> list[Finished]:
     label, _, rest = place.partition("=")
-    for text, own in ((place, None), (rest, label)):
+    for text, own_label in ((place, None), (rest, label)):
         path = expand_path(text)
         for folder in (path, root / path) if text else ():
             for evaluation in (folder, folder / "evaluation"):
                 if (evaluation / METRICS_FILE).exists():
                     name = folder.parent.name if folder.name == "evaluation" else folder.name
-                    return [Finished(name, evaluation, own)]
+                    return [Finished(name, evaluation, own_label)]
             if sweep := sorted(folder.parent.glob(f"{glob.escape(folder.name)},*/evaluation/{METRICS_FILE}")):
-                return [Finished(file.parent.parent.name, file.parent, own) for file in sweep]
+                return [Finished(file.parent.parent.name, file.parent, own_label) for file in sweep]
     near = did_you_mean(Path(place).name, [run.name for run in list_runs(Path(place).parent if "/" in place else root)])
     raise ArtifactError(place, expected="a run with an evaluation", got="none", fix=f"`genrec ls` lists the runs; {near}")
 
 
-def _check_alike(first: Finished, run: Finished, users: pl.DataFrame, others: pl.DataFrame, split: Split) -> None:
+def _check_comparable(first: Finished, run: Finished, users: pl.DataFrame, others: pl.DataFrame, split: Split) -> None:
     where, one, other = f"{first.name} and {run.name}", first.metrics, run.metrics
-    apart: list[tuple[str, Any, Any]] = [("dataset", _told(one["dataset"]), _told(other["dataset"]))]
+    apart: list[tuple[str, Any, Any]] = [("dataset", _dataset_text(one["dataset"]), _dataset_text(other["dataset"]))]
     apart += [(rule, one["rules"].get(rule), other["rules"].get(rule)) for rule in RULES]
     apart += [(f"number of {split} users", users.height, others.height)]
     for what, here, there in apart:
@@ -227,11 +227,11 @@ def _check_alike(first: Finished, run: Finished, users: pl.DataFrame, others: pl
         raise ConfigError(where, expected=f"the same {split} users", got=f"user {odd} in the first only", fix=fix)
 
 
-def _told(dataset: Mapping[str, Any]) -> str:
+def _dataset_text(dataset: Mapping[str, Any]) -> str:
     return f"{dataset['fingerprint']} ({dataset['num_users']:,} users, {dataset['num_items']:,} items)"
 
 
-def _names(models: Sequence[Sequence[Finished]]) -> list[str]:
+def _model_names(models: Sequence[Sequence[Finished]]) -> list[str]:
     """Names of models: the runs' own without their seeds, and without what all models share; unique."""
     names = []
     for runs in models:
@@ -239,9 +239,9 @@ def _names(models: Sequence[Sequence[Finished]]) -> list[str]:
         shared = without[0] if len(set(without)) == 1 else _shared_start(without)
         names.append(runs[0].label or shared or f"{runs[0].name} ...")
     parts = [name.split(",") for name in names]
-    swept = [set(own) for own in parts if len(own) > 1]
+    swept = [set(name_parts) for name_parts in parts if len(name_parts) > 1]
     everywhere = set.intersection(*swept) if swept else set()
-    names = [",".join(part for part in own if part not in everywhere) or ",".join(own) for own in parts]
+    names = [",".join(part for part in name_parts if part not in everywhere) or ",".join(name_parts) for name_parts in parts]
     return [name if names.count(name) == 1 else f"{name} ({runs[0].name})" for name, runs in zip(names, models, strict=True)]
 
 

@@ -68,14 +68,15 @@ def read_run(run: Run) -> Explored:
     Raises:
         ArtifactError: when the run has no semantic IDs, or their dataset is gone.
     """
-    made = lineage(run, run.artifact("sids"))
-    dataset = made.get("dataset") or run.artifact("dataset")
+    artifacts = lineage(run, run.artifact("sids"))
+    dataset = artifacts.get("dataset") or run.artifact("dataset")
     ordered, vectors = True, None
-    if "tokenizer" in made:
-        ordered = component_class(made["tokenizer"].config["tokenizer"], "tokenizer").traits.ordered  # type: ignore[attr-defined]
-    if "encoder" in made:
-        vectors = read_vectors(made["encoder"].path).get(JOINT)
-    sids = SIDTable.load(made["sids"].path)
+    if "tokenizer" in artifacts:
+        config = artifacts["tokenizer"].config["tokenizer"]
+        ordered = component_class(config, "tokenizer").traits.ordered  # type: ignore[attr-defined]
+    if "encoder" in artifacts:
+        vectors = read_vectors(artifacts["encoder"].path).get(JOINT)
+    sids = SIDTable.load(artifacts["sids"].path)
     if sids.content is not sids:  # the IDs keep only the first of these codes
         sids = SIDTable(sids.content.codes, sids.content.sizes, codebooks=sids.codebooks)
     return Explored(run.name, Dataset.load(dataset.path), sids, vectors, ordered)
@@ -193,12 +194,12 @@ def _run(run: Explored, row_of: Mapping[str, int]) -> dict[str, Any]:
 
 def _neighbours(run: Explored, rows: np.ndarray, num_named: int) -> list[int] | None:
     """Flat [rows * 5]: of the most popular items, among themselves."""
-    known = np.flatnonzero((rows >= 0) & (rows < NEIGHBOURS_OF))
-    if run.vectors is None or len(known) <= NUM_NEIGHBOURS:
+    popular = np.flatnonzero((rows >= 0) & (rows < NEIGHBOURS_OF))
+    if run.vectors is None or len(popular) <= NUM_NEIGHBOURS:
         return None
-    found = np.full((min(num_named, NEIGHBOURS_OF), NUM_NEIGHBOURS), -1, dtype=np.int64)
-    found[rows[known]] = rows[known][nearest(run.vectors[known], NUM_NEIGHBOURS)]
-    return found.ravel().tolist()
+    neighbours = np.full((min(num_named, NEIGHBOURS_OF), NUM_NEIGHBOURS), -1, dtype=np.int64)
+    neighbours[rows[popular]] = rows[popular][nearest(run.vectors[popular], NUM_NEIGHBOURS)]
+    return neighbours.ravel().tolist()
 
 
 HOW = (
@@ -277,11 +278,11 @@ def _view(run: Explored, num_runs: int) -> Markup:
 
 
 def _lead(run: Explored, num_runs: int) -> str:
-    own = run.sids.unique_rate(run.own_levels)
+    unique = run.sids.unique_rate(run.own_levels)
     sizes = " x ".join(map(str, run.sids.sizes[: run.own_levels]))
     start = f"{run.name}: " if num_runs > 1 else ""
     rest = "." if run.own_levels == run.sids.num_levels else " before a last level tells the others apart."
-    return f"{start}{run.sids.num_items:,} items in {sizes} codes; {own:.1%} have an ID of their own{rest}"
+    return f"{start}{run.sids.num_items:,} items in {sizes} codes; {unique:.1%} have an ID of their own{rest}"
 
 
 def _levels(run: Explored, num_runs: int, note: str) -> Markup:

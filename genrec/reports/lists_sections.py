@@ -40,14 +40,16 @@ def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup 
     """
     k = metrics["rules"]["headline_k"]
     others = [figure for figure in chosen_metrics(metrics, at_every_k=False) if figure not in MEANINGS]
-    known = [figure for figure in (*MEANINGS, *others) if f"{short}/{figure}@{k}" in metrics["model"]]
-    if not known:
+    measured = [figure for figure in (*MEANINGS, *others) if f"{short}/{figure}@{k}" in metrics["model"]]
+    if not measured:
         return None
-    names = {figure: metrics["labels"][figure] if figure in others else figure.replace("_", " ") for figure in known}
+    names = {figure: metrics["labels"][figure] if figure in others else figure.replace("_", " ") for figure in measured}
     rows = [*((baseline, "baseline", row) for baseline, row in metrics["baselines"].items()), (name, "model", metrics["model"])]
-    head = tag("thead", tag("tr", tag("td"), *(tag("th", names[figure], scope="col") for figure in known)))
+    head = tag("thead", tag("tr", tag("td"), *(tag("th", names[figure], scope="col") for figure in measured)))
     body = [
-        tag("tr", tag("th", label, scope="row"), *_cells([row.get(f"{short}/{figure}@{k}") for figure in known]), class_=kind)
+        tag(
+            "tr", tag("th", label, scope="row"), *_cells([row.get(f"{short}/{figure}@{k}") for figure in measured]), class_=kind
+        )
         for label, kind, row in rows
     ]
     left_out = metrics.get("left_out", {})
@@ -57,7 +59,7 @@ def beyond_section(name: str, metrics: Mapping[str, Any], short: str) -> Markup 
         tag(
             "details",
             tag("summary", "What they mean"),
-            facts_list({names[figure]: MEANINGS[figure] for figure in known if figure in MEANINGS}),
+            facts_list({names[figure]: MEANINGS[figure] for figure in measured if figure in MEANINGS}),
         ),
         *(tag("p", f"No {figure.replace('_', ' ')}: {why}.", class_="note") for figure, why in left_out.items()),
         note=f"Of the first {k} items of every list. High or low is not better by itself: read them beside the baselines.",

@@ -46,18 +46,18 @@ def lineage(run: Run, last: Artifact) -> dict[str, Artifact]:
 
     In the order in which they were made. A run's other artifacts may belong to another configuration of the same name.
     """
-    found = {last.kind: last}
+    artifacts = {last.kind: last}
     waiting = [last]
     while waiting:
         for kind, fingerprint in waiting.pop().inputs.items():
-            if kind not in found and (made := run.store.find(kind, fingerprint)):
-                found[kind] = made.check(hashes=True)
-                waiting.append(made)
-    if "diagnosis" in run.kinds and "generator" in found:
+            if kind not in artifacts and (artifact := run.store.find(kind, fingerprint)):
+                artifacts[kind] = artifact.check(hashes=True)
+                waiting.append(artifact)
+    if "diagnosis" in run.kinds and "generator" in artifacts:
         diagnosis = run.artifact("diagnosis")
-        if diagnosis.inputs["generator"] == found["generator"].fingerprint:
-            found["diagnosis"] = diagnosis
-    return dict(sorted(found.items(), key=lambda pair: pair[1].manifest["created"]))
+        if diagnosis.inputs["generator"] == artifacts["generator"].fingerprint:
+            artifacts["diagnosis"] = diagnosis
+    return dict(sorted(artifacts.items(), key=lambda pair: pair[1].manifest["created"]))
 
 
 def report(
@@ -97,7 +97,7 @@ def report(
         slices_section(metrics),
         beyond_section(name, metrics, short),
         exposure_section(dataset, split, table, k),
-        *_made(artifacts),
+        *_stage_sections(artifacts),
         None if _traced(artifacts) else users_sections(dataset, split, table, per_user, k),
         cost_section(artifacts),
         _rules(metrics, artifacts),
@@ -116,7 +116,7 @@ def _traced(artifacts: Mapping[str, Artifact]) -> bool:
     return "diagnosis" in artifacts and artifacts["diagnosis"].config["diagnose"]["because_of"] > 0
 
 
-def _made(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
+def _stage_sections(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
     """What the stages before evaluation know of themselves."""
 
     def read(kind: str, file: str) -> Any:
@@ -206,7 +206,7 @@ def _chosen(metrics: Mapping[str, Any]) -> Markup | None:
     lines = [
         (name, setting, f"{choice['tried']} on {choice['users']:,} validation users" if choice["chosen"] else "as given")
         for name, choice in metrics.get("baseline_settings", {}).items()
-        if (setting := ", ".join(f"{key} {_told(value)}" for key, value in choice["settings"].items()))
+        if (setting := ", ".join(f"{key} {_value_text(value)}" for key, value in choice["settings"].items()))
     ]
     if not lines:
         return None
@@ -275,9 +275,9 @@ def _rules(metrics: Mapping[str, Any], artifacts: Mapping[str, Artifact]) -> Mar
         "users": "those with something held out"
         + (" and a list" if rules.get("users") == "listed" else "; a missing list counts 0"),
         "seen items": "excluded, for every row" if rules["exclude_seen"] else "may be recommended, in every row",
-        "split": _told(rules["split"]),
-        "order of events": _told(rules["order"]),
-        "held out": "; ".join(f"{split}: {_told(counts)}" for split, counts in rules["targets"].items()),
+        "split": _value_text(rules["split"]),
+        "order of events": _value_text(rules["order"]),
+        "held out": "; ".join(f"{split}: {_value_text(counts)}" for split, counts in rules["targets"].items()),
         "intervals": f"{bootstrap['level']:.0%}, {bootstrap['draws']:,} bootstrap draws over users, seed {bootstrap['seed']}",
     }
     inputs = (
@@ -296,20 +296,20 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     """Nested facts as one level; empty ones are left out."""
     flat: dict[str, object] = {}
     for key, value in facts.items():
-        place = f"{prefix}{key}"
+        label = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{place} · ")
+            flat |= _flat(value, f"{label} · ")
         elif isinstance(value, list):
             if value:
-                flat[place] = ", ".join(_told(entry) for entry in value)
+                flat[label] = ", ".join(_value_text(entry) for entry in value)
         elif value is not None:
-            flat[place] = _told(value)
+            flat[label] = _value_text(value)
     return flat
 
 
-def _told(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key.replace('_', ' ')} {_told(entry)}" for key, entry in value.items())
+        return ", ".join(f"{key.replace('_', ' ')} {_value_text(entry)}" for key, entry in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)

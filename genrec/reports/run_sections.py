@@ -46,7 +46,7 @@ def _commit(environment: Mapping[str, Any]) -> str:
     return "" if not commit else f"commit {commit[:7]}" + (" with uncommitted changes" if environment.get("dirty") else "")
 
 
-NOT_TOLD = "not recorded"
+NOT_RECORDED = "not recorded"
 
 
 def cost_section(artifacts: Mapping[str, Artifact]) -> Markup:
@@ -77,14 +77,14 @@ def cost_section(artifacts: Mapping[str, Artifact]) -> Markup:
 
 def machine_of(artifact: Artifact) -> str:
     """Device, processor and threads that an artifact was made with."""
-    known = artifact.manifest["environment"]
-    threads = f"{known['threads']} threads" if known.get("threads") else f"{known.get('cpus', '?')} CPUs"
-    return ", ".join(str(part) for part in (known.get("device"), known.get("processor"), threads) if part)
+    environment = artifact.manifest["environment"]
+    threads = f"{environment['threads']} threads" if environment.get("threads") else f"{environment.get('cpus', '?')} CPUs"
+    return ", ".join(str(part) for part in (environment.get("device"), environment.get("processor"), threads) if part)
 
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return NOT_TOLD
+        return NOT_RECORDED
     minutes, rest = divmod(seconds, 60)
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
 
@@ -196,10 +196,10 @@ def _cell(figures: Mapping[str, Any], key: str, form: str) -> Markup | str:
 
 
 def _sentences(health: Mapping[str, Any], resolved: Mapping[str, Any] | None) -> Iterator[str]:
-    if kept := health.get("neighbourhood"):
+    if preservation := health.get("neighbourhood"):
         yield (
-            f"Of an item's {kept['k']} nearest by the encoder, {kept['rate']:.1%} are among its nearest by ID "
-            f"(chance: {kept['chance']:.2%})."
+            f"Of an item's {preservation['k']} nearest by the encoder, {preservation['rate']:.1%} are among its nearest by ID "
+            f"(chance: {preservation['chance']:.2%})."
         )
     if "collisions" in health:
         items, groups, largest = (health["collisions"][key] for key in ("items", "groups", "largest"))
@@ -210,7 +210,5 @@ def _sentences(health: Mapping[str, Any], resolved: Mapping[str, Any] | None) ->
         )
     if resolved:
         rate, before, moved = (resolved[key] for key in ("unique_rate", "unique_rate_before", "moved_rate"))
-        yield (
-            f"After collisions were resolved {rate:.1%} of the items have an ID of their own, {before:.1%} before; {moved:.1%} "
-            "moved to other codes."
-        )
+        changed = f"; {moved:.1%} moved to other codes." if moved else "."
+        yield f"After collisions were resolved {rate:.1%} of the items have an ID of their own, {before:.1%} before{changed}"

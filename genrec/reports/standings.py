@@ -173,8 +173,8 @@ def _baseline(models: Sequence[ComparedModel], name: str) -> str:
     for model in models:
         if name in (model.name, *(run.name for run in model.runs), *(str(run.folder.parent) for run in model.runs)):
             return model.name
-    known = [model.name for model in models]
-    raise ConfigError("--baseline", expected="one of the models", got=name, fix=did_you_mean(name, known))
+    names = [model.name for model in models]
+    raise ConfigError("--baseline", expected="one of the models", got=name, fix=did_you_mean(name, names))
 
 
 def _best_baseline(
@@ -237,7 +237,7 @@ def _interval(scores: Float[np.ndarray, "users runs"], metric: str, draws: int, 
 
 def _baselines(runs: Sequence[Finished], key: str) -> list[Row]:
     """Each baseline once; one that was measured with other settings in another run stands twice."""
-    found: dict[tuple[str, float], Row] = {}
+    baselines: dict[tuple[str, float], Row] = {}
     for run in runs:
         for kind, rows in (("baseline", run.metrics["baselines"]), ("bound", run.metrics["bounds"])):
             for name, figures in rows.items():
@@ -251,15 +251,15 @@ def _baselines(runs: Sequence[Finished], key: str) -> list[Row]:
                         interval=(interval[0], interval[1]) if interval else None,
                         others=others,
                     )
-                    found.setdefault((name, figures[key]), row)
-    return list(found.values())
+                    baselines.setdefault((name, figures[key]), row)
+    return list(baselines.values())
 
 
 def _other_keys(run: Finished, key: str) -> list[str]:
     """The figures shown beside the compared one: recall and ndcg, at 5 on its split, at the headline k on both."""
     k, short = run.metrics["rules"]["headline_k"], key.partition("/")[0]
     shorts = [short, *(SHORT_SPLIT[split] for split in reversed(SPLITS) if SHORT_SPLIT[split] != short)]
-    wanted = [(short, 5), *((each, k) for each in shorts)]
-    keys = [f"{each}/{metric}@{length}" for each, length in wanted for metric in ("recall", "ndcg")]
+    columns = [(short, 5), *((each, k) for each in shorts)]
+    keys = [f"{each}/{metric}@{length}" for each, length in columns for metric in ("recall", "ndcg")]
     keys += [f"{short}/{name}@{k}" for name in run.metrics.get("labels", {}) if name not in METRICS]  # of a user's package
     return [other for other in dict.fromkeys(keys) if other != key and other in run.metrics["model"]]

@@ -80,8 +80,8 @@ def _evaluation_table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table
     """Fits 80 columns: test at 5 and at the headline k, validation at the headline k."""
     first, headline = members[0][1], members[0][1]["rules"]["headline_k"]
     shorts = ["test", "val"] if "test" in first["users"] else ["val"]
-    wanted = [(shorts[0], 5), *((short, headline) for short in shorts)]
-    keys = [f"{short}/{metric}@{k}" for short, k in dict.fromkeys(wanted) for metric in ("recall", "ndcg")]
+    columns = [(shorts[0], 5), *((short, headline) for short in shorts)]
+    keys = [f"{short}/{metric}@{k}" for short, k in dict.fromkeys(columns) for metric in ("recall", "ndcg")]
     keys = [key for key in keys if all(key in metrics["model"] for _, metrics in members)]
     interval = f"{shorts[0]}/ndcg@{headline}"
 
@@ -114,36 +114,36 @@ def _evaluation_table(members: Sequence[tuple[str, Mapping[str, Any]]]) -> Table
     return table
 
 
-def print_standings(found: Standings, console: Console | None = None) -> None:
+def print_standings(standings: Standings, console: Console | None = None) -> None:
     """Prints models beside baselines, then the pairs, then what it means."""
     console = console or Console()
-    seen = {True: "seen items excluded", False: "seen items kept", None: "rule for seen items unknown"}[found.exclude_seen]
-    title = f"{found.label}: {found.users:,} users, {found.num_items:,} items, {seen}"
+    seen = {True: "seen items excluded", False: "seen items kept", None: "rule for seen items unknown"}[standings.exclude_seen]
+    title = f"{standings.label}: {standings.users:,} users, {standings.num_items:,} items, {seen}"
     console.print(title, style="dim", highlight=False, soft_wrap=True)
-    console.print(_models(found))
-    if found.pairs:
+    console.print(_models(standings))
+    if standings.pairs:
         table = _standings_table("difference", "95 % interval", "p", "adjusted", "")
-        for pair in found.pairs:
+        for pair in standings.pairs:
             table.add_row(
                 f"{pair.first} - {pair.second}",
                 f"{pair.comparison.difference:+.4f}",
                 "{:+.4f} to {:+.4f}".format(*pair.comparison.interval),
                 p_text(pair.comparison.p),
                 p_text(pair.p),
-                "significant" if pair.real else "not significant",
-                style="bold" if pair.real else "",
+                "significant" if pair.significant else "not significant",
+                style="bold" if pair.significant else "",
             )
         console.print(table)
-    console.print(conclusion(found), highlight=False, soft_wrap=True)
+    console.print(conclusion(standings), highlight=False, soft_wrap=True)
 
 
-def _models(found: Standings) -> Table:
+def _models(standings: Standings) -> Table:
     table = _standings_table("runs", "mean", "95 % interval", "sd of runs")
-    for row in found.baselines:
+    for row in standings.baselines:
         interval = "{:.4f} - {:.4f}".format(*row.interval) if row.interval else ""
         table.add_row(row.name, "", f"{row.value:.4f}", interval, "", style="" if row.kind == "baseline" else "cyan")
     table.add_section()
-    for row in sorted(found.models, key=lambda row: -row.value):
+    for row in sorted(standings.models, key=lambda row: -row.value):
         interval = "{:.4f} - {:.4f}".format(*row.interval) if row.interval else ""
         spread = "" if row.spread is None else f"{row.spread:.4f}"
         table.add_row(row.name, str(len(row.runs)), f"{row.value:.4f}", interval, spread, style="bold green")
@@ -161,27 +161,32 @@ def _standings_table(*columns: str) -> Table:
 Format = Literal["csv", "latex", "markdown"]
 
 
-def comparison_table(found: Standings, form: Format) -> str:
+def comparison_table(standings: Standings, form: Format) -> str:
     """Baselines, bounds and models with mean (and standard deviation over seeds) of every figure of the comparison.
 
     Args:
-        found: compared.
+        standings: of the compared models.
         form: csv has a column for each standard deviation; the others write mean ± deviation.
     """
-    keys = sorted({found.metric, *(key for row in found.models for key in row.others)}, key=_order)
-    rows = [*found.baselines, *sorted(found.models, key=lambda row: -row.value)]
+    keys = sorted({standings.metric, *(key for row in standings.models for key in row.others)}, key=_order)
+    rows = [*standings.baselines, *sorted(standings.models, key=lambda row: -row.value)]
     if form == "csv":
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", "kind", "runs", *(head for key in keys for head in (key, f"{key} sd"))])
         for row in rows:
             writer.writerow(
-                [row.name, row.kind, len(row.runs) or "", *(cell for key in keys for cell in _numbers(found, row, key))]
+                [row.name, row.kind, len(row.runs) or "", *(cell for key in keys for cell in _numbers(standings, row, key))]
             )
         return file.getvalue()
-    heads = ["", *(f"{'validation' if key.startswith('val/') else 'test'} {metric_label(key, found.labels)}" for key in keys)]
+    heads = [
+        "",
+        *(f"{'validation' if key.startswith('val/') else 'test'} {metric_label(key, standings.labels)}" for key in keys),
+    ]
     plus_minus = " $\\pm$ " if form == "latex" else " ± "
-    lines = [[row.name, *(plus_minus.join(_numbers(found, row, key)).removesuffix(plus_minus) for key in keys)] for row in rows]
+    lines = [
+        [row.name, *(plus_minus.join(_numbers(standings, row, key)).removesuffix(plus_minus) for key in keys)] for row in rows
+    ]
     if form == "markdown":
         rule = ["---", *("---:" for _ in keys)]
         return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *lines))
@@ -197,9 +202,9 @@ def _order(key: str) -> tuple[bool, int, int, str]:
     return short == "val", int(k or 0), ["recall", "ndcg"].index(name) if name in ("recall", "ndcg") else 2, name
 
 
-def _numbers(found: Standings, row: Row, key: str) -> tuple[str, str]:
+def _numbers(standings: Standings, row: Row, key: str) -> tuple[str, str]:
     """Mean and standard deviation; empty where there is none."""
-    value, spread = (row.value, row.spread) if key == found.metric else (row.others.get(key), row.spreads.get(key))
+    value, spread = (row.value, row.spread) if key == standings.metric else (row.others.get(key), row.spreads.get(key))
     return "" if value is None else f"{value:.4f}", "" if spread is None else f"{spread:.4f}"
 
 
@@ -211,4 +216,4 @@ def _escaped(text: str) -> str:
 
 def written(several: Sequence[Standings], form: Format) -> str:
     """One table after another, an empty line between them."""
-    return "\n".join(comparison_table(found, form) for found in several)
+    return "\n".join(comparison_table(standings, form) for standings in several)

@@ -150,13 +150,13 @@ def command(run: Run, label: str, changes: Sequence[str]) -> str:
         label: to be added to its name.
         changes: overrides; one that chooses another component drops the settings of the one before.
     """
-    given = {override.partition("=")[0] for override in changes} | {"name"}
-    kept = [
+    changed = {override.partition("=")[0] for override in changes} | {"name"}
+    unchanged = [
         override
         for override in run.record.get("overrides", [])
-        if not {key := override.lstrip("+~").partition("=")[0], key.partition(".")[0]} & given
+        if not {key := override.lstrip("+~").partition("=")[0], key.partition(".")[0]} & changed
     ]
-    return shlex.join(["genrec", "run", *kept, *changes, f"name={run.name}_{label}"])
+    return shlex.join(["genrec", "run", *unchanged, *changes, f"name={run.name}_{label}"])
 
 
 Change = tuple[str, str, list[str]]  # a label, why, and the overrides

@@ -37,7 +37,7 @@ def build(context: StageContext) -> dict[str, Any]:
     before, after = (_collisions(each) for each in (codes, table.codes))
     context.log(
         f"IDs of {table.num_levels} levels, sizes {' x '.join(map(str, table.sizes))}: {after['unique_rate']:.1%} of the items "
-        f"have one of their own ({before['unique_rate']:.1%} before), {moved:.1%} moved to other codes"
+        f"have one of their own ({before['unique_rate']:.1%} before)" + (f", {moved:.1%} moved to other codes" if moved else "")
     )
     figures = {**{f"{key}_before": value for key, value in before.items()}, **after, "moved_rate": moved}
     return {**table.facts(), **figures}

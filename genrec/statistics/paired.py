@@ -5,6 +5,7 @@ Many models: every pair of them, or each against a baseline, with a correction f
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -119,8 +120,15 @@ class Pair:
     detectable: float
 
     @property
-    def real(self) -> bool:
+    def significant(self) -> bool:
+        """Whether the adjusted p-value is at most ``ALPHA``."""
         return self.p <= ALPHA
+
+    @property
+    def real(self) -> bool:
+        """The former name of ``significant``."""
+        warnings.warn("real is significant now: read that", DeprecationWarning, stacklevel=2)
+        return self.significant
 
 
 def pairwise(

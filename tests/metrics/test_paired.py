@@ -146,7 +146,7 @@ def test_every_pair_or_each_against_one(rng):
     scores = {name: rng.random((200, 1)) + shift for name, shift in (("a", 0.0), ("b", 0.5), ("c", 0.0))}
     pairs = pairwise(scores, draws=999)
     assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert [pair.real for pair in pairs] == [True, False, True]
+    assert [pair.significant for pair in pairs] == [True, False, True]
     assert pairs[0].p == pytest.approx(0.003)
     against = pairwise(scores, baseline="b", draws=999)
     assert [(pair.first, pair.second) for pair in against] == [("a", "b"), ("c", "b")]

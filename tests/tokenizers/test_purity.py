@@ -10,7 +10,13 @@ import pytest
 from small_world import random_histories, sequences_of
 
 from genrec.diagnosis.id_health import prefix_groups
-from genrec.diagnosis.id_neighbours import Kept, collaborative_purity, nearest, neighbourhood_preservation, semantic_purity
+from genrec.diagnosis.id_neighbours import (
+    Preservation,
+    collaborative_purity,
+    nearest,
+    neighbourhood_preservation,
+    semantic_purity,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -81,4 +87,4 @@ def test_codes_that_tell_nothing_preserve_as_much_as_chance():
 
 
 def test_a_lone_item_keeps_its_neighbourhood():
-    assert neighbourhood_preservation(np.zeros((1, 2), int), np.ones((1, 3))) == Kept(0, 1.0, 1.0)
+    assert neighbourhood_preservation(np.zeros((1, 2), int), np.ones((1, 3))) == Preservation(0, 1.0, 1.0)

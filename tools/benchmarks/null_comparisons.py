@@ -102,7 +102,7 @@ def false_families(world: World, comparisons: int, *, draws: int = 199, seed: in
     found = 0
     for _ in range(comparisons):
         pairs = pairwise(world.draw(generator), draws=draws, seed=int(generator.integers(2**31)))
-        found += any(pair.real for pair in pairs)
+        found += any(pair.significant for pair in pairs)
     return found / comparisons
 
 
