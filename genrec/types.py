@@ -42,6 +42,7 @@ RUNTIME: Final = frozenset(
         "train_counts",
         "item_vectors",
         "text_vectors",
+        "train_sequences",
         "item_labels",
         "catalog",
         "saved",

@@ -242,6 +242,7 @@ def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
         "num_items": NUM_ITEMS,
         "train_counts": np.ones(NUM_ITEMS, dtype=np.int64),
         "item_vectors": np.ones((NUM_ITEMS, 4), dtype=np.float32),
+        "text_vectors": np.ones((NUM_ITEMS, 4), dtype=np.float32),
         "item_labels": _Labels(),
         "catalog": pl.DataFrame({ITEM_ID: [str(item) for item in range(NUM_ITEMS)]}),
     }

@@ -16,20 +16,18 @@ from genrec.errors import ConfigError
 from genrec.evaluation.candidate_lists import CandidateLists
 from genrec.evaluation.evaluated_lists import EvaluatedLists
 from genrec.evaluation.list_settings import RecommendSettings
-from genrec.model.item_vectors import JOINT, read_vectors
+from genrec.model.item_vectors import read_vectors, text_of
 from genrec.protocols import Baseline, HasObstacle
 from genrec.types import SPLIT, SPLITS, USER_ID
 
 BEST = "best"  # of the baselines on validation
-TEXT = "text"  # the source of an encoder that reads texts, where it has several
 
 
 def text_vectors(context: StageContext) -> dict[str, Any]:
     """The runtime argument of baselines that read texts; empty where the run makes no vectors."""
     if "encoder" not in context.inputs:
         return {}
-    vectors = read_vectors(context.parts["encoder"])
-    return {"text_vectors": vectors.get(TEXT, vectors[JOINT])}
+    return {"text_vectors": text_of(read_vectors(context.parts["encoder"]))}
 
 
 def chosen_baselines(

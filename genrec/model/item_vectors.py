@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from genrec.protocols import ItemEncoder, NamedEncoder
 
 JOINT = "item"  # the encoder's own output; an encoder of several sources names those beside it
+TEXT = "text"  # the source of an encoder that reads texts, where it has several
 FITTED, VECTORS = "fitted", "vectors"  # folders
 
 
@@ -40,3 +41,8 @@ def write_vectors(folder: Path, vectors: Mapping[str, np.ndarray]) -> None:
     (folder / VECTORS).mkdir()
     for name, rows in vectors.items():
         save_file({VECTORS: np.ascontiguousarray(rows, dtype=np.float32)}, folder / VECTORS / f"{name}.safetensors")
+
+
+def text_of(vectors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the vectors of the items' texts: of the source of that name, or of the only one."""
+    return vectors.get(TEXT, vectors[JOINT])

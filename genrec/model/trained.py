@@ -23,7 +23,7 @@ from genrec.decoding.new_item_quota import NewItemQuota, content_of, content_sou
 from genrec.engine.aliases import with_current
 from genrec.engine.components import component_class, instantiate, parameters
 from genrec.errors import ArtifactError
-from genrec.model.item_vectors import JOINT, read_vectors
+from genrec.model.item_vectors import JOINT, read_vectors, text_of
 from genrec.protocols import DecodingStrategy, FittedStrategy, GrowsWithItems, ItemRows, NeedsArtifacts, SavesItself
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -310,7 +310,9 @@ def _build(
     node: Mapping[str, Any], sids: SIDTable | None, trie: PrefixTrie | None, vectors: Mapping[str, np.ndarray], **runtime: Any
 ) -> Any:
     """Builds a generator from its configuration and its inputs."""
-    runtime |= {"sids": sids, "trie": trie, "item_vectors": vectors[JOINT] if vectors else None}
+    runtime |= {"sids": sids, "trie": trie}
+    if vectors:
+        runtime |= {"item_vectors": vectors[JOINT], "text_vectors": text_of(vectors)}
     return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
 
 

@@ -190,6 +190,17 @@ class ReasoningScorer(ItemScorer, Protocol):
 
 
 @runtime_checkable
+class DualBranchScorer(ItemScorer, Protocol):
+    """An item scorer whose queries and vectors have two halves: of ids, and of the codes of ``sids``."""
+
+    sids: SIDTable
+
+    def masked_queries(self, batch: Batch) -> Float[Tensor, "targets dim"] | None:
+        """The second half of the queries, in the order of ``TargetLogits``, where a part of each history's codes is hidden."""
+        ...
+
+
+@runtime_checkable
 class HasNormalization(Protocol):
     """A generator that writes codes: its scores are probabilities over the trie's paths, or over each level's codebook."""
 

@@ -32,7 +32,8 @@ def build(context: StageContext) -> dict[str, Any]:
     torch.manual_seed(settings.seed)
     model = Model.new(context.config["generator"], context.parts, dataset)
     generator, sids = model.generator, model.sids
-    objective = instantiate(context.config["objective"], "objective", trie=model.trie, train_counts=dataset.train_counts)
+    runtime = {"trie": model.trie, "train_counts": dataset.train_counts, "train_sequences": dataset.train}
+    objective = instantiate(context.config["objective"], "objective", **runtime)
     objective.check(generator)
     if settings.init_from is None and isinstance(objective, FineTuningObjective):
         expected = f"what {type(objective).__name__} is to fine-tune"

@@ -245,6 +245,7 @@ def runtime_of(sids: SIDTable, train_counts: np.ndarray | None = None) -> dict[s
         "num_items": sids.num_items,
         "train_counts": np.ones(sids.num_items) if train_counts is None else train_counts,
         "item_vectors": vectors_of(sids.num_items),
+        "text_vectors": vectors_of(sids.num_items),
         "item_labels": {"category": np.arange(sids.num_items) % 3},
     }
 
