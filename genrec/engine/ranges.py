@@ -89,6 +89,8 @@ NAMES: dict[str, Range] = {
     "num_active": _count(4_096),
     "num_groups": _count(10_000, 2),
     "num_steps": _count(1_000),
+    "num_samples": _count(1_000),
+    "guidance": Range(0, 1_000),
     "session_len": _count(10_000),
     "max_history_len": _count(100_000),
     "max_text_len": _count(100_000),

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from genrec.core.batch import Batch
 from genrec.core.sids import SIDTable
 from genrec.nn.attention import Attention, DistanceBias
+from genrec.nn.components import principal_axes
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
@@ -69,9 +70,9 @@ class DualBranch(nn.Module):
         nn.init.normal_(self.codes.weight, std=(dim * num_levels) ** -0.5)
         self.ids = nn.Embedding(sids.num_items, dim)
         nn.init.normal_(self.ids.weight, std=dim**-0.5)
-        components = principal_components(np.asarray(text_vectors, dtype=np.float32), dim)
+        mean, axes = principal_axes(text_vectors, dim, whiten=False)
         with torch.no_grad():
-            self.ids.weight[:, : components.shape[1]] = torch.from_numpy(components) * dim**-0.5
+            self.ids.weight[:, : axes.shape[1]] = torch.from_numpy((text_vectors - mean) @ axes) * dim**-0.5
         counts = np.zeros(sids.num_items) if train_counts is None else np.asarray(train_counts)
         self.register_buffer("id_gate", torch.from_numpy(counts / (counts + self.GATE_EVENTS)).float().unsqueeze(1))
 
@@ -170,12 +171,3 @@ class DualBranch(nn.Module):
         states = self.history_states(batch)
         last = states[torch.arange(len(batch), device=states.device), batch.lengths]
         return last @ self.item_table().T
-
-
-def principal_components(vectors: Float[np.ndarray, "items width"], dim: int) -> Float[np.ndarray, "items components"]:
-    """The first components of the centred vectors, in units in which their mean square is 1; at most ``dim``."""
-    centred = vectors - vectors.mean(0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    components = centred @ axes[:, ::-1][:, :dim]
-    scale = np.sqrt(np.mean(components**2))
-    return (components / scale if scale > 0 else components).astype(np.float32)

@@ -200,6 +200,30 @@ class DualBranchScorer(ItemScorer, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Denoised:
+    """Vectors of the targets that a generator restored.
+
+    Args:
+        restored: [targets, width].
+        clean: [targets, width], what they should be.
+        hidden: [targets, any], features from which they were made; None where there are none to spread.
+    """
+
+    restored: Float[Tensor, "targets width"]
+    clean: Float[Tensor, "targets width"]
+    hidden: Float[Tensor, "targets inner"] | None = None
+
+
+@runtime_checkable
+class DiffusionScorer(ItemScorer, Protocol):
+    """An item scorer that generates the vector of the next item."""
+
+    def denoised(self, batch: Batch) -> Denoised:
+        """The vectors of a batch's targets, restored from noise."""
+        ...
+
+
 @runtime_checkable
 class HasNormalization(Protocol):
     """A generator that writes codes: its scores are probabilities over the trie's paths, or over each level's codebook."""

@@ -54,6 +54,7 @@ def wrong(name: str, option: str, value: str, **changes: Any) -> Case:
 
 
 CASES = [
+    Case("no vectors", ConfigError, "got denoising", lambda scene: scorer("denoising")),
     Case("no two branches", ConfigError, "got dual_alignment", lambda scene: scorer("dual_alignment")),
     wrong("codebook share", "sid_cross_entropy", "codebook_share: expected a share in [0, 1], got 1.5", codebook_share=1.5),
     wrong(
