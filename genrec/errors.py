@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 from genrec.references import mask_secrets
 
@@ -25,13 +26,13 @@ class GenRecError(Exception):
     Args:
         where: the configuration key, file or column the error is about.
         expected: what would have been accepted there.
-        got: the value found there (shown with ``repr`` unless it is a string).
+        got: the value found there (shown with ``repr`` unless it is a string or a path).
         fix: what the user can do about it.
     """
 
     def __init__(self, where: object, *, expected: str, got: object, fix: str) -> None:
         self.where, self.expected, self.got, self.fix = str(where), expected, got, fix
-        value = got if isinstance(got, str) else repr(got)
+        value = str(got) if isinstance(got, str | PurePath) else repr(got)
         line = f"{where}: expected {expected}, got {value}; {fix}"
         super().__init__(mask_secrets(escape_control_characters(" ".join(line.split()))))
 

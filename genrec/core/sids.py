@@ -91,8 +91,8 @@ class SIDTable:
         object.__setattr__(self, "codes", _check_codes(self.codes, self.sizes))
         for name, stream in self.streams.items():
             if len(stream.codes) != self.num_items:
-                expected, got = f"codes of {self.num_items} items", len(stream.codes)
-                raise DataError(f"sids: stream {name}", expected=expected, got=got, fix="tokenize again")
+                expected, got = f"codes of {self.num_items} items", f"those of {len(stream.codes)}"
+                raise DataError(f"sids: stream {name}", expected=expected, got=got, fix="give every item its codes")
 
     @property
     def num_items(self) -> int:
@@ -223,7 +223,7 @@ def _check_codes(codes: np.ndarray, sizes: tuple[int, ...], lowest: int = 0) -> 
             f"sids: item_idx {item}, level {level}",
             expected=f"a code in [0, {sizes[level]})",
             got=int(codes[item, level]),
-            fix="tokenize again",
+            fix="correct the code, or make the level larger",
         )
     return np.ascontiguousarray(codes, dtype=np.int32)
 

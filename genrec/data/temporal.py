@@ -34,7 +34,9 @@ class Temporal:
             if self.cuts == "time":
                 _seconds(name, cut)
             elif isinstance(cut, str) or not 0 < cut < 1:
-                raise ConfigError(name, expected="a share in (0, 1)", got=cut, fix="or set split.cuts=time")
+                raise ConfigError(
+                    f"split.{name}", expected="a share in (0, 1)", got=cut, fix="give such a share, or set split.cuts=time"
+                )
 
     def keep(self, users: pl.DataFrame) -> np.ndarray:
         """Marks the users that stay, bool [users]: all of them."""
@@ -69,8 +71,9 @@ class Temporal:
         }
         for part, size in sizes.items():
             if size <= 0:
+                fix = "move split.validation_from or split.test_from"
                 got = f"cuts at {first:.17g} and {second:.17g}, times from {timestamps.min():.17g} to {timestamps.max():.17g}"
-                raise DataError("split", expected=f"events in the {part} part", got=got, fix="move the cuts")
+                raise DataError("split", expected=f"events in the {part} part", got=got, fix=fix)
         new = {
             "users_new_in_validation": int(((train_ends == offsets[:-1]) & (validation_ends > train_ends)).sum()),
             "users_new_in_test": int(((validation_ends == offsets[:-1]) & (offsets[1:] > validation_ends)).sum()),
@@ -93,5 +96,6 @@ def _seconds(name: str, cut: float | str) -> float:
     try:
         moment = datetime.fromisoformat(cut)
     except ValueError as error:
-        raise ConfigError(name, expected="a time or an ISO date", got=cut, fix="write e.g. 2014-01-31") from error
+        fix = "write e.g. 2014-01-31"
+        raise ConfigError(f"split.{name}", expected="a time or an ISO date", got=cut, fix=fix) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

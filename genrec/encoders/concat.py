@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from safetensors.numpy import load_file, save_file
 
 from genrec.core.dataset import Sequences
-from genrec.errors import ConfigError, DataError
+from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.protocols import FitNotes, HasConfidence, ItemEncoder
 
 _MIN_EIGENVALUE = 1e-3  # share of the largest: smaller directions are noise that whitening would amplify
@@ -49,13 +49,12 @@ class Concat:
                 "encoder.sources",
                 expected="at least one source, none called item",
                 got=list(sources),
-                fix="name them otherwise",
+                fix="add a source, or give it another name",
             )
         unknown = sorted(set(weights or {}) - set(sources))
         if unknown:
-            raise ConfigError(
-                "encoder.weights", expected=f"names of sources ({', '.join(sources)})", got=unknown[0], fix="correct the name"
-            )
+            fix = did_you_mean(unknown[0], sources)
+            raise ConfigError("encoder.weights", expected="names of the sources", got=unknown[0], fix=fix)
         self.sources, self.dim = dict(sources), dim
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in self.sources}
         self._state: dict[str, np.ndarray] = {}

@@ -16,10 +16,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from genrec.core.dataset import Sequences
-from genrec.errors import ConfigError, DataError, did_you_mean
+from genrec.errors import ConfigError, DataError, excerpt, join_names
 from genrec.types import ITEM_ID
 
 FORMATS = (".npy", ".safetensors", ".parquet")
+# safetensors has no type of numpy for bfloat16, and says so with a TypeError
+_UNREADABLE = (OSError, ValueError, TypeError, SafetensorError, pl.exceptions.PolarsError)
 
 
 class Precomputed:
@@ -55,9 +57,9 @@ class Precomputed:
     def fit(self, items: pl.DataFrame, train: Sequences) -> None:
         try:
             ids, vectors = self._read()
-        except (OSError, ValueError, SafetensorError, pl.exceptions.PolarsError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise DataError(self.path, expected="a readable file of vectors", got=reason, fix="check encoder.path") from error
+        except _UNREADABLE as error:
+            fix = "check encoder.path"
+            raise DataError(self.path, expected="a readable file of vectors", got=_reason(error), fix=fix) from error
         self._check(ids, vectors)
         self._vectors, self._row_of = vectors.astype(np.float32), {item: row for row, item in enumerate(ids)}
         self._mean = self._vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -112,36 +114,59 @@ class Precomputed:
             frame = pl.read_parquet(self.path, glob=False)
             for name in (ITEM_ID, self.column):
                 if name not in frame.columns:
-                    fix = did_you_mean(name, frame.columns)
-                    raise DataError(self.path, expected=f"a column {name}", got=", ".join(frame.columns), fix=fix)
-            vectors = frame[self.column].to_list()
-            if len({None if vector is None else len(vector) for vector in vectors}) > 1:
-                raise DataError(
-                    f"{self.path}: {self.column}",
-                    expected="vectors of one length",
-                    got="several lengths or nulls",
-                    fix="repair it",
-                )
-            return frame[ITEM_ID].cast(pl.String).to_list(), np.array(vectors, dtype=np.float64)
+                    fix = "rename the column of the ids" if name == ITEM_ID else "name the vectors with encoder.column=NAME"
+                    got = f"columns {join_names(frame.columns)}"
+                    raise DataError(self.path, expected=f"a column {name!r}", got=got, fix=fix)
+            ids = frame[ITEM_ID].cast(pl.String).to_list()
+            return ids, self._numbers(frame[self.column], ids)
         if self.path.suffix == ".npy":
             return self._read_ids(), np.load(self.path, allow_pickle=False)
         tensors = load_file(self.path)
         if self.column not in tensors:
-            fix = f"give encoder.column; {did_you_mean(self.column, tensors)}"
-            raise DataError(self.path, expected=f"a tensor {self.column}", got=", ".join(tensors), fix=fix)
+            got, fix = f"tensors {join_names(list(tensors))}", "name the vectors with encoder.column=NAME"
+            raise DataError(self.path, expected=f"a tensor {self.column!r}", got=got, fix=fix)
         return self._read_ids(), tensors[self.column]
 
     def _read_ids(self) -> list[str]:
         assert self.ids is not None  # the constructor asked for it
-        if self.ids.suffix == ".parquet":
-            return pl.read_parquet(self.ids, glob=False)[ITEM_ID].cast(pl.String).to_list()
-        if self.ids.suffix == ".json":
-            return [str(item) for item in json.loads(self.ids.read_text(encoding="utf-8"))]
-        return self.ids.read_text(encoding="utf-8").splitlines()
+        try:
+            if self.ids.suffix == ".parquet":
+                return pl.read_parquet(self.ids, glob=False)[ITEM_ID].cast(pl.String).to_list()
+            text = self.ids.read_text(encoding="utf-8")
+            listed = json.loads(text) if self.ids.suffix == ".json" else text.splitlines()
+        except _UNREADABLE as error:
+            expected, fix = "the item id of each vector", "check encoder.ids"
+            raise DataError(self.ids, expected=expected, got=_reason(error), fix=fix) from error
+        if not isinstance(listed, list):
+            raise DataError(self.ids, expected="a list of item ids", got=excerpt(listed), fix='write ["id", ...]')
+        return [str(item) for item in listed]
+
+    def _numbers(self, column: pl.Series, ids: list[str]) -> np.ndarray:
+        """Returns a column of lists as an array.
+
+        Raises:
+            DataError: when they are no lists of numbers, or not all of one length.
+        """
+        where, fix = f"{self.path}, column {self.column}", "give every item one of the same length"
+        if not isinstance(column.dtype, pl.List | pl.Array) or not column.dtype.inner.is_numeric():  # type: ignore[union-attr]
+            fix = "name the vectors with encoder.column=NAME"
+            raise DataError(where, expected="lists of numbers", got=str(column.dtype), fix=fix)
+        lengths = (column.arr.to_list() if isinstance(column.dtype, pl.Array) else column).list.len()
+        odd = lengths.is_null() | (lengths != lengths.first()).fill_null(True)
+        if odd.any():
+            row = odd.to_list().index(True)
+            got = f"{lengths[row]} numbers for item {ids[row]}, {lengths[0]} for {ids[0]}"
+            got = f"none for item {ids[row]}" if lengths[row] is None else got
+            raise DataError(where, expected="vectors of one length", got=got, fix=fix)
+        return np.array(column.to_list(), dtype=np.float64)
 
     def _check(self, ids: list[str], vectors: np.ndarray) -> None:
-        if vectors.ndim != 2 or len(vectors) != len(ids) or len(ids) == 0:
-            raise DataError(self.path, expected=f"[{len(ids)} ids, dim] vectors", got=vectors.shape, fix="one row per id")
+        if vectors.ndim != 2 or len(vectors) != len(ids) or len(ids) == 0 or vectors.dtype.kind not in "fiu":
+            expected, got = f"a vector for each of {len(ids):,} ids", f"{vectors.dtype} of shape {vectors.shape}"
+            raise DataError(self.path, expected=expected, got=got, fix="write one row of numbers for each id")
+        if None in ids:
+            got = f"None in row {ids.index(None) + 1}"  # type: ignore[arg-type]  # a parquet may have gaps
+            raise DataError(self.ids or self.path, expected="an item_id in every row", got=got, fix="fill it, or drop the row")
         if len(set(ids)) < len(ids):
             twice = next(item for item, again in zip(sorted(ids), sorted(ids)[1:], strict=False) if item == again)
             raise DataError(self.ids or self.path, expected="each item_id once", got=f"{twice} twice", fix="keep one row of it")
@@ -152,3 +177,7 @@ class Precomputed:
             raise DataError(
                 f"{self.path}: item {ids[row]}", expected="finite numbers", got=float(wrong), fix="repair the vector"
             )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -57,9 +57,8 @@ class TfidfSVD:
         try:
             weights = self._vectorizer.fit_transform(texts)
         except ValueError as error:  # sklearn's "empty vocabulary"
-            raise DataError(
-                f"items: columns {', '.join(usable)}", expected="words", got=str(error), fix="name other encoder.columns"
-            ) from error
+            got, fix = f"none in {len(texts):,} texts", "name other columns with encoder.columns=[...]"
+            raise DataError(f"items: columns {', '.join(usable)}", expected="words", got=got, fix=fix) from error
         more = (script_note(texts), rarity_note([words(text.lower()) for text in texts]), self._empty_note(items))
         self.notes += [note for note in more if note]
         _, _, right = truncated_svd(sparse.csr_array(weights), self.dim)

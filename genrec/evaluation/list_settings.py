@@ -49,14 +49,17 @@ class RecommendSettings:
                 raise ConfigError(f"recommend.{key}", expected="at least 1", got=getattr(self, key), fix="raise it")
         if not 0 <= self.new_item_share <= 1:
             raise ConfigError(
-                "recommend.new_item_share", expected="a share of the list, 0 to 1", got=self.new_item_share, fix="change it"
+                "recommend.new_item_share",
+                expected="a share of the list, 0 to 1",
+                got=self.new_item_share,
+                fix="choose one in that range",
             )
         if self.new_item_reach is not None and not 0 <= self.new_item_reach <= 1:
             raise ConfigError(
                 "recommend.new_item_reach",
                 expected="a share of the catalogue, 0 to 1, or null",
                 got=self.new_item_reach,
-                fix="change it",
+                fix="choose one in that range",
             )
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise ConfigError(

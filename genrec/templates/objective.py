@@ -21,7 +21,7 @@ class Mine:
 
     def __init__(self, *, trie: PrefixTrie, smoothing: float = 0.05) -> None:
         if not 0 <= smoothing < 1:
-            raise ConfigError("smoothing", expected="a number in [0, 1)", got=smoothing, fix="choose another")
+            raise ConfigError("objective.smoothing", expected="a share in [0, 1)", got=smoothing, fix="lower it")
         self.trie, self.smoothing = trie, smoothing
 
     def check(self, generator: Generator) -> None:

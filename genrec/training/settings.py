@@ -68,7 +68,7 @@ class TrainSettings:
                 fix="raise it",
             )
         if not 0 <= self.crop_rate <= 1:
-            raise ConfigError("train.crop_rate", expected="a share in [0, 1]", got=self.crop_rate, fix="choose one")
+            raise ConfigError("train.crop_rate", expected="a share in [0, 1]", got=self.crop_rate, fix="0 cuts no sequence")
 
     def lr_at(self, step: int, progress: float) -> float:
         """Learning rate of a step; a function of the step alone."""

@@ -212,14 +212,14 @@ def test_precomputed_bad_files(items: pl.DataFrame, train: Sequences, tmp_path: 
         fit([[1.0, float("nan")]], ["item-000"])
     with pytest.raises(DataError, match="item-000 twice"):
         fit([[1.0], [2.0]], ["item-000", "item-000"])
-    with pytest.raises(DataError, match="several lengths"):
+    with pytest.raises(DataError, match="2 numbers for item item-001, 1 for item-000"):
         fit([[1.0], [2.0, 3.0]], ["item-000", "item-001"])
     with pytest.raises(DataError, match="none for 59 items, item-001"):
         fit([[1.0]], ["item-000"]).encode(items)
     kept = fit([[1.0], [3.0]], ["item-000", "item-001"], missing="mean")
     assert kept.encode(items[:3]).tolist() == [[1.0], [3.0], [2.0]]
     assert kept.present(items[:3]).tolist() == [True, True, False]
-    with pytest.raises(DataError, match="a column vectors"):
+    with pytest.raises(DataError, match="a column 'vectors'"):
         fit([[1.0]], ["item-000"], column="vectors")
     (tmp_path / "broken.npy").write_bytes(b"nothing")
     (tmp_path / "ids.txt").write_text("item-000", encoding="utf-8")
