@@ -65,6 +65,11 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "nothing is known here"
 
 
+def missing_file(error: FileNotFoundError) -> str:
+    """Returns the path of the file that is not there; polars says it only in the text of its error."""
+    return str(error.filename or str(error).rpartition(": ")[2])
+
+
 def excerpt(value: object, *, at: int = 0, width: int = EXCERPT_WIDTH) -> str:
     r"""Returns a value as Python would write it (``\t``, ``\ufeff``), cut to ``width`` characters around position ``at``."""
     text = value if isinstance(value, str) else repr(value)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.errors import ArtifactError, DataError
+from genrec.errors import ArtifactError, DataError, missing_file
 from genrec.references import mask_secrets_in
 from genrec.types import ITEM_ID, USER_ID, Split
 
@@ -171,7 +171,7 @@ class Dataset:
             )
         except FileNotFoundError as error:
             raise ArtifactError(
-                folder, expected="a prepared dataset", got=f"no file {error.filename}", fix="run `genrec prepare` again"
+                folder, expected="a prepared dataset", got=f"no file {missing_file(error)}", fix="run `genrec prepare` again"
             ) from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from genrec.errors import ArtifactError, DataError
+from genrec.errors import ArtifactError, DataError, missing_file
 from genrec.types import ITEM_ID, ITEM_IDX, PAD
 
 TABLE_FILE = "sids.parquet"
@@ -199,7 +199,7 @@ class SIDTable:
             beside = pl.read_parquet(folder / STREAMS_FILE, glob=False) if "streams" in facts else pl.DataFrame()
         except FileNotFoundError as error:
             raise ArtifactError(
-                folder, expected="a SID table", got=f"no file {error.filename}", fix="run `genrec assign`"
+                folder, expected="a SID table", got=f"no file {missing_file(error)}", fix="run `genrec assign`"
             ) from error
         streams = {name: Stream(_codes(beside[name], sizes), tuple(sizes)) for name, sizes in facts.get("streams", {}).items()}
         codes = _codes(frame["codes"], facts["sizes"])

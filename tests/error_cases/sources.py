@@ -143,6 +143,7 @@ CASES = [
         "x.csv, column user_id: expected values, got None in all 2 rows",
         table("x.csv", b"user_id,item_id\n,a\n,b\n", columns=["user_id", "item_id"], required=["user_id"]),
     ),
+    Case("another column", DataError, "'user', got columns user_id, item_id", table("x.csv", EVENTS, required=["user"])),
     Case("two columns of ids", DataError, "got both 'asin' and 'item_id'", two_ids),
     # data sets of others
     Case("no network", DataError, "got nothing there, and no download (no route to host)", no_network),

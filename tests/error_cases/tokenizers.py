@@ -14,11 +14,14 @@ from error_cases import Case, Scene
 from genrec.core.dataset import Sequences
 from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError, DataError
-from genrec.protocols import TokenizerInputs
+from genrec.protocols import CollisionContext, TokenizerInputs
 from genrec.tokenizers.anchored_rq_kmeans import AnchoredRQKMeans
 from genrec.tokenizers.category_tree import CategoryTree
+from genrec.tokenizers.collision.append_level import AppendLevel
+from genrec.tokenizers.collision.reassign_last import ReassignLast
 from genrec.tokenizers.letter import Letter
 from genrec.tokenizers.opq import OPQ
+from genrec.tokenizers.progressive_fusion import ProgressiveFusion
 from genrec.tokenizers.published import Published
 from genrec.tokenizers.random_codes import RandomCodes
 from genrec.tokenizers.residual_vq import ResidualVQ
@@ -69,7 +72,26 @@ def grouped(**changes: int) -> Any:
     return ResidualVQ.check_settings(**{"groups": 2, "num_levels": 4, "latent_dim": 64} | changes)
 
 
+def resolve(policy: Any, codes: list[list[int]], *sizes: int) -> Callable[[Scene], Any]:
+    """Gives the items of a catalogue IDs from their codes."""
+    context = CollisionContext(pl.Series([f"i{item}" for item in range(len(codes))]), np.zeros(len(codes), np.int64))
+    return lambda scene: policy.resolve(np.array(codes), sizes, context)
+
+
+def diverging(scene: Scene) -> Any:
+    inputs = items("a", "b", vectors=np.eye(2, 3, dtype=np.float32))
+    inputs = TokenizerInputs(dict(inputs.embeddings) | {"collaborative": np.eye(2, 3, dtype=np.float32)}, inputs.items, PAIR)
+    return ProgressiveFusion(lr=1e30, steps=9, num_levels=1, codebook_size=2).fit(inputs)
+
+
+PAIR = Sequences(np.array([0, 1, 0, 1], np.int32), np.array([0, 4]))
+
 CASES = [
+    Case(
+        "many items of one ID", DataError, "got 3 items, i0 among them", resolve(AppendLevel(max_group=2), [[0, 0]] * 3, 4, 4)
+    ),
+    Case("no room below a prefix", DataError, "sids (): expected at most 2 items", resolve(ReassignLast(), [[0]] * 3, 2)),
+    Case("an adapter that diverges", DataError, "tokenizer: expected a finite loss, got nan", diverging),
     Case("number too small", ConfigError, "got 0", lambda scene: RandomCodes(num_levels=0)),
     Case("no items", DataError, "0 rows", fit(Sequential(), items())),
     Case("unseen item", DataError, "new_item", later),
