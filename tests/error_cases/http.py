@@ -15,10 +15,9 @@ from genrec.recommender.persistent import PersistentRecommender
 from genrec.recommender.requests import RecommendRequest
 from genrec.serving.app import _admin_check
 from genrec.serving.batching import FullError, Promise, TooMuchError
-from genrec.serving.bodies import read_body
 from genrec.serving.http_errors import UNKNOWN_KEY, RefusedError, validation_error
 from genrec.serving.limits import Limits
-from genrec.serving.middleware import _read_all
+from genrec.serving.middleware import _read_all, read_body
 from genrec.serving.service import Service
 
 Trigger = Callable[[Scene], Any]
