@@ -40,7 +40,7 @@ CASES = [
     Case(
         "streams of other items",
         DataError,
-        "got 19",
+        "got those of 19",
         lambda scene: SIDS.with_streams({"text": Stream(np.zeros((19, 1), int), (2,))}),
     ),
 ]
