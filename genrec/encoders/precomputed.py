@@ -148,7 +148,7 @@ class Precomputed:
             DataError: when they are no lists of numbers, or not all of one length.
         """
         where, fix = f"{self.path}, column {self.column}", "give every item one of the same length"
-        if not isinstance(column.dtype, pl.List | pl.Array) or not column.dtype.inner.is_numeric():  # type: ignore[union-attr]
+        if not isinstance(column.dtype, pl.List | pl.Array) or not column.dtype.inner.is_numeric():
             fix = "name the vectors with encoder.column=NAME"
             raise DataError(where, expected="lists of numbers", got=str(column.dtype), fix=fix)
         lengths = (column.arr.to_list() if isinstance(column.dtype, pl.Array) else column).list.len()
