@@ -3,7 +3,7 @@
     python tools/compare_beam_widths.py runs/NAME [--beams 10,20,50,100,200] [--check 4000] [--split test] [--out FOLDER]
 
 ``best_first`` gives the exact ten best items of every user of the split, once it has given the same as ``exhaustive`` (the
-likelihood of the whole catalogue) on --check users drawn by a seed. Each beam width is told against it: NDCG@10, Recall@10,
+likelihood of the whole catalogue) on --check users drawn by a seed. Each beam width is compared with it: NDCG@10, Recall@10,
 users whose ten items are the exact ones, users a second; by the run's own seen-item rule.
 """
 
@@ -108,28 +108,29 @@ def main() -> None:
         raise SystemExit(f"best_first gives the lists of exhaustive to {agreed:.4%} of {len(drawn):,} users only")
     print(f"best_first = exhaustive on all of {len(drawn):,} users", flush=True)
 
-    found = {"exact": judge.accuracy(exact)}
+    accuracies = {"exact": judge.accuracy(exact)}
     print(f"{'beams':>10} {'NDCG@10':>9} {'Recall@10':>9} {'loss':>8} {'same ten':>9} {'users/s':>8}")
     print(
-        f"{'exact':>10} {found['exact']['ndcg']:9.5f} {found['exact']['recall']:9.5f} {'':>8} {'':>9} {speed:8.0f}", flush=True
+        f"{'exact':>10} {accuracies['exact']['ndcg']:9.5f} {accuracies['exact']['recall']:9.5f} {'':>8} {'':>9} {speed:8.0f}",
+        flush=True,
     )
     for beams in (int(word) for word in options.beams.split(",")):
         table, speed = judge.lists(f"{beams} beams", TrieBeam(num_beams=beams), judge.users)
-        own = found[str(beams)] = judge.accuracy(table)
-        loss, same = 1 - own["ndcg"] / found["exact"]["ndcg"], same_users(table, exact)
-        print(f"{beams:>10} {own['ndcg']:9.5f} {own['recall']:9.5f} {loss:8.2%} {same:9.2%} {speed:8.0f}", flush=True)
+        accuracy = accuracies[str(beams)] = judge.accuracy(table)
+        loss, same = 1 - accuracy["ndcg"] / accuracies["exact"]["ndcg"], same_users(table, exact)
+        print(f"{beams:>10} {accuracy['ndcg']:9.5f} {accuracy['recall']:9.5f} {loss:8.2%} {same:9.2%} {speed:8.0f}", flush=True)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "beams.html").write_text(page(options.run.name, len(judge.users), found), encoding="utf-8")
-    if "50" in found:
-        print(f"50 beams lose {1 - found['50']['ndcg'] / found['exact']['ndcg']:.2%} of NDCG@10")
+        (options.out / "beams.html").write_text(page(options.run.name, len(judge.users), accuracies), encoding="utf-8")
+    if "50" in accuracies:
+        print(f"50 beams lose {1 - accuracies['50']['ndcg'] / accuracies['exact']['ndcg']:.2%} of NDCG@10")
 
 
-def page(name: str, users: int, found: dict[str, dict[str, float]]) -> str:
+def page(name: str, users: int, accuracies: dict[str, dict[str, float]]) -> str:
     """NDCG@10 and Recall@10 over beams, as a self-contained page."""
-    exact, sections = found["exact"], []
+    exact, sections = accuracies["exact"], []
     for metric, title in (("ndcg", "NDCG@10"), ("recall", "Recall@10")):
-        points = {float(beams): own[metric] for beams, own in found.items() if beams != "exact"}
+        points = {float(beams): accuracy[metric] for beams, accuracy in accuracies.items() if beams != "exact"}
         lines: dict[str, tuple[Kind, dict[float, float]]] = {"trie_beam": ("model", points)}
         lines["exact"] = ("baseline", dict.fromkeys(points, exact[metric]))
         curve = curve_chart(f"{title} over beams, {users:,} users", lines, from_zero=False)

@@ -38,8 +38,8 @@ def main() -> None:
         strategy = instantiate(compose([f"decoding={name}"]).tree["decoding"], "decoding")
         table, speed = judge.lists(name, strategy, judge.users)
         first = table if first is None else first
-        own, same = judge.accuracy(table), same_users(table, first)
-        print(f"{name:>16} {own['ndcg']:9.5f} {own['recall']:9.5f} {same:9.2%} {speed:8.1f}", flush=True)
+        accuracy, same = judge.accuracy(table), same_users(table, first)
+        print(f"{name:>16} {accuracy['ndcg']:9.5f} {accuracy['recall']:9.5f} {same:9.2%} {speed:8.1f}", flush=True)
 
 
 if __name__ == "__main__":

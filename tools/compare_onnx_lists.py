@@ -80,9 +80,9 @@ def main() -> int:
     rows = pl.read_parquet(options.histories, columns=["user_id", "item_id"], glob=False)
     users = rows.group_by("user_id", maintain_order=True).agg("item_id")["item_id"].to_list()
     drawn = np.random.default_rng(0).permutation(len(users))[: options.users]
-    told = compared(options.bundle, [users[user] for user in drawn])
-    print(json.dumps({key: round(value, 7) if isinstance(value, float) else value for key, value in told.items()}))
-    return int(told["agree"] < told["users"])
+    summary = compared(options.bundle, [users[user] for user in drawn])
+    print(json.dumps({key: round(value, 7) if isinstance(value, float) else value for key, value in summary.items()}))
+    return int(summary["agree"] < summary["users"])
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def _body(file: Path) -> str:
 
 def _component(node: Any) -> str:
     plain: Any = OmegaConf.to_container(node, resolve=False)
-    rows = [f"| `{key}` | `{_told(value)}` | {text} |" for key, value, text in _rows(plain)]
+    rows = [f"| `{key}` | `{_value_text(value)}` | {text} |" for key, value, text in _rows(plain)]
     head = [f"`{plain[TARGET]}`\n"]
     return "\n".join([*head, *(["| key | value | |", "|---|---|---|", *rows] if rows else ["No settings."]), ""])
 
@@ -98,15 +98,15 @@ def _arguments(component: type) -> dict[str, str]:
     return {key: text.replace("``", "`").replace("|", "\\|") for key, text in texts.items()}
 
 
-def _told(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is inspect.Parameter.empty or value == "???":
         return "must be given"
     if is_component(value):
         return str(value[TARGET])
     if isinstance(value, Mapping):
-        return ", ".join(key if is_component(child) else f"{key}: {_told(child)}" for key, child in value.items())
+        return ", ".join(key if is_component(child) else f"{key}: {_value_text(child)}" for key, child in value.items())
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_told, value)) + "]"
+        return "[" + ", ".join(map(_value_text, value)) + "]"
     return json.dumps(value) if isinstance(value, bool) or value is None else str(value)
 
 

@@ -66,30 +66,30 @@ def figures(old: Run, new: Run, removed: pl.Series) -> dict[str, Any]:
     """What the added items cost and gain."""
     before, after = (Dataset.load(run.artifact("dataset").path) for run in (old, new))
     lists = [pl.read_parquet(run.artifact("recommendations").path / TABLE_FILE, glob=False) for run in (old, new)]
-    found: dict[str, Any] = {"IDs moved": _moved(old, new)}
+    row: dict[str, Any] = {"IDs moved": _moved(old, new)}
     for split in (split for split in SPLITS if split in set(lists[0][SPLIT])):
         shown = [table.filter(pl.col(SPLIT) == split) for table in lists]
         targets, key = targets_of(after, split), SHORT_SPLIT[split]
         is_new = pl.col(ITEM_ID).is_in(removed.implode())
-        wanted = targets.filter(is_new)
-        found[f"{key} users with a new target"] = wanted.height
-        found[f"{key}/recall@{K_NEW} of them"] = _mean(shown[1], wanted, "recall", K_NEW)
-        found[f"{key} share of the {K_NEW} shown that is new"] = shown[1].select(is_new.mean()).item()
+        new_targets = targets.filter(is_new)
+        row[f"{key} users with a new target"] = new_targets.height
+        row[f"{key}/recall@{K_NEW} of them"] = _mean(shown[1], new_targets, "recall", K_NEW)
+        row[f"{key} share of the {K_NEW} shown that is new"] = shown[1].select(is_new.mean()).item()
         for name, vectors in _content(new, removed).items():
             nearest = _neighbours(after, split, vectors)
-            found[f"{key}/recall@{K_NEW}, neighbours by {name}"] = _mean(nearest, wanted, "recall", K_NEW)
-            found[f"{key} share of these {K_NEW} that is new"] = nearest.select(is_new.mean()).item()
+            row[f"{key}/recall@{K_NEW}, neighbours by {name}"] = _mean(nearest, new_targets, "recall", K_NEW)
+            row[f"{key} share of these {K_NEW} that is new"] = nearest.select(is_new.mean()).item()
         same = targets.filter(~is_new).join(targets_of(before, split), on=[USER_ID, ITEM_ID], how="semi")
-        found[f"{key} users with the same old target"] = same.height
+        row[f"{key} users with the same old target"] = same.height
         scores = [_mean(table, same, "ndcg", K_OLD) for table in shown]
-        found[f"{key}/ndcg@{K_OLD} before"], found[f"{key}/ndcg@{K_OLD} after"] = scores
-        found[f"{key}/ndcg@{K_OLD} change"] = f"{scores[1] / scores[0] - 1:+.2%}" if scores[0] else "-"
+        row[f"{key}/ndcg@{K_OLD} before"], row[f"{key}/ndcg@{K_OLD} after"] = scores
+        row[f"{key}/ndcg@{K_OLD} change"] = f"{scores[1] / scores[0] - 1:+.2%}" if scores[0] else "-"
         first = shown[1].filter(pl.col(RANK) <= K_OLD)
         short = _mean(_short_lists(shown[1], is_new), same, "ndcg", K_OLD)
-        found[f"{key}/ndcg@{K_OLD} change, lists of {K_OLD}"] = f"{short / scores[0] - 1:+.2%}" if scores[0] else "-"
-        found[f"{key} share of the first {K_OLD} shown that is new"] = first.select(is_new.mean()).item()
-        found[f"{key} share of the targets that is new"] = targets.select(is_new.mean()).item()
-    return found
+        row[f"{key}/ndcg@{K_OLD} change, lists of {K_OLD}"] = f"{short / scores[0] - 1:+.2%}" if scores[0] else "-"
+        row[f"{key} share of the first {K_OLD} shown that is new"] = first.select(is_new.mean()).item()
+        row[f"{key} share of the targets that is new"] = targets.select(is_new.mean()).item()
+    return row
 
 
 def _short_lists(lists: pl.DataFrame, is_new: pl.Expr) -> pl.DataFrame:
@@ -145,7 +145,7 @@ def main(words: Sequence[str] | None = None) -> None:
         columns[f"share {share}"] = figures(old, new, removed)
     print(f"\n{options.count} items removed and added{'':32}" + "".join(f"{name:>14}" for name in columns))
     for key in next(iter(columns.values())):
-        values = [found[key] for found in columns.values()]
+        values = [figures[key] for figures in columns.values()]
         print(f"{key:<54}" + "".join(f"{value:14.4f}" if isinstance(value, float) else f"{value:>14}" for value in values))
 
 

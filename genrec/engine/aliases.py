@@ -52,7 +52,7 @@ def first_published(path: str) -> str:
 
 
 def current_parameter(path: str, name: str) -> str:
-    """What a parameter of a class is called now."""
+    """Returns the current name of a parameter of a class."""
     return _newer(path).get(name, name)
 
 
@@ -94,7 +94,7 @@ def _without_added(node: Any) -> Any:
 
 
 def moved_names(node: Any, where: str = "") -> Iterator[str]:
-    """What a configuration calls by a former name, a line each: the key, and what to write instead."""
+    """Yields a line for each former name in a configuration: the key, and what to write instead."""
     if isinstance(node, Mapping):
         names = _newer(node.get(TARGET))
         for key, value in node.items():
@@ -243,7 +243,7 @@ class _ModuleThatClassesLeft:
 
 
 def _attribute(module: str, name: str) -> Any:
-    """What a name of a former module means today.
+    """Returns what a name of a former module means today.
 
     Raises:
         AttributeError: when it means nothing.

@@ -175,7 +175,7 @@ def _kind(where: str) -> str:
 
 
 def _configured_settings(settings_of_class: functools.partial[Any], where: str) -> dict[str, Any]:
-    """What a class was given, as a configuration holds it."""
+    """Returns the settings of ``genrec.configured`` as a configuration has them."""
     component = settings_of_class.func
     accepted = list(parameters(component))
     if settings_of_class.args:

@@ -45,7 +45,7 @@ def check_device_name(name: str) -> None:
 
 
 def resolve_device(name: str) -> torch.device:
-    """What ``device=auto`` means here: CUDA, else MPS, else the CPU; ``cuda:1`` is the second of several.
+    """Resolves ``device=auto`` to CUDA, else MPS, else the CPU; ``cuda:1`` is the second of several.
 
     Raises:
         ConfigError: for a device that this machine does not have.
@@ -67,7 +67,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """What ``precision=auto`` means: bf16 where the device multiplies in it; elsewhere autocast doubles the time (measured).
+    """Resolves ``precision=auto``: bf16 if the device multiplies in it; elsewhere autocast doubles the time (measured).
 
     Raises:
         ConfigError: for bf16 on a device that has none.

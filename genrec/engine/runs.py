@@ -144,7 +144,7 @@ class Run:
         return read_metrics(self.artifact("evaluation").path)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: its artifacts, and its figures beside those of the baselines."""
+        """Shows the run's artifacts in a notebook, and its figures beside those of the baselines."""
         from genrec.engine.notebook import run_html
 
         return run_html(self)

@@ -24,7 +24,7 @@ KEY = "recommend.candidates"
 
 @dataclass(frozen=True)
 class CandidateLists:
-    """What each user's list may hold.
+    """The items that each user's list may have.
 
     Args:
         keys: split -> sorted int64, ``user_idx * num_items + item_idx`` of every candidate.

@@ -82,7 +82,7 @@ class EvaluatedLists:
         return listed
 
     def warnings(self, targets: Mapping[Split, pl.DataFrame], ks: Iterable[int]) -> Iterator[str]:
-        """What a reader of the figures has to know about the lists."""
+        """Warnings about the lists for readers of the figures."""
         ks = sorted(ks)
         yield from self.doubts
         for split, pairs in targets.items():
@@ -99,7 +99,7 @@ class EvaluatedLists:
 
 
 def lists_of_run(context: StageContext, dataset: Dataset, candidates: CandidateLists | None = None) -> EvaluatedLists:
-    """What ``run`` is to evaluate.
+    """Returns the lists of ``run`` that are evaluated.
 
     Raises:
         DataError: see ``read_lists``.

@@ -75,7 +75,7 @@ def check_event_types(weights: Mapping[str, float], events: pl.DataFrame) -> Non
 
 
 def usable_ks(ks: Sequence[int], lists: EvaluatedLists, log: Callable[[str], None]) -> list[int]:
-    """Those of ``ks`` that the lists are long enough for.
+    """Returns those of ``ks`` that are at most as long as the lists.
 
     Raises:
         ConfigError: when none is.
@@ -116,7 +116,7 @@ def held_out_targets(
 
 
 def item_facts(context: StageContext, dataset: Dataset, category: str | None) -> tuple[ItemFacts, dict[str, str]]:
-    """What figures beyond accuracy need, and figure -> why it is left out, for those that lack it."""
+    """Returns what figures beyond accuracy need, and figure -> why it is left out, for those that lack it."""
     column = category_column(dataset.items, category)
     vectors = read_vectors(context.parts["encoder"])[JOINT] if "encoder" in context.inputs else None
     codes = None

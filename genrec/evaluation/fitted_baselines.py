@@ -33,7 +33,7 @@ def text_vectors(context: StageContext) -> dict[str, Any]:
 def chosen_baselines(
     context: StageContext, baselines: Mapping[str, Baseline], dataset: Dataset, *, exclude_seen: bool, num_users: int, seed: int
 ) -> tuple[dict[str, Choice[Baseline]], dict[str, str]]:
-    """Each baseline, fitted, with the settings that ranked a sample of the validation targets best.
+    """Fits each baseline with the settings that ranked a sample of the validation targets best.
 
     Args:
         run: says what was chosen.

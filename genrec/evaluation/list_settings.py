@@ -19,7 +19,7 @@ MEMBERS = "members"  # folder
 
 @dataclass(frozen=True, kw_only=True)
 class RecommendSettings:
-    """What to recommend: the ``recommend`` group.
+    """The ``recommend`` group: which lists are made, and how long they are.
 
     Args:
         k: items per user.

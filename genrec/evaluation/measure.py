@@ -87,7 +87,7 @@ class ItemFacts:
 
     @cached_property
     def shares(self) -> sparse.csr_array | None:
-        """Of the categories; None where no label tells items apart."""
+        """The shares of the categories; None where all items have the same label."""
         shares = category_shares(self.dataset.items[self.category]) if self.category else None
         return shares if shares is not None and shares.nnz else None
 
@@ -143,7 +143,7 @@ METRICS: Mapping[str, HitMetric | ListMetric] = {**ACCURACY, **BEYOND}
 
 @dataclass(frozen=True)
 class Ruler:
-    """What is counted, for model and baselines alike.
+    """Measures lists of the model and of baselines by the same rules.
 
     Args:
         targets: (``user_id``, ``item_id``) pairs of each split, in user order, perhaps with a ``weight``.

@@ -46,7 +46,7 @@ class Slice:
     parts: tuple[str, ...]
 
     def __iter__(self) -> Iterator[tuple[str, pl.Series]]:
-        """Each part's label, and which targets are in it."""
+        """Yields each part's label, and which targets are in it."""
         for part in self.parts:
             inside = (self.labels == part).fill_null(False)
             if inside.any():

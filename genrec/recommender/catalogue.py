@@ -55,7 +55,7 @@ class ContentIntake(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Catalogue:
-    """What recommendations are made from at one moment. A request keeps the catalogue that it began with.
+    """The state that recommendations are made from at one moment. A request keeps the catalogue that it began with.
 
     Args:
         model: a model with a strategy, trained with the items of the first rows of the table.

@@ -32,7 +32,7 @@ from genrec.types import ITEM_ID, SCORE
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one history contributes to one item.
+    """The contributions of one history to one item.
 
     Args:
         item_id: the item.

@@ -13,7 +13,7 @@ MOST_NAMED = 4  # differences that a sentence names
 
 
 def verdict_of(pair: Pair) -> str:
-    """In words."""
+    """Returns in words whether the difference of a pair is significant."""
     return "significant" if pair.significant else "no significant difference"
 
 
@@ -23,7 +23,7 @@ def p_text(p: float) -> str:
 
 
 def conclusion(standings: Standings) -> str:
-    """What the comparison says, what it could have shown, and about what."""
+    """Returns the sentences that say what the comparison shows, what it could have shown, and about what."""
     sentences = [*_against_untrained(standings)]
     if pairs := standings.model_pairs:
         significant = sorted((pair for pair in pairs if pair.significant), key=lambda pair: -abs(pair.comparison.difference))
@@ -51,7 +51,7 @@ def conclusion(standings: Standings) -> str:
 
 
 def _against_untrained(standings: Standings) -> Iterator[str]:
-    """What the models owe to their training: a sentence on the best baseline comes first."""
+    """Yields what the models owe to their training; a sentence on the best baseline comes first."""
     baselines = [row for row in standings.baselines if row.kind == "baseline"]
     if not baselines:
         return

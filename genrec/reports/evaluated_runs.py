@@ -104,7 +104,7 @@ class Finished:
         return table.select(USER_ID, metric).sort(USER_ID)
 
     def _measurable(self, metric: str, columns: Sequence[str]) -> tuple[str, str]:
-        """What could have been asked for instead of a metric that was not measured, and how to get it."""
+        """Returns what to ask for instead of a metric that was not measured, and how to get that metric."""
         name, _, k = metric.partition("@")
         length = self.metrics["rules"].get("list_length")
         if length and k.isdecimal() and any(column.partition("@")[0] == name for column in columns):

@@ -83,7 +83,7 @@ def read_run(run: Run) -> Explored:
 
 
 def payload(runs: Sequence[Explored]) -> dict[str, Any]:
-    """What the page's script reads.
+    """Returns the data that the page's script reads.
 
     Returns:
         ``items``: the named items, most popular first: ``ids``, ``titles``, and for every kind of label its place in

@@ -106,7 +106,7 @@ def report(
 
 
 def _divergence(artifacts: Mapping[str, Artifact]) -> list[str]:
-    """That training went astray, where it did, and what to try."""
+    """Returns the warning that training diverged, with what to try, if it did."""
     message = artifacts["generator"].facts.get("diverged") if "generator" in artifacts else None
     return [message] if message else []
 
@@ -117,7 +117,7 @@ def _traced(artifacts: Mapping[str, Artifact]) -> bool:
 
 
 def _stage_sections(artifacts: Mapping[str, Artifact]) -> list[Markup | None]:
-    """What the stages before evaluation know of themselves."""
+    """Returns a section for each stage before evaluation that measured itself."""
 
     def read(kind: str, file: str) -> Any:
         return json.loads((artifacts[kind].path / file).read_text(encoding="utf-8")) if kind in artifacts else None

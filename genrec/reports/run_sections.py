@@ -17,7 +17,7 @@ from genrec.statistics.numbers import ratio
 
 
 def about_run(run: Run, artifacts: Mapping[str, Artifact]) -> dict[str, object]:
-    """What was trained on what, when, by which code, and the command: the first thing to read."""
+    """Returns the head of the report: what was trained on what, when, by which code, and the command."""
     record, config, settings = run.record, run.config, dict[str, Any]()
     for artifact in artifacts.values():
         settings |= dict(flat_settings(artifact.config))

@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Standings:
-    """Everything the comparison found.
+    """The result of a comparison.
 
     Args:
         metric: key of the compared metric, ``test/ndcg@10``.
@@ -89,7 +89,7 @@ class Standings:
 
     @property
     def model_pairs(self) -> list[Pair]:
-        """Those between models."""
+        """The pairs of two models."""
         return [pair for pair in self.pairs if pair.second != self.untrained]
 
     @property
@@ -104,7 +104,7 @@ class Standings:
 
 
 def baseline_label(name: str) -> str:
-    """What a baseline is called among models."""
+    """Returns the name of a baseline among models."""
     return f"{name} (baseline)"
 
 
@@ -228,7 +228,7 @@ def _row(model: ComparedModel, key: str, draws: int, seed: int) -> Row:
 
 
 def _interval(scores: Float[np.ndarray, "users runs"], metric: str, draws: int, seed: int) -> tuple[float, float]:
-    """Over users, and over seeds where there are several; of accuracies it does not leave 0 to 1."""
+    """Returns an interval over users, and over seeds if there are several; that of an accuracy stays in [0, 1]."""
     if scores.shape[1] > 1:
         low, high = estimate(scores).interval(0.95)
         return (max(low, 0.0), min(high, 1.0)) if metric.partition("@")[0] in ACCURACY else (low, high)
@@ -236,7 +236,7 @@ def _interval(scores: Float[np.ndarray, "users runs"], metric: str, draws: int, 
 
 
 def _baselines(runs: Sequence[Finished], key: str) -> list[Row]:
-    """Each baseline once; one that was measured with other settings in another run stands twice."""
+    """Returns each baseline once; one that another run measured with other settings has two rows."""
     baselines: dict[tuple[str, float], Row] = {}
     for run in runs:
         for kind, rows in (("baseline", run.metrics["baselines"]), ("bound", run.metrics["bounds"])):

@@ -64,7 +64,7 @@ def _title(metrics: Mapping[str, Any]) -> str:
 
 
 def _beyond(name: str, metrics: Mapping[str, Any]) -> str:
-    """What accuracy does not say, as far as it was counted."""
+    """Returns the figures beyond accuracy that were measured."""
     model, k = metrics["model"], metrics["rules"]["headline_k"]
     short = "test" if "test" in metrics["users"] else "val"
     figures = {figure: model.get(f"{short}/{figure}@{k}") for figure in BEYOND}

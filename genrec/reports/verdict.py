@@ -55,7 +55,7 @@ def _against_member(best: Mapping[str, Any], alone: float) -> str:
 
 
 def member_label(name: str) -> str:
-    """What a member of an ensemble is called where baselines of the same name may stand beside it."""
+    """Returns the name of an ensemble's member, which differs from that of a baseline."""
     return f"{name} (member alone)"
 
 
@@ -120,7 +120,7 @@ def loses(metrics: Mapping[str, Any]) -> bool:
 
 
 def advice_of(run: Run) -> list[Advice]:
-    """What to try next with a run that does not beat its best baseline; nothing for any other."""
+    """Returns what to try next with a run that does not beat its best baseline; nothing for any other."""
     if "evaluation" not in run.kinds or not loses(run.metrics):
         return []
     figures_of: dict[str, Mapping[str, Any]] = {}
@@ -163,7 +163,7 @@ Change = tuple[str, str, list[str]]  # a label, why, and the overrides
 
 
 def _lower_rate(diverged: str) -> Iterator[Change]:
-    """What the sentence on a training that went astray says to try."""
+    """Yields the change that the warning of a diverged training advises."""
     reason, _, change = diverged.partition("; try ")
     yield "lr", f"{reason[0].upper()}{reason[1:]}.", [change]
 

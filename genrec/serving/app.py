@@ -209,7 +209,7 @@ def create_app(
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     def docs() -> HTMLResponse:
-        """What can be asked, for people."""
+        """Returns a page for people that lists the calls."""
         html, policy = calls_page(app.openapi())
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 

@@ -43,7 +43,7 @@ def can_be_drawn(value: float | None) -> bool:
 
 
 def drawable(values: Iterable[float | None]) -> list[float]:
-    """Those of some values that have a place on an axis."""
+    """Returns the values that can be drawn on an axis."""
     return [value for value in values if value is not None and can_be_drawn(value)]
 
 

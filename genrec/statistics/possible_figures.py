@@ -34,7 +34,7 @@ class Figure:
 
 
 def impossible(row: Mapping[tuple[str, int], Figure], *, scale: float = 1.0) -> Iterator[str]:
-    r"""What cannot be true about a row of a table in which each user has ONE target.
+    r"""Returns what cannot be true about a row of a table in which each user has ONE target.
 
     Users whose target is at ranks a+1 to b raise Recall by their share, and NDCG by their share times a gain between those
     of ranks b and a+1:

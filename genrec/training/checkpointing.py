@@ -105,7 +105,7 @@ LAST_FILE = "last.ckpt"
 
 
 class RoundKeeper(lightning.Callback):
-    """At the end of a round: validate, keep the weights if they are the best so far, then write the checkpoint.
+    """Validates at the end of a round, keeps the weights that are the best so far, and writes the checkpoint.
 
     In that order, so that a kill between the two leaves a checkpoint that repeats the round and writes the same best weights.
 

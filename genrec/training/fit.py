@@ -37,7 +37,7 @@ from genrec.training.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training leaves besides the generator, which now holds its best weights.
+    """The result of training besides the generator, which has its best weights now.
 
     Args:
         best: the best round: step, targets, loss and validation metrics.
@@ -136,7 +136,7 @@ def fit(
 
 
 def _strategy_of(generator: Any, num_beams: int) -> DecodingStrategy:
-    """What a generator is validated by."""
+    """Returns the strategy that decodes a generator's lists for validation."""
     if isinstance(generator, DenoisingGenerator):
         return MaskedItem(num_beams=num_beams)
     if isinstance(generator, ParallelGenerator) and generator.normalization == "codebook":

@@ -56,9 +56,9 @@ class Server:
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         client.request(method, path, body, {"Content-Type": "application/json"})
         answer = client.getresponse()
-        told = answer.status, answer.read()
+        reply = answer.status, answer.read()
         client.close()
-        return told
+        return reply
 
     def seconds(self) -> float:
         """Of all cores, that the process has used."""

@@ -210,12 +210,12 @@ def cornac_users_per_second(num_items: int, num_beams: int, threads: int) -> flo
     if not CORNAC.exists():
         return None
     script = ROOT / "tools" / "peers" / "cornac_decoding.py"
-    told = subprocess.run(
+    completed = subprocess.run(
         [str(CORNAC), str(script), str(num_items), str(num_beams), str(threads), str(HISTORY)], capture_output=True, text=True
     )
-    if told.returncode:
-        raise SystemExit(f"cornac: {told.stderr[-2000:]}")
-    return float(json.loads(told.stdout.splitlines()[-1])["users_per_second"])
+    if completed.returncode:
+        raise SystemExit(f"cornac: {completed.stderr[-2000:]}")
+    return float(json.loads(completed.stdout.splitlines()[-1])["users_per_second"])
 
 
 @dataclass

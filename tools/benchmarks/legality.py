@@ -71,7 +71,7 @@ def change(
     moves: random.Random,
     stop: threading.Event,
 ) -> None:
-    """Adds, removes, puts back and swaps until it is told to stop."""
+    """Adds, removes, puts back and swaps until it is asked to stop."""
     rows, number = live.items.head(1).to_dicts(), 0
     gone: list[str] = []
     while not stop.is_set():

@@ -100,9 +100,9 @@ def one_size(path: Path, fit_rows: int, encode_rows: int, codes: int) -> dict[st
         figures["exact_rate"] = float(exact.mean())
         figures["used"] = float(np.mean([len(np.unique(column)) / codes for column in encoded.T]))
         figures["distinct_ids"] = len(np.unique(encoded @ np.array([codes**2, codes, 1]))) / encode_rows
-        found = tokenizer.reconstruct(encoded[rows])
+        outcome = tokenizer.reconstruct(encoded[rows])
         figures["error_left"] = float(
-            np.square(vectors[rows] - found).sum() / np.square(vectors[rows] - vectors[rows].mean(0)).sum()
+            np.square(vectors[rows] - outcome).sum() / np.square(vectors[rows] - vectors[rows].mean(0)).sum()
         )
     return figures
 

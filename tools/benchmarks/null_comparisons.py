@@ -85,25 +85,25 @@ WORLDS: Mapping[str, World] = {
 def false_positives(world: World, comparisons: int, *, draws: int = 199, seed: int = 0) -> float:
     """Share of comparisons of the first two models with p <= .05."""
     generator = np.random.default_rng(seed)
-    found = 0
+    num_found = 0
     for _ in range(comparisons):
         first, second = list(world.draw(generator).values())[:2]
         if first.shape[1] == second.shape[1] == 1:  # as `compare` does, but without the bootstrap
             p = randomization_p((first - second)[:, 0].round(DIGITS), draws=draws, seed=int(generator.integers(2**31)))
         else:
             p = compare(first, second).p
-        found += p <= 0.05
-    return found / comparisons
+        num_found += p <= 0.05
+    return num_found / comparisons
 
 
 def false_families(world: World, comparisons: int, *, draws: int = 199, seed: int = 0) -> float:
     """Share of tables with all pairs of all models in which ANY pair is called real."""
     generator = np.random.default_rng(seed)
-    found = 0
+    num_found = 0
     for _ in range(comparisons):
         pairs = pairwise(world.draw(generator), draws=draws, seed=int(generator.integers(2**31)))
-        found += any(pair.significant for pair in pairs)
-    return found / comparisons
+        num_found += any(pair.significant for pair in pairs)
+    return num_found / comparisons
 
 
 def main(comparisons: int) -> None:

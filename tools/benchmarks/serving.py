@@ -6,7 +6,7 @@ A bundle with 20 beams: ``genrec export ... decoding=trie_beam decoding.num_beam
 each, k = 10, at random moments whatever has become of those before (an open loop with Poisson arrivals); a request's time runs
 from the moment it was due, so a server that stalls is charged for all who wait. A rate holds when 95 % of its answers came in
 time and all were 200; rates are tried for some seconds each, doubling first, then between the best that held and the least
-that did not. The rival is the same program told to run one request at a time (``batch=1``).
+that did not. The rival is the same program that is set to run one request at a time (``batch=1``).
 
 Then three times the rate: what is answered and what is turned away, the server's memory before, at most and after, and whether
 50 requests, asked one by one, get byte for byte what they got before. Server and client share the machine: each row has the
@@ -231,10 +231,10 @@ async def open_loop(server: Server, requests: Sequence[bytes], rate: float, seco
     watching.cancel()
     client, served = time.process_time() - client_before, server.cpu - server_before
     statuses[0] += pending
-    told = Trial(rate, +statuses, list(times), client, served, most)
+    trial = Trial(rate, +statuses, list(times), client, served, most)
     for connection in opened:
         connection.transport.abort()
-    return told
+    return trial
 
 
 async def one_by_one(server: Server, requests: Sequence[bytes]) -> tuple[list[bytes], float]:

@@ -52,7 +52,7 @@ def sids_of(num_items: int, size: int = 256) -> SIDTable:
 
 
 def own_tokens(num_items: int, size: int = 256, spare: int = 256) -> SIDTable:
-    """The first of three codes, then a token for each item; histories are told by all codes."""
+    """The first of three codes, then a token for each item; histories have all codes."""
     codes = np.random.default_rng(SEED).integers(0, size, (num_items, 3))
     ids = np.column_stack([codes[:, 0], np.arange(num_items)])
     table = SIDTable(ids, (size, num_items + spare), collision_level=1)

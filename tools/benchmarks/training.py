@@ -9,10 +9,10 @@ Equal width, depth and precision (dim 128, 3 + 2 layers, 4 heads, feed-forward 5
     T5 bucketed  the same with examples of similar length in a batch
     cornac       the loop of cornac's TIGER, in its own environment (``make peers``)
 
-and, told apart, what each ships: ``encdec`` as in conf/, T5 and cornac with TIGER's 4 + 4 layers (6 heads of 64, feed-forward
-1024). A step is a batch, its loss, the gradient, its clipping and AdamW. Sequences are random, with lengths like those of
-Amazon-2014 Beauty's training part; no way looks at what the items are. Then how the cost of ``encdec`` grows with the length of
-histories, the catalogue and the width, and what share of this machine's matrix product it uses ("mfu": multiply-adds of the
+and, in other rows, what each ships: ``encdec`` as in conf/, T5 and cornac with TIGER's 4 + 4 layers (6 heads of 64, feed-
+forward 1024). A step is a batch, its loss, the gradient, its clipping and AdamW. Sequences are random, with lengths like those
+of Amazon-2014 Beauty's training part; no way looks at what the items are. Then how the cost of ``encdec`` grows with the length
+of histories, the catalogue and the width, and what share of this machine's matrix product it uses ("mfu": multiply-adds of the
 forward and backward pass counted by PyTorch, over the rate of a 2048 x 2048 product in the same process).
 
 Each way runs in a process of its own, so that its peak memory is its own. Rows are printed as they are measured; the last line
@@ -216,10 +216,10 @@ def product_rate(device: str) -> float:
 def alone(case: Case) -> dict[str, float]:
     """``measure`` in a process of its own."""
     command = [sys.executable, __file__, "--case", json.dumps(case.__dict__)]
-    told = subprocess.run(command, capture_output=True, text=True)
-    if told.returncode:
-        raise SystemExit(f"{case.way}: {told.stderr[-2000:]}")
-    return dict(json.loads(told.stdout.splitlines()[-1]))
+    completed = subprocess.run(command, capture_output=True, text=True)
+    if completed.returncode:
+        raise SystemExit(f"{case.way}: {completed.stderr[-2000:]}")
+    return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
 def cornac(recipe: str, num_items: int, targets: int, threads: int) -> dict[str, float] | None:
@@ -232,10 +232,10 @@ def cornac(recipe: str, num_items: int, targets: int, threads: int) -> dict[str,
         np.savez(file, item_idx=train.item_idx[: train.offsets[users]], offsets=train.offsets[: users + 1])
         script = ROOT / "tools" / "peers" / "cornac_training.py"
         command = [str(CORNAC), str(script), file.name, str(num_items), str(threads), recipe]
-        told = subprocess.run(command, capture_output=True, text=True)
-    if told.returncode:
-        raise SystemExit(f"cornac: {told.stderr[-2000:]}")
-    return dict(json.loads(told.stdout.splitlines()[-1]))
+        completed = subprocess.run(command, capture_output=True, text=True)
+    if completed.returncode:
+        raise SystemExit(f"cornac: {completed.stderr[-2000:]}")
+    return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
 def main() -> None:

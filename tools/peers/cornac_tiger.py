@@ -44,8 +44,8 @@ def validation_loss(model: TIGER, data: Prepared) -> float:
         for start in range(0, len(users), LOSS_BATCH):
             chunk = slice(start, start + LOSS_BATCH)
             tokens = torch.from_numpy(model.enc_token_table[histories[chunk]].reshape(len(histories[chunk]), -1))
-            wanted = torch.from_numpy(model.sid_table[targets[chunk]])
-            total += model.model(tokens, (tokens != 0).float(), wanted).item() * len(wanted)
+            labels = torch.from_numpy(model.sid_table[targets[chunk]])
+            total += model.model(tokens, (tokens != 0).float(), labels).item() * len(labels)
     return total / len(users)
 
 

@@ -66,9 +66,9 @@ def fit(
 
 def rank(model: Any, data: Prepared, split: str, users: np.ndarray, *, k: int, exclude_seen: bool) -> pl.DataFrame:
     """The k best of all items that the model was trained on."""
-    known = Dataset.construct(interactions(data, users, data.ends(split)))
-    found = model.recommend(users, known, k=k, filter_viewed=exclude_seen, on_unsupported_targets="warn")
-    columns = (found[name].to_numpy() for name in (Columns.User, Columns.Item, Columns.Score))
+    history = Dataset.construct(interactions(data, users, data.ends(split)))
+    recommended = model.recommend(users, history, k=k, filter_viewed=exclude_seen, on_unsupported_targets="warn")
+    columns = (recommended[name].to_numpy() for name in (Columns.User, Columns.Item, Columns.Score))
     return recommendations(data, split, *columns)
 
 

@@ -113,7 +113,7 @@ def catalogue_after(before: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Removed:
-    """What one filter took out (users and items: those that are gone altogether).
+    """The events that one filter removed, and the users and items of which none is left.
 
     Args:
         by: the filter and its setting.

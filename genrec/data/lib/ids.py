@@ -210,7 +210,7 @@ def is_bracketed(values: Sequence[str]) -> bool:
 
 
 def separator_of(values: Sequence[str], share: float = 0.5) -> str | None:
-    """What separates ids in these texts: the first of ``SEPARATORS`` that more than ``share`` of them hold, or None."""
+    """Returns the separator of ids: the first of ``SEPARATORS`` in more than ``share`` of these texts, or None."""
     return next((sign for sign in SEPARATORS if sum(sign in value.strip() for value in values) > share * len(values)), None)
 
 
