@@ -329,6 +329,26 @@ PARAMETERS: dict[str, dict[str, str]] = {  # by the path of the class, any that 
     "genrec.stages.recommend.RecommendSettings": {"new_share": "new_item_share", "new_reach": "new_item_reach"},
 }
 FORMER_LIMITS = {"wishes": "preferences"}  # limits of ``genrec serve`` that had another name
+_REWARD: dict[str, Any] = {
+    "scorers": {
+        "transitions": {
+            "_target_": "genrec.baselines.transitions.Transitions",
+            "window": 5,
+            "gap_decay": 0.5,
+            "last": 5,
+            "decay": 0.5,
+            "normalization": "log",
+        },
+        "item_knn": {
+            "_target_": "genrec.baselines.item_knn.ItemKNN",
+            "neighbours": 1000,
+            "last": 10,
+            "decay": 0.8,
+            "shrinkage": 0.0,
+        },
+    },
+    "score_weight": 0.0,
+}
 ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, each with the value that means what was before
     "genrec.stages.evaluate.Evaluator": {"metrics": None},
     "genrec.generators.cobra.Cobra": {
@@ -339,6 +359,8 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     },
     "genrec.generators.human_priors.HumanPriors": {"identity": False, "identity_dropout": 0.1},
     "genrec.generators.moe.MoE": {"identity": False, "identity_dropout": 0.1},
+    "genrec.objectives.dpo.DPO": _REWARD,
+    "genrec.objectives.group_policy.GroupPolicy": _REWARD,
     "genrec.objectives.progressive_reasoning.ProgressiveReasoning": {"contrast_negatives": "all"},
     "genrec.objectives.session_cross_entropy.SessionCrossEntropy": {"later_weight": 1.0},
     "genrec.generators.masked_diffusion.MaskedDiffusion": {"normalization": "codebook", "number_last": False},

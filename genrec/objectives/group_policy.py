@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.dataset import Dataset
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.nn.blocks import without_dropout
 from genrec.nn.trie_likelihood import id_log_probs
+from genrec.objectives.lib.ensemble_reward import EnsembleReward
 from genrec.objectives.lib.policy import (
     advantages,
     check_writes_codes,
@@ -50,6 +53,8 @@ class GroupPolicy(nn.Module):
         rank_weight: weight of what wrong items lose by their rank; a hit is worth 1.
         prefix_weight: worth of a whole ID's codes being right from the first on, level by level.
         format_weight: weight of the codes' being an ID at all (see ``format_loss``).
+        scorers: baselines whose opinion ``score_weight`` weighs, by name.
+        score_weight: of what an ensemble thinks of the items (see ``EnsembleReward``).
         clip: e, in (0, 1).
         early_clip: delta, 0 or more, or None for GRPO.
         kl_weight: 0 or more.
@@ -75,6 +80,8 @@ class GroupPolicy(nn.Module):
         rank_weight: float = 1.0,
         prefix_weight: float = 0.0,
         format_weight: float = 0.0,
+        scorers: Mapping[str, Any] | None = None,
+        score_weight: float = 0.0,
         clip: float = 0.2,
         early_clip: float | None = None,
         kl_weight: float = 0.001,
@@ -86,6 +93,7 @@ class GroupPolicy(nn.Module):
         self.format_weight, self.kl_weight = format_weight, kl_weight
         self.num_histories, self.group_size, self.sync_every = num_histories, group_size, sync_every
         self.clip, self.early_clip = clip, early_clip
+        self.score_weight, self.ensemble = score_weight, EnsembleReward(scorers)
         self._check_ranges()
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
@@ -93,7 +101,7 @@ class GroupPolicy(nn.Module):
         for key, least in {"num_histories": 1, "group_size": 2, "sync_every": 1}.items():
             if getattr(self, key) < least:
                 raise ConfigError(f"objective.{key}", expected=f"at least {least}", got=getattr(self, key), fix="raise it")
-        for key in ("rank_weight", "prefix_weight", "format_weight", "kl_weight", "early_clip"):
+        for key in ("rank_weight", "prefix_weight", "format_weight", "score_weight", "kl_weight", "early_clip"):
             if (getattr(self, key) or 0.0) < 0:
                 raise ConfigError(f"objective.{key}", expected="0 or more", got=getattr(self, key), fix="raise it")
         if not self.weight > 0:
@@ -106,6 +114,11 @@ class GroupPolicy(nn.Module):
         check_writes_codes(generator, self)
         if self.supervised is not None:
             self.supervised.check(generator)
+
+    def fit(self, dataset: Dataset) -> None:
+        """Fits the scorers, if they are asked."""
+        if self.score_weight:
+            self.ensemble.fit(dataset)
 
     def start(self, generator: nn.Module) -> None:
         """Keeps what training starts from, for the KL and to recommend."""
@@ -126,6 +139,8 @@ class GroupPolicy(nn.Module):
         items = torch.where(is_item, items, targets.unsqueeze(1))
         hit = hits(self.trie, items, targets) & is_item
         reward = hit + self.rank_weight * rank_penalties(hit) + self.prefix_weight * prefix_shares(self.trie, items, targets)
+        if self.score_weight:
+            reward = reward + self.score_weight * self.ensemble(self.reference, examples, items, is_item)
         advantage = advantages(reward, is_item)
         with torch.no_grad():
             old, reference = (

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         device_of,
     )
     from genrec.protocols.metrics import HitMetric, ListMetric, Logger, MetricInputs
-    from genrec.protocols.objectives import FineTuningObjective, LossTerms, Objective, Sampler
+    from genrec.protocols.objectives import FineTuningObjective, FittedObjective, LossTerms, Objective, Sampler
     from genrec.protocols.tokenizers import (
         CollisionContext,
         CollisionPolicy,
@@ -91,6 +91,7 @@ __all__ = [
     "FillsLast",
     "FineTuningObjective",
     "FitNotes",
+    "FittedObjective",
     "FittedStrategy",
     "Generator",
     "GrowsWithItems",
@@ -187,7 +188,7 @@ _PLACES = {
         "device_of",
     ),
     "metrics": ("HitMetric", "ListMetric", "Logger", "MetricInputs"),
-    "objectives": ("FineTuningObjective", "LossTerms", "Objective", "Sampler", "ScheduledObjective"),
+    "objectives": ("FineTuningObjective", "FittedObjective", "LossTerms", "Objective", "Sampler", "ScheduledObjective"),
     "tokenizers": (
         "CollisionContext",
         "CollisionPolicy",

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from genrec.core.batch import Batch
+from genrec.core.dataset import Dataset
 from genrec.protocols.generators import Generator
 
 
@@ -42,6 +43,15 @@ class Objective(Protocol):
 
     def loss(self, generator: Any, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """The loss of a batch; ``sampler`` is there in training, for generators that write codes."""
+        ...
+
+
+@runtime_checkable
+class FittedObjective(Objective, Protocol):
+    """Has something to fit before training begins, such as scorers whose opinion is a reward."""
+
+    def fit(self, dataset: Dataset) -> None:
+        """Called once before training, also when it resumes; reads the training part only."""
         ...
 
 

@@ -16,7 +16,7 @@ from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ArtifactError, ConfigError
 from genrec.model.trained import WEIGHTS_FILE, Model, count_trained, load_weights, model_inputs, save_with_later_items
-from genrec.protocols import FineTuningObjective, HasNormalization
+from genrec.protocols import FineTuningObjective, FittedObjective, HasNormalization
 
 HISTORY_FILE = "history.json"
 SEEN_RULE = "recommend.exclude_seen"  # the rounds are compared by the rule that the run's lists are made by
@@ -35,6 +35,8 @@ def build(context: StageContext) -> dict[str, Any]:
     runtime = {"trie": model.trie, "train_counts": dataset.train_counts, "train_sequences": dataset.train}
     objective = instantiate(context.config["objective"], "objective", **runtime)
     objective.check(generator)
+    if isinstance(objective, FittedObjective):
+        objective.fit(dataset)
     if settings.init_from is None and isinstance(objective, FineTuningObjective):
         expected = f"what {type(objective).__name__} is to fine-tune"
         fix = "give train.init_from=RUN, a run with the same generator and sids"

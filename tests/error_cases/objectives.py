@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from small_world import OPTIONS, ArbitraryLogits, ring, sids_of
+import torch
+from small_world import OPTIONS, ArbitraryLogits, batch_of, ring, sids_of
 
 from error_cases import Case, Scene
 from genrec.core.trie import PrefixTrie
@@ -14,6 +15,7 @@ from genrec.engine.components import instantiate
 from genrec.engine.config import compose
 from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import ConfigError
+from genrec.objectives.lib.ensemble_reward import EnsembleReward
 from genrec.stages.train import STAGE
 
 SIDS = sids_of(20, (4, 6))
@@ -56,6 +58,15 @@ def wrong(name: str, option: str, value: str, **changes: Any) -> Case:
 CASES = [
     Case("no vectors", ConfigError, "got denoising", lambda scene: scorer("denoising")),
     Case("no two branches", ConfigError, "got dual_alignment", lambda scene: scorer("dual_alignment")),
+    wrong("negative weight of a reward", "dpo", "score_weight: expected 0 or more, got -1.0", score_weight=-1.0),
+    wrong("negative weight of a reward of a group", "ecpo", "score_weight: expected 0 or more, got -1.0", score_weight=-1.0),
+    wrong("no baseline as a reward", "dpo", "scorers.a: expected a baseline, got int", scorers={"a": 3}),
+    Case(
+        "nobody to ask for a reward",
+        ConfigError,
+        "score_weight above 0, got none",
+        lambda scene: EnsembleReward(None)(ArbitraryLogits(SIDS), batch_of([[1]]), torch.tensor([[1]]), torch.tensor([[True]])),
+    ),
     wrong("codebook share", "sid_cross_entropy", "codebook_share: expected a share in [0, 1], got 1.5", codebook_share=1.5),
     wrong(
         "share of the head",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from policy_world import BATCH, NUM_ITEMS, SIDS, TRIE, generator, log_prob
+from policy_world import BATCH, NUM_ITEMS, SIDS, TRIE, ByTable, generator, log_prob, standardized
 
 from genrec.core.batch import Batch
 from genrec.objectives.dpo import DPO
@@ -105,3 +106,28 @@ def test_dropout_is_no_preference() -> None:
     policy.train()
     assert float(made.loss(policy, BATCH, Rollouts(TRIE)).parts["preference"]) == pytest.approx(math.log(4), abs=1e-4)
     assert policy.training
+
+
+def test_an_ensemble_says_which_items_are_preferred() -> None:
+    """With a reward, w is the best of the next item and twice as many beams, and the worst of them are rejected."""
+    policy, reference = generator(seed=1), generator(seed=2)
+    table = np.random.default_rng(4).normal(size=(NUM_ITEMS, NUM_ITEMS)).astype(np.float32)
+    made = objective(reference, beta=0.4, num_rejected=2, scorers={"table": ByTable(table)}, score_weight=0.7)
+    torch.manual_seed(5)
+    terms = made.loss(policy, BATCH, Rollouts(TRIE))
+    torch.manual_seed(5)
+    examples, targets = draw_examples(BATCH, 4)
+    slow, preferred = 0.0, []
+    for row, target in enumerate(targets.tolist()):
+        ranked = sorted(range(NUM_ITEMS), key=lambda item: -log_prob(policy, examples, row, item))[: 2 * 2 + TRIE.max_group]
+        items = [target, *(item for item in ranked if item != target)]
+        last = int(examples.history[row, examples.lengths[row] - 1]) if examples.lengths[row] else -1
+        opinions = standardized([float(table[last, item]) for item in items])
+        reward = {item: 0.7 * z + (item == target) for item, z in zip(items, opinions, strict=True)}
+        best, *_ = sorted(items, key=lambda item: -reward[item])
+        worst = [item for item in sorted(items, key=lambda item: reward[item]) if item != best][:2]
+        gain = {i: log_prob(policy, examples, row, i) - log_prob(reference, examples, row, i) for i in (best, *worst)}
+        slow += math.log(1 + sum(math.exp(0.4 * (gain[item] - gain[best])) for item in worst)) / 4
+        preferred.append(best)
+    assert preferred != targets.tolist(), "the reward is not only a hit"
+    assert float(terms.parts["preference"]) == pytest.approx(slow, abs=1e-4)

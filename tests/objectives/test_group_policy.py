@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from policy_world import BATCH, NUM_ITEMS, SIDS, TRIE, generator, log_prob, trained
+from policy_world import BATCH, NUM_ITEMS, SIDS, TRIE, ByTable, generator, log_prob, standardized, trained
 from small_world import batch_of
 
+from genrec.errors import ConfigError
 from genrec.objectives.group_policy import GroupPolicy, divergence, surrogate
+from genrec.objectives.lib.ensemble_reward import EnsembleReward
 from genrec.objectives.lib.policy import advantages, draw_examples, format_loss, prefix_shares, rank_penalties
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.training.module import Rollouts
+
+OPINIONS = np.random.default_rng(4).normal(size=(NUM_ITEMS, NUM_ITEMS)).astype(np.float32)
 
 
 def objective(reference: Any, **changes: Any) -> GroupPolicy:
@@ -71,8 +75,13 @@ def test_divergence_is_zero_at_the_reference_and_positive_elsewhere() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"early_clip": 0.1, "kl_weight": 0.0}, {"prefix_weight": 0.5, "rank_weight": 0.2, "weight": 3.0}],
-    ids=["grpo", "ecpo", "prefixes"],
+    [
+        {},
+        {"early_clip": 0.1, "kl_weight": 0.0},
+        {"prefix_weight": 0.5, "rank_weight": 0.2, "weight": 3.0},
+        {"score_weight": 0.6, "scorers": {"table": ByTable(OPINIONS), "other": ByTable(OPINIONS.T)}},
+    ],
+    ids=["grpo", "ecpo", "prefixes", "ensemble"],
 )
 def test_is_the_slow_one(changes: dict[str, Any]) -> None:
     """Off policy: the copy that recommends is one step behind."""
@@ -91,11 +100,17 @@ def test_is_the_slow_one(changes: dict[str, Any]) -> None:
     for row, target in enumerate(targets.tolist()):
         group = sorted(range(NUM_ITEMS), key=lambda item: -log_prob(old, examples, row, item))[:5]
         discount = [1 / math.log2(rank + 2) for rank in range(5)]
+        last = int(examples.history[row, examples.lengths[row] - 1]) if examples.lengths[row] else -1
+        both = zip(
+            *(standardized([float(table[last, item]) for item in group]) for table in (OPINIONS, OPINIONS.T)), strict=True
+        )
+        opinions = dict(zip(group, (sum(pair) / 2 for pair in both), strict=True))
         rewards = []
         for rank, item in enumerate(group):
             share = float(prefix_shares(TRIE, torch.tensor([[item]]), torch.tensor([target])))
             penalty = -discount[rank] / sum(discount) if target in group and item != target else 0.0
             rewards.append((item == target) + made.rank_weight * penalty + made.prefix_weight * share)
+            rewards[-1] += made.score_weight * opinions[item]
         spread = np.std(rewards)
         for item, reward in zip(group, rewards, strict=True):
             advantage = (reward - np.mean(rewards)) / (spread + 1e-4) if spread > 1e-6 else 0.0
@@ -176,3 +191,15 @@ def first_hits(policy: Any) -> float:
     """How often the most probable item after i is i + 1."""
     ranked = Rollouts(TRIE).best(policy, batch_of([[(i - 1) % NUM_ITEMS, i] for i in range(NUM_ITEMS)]), 1)[:, 0]
     return float((ranked == (torch.arange(NUM_ITEMS) + 1) % NUM_ITEMS).float().mean())
+
+
+def test_the_item_head_is_a_scorer_and_somebody_must_be_one() -> None:
+    head = generator(seed=3, item_head=True)
+    items, is_item = torch.tensor([[1, 5, 7], [2, 3, 0]]), torch.tensor([[True] * 3, [True, True, False]])
+    histories = batch_of([[4], []])
+    opinions = EnsembleReward(None)(head, histories, items, is_item)
+    scores = head.item_scores(histories).detach()
+    assert opinions[0].tolist() == pytest.approx(standardized(scores[0, [1, 5, 7]].tolist()), abs=1e-4)
+    assert opinions[1].tolist() == pytest.approx([*standardized(scores[1, [2, 3]].tolist()), 0.0], abs=1e-4)
+    with pytest.raises(ConfigError, match="score_weight above 0, got none"):
+        EnsembleReward(None)(generator(seed=3), histories, items, is_item)
