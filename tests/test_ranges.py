@@ -24,7 +24,18 @@ ODD = [0, -1, 0.5, 1, math.nan, math.inf, -math.inf, HUGE, 1e300]
 BELOW_ZERO = {"key_offset", "min_rating", "prefix_sharpness", "test_from", "validation_from"}
 UNBOUNDED = {
     *BELOW_ZERO,
-    *("lr", "lora_alpha", "weight_decay", "clip", "temperature", "contrast_temperature", "beta", "annealing", "noise"),
+    *(
+        "lr",
+        "free_lr",
+        "lora_alpha",
+        "weight_decay",
+        "clip",
+        "temperature",
+        "contrast_temperature",
+        "beta",
+        "annealing",
+        "noise",
+    ),
     *("distillation_weight", "weight", "commitment", "smoothing", "stop_kl", "early_clip", "shift", "prior_count", "loyalty"),
     *("backward", "ridge", "shrinkage", "weights", "target_weights", "upload_bytes"),
 }

@@ -364,7 +364,11 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.objectives.progressive_reasoning.ProgressiveReasoning": {"contrast_negatives": "all"},
     "genrec.objectives.session_cross_entropy.SessionCrossEntropy": {"later_weight": 1.0},
     "genrec.generators.masked_diffusion.MaskedDiffusion": {"normalization": "codebook", "number_last": False},
-    "genrec.losses.masked_cross_entropy.MaskedCrossEntropy": {"rise_to": 0.5},
-    "genrec.decoding.masked_item.MaskedItem": {"warm_up": None},
     "genrec.stages.export.ExportSettings": {"pieces": None},
+    "genrec.losses.masked_cross_entropy.MaskedCrossEntropy": {"least_hidden_share": 0.5},
+    "genrec.decoding.masked_item.MaskedItem": {"warm_up": None, "max_divergence": None},
+    "genrec.tokenizers.collaborative_tree.CollaborativeTree": {"token_per_cluster": False},
+    "genrec.tokenizers.hybrid_index.HybridIndex": {"token_per_cluster": False},
+    "genrec.tokenizers.dual_aligned.DualAligned": {"free_start": "random", "free_lr": None},
+    "genrec.tokenizers.graph_rqvae.GraphRQVAE": {"graph_epochs": None, "residual": False},
 }

@@ -31,8 +31,8 @@ class MaskedCrossEntropy:
     the unsure codes are learned most. This costs one pass without gradients more, and views times the decoder's work.
 
     With ``mask: rising`` (MDGR) a target has one view as with ``random``, but views with few hidden codes die out: the least
-    number rises from 1 to ``rise_to`` of the levels in the first half of training, and the third of a batch that the generator,
-    seeing the history alone, finds hardest has one code more hidden. This costs one pass without gradients more.
+    number rises from 1 to ``least_hidden_share`` of the levels in the first half of training, and the third of a batch that the
+    generator, seeing the history alone, finds hardest has one code more hidden. This costs one pass without gradients more.
 
     A level that the generator fills in last (``number_last``) is hidden in every view, and is learned from those views alone
     that show all other codes. With ``normalization: trie`` only the codes of items that agree with what a view shows have a
@@ -41,8 +41,8 @@ class MaskedCrossEntropy:
     Args:
         mask: how to choose what is hidden.
         label_smoothing: mass spread over the codebook, in [0, 1).
-        rise_to: of ``mask: rising``: least share of the levels that is hidden from half of training on, in [0, 1]. Decoding
-            comes by views that show as many codes as it fills one by one.
+        least_hidden_share: of ``mask: rising``: least share of the levels that is hidden from half of training on, in [0, 1].
+            Decoding comes by views that show as many codes as it fills one by one.
 
     Raises:
         ConfigError: for label smoothing or a share out of range.
@@ -54,13 +54,15 @@ class MaskedCrossEntropy:
         trie: PrefixTrie,
         mask: Literal["random", "guided_least", "rising"] = "guided_least",
         label_smoothing: float = 0.1,
-        rise_to: float = 0.5,
+        least_hidden_share: float = 0.5,
     ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ConfigError("objective.label_smoothing", expected="in [0, 1)", got=label_smoothing, fix="lower it")
-        if not 0 <= rise_to <= 1:
-            raise ConfigError("objective.rise_to", expected="in [0, 1]", got=rise_to, fix="0.5 is the default")
-        self.trie, self.mask, self.label_smoothing, self.rise_to = trie, mask, label_smoothing, rise_to
+        if not 0 <= least_hidden_share <= 1:
+            raise ConfigError(
+                "objective.least_hidden_share", expected="in [0, 1]", got=least_hidden_share, fix="0.5 is the default"
+            )
+        self.trie, self.mask, self.label_smoothing, self.least_hidden_share = trie, mask, label_smoothing, least_hidden_share
         self.progress = 0.0  # of training; set before every step
         self._index: CodeIndex | None = None
 
@@ -128,7 +130,7 @@ class MaskedCrossEntropy:
         num_targets, num_levels = codes.shape
         if last_level is not None:
             num_levels -= 1
-        least = 1 + (self.rise_to * num_levels - 1) * min(self.progress / _RISE, 1.0)
+        least = 1 + (self.least_hidden_share * num_levels - 1) * min(self.progress / _RISE, 1.0)
         pairs = zip(alone, codes.T, strict=True)
         loss = torch.stack([F.cross_entropy(of_level, level_codes, reduction="none") for of_level, level_codes in pairs])
         if last_level is not None:

@@ -64,7 +64,8 @@ def make_inputs(vectors: np.ndarray, *, first: int = 0) -> TokenizerInputs:
     items = pl.DataFrame({"item_id": ids, "categories": names}, schema={"item_id": pl.String, "categories": pl.String})
     train = like_items_together(finite)
     collaborative = finite[:, ::-1] * (np.arange(len(finite)) % 5 > 0)[:, None]  # of like items alike; zero in no history
-    embeddings = {"item": np.asarray(vectors, np.float32), "collaborative": collaborative.astype(np.float32)}
+    content = np.asarray(vectors, np.float32)
+    embeddings = {"item": content, "text": content, "collaborative": collaborative.astype(np.float32)}
     return TokenizerInputs(embeddings, items, train)
 
 

@@ -14,17 +14,18 @@ network of both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, cross_entropy
+from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.lib.autoencoder import Autoencoder, rotation_trick
 from genrec.tokenizers.lib.pair_sampling import Draw, contrast, scores
+from genrec.tokenizers.lib.pair_vectors import ppmi_vectors
 from genrec.tokenizers.lib.tree_paths import pair_counts
 
 
@@ -65,6 +66,8 @@ class DualAligned(Autoencoder):
         weight_decay: float = 1e-2,
         commitment: float = 0.25,
         alignment_weight: float = 0.02,
+        free_start: Literal["random", "pairs"] = "random",
+        free_lr: float | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -79,7 +82,7 @@ class DualAligned(Autoencoder):
             commitment=commitment,
             seed=seed,
         )
-        self.alignment_weight = alignment_weight
+        self.alignment_weight, self.free_start, self.free_lr = alignment_weight, free_start, free_lr
 
     def fit(self, inputs: TokenizerInputs) -> None:
         """Trains; the global random state is left as it was.
@@ -93,10 +96,12 @@ class DualAligned(Autoencoder):
         self._log_counts = torch.from_numpy(np.log(np.maximum(counts, 1))).float()
         events = (np.ones(len(train.item_idx)), (train.item_idx, train.user_idx))
         self._takers = Draw(sparse.csr_array(events, shape=(inputs.num_items, len(train))))
-        self._companions = Draw(pair_counts(train, inputs.num_items).sqrt())  # a popular pair drowns the others
-        self._num_users = len(train)
+        pairs = pair_counts(train, inputs.num_items)
+        self._companions = Draw(pairs.sqrt())  # a popular pair drowns the others
+        self._pairs, self._train_part, self._num_users = pairs, train, len(train)
         super().fit(inputs)
         del self._vectors, self._log_counts, self._takers, self._companions, self._users, self._items  # no use any more
+        del self._pairs, self._train_part
 
     def _train(self, vectors: Tensor) -> None:
         self._vectors = vectors
@@ -108,7 +113,23 @@ class DualAligned(Autoencoder):
             nn.Parameter(torch.randn(2, count, self.latent_dim) * self.latent_dim**-0.5)
             for count in (self._num_users, len(self._vectors))
         )
+        if self.free_start == "pairs":
+            self._start_from_pairs()
         return [*super()._start(latent), self._users, self._items]
+
+    def _without_decay(self, trained: list[nn.Parameter]) -> list[dict[str, Any]]:
+        codebooks = {"params": trained[:-2], "weight_decay": 0.0}
+        return [codebooks, {"params": trained[-2:], "weight_decay": 0.0, "lr": self.free_lr or self.lr}]
+
+    def _start_from_pairs(self) -> None:
+        """What items are, by what is taken with them; what a user likes is the mean of that of the taken items."""
+        train = self._train_part
+        vectors = ppmi_vectors(self._pairs, self.latent_dim)
+        taken = sparse.csr_array((np.ones(len(train.item_idx)), (train.user_idx, train.item_idx)), (len(train), len(vectors)))
+        with torch.no_grad():
+            for free, rows in ((self._items, vectors), (self._users, taken @ vectors)):
+                there = torch.from_numpy(rows.any(axis=1))
+                free[0, there, : rows.shape[1]] = normalize(torch.from_numpy(rows).float())[there]
 
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         chain = self._chain(latent)

@@ -12,7 +12,8 @@ units; the RQ-VAE is this library's, wider than the authors' 4 dimensions. See d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,7 +49,9 @@ class GraphRQVAE(Autoencoder):
         codebook_size: codes per level.
         source: the items' content; ``"item"`` is the encoder's joint vector.
         graph_dim: width of the messages and of what is quantized.
-        graph_steps: steps of the first stage; 0 passes messages through random layers.
+        graph_steps: steps of the first stage where ``graph_epochs`` is null; 0 passes messages through random layers.
+        graph_epochs: passes of the first stage over all events, whatever the size of the data; null: ``graph_steps``.
+        residual: add what a node starts with to what the layers make of it, so that messages need not carry the content.
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         latent_dim: width of the quantized bottleneck.
         steps: optimizer steps of the second stage.
@@ -70,6 +73,8 @@ class GraphRQVAE(Autoencoder):
         source: str = "item",
         graph_dim: int = 64,
         graph_steps: int = 200,
+        graph_epochs: int | None = None,
+        residual: bool = False,
         hidden: Sequence[int] = (256, 128),
         latent_dim: int = 64,
         steps: int = 1000,
@@ -80,7 +85,7 @@ class GraphRQVAE(Autoencoder):
         seed: int = 0,
     ) -> None:
         at_least(1, graph_dim=graph_dim)
-        at_least(0, graph_steps=graph_steps)
+        at_least(0, graph_steps=graph_steps, graph_epochs=graph_epochs or 0)
         super().__init__(
             sizes=(codebook_size,) * num_levels,
             source=source,
@@ -93,7 +98,7 @@ class GraphRQVAE(Autoencoder):
             commitment=commitment,
             seed=seed,
         )
-        self.graph_dim, self.graph_steps = graph_dim, graph_steps
+        self.graph_dim, self.graph_steps, self.graph_epochs, self.residual = graph_dim, graph_steps, graph_epochs, residual
 
     def fit(self, inputs: TokenizerInputs) -> None:
         """Learns to pass messages, then trains the codes; the global random state is left as it was.
@@ -132,9 +137,8 @@ class GraphRQVAE(Autoencoder):
         content = self._standardize(checked_vectors(inputs, self.source))
         rows = torch.tensor([self._row_of.get(item, -1) for item in inputs.items[ITEM_ID]])
         with torch.no_grad():
-            hidden = self._layers["content"](content)
-            for layer in ("first", "second"):
-                hidden = self._pass(layer, hidden, torch.zeros_like(hidden))
+            start = self._layers["content"](content)
+            hidden = self._through_layers(start, torch.zeros_like)
         return torch.where(rows[:, None] >= 0, self._outputs[rows], hidden)
 
     def _quantize(self, latent: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,6 +147,13 @@ class GraphRQVAE(Autoencoder):
 
     def _standardize(self, content: Tensor) -> Tensor:
         return (content - self._content_center) / self._content_scale
+
+    def _through_layers(self, start: Tensor, neighbours: Callable[[Tensor], Tensor]) -> Tensor:
+        """Both layers; ``neighbours`` gives the mean of each node's neighbours."""
+        nodes = start
+        for layer in ("first", "second"):
+            nodes = self._pass(layer, nodes, neighbours(nodes))
+        return nodes + start if self.residual else nodes
 
     def _pass(self, layer: str, vectors: Tensor, neighbours: Tensor) -> Tensor:
         out = self._layers[layer](torch.cat([vectors, neighbours], dim=1))
@@ -158,12 +169,13 @@ class GraphRQVAE(Autoencoder):
         optimizer = torch.optim.Adam([*self._layers.parameters(), free], lr=_LR)
 
         def outputs_of(shown: Tensor) -> Tensor:
-            nodes = torch.cat([self._layers["content"](content), free])
-            for layer in ("first", "second"):
-                nodes = self._pass(layer, nodes, shown * graph.means(nodes))
-            return nodes
+            start = torch.cat([self._layers["content"](content), free])
+            return self._through_layers(start, lambda nodes: shown * graph.means(nodes))
 
-        for _ in range(self.graph_steps if len(items) else 0):
+        num_steps = self.graph_steps
+        if self.graph_epochs is not None:
+            num_steps = math.ceil(self.graph_epochs * len(items) / _PAIRS)
+        for _ in range(num_steps if len(items) else 0):
             nodes = outputs_of((torch.rand(num_items + num_users, 1) > _HIDDEN).float())
             pairs = torch.randint(len(items), (min(_PAIRS, len(items)),))
             untaken = torch.randint(num_items, (len(pairs), _UNTAKEN))

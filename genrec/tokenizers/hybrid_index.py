@@ -13,7 +13,7 @@ import numpy as np
 from genrec.protocols import TokenizerInputs, Traits
 from genrec.tokenizers.lib.lookup_codes import LookupCodes
 from genrec.tokenizers.lib.residual import at_least
-from genrec.tokenizers.lib.tree_paths import category_paths, pair_counts, tree_paths
+from genrec.tokenizers.lib.tree_paths import category_paths, cluster_tokens, pair_counts, tree_paths
 
 
 class HybridIndex(LookupCodes):
@@ -25,6 +25,7 @@ class HybridIndex(LookupCodes):
         leaf_size: of the collaborative tree: most items of a leaf.
         num_levels: of the category tree: labels of the path that are kept.
         column: of the category tree: where the paths stand.
+        token_per_cluster: number the clusters of a level through, so that no two of them share a vector.
         seed: of the collaborative tree's k-means starts.
     """
 
@@ -39,12 +40,13 @@ class HybridIndex(LookupCodes):
         leaf_size: int = 256,
         num_levels: int = 3,
         column: str = "categories",
+        token_per_cluster: bool = False,
         seed: int = 0,
     ) -> None:
         at_least(2, branching=branching)
         at_least(1, leaf_size=leaf_size, num_levels=num_levels)
         self.tree, self.branching, self.leaf_size = tree, branching, leaf_size
-        self.num_levels, self.column, self.seed = num_levels, column, seed
+        self.num_levels, self.column, self.token_per_cluster, self.seed = num_levels, column, token_per_cluster, seed
 
     def fit(self, inputs: TokenizerInputs) -> None:
         """Issues the codes.
@@ -52,7 +54,9 @@ class HybridIndex(LookupCodes):
         Raises:
             ConfigError: when the category tree finds no such column.
         """
-        self.issue(inputs, np.column_stack([self._paths(inputs), np.arange(inputs.num_items)]))
+        paths = self._paths(inputs)
+        tokens = cluster_tokens(paths) if self.token_per_cluster else paths
+        self.issue(inputs, np.column_stack([tokens, np.arange(inputs.num_items)]))
 
     def _paths(self, inputs: TokenizerInputs) -> np.ndarray:
         if self.tree == "collaborative":

@@ -55,6 +55,19 @@ class SlowFilling:
         return max(((self.bias or [0.0] * len(self.rows))[item] for item in below), default=-math.inf)
 
     @torch.inference_mode()
+    def divergence(self, before: Partial, after: Partial) -> float:
+        """Mean Jensen-Shannon divergence of what the open levels predict."""
+        state = self.generator.prefill(self.batch)
+        old, new = (self.generator.fill(state, torch.tensor([[partial]])) for partial in (before, after))
+        terms = []
+        for level, code in enumerate(after):
+            if code == PAD and level != self.generator.last_level:
+                p, q = (each[level][0, 0].double().softmax(0) for each in (old, new))
+                middle = (p + q) / 2
+                terms.append(float((p * (p / middle).log() + q * (q / middle).log()).sum() / 2))
+        return sum(terms) / max(len(terms), 1)
+
+    @torch.inference_mode()
     def log_probs(self, partial: Partial) -> list[dict[int, float]]:
         """Per level, of the codes that a partial item may get."""
         filled = self.generator.fill(self.generator.prefill(self.batch), torch.tensor([[partial]]))
@@ -66,12 +79,15 @@ class SlowFilling:
             answer.append({code: float(logits[code] - total) for code in codes})
         return answer
 
-    def leaves(self, num_beams: int, in_order: bool, warm_up: int | None = None) -> dict[Partial, float]:
+    def leaves(
+        self, num_beams: int, in_order: bool, warm_up: int | None = None, most: float = math.inf
+    ) -> dict[Partial, float]:
         num_levels, last_level = len(self.rows[0]), self.generator.last_level
         others = [level for level in range(num_levels) if level != last_level]
         beams: dict[Partial, float] = {(PAD,) * num_levels: 0.0}
-        turn = 0
+        turn, parents = 0, dict[Partial, Partial]()
         while turn < num_levels:
+            beams = {p: score for p, score in beams.items() if p not in parents or self.divergence(parents[p], p) <= most}
             at_once = warm_up == turn and not in_order and turn < num_levels - 1
             is_last = turn == num_levels - 1 or (at_once and last_level is None)
             grown: dict[Partial, float] = {}
@@ -94,15 +110,17 @@ class SlowFilling:
                     ]
                 for longer, log_prob in ways:
                     log_prob -= math.log(self.rows.count(longer)) if is_last else 0.0
-                    grown[longer] = max(grown.get(longer, -math.inf), score + log_prob)
+                    if score + log_prob > grown.get(longer, -math.inf):
+                        grown[longer], parents[longer] = score + log_prob, partial
             keys = {partial: score + self.best_bias(partial) for partial, score in grown.items()}
             kept = sorted((p for p in grown if keys[p] > -math.inf), key=lambda p: -keys[p])[:num_beams]
             beams = {partial: grown[partial] for partial in kept}
+            parents = {} if in_order or at_once else parents
             turn = num_levels if is_last else num_levels - 1 if at_once else turn + 1
         return beams
 
-    def ranking(self, num_beams: int, warm_up: int | None = None) -> list[Entry]:
-        leaves = self.leaves(num_beams, in_order=False, warm_up=warm_up)
+    def ranking(self, num_beams: int, warm_up: int | None = None, most: float = math.inf) -> list[Entry]:
+        leaves = self.leaves(num_beams, in_order=False, warm_up=warm_up, most=most)
         if sum(self.rows[item] in leaves for item in self.open) < self.k:
             for leaf, score in self.leaves(num_beams, in_order=True).items():
                 leaves[leaf] = max(score, leaves.get(leaf, -math.inf))
@@ -146,6 +164,24 @@ def test_a_level_that_comes_last_and_the_rest_at_once(
     decoded = MaskedItem(num_beams=num_beams, warm_up=warm_up).decode(generator, PrefixTrie.build(table), request)
     for row in range(len(request.batch)):
         assert_same(entries(decoded, row), SlowFilling(generator, table, request, row).ranking(num_beams, warm_up))
+
+
+@pytest.mark.parametrize("last_level", [None, 3])
+@pytest.mark.parametrize("most", [0.1, 0.2])
+def test_beams_whose_last_code_changes_the_predictions_are_dropped(most: float, last_level: int | None) -> None:
+    table = sids_of(80, (4, 5, 6, 7))
+    request = DecodingRequest(batch_of(random_histories(80, [0, 3, 6])), 8)
+    generator = ArbitraryMasked(table, normalization="codebook")
+    generator.last_level = last_level
+    trie, lists = PrefixTrie.build(table), []
+    for limit in (most, None):
+        decoded = MaskedItem(num_beams=20, max_divergence=limit).decode(generator, trie, request)
+        lists.append([entries(decoded, row) for row in range(3)])
+    slow = [SlowFilling(generator, table, request, row) for row in range(3)]
+    for row in range(3):
+        assert_same(lists[0][row], slow[row].ranking(20, most=most))
+    assert lists[0] != lists[1]
+    assert all(len(each) == 8 for each in lists[0]), "k items, whatever is dropped"
 
 
 def test_without_a_warm_up_independent_codes_are_ranked_exactly_in_one_step() -> None:

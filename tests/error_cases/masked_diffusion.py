@@ -14,7 +14,12 @@ TRIE = PrefixTrie.build(SIDS)
 
 CASES = [
     Case("all mass smoothed away", ConfigError, "got 1.0", lambda scene: MaskedCrossEntropy(trie=TRIE, label_smoothing=1.0)),
-    Case("a share of masks above one", ConfigError, "got 1.5", lambda scene: MaskedCrossEntropy(trie=TRIE, rise_to=1.5)),
+    Case(
+        "a share of masks above one",
+        ConfigError,
+        "got 1.5",
+        lambda scene: MaskedCrossEntropy(trie=TRIE, least_hidden_share=1.5),
+    ),
     Case(
         "codes in one order only",
         ConfigError,

@@ -40,5 +40,6 @@ CASES = [
         lambda scene: walked(parallel(normalization="trie")),
     ),
     Case("a warm-up below zero", ConfigError, "got -1", lambda scene: MaskedItem(warm_up=-1)),
+    Case("no divergence at all", ConfigError, "got 0.0", lambda scene: MaskedItem(max_divergence=0.0)),
     Case("codes in one order only", ConfigError, "ArbitraryLogits", lambda scene: filled(ArbitraryLogits(SIDS))),
 ]

@@ -177,7 +177,7 @@ def test_masks_rise_and_hide_more_of_what_is_hard() -> None:
     targets, codes = 30_000, torch.zeros(30_000, 4, dtype=torch.long)
     easy = torch.arange(targets) % 3 > 0
     alone = tuple(torch.where(easy, 1.0, -1.0).unsqueeze(1) * torch.tensor([1.0, 0.0]) for _ in range(4))
-    objective = MaskedCrossEntropy(trie=TRIE, mask="rising", rise_to=0.75)
+    objective = MaskedCrossEntropy(trie=TRIE, mask="rising", least_hidden_share=0.75)
     for progress, least in ((0.0, 1), (0.25, 2), (0.5, 3), (1.0, 3)):
         objective.progress = progress
         number = objective._rising(alone, codes, None)[:, 0].sum(1)

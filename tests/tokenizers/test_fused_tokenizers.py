@@ -9,14 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 from scipy import sparse
 from small_codes import clustered, make_inputs
 
 from genrec.core.dataset import Sequences
+from genrec.engine.components import component_class, instantiate, parameters
+from genrec.engine.config import conf_folder
 from genrec.protocols import TokenizerInputs
 from genrec.tokenizers.dual_aligned import DualAligned
 from genrec.tokenizers.graph_rqvae import GraphRQVAE, Neighbours
 from genrec.tokenizers.lib.pair_sampling import TEMPERATURE, Draw, contrast
+from genrec.tokenizers.lib.pair_vectors import ppmi_vectors
 from genrec.tokenizers.progressive_fusion import ProgressiveFusion, next_items
 from genrec.tokenizers.purified import Purified
 from genrec.tokenizers.rqvae import RQVAE
@@ -93,6 +97,63 @@ def test_graph_tells_what_content_hides() -> None:
     for tokenizer in (plain, graph):
         tokenizer.fit(inputs)
     assert lift(graph.encode(inputs), taken) > 2 * lift(plain.encode(inputs), taken)
+
+
+@pytest.mark.parametrize("name", ["progressive_fusion", "dual_aligned", "letter", "purified", "graph_rqvae"])
+def test_what_brings_users_into_content_is_given_content_alone(name: str) -> None:
+    """Of the joint vectors, which know the users already, nothing reaches the codes."""
+    inputs, _ = communities(4, 1.0)
+    whole = yaml.safe_load((conf_folder() / "tokenizer" / f"{name}.yaml").read_text(encoding="utf-8"))
+    known = parameters(component_class(whole))
+    small = {**SMALL, "steps": 5, "graph_steps": 5, "graph_epochs": None, "seed": 0, "column": None}
+    node = whole | {key: value for key, value in small.items() if key in known}
+    codes = []
+    for scale in (1.0, -3.0):
+        embeddings = {**inputs.embeddings, "text": inputs.embeddings["item"], "item": scale * inputs.embeddings["item"]}
+        tokenizer = instantiate(node, "tokenizer")
+        tokenizer.fit(replace(inputs, embeddings=embeddings))
+        codes.append(tokenizer.encode(replace(inputs, embeddings=embeddings)))
+    np.testing.assert_array_equal(*codes)
+
+
+def test_pair_vectors_are_the_factors_of_the_mutual_information() -> None:
+    random = np.random.default_rng(0)
+    counts = np.triu(random.integers(0, 4, (9, 9)), 1).astype(float)
+    counts[:, 8] = 0
+    counts += counts.T
+    total, marginal = counts.sum(), counts.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.nan_to_num(np.maximum(np.log(counts * total / np.outer(marginal, marginal)), 0.0), nan=0.0)
+    values, axes = np.linalg.eigh(expected)
+    top = np.argsort(-values)[:3]
+    vectors = ppmi_vectors(sparse.csr_array(counts), 3)
+    np.testing.assert_allclose(vectors @ vectors.T, (axes[:, top] * np.maximum(values[top], 0)) @ axes[:, top].T, atol=1e-5)
+    assert not vectors[8].any(), "an item without pairs"
+
+
+def test_graph_epochs_count_events() -> None:
+    """Four epochs of 1,280 events are two steps of 4,096 pairs at most, whatever graph_steps says."""
+    inputs, _ = communities(4, 0.3)
+    codes = []
+    for settings in ({"graph_epochs": 4, "graph_steps": 99}, {"graph_steps": 2}):
+        tokenizer = GraphRQVAE(**SMALL, **settings)
+        tokenizer.fit(inputs)
+        codes.append(tokenizer.encode(inputs))
+    np.testing.assert_array_equal(*codes)
+
+
+def test_graph_residual_keeps_the_content_that_messages_lose() -> None:
+    random = np.random.default_rng(0)
+    inputs, _ = communities(4, 0.3)
+    kind = random.integers(10, size=200)
+    content = (np.eye(10)[kind] * 4 + 0.1 * random.standard_normal((200, 10))).astype(np.float32)
+    inputs = replace(inputs, embeddings={"item": content})
+    lifts = {}
+    for residual in (False, True):
+        tokenizer = GraphRQVAE(**SMALL, graph_steps=40, residual=residual)
+        tokenizer.fit(inputs)
+        lifts[residual] = lift(tokenizer.encode(inputs), kind)
+    assert lifts[True] > 1.1 * lifts[False], lifts
 
 
 def test_dual_aligned_follows_what_is_taken_together() -> None:

@@ -158,6 +158,23 @@ def test_collaborative_tree_finds_who_is_taken_together() -> None:
     assert hybrid.encode(inputs)[:, 1].tolist() == list(range(62))
 
 
+def test_a_token_of_each_cluster_is_in_no_other_path() -> None:
+    random = np.random.default_rng(0)
+    inputs = catalogue(60, [(random.permutation(15)[:6] + 15 * (user % 4)).tolist() for user in range(200)])
+    for tokenizer in (CollaborativeTree, HybridIndex):
+        shared, apart = (tokenizer(branching=4, leaf_size=4, token_per_cluster=each) for each in (False, True))
+        for each in (shared, apart):
+            each.fit(inputs)
+        before, after = shared.encode(inputs)[:, :-1], apart.encode(inputs)[:, :-1]
+        np.testing.assert_array_equal(shared.encode(inputs)[:, -1], apart.encode(inputs)[:, -1])
+        assert after.shape[1] > 1
+        for depth in range(1, after.shape[1] + 1):
+            paths = {tuple(row) for row in before[:, :depth].tolist()}
+            assert {tuple(row) for row in np.column_stack([before[:, :depth], after[:, depth - 1]]).tolist()} == {
+                (*path, token) for path, token in zip(sorted(paths), range(len(paths)), strict=True)
+            }
+
+
 @pytest.mark.parametrize("form", ["object", "list", "gzip", "parquet", "table of ours"])
 def test_published_codes_are_joined_on_the_key_whatever_the_order(form: str, tmp_path: Path) -> None:
     """Keys from 0 in the file, numbers from 1 in the catalogue; the file also holds an item that the catalogue lacks."""

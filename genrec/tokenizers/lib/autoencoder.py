@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -168,6 +168,10 @@ class Autoencoder(ABC):
         self.codebooks = [*trained]
         return trained
 
+    def _without_decay(self, trained: list[nn.Parameter]) -> list[dict[str, Any]]:
+        """The optimizer's groups of what ``_start`` returned."""
+        return [{"params": trained, "weight_decay": 0.0}]
+
     def _training_codebooks(self) -> list[Tensor]:
         """Returns the codebooks that codes are chosen from in training."""
         return self.codebooks
@@ -189,7 +193,7 @@ class Autoencoder(ABC):
         sample = vectors[torch.randperm(len(vectors))[:_SAMPLE]]
         codebooks = self._start(self._encode_latent(sample))
         networks = [*self._encoder.parameters(), *self._decoder.parameters()]
-        groups = [{"params": networks, "weight_decay": self.weight_decay}, {"params": codebooks, "weight_decay": 0.0}]
+        groups = [{"params": networks, "weight_decay": self.weight_decay}, *self._without_decay(codebooks)]
         optimizer = torch.optim.AdamW(groups, lr=self.lr)
         warm_up = max(self.steps // 20, 1)
         schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -44,6 +44,18 @@ def tree_paths(pairs: sparse.csr_array, branching: int, leaf_size: int, seed: in
     return np.stack(levels, axis=1) if levels else np.zeros((pairs.shape[0], 0), dtype=np.int64)
 
 
+def cluster_tokens(paths: Int[np.ndarray, "items depth"]) -> Int[np.ndarray, "items depth"]:
+    """Numbers the clusters of each depth through, so that no two of them share a code.
+
+    Examples:
+        >>> cluster_tokens(np.array([[0, 0], [0, 1], [1, 0], [1, 0]])).tolist()
+        [[0, 0], [0, 1], [1, 2], [1, 2]]
+    """
+    depths = range(1, paths.shape[1] + 1)
+    tokens = [np.unique(paths[:, :depth], axis=0, return_inverse=True)[1].ravel() for depth in depths]
+    return np.stack(tokens, axis=1) if tokens else paths
+
+
 def category_paths(items: pl.DataFrame, column: str, depth: int) -> Int[np.ndarray, "items depth"]:
     """``path_codes`` of a column that may not be there, without the levels at which no item has a label."""
     if column not in items.columns:
