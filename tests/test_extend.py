@@ -91,6 +91,27 @@ def test_no_id_moves_and_the_generator_goes_on(old: Run) -> None:
     assert new.metrics["dataset"]["num_items"] == ALL
 
 
+@pytest.mark.parametrize("kind", ["continuous", "dual_branch"])
+def test_scorers_that_know_items_by_vectors_or_codes_take_later_ones(kind: str, tmp_path: Path) -> None:
+    given = [
+        *SETTINGS[:4],
+        *SETTINGS[8:11],
+        *SETTINGS[12:],
+        f"generator={kind}",
+        "generator.num_layers=1",
+        f"paths.runs={tmp_path}/runs",
+    ]
+    first = genrec.run(until="recommend", overrides=[*given, "name=first", *tables(tmp_path / "first", range(OLD))], quiet=True)
+    new = extended(first, "new", range(ALL), "recommend.new_item_share=0", until="recommend")
+    assert new.artifact("generator").facts["num_items"] == ALL
+    before, after = (load_file(run.artifact("generator").path / "model.safetensors") for run in (first, new))
+    for name, weights in before.items():
+        assert (after[name][: len(weights)] == weights).all(), name
+        assert (after[name][len(weights) :] == 0).all(), name
+    lists = pl.read_parquet(new.artifact("recommendations").path / "recommendations.parquet")
+    assert set(lists["item_id"]) & {f"i{item:02}" for item in range(OLD, ALL)}, "by their content"
+
+
 @pytest.mark.parametrize("kind", ["cobra", "multi_stream"])
 def test_what_a_generator_reads_of_content_comes_with_later_items(kind: str, tmp_path: Path) -> None:
     own = ["generator=cobra"] if kind == "cobra" else ["generator=multi_stream", "tokenizer=multi_stream"]

@@ -84,10 +84,10 @@ def extend(context: StageContext) -> dict[str, Any]:
     node, before = context.config["generator"], context.extends.facts
     facts = before | {"num_items": dataset.num_items, "num_trained": count_trained(before)}
     later = dataset.num_items - before["num_items"]
-    if later and "sids" not in context.inputs:
+    if later and not {"sids", "encoder"}.intersection(context.inputs):
         raise ConfigError(
             "extends",
-            expected="a generator that knows items by their semantic IDs",
+            expected="a generator that knows items by their semantic IDs or their vectors",
             got=f"{later:,} items that {component_class(node, 'generator').__name__} has never seen",
             fix="train it again: run without extends",
         )
