@@ -30,6 +30,7 @@ BEFORE: list[tuple[str, str, str]] = [  # the verb, what is given, what is told
     ("run", "objective.item_weight=1.0", "objective.item_weight: expected above 0 with generator.item_head"),
     ("run", "generator=latent_reasoning objective=ensemble_reasoning", "objective: expected a generator whose thoughts"),
     ("export", "generator=tiger export.runtime=onnx", "export.runtime: expected a generator that has ONNX graphs"),
+    ("export", "generator=tiger export.runtime=hf_llm", "export.runtime: expected a generator that is a language model"),
     ("export", "generator=moe export.runtime=onnx", "got MoE; leave export.runtime out"),
     (
         "run",

@@ -34,6 +34,10 @@ from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer
 from genrec.types import ITEM_ID
 
 ONNX_PACKAGES = ("onnx", "onnxscript")
+RUNTIMES = {
+    "onnx": "a generator that has ONNX graphs, such as encdec",
+    "hf_llm": "a generator that is a language model, such as lc_rec",
+}
 NEEDS_TARGETS = ("recommendations", "diagnosis", "calibration")
 # Settings that name columns of the items; ``auto`` and null name none.
 COLUMNS = {
@@ -63,8 +67,8 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
             rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
     if "evaluation" in kinds and tree["recommendations"] is None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
-    if "bundle" in kinds and tree["export"].get("runtime") == "onnx":
-        _check_onnx(tree)
+    if "bundle" in kinds and (runtime := tree["export"].get("runtime")):
+        _check_runtime(tree, runtime)
     if "bundle" in kinds and tree["export"].get("pieces") is not None and "sids" not in kinds:
         generator, fix = component_class(tree["generator"], "generator").__name__, "leave export.pieces out"
         raise ConfigError("export.pieces", expected="a generator with semantic IDs", got=generator, fix=fix)
@@ -146,12 +150,12 @@ def _check_ks(config: Config, longest: int, name: str) -> None:
         raise ConfigError("evaluate.ks", expected=f"at most {name}={longest}", got=beyond[0], fix=fix)
 
 
-def _check_onnx(tree: Mapping[str, Any]) -> None:
+def _check_runtime(tree: Mapping[str, Any], runtime: str) -> None:
     generator = component_class(tree["generator"], "generator")
-    if not (isinstance(generator, HasRuntimes) and "onnx" in generator.runtimes):
-        expected = "a generator that has ONNX graphs, such as encdec"
+    if not (isinstance(generator, HasRuntimes) and runtime in generator.runtimes):
+        expected = RUNTIMES.get(runtime, f"a generator for the runtime {runtime}")
         raise ConfigError("export.runtime", expected=expected, got=generator.__name__, fix="leave export.runtime out")
-    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if runtime == "onnx" else []
     if missing:
         fix = 'install it: pip install "genrec[onnx]"'
         raise ConfigError("export.runtime", expected=f"the package {missing[0]}", got="no such package", fix=fix)

@@ -89,6 +89,7 @@ class LCRec(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    runtimes: ClassVar[frozenset[str]] = frozenset({"hf_llm"})
     codes: Tensor  # [items, levels], token ids
     texts: Tensor | None  # [items, words], token ids and then PAD
 
@@ -122,6 +123,7 @@ class LCRec(nn.Module):
             lora_dropout=lora_dropout,
         )
         self.register_buffer("codes", torch.from_numpy(sids.tokens) + self.language_model.vocabulary, persistent=False)
+        self.seqrec_prompts = tuple(seqrec_prompts)
         self.seqrec = self._prompts("seqrec_prompts", HISTORY, seqrec_prompts)
         self.item2index = self._prompts("item2index_prompts", TEXT, item2index_prompts)
         self.index2item = self._prompts("index2item_prompts", INDEX, index2item_prompts)
@@ -142,6 +144,11 @@ class LCRec(nn.Module):
     def save(self, folder: Path) -> None:
         """Writes what building it again takes besides its configuration and weights (see ``saved``)."""
         self.language_model.save(folder)
+
+    def history_prompt(self) -> tuple[str, tuple[int, ...]]:
+        """What stands before a history's codes when recommending, as text and as tokens."""
+        start = self.language_model.tokenizer.bos_token or ""
+        return start + self.seqrec_prompts[0].split(HISTORY)[0].rstrip(), self.seqrec[0].before
 
     # --- prompts ------------------------------------------------------------------------------------------------------
 

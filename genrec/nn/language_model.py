@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +124,71 @@ class LanguageModel(nn.Module):
         """Returns logits of some of the new tokens, counted from 0."""
         return states @ self.new_head.weight[first:end].T
 
+    def merged(self, names: Sequence[str]) -> tuple[Any, Any]:
+        """Returns the model and its tokenizer as transformers has them: one vocabulary, adapters merged into the weights.
+
+        Args:
+            names: how each new token is written.
+
+        Raises:
+            ConfigError: when the tokenizer has some of these words already.
+        """
+        from transformers import AddedToken, AutoModelForCausalLM
+
+        tokenizer, words = deepcopy(self.tokenizer), self.tokenizer.get_vocab()
+        if taken := [name for name in names if name in words]:
+            fix = "train with another language model"
+            raise ConfigError("export.runtime", expected="a vocabulary without words for codes", got=taken[:3], fix=fix)
+        tokenizer.add_tokens([AddedToken(name, normalized=False) for name in names])
+        if tokenizer.pad_token is None:  # prompts of unlike lengths are padded, by anything
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or names[0]
+        ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(names)))
+        old, size = self.body.get_input_embeddings(), max(self.vocabulary, int(ids.max()) + 1)
+        config = deepcopy(self.body.config)
+        config.vocab_size, config.tie_word_embeddings = size, False
+        for key, neutral in _FACTORS.items():  # logits here are products of states and rows, nothing else
+            if getattr(config, key, None) is not None:
+                setattr(config, key, neutral)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
+        )
+        table = next(name for name, module in self.body.named_modules() if module is old)
+        weights = _without_adapters(self.body)
+        weights[f"{table}.weight"] = _with_new_rows(old.weight, self.new_embedding.weight, ids, size)
+        model.base_model.load_state_dict(weights)
+        head, old_head = model.get_output_embeddings(), old if self.old_head is None else self.old_head
+        head.weight = nn.Parameter(_with_new_rows(old_head.weight, self.new_head.weight, ids, size))
+        if getattr(head, "bias", None) is not None:
+            bias = old_head.bias.detach()
+            head.bias = nn.Parameter(_with_new_rows(bias, bias.new_zeros(len(ids)), ids, size))
+        return model.eval(), tokenizer
+
     def save(self, folder: Path) -> None:
         """Writes what it takes to build the model again, weights aside: its configuration and its tokenizer."""
         self.body.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         (folder / self.SAVED).write_text("The weights are those of the generator.\n", encoding="utf-8")
+
+
+# What some models do to their logits, and the value with which it does nothing.
+_FACTORS = {"logit_scale": 1.0, "logits_scaling": 1.0, "final_logit_softcapping": None}
+
+
+def _without_adapters(body: nn.Module) -> dict[str, Tensor]:
+    """The weights of a body under their first names, those of adapters added to what they adapt."""
+    body = deepcopy(body)
+    for module in list(body.modules()):
+        if hasattr(module, "base_layer") and hasattr(module, "merge"):
+            module.merge()  # type: ignore[operator]
+    return {name.replace(".base_layer.", "."): tensor for name, tensor in body.state_dict().items() if ".lora_" not in name}
+
+
+def _with_new_rows(old: Tensor, new: Tensor, ids: Int64[Tensor, " new"], size: int) -> Tensor:
+    """A table of ``size`` rows: the old ones, and at ``ids`` the new ones."""
+    table = old.new_zeros(size, *old.shape[1:])
+    table[: len(old)] = old.detach()
+    table[ids] = new.detach()
+    return table
 
 
 def _open_model(folder: Path, source: str, revision: str | None, saved: str) -> tuple[Any, Any]:

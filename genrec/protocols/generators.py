@@ -272,8 +272,22 @@ class SavesItself(Protocol):
 
 
 @runtime_checkable
+class PromptedLanguageModel(AutoregressiveGenerator, Protocol):
+    """A causal language model that writes codes behind a prompt: ``export.runtime=hf_llm`` makes it a plain folder.
+
+    Codes are tokens behind the model's own; an empty beam is the prompt and the codes of the history's items.
+    """
+
+    language_model: Any  # a ``genrec.nn.language_model.LanguageModel``
+
+    def history_prompt(self) -> tuple[str, tuple[int, ...]]:
+        """Returns what stands before a history's codes when recommending, as text and as tokens."""
+        ...
+
+
+@runtime_checkable
 class HasRuntimes(Protocol):
-    """A generator whose graphs run elsewhere: ``export.runtime`` takes what is named here, such as ``onnx``."""
+    """A generator that runs elsewhere: ``export.runtime`` takes what is named here, such as ``onnx``."""
 
     runtimes: ClassVar[frozenset[str]]
 

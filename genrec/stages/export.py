@@ -6,7 +6,7 @@ A bundle needs nothing outside itself (a text encoder's base model aside), so it
     items.parquet                              the catalogue, row number == item_idx; ``popularity``: training events of each
     generator/  sids/  encoder/  tokenizer/    the artifacts of these names as they are; the last three where needed
     calibration/                               of an ensemble: its weights and fitted scorers
-    onnx/                                      the generator for another runtime; only where asked for
+    onnx/  hf_llm/                             the generator for another runtime; only where asked for
     pieces/                                    pieces of the IDs, as features for another ranker; only where asked for
     sids/sids.csv  sids/sids.jsonl             the IDs once more, for other programs
     samples.json                               histories of some users to try it with; only where asked for
@@ -74,7 +74,8 @@ class ExportSettings:
         license: of the model, as an SPDX id for the model card, or None: not stated.
         columns: of the items to carry (``item_id`` always is), or None for all.
         hub: lay it out for the Hugging Face hub.
-        runtime: "onnx" (for programs without PyTorch, see ``onnx_graphs``), or None.
+        runtime: "onnx" (for programs without PyTorch, see ``onnx_graphs``), "hf_llm" (a language model as a folder of
+            transformers, see ``trie_logits``), or None.
         pieces: rows of a vocabulary of pieces of IDs, features for a ranker of one's own (see ``id_pieces``), or None.
         sample_users: how many users' histories to put into the bundle, without their ids, for the page of ``genrec serve``;
             with the times of their events where the generator looks at times. What somebody took can tell who they are: ask
@@ -88,7 +89,7 @@ class ExportSettings:
     license: str | None = None
     columns: tuple[str, ...] | None = None
     hub: bool = False
-    runtime: Literal["onnx"] | None = None
+    runtime: Literal["onnx", "hf_llm"] | None = None
     pieces: int | None = None
     sample_users: int = 0
 
@@ -137,6 +138,8 @@ def build(context: StageContext) -> dict[str, Any]:
         _write_pieces(context, dataset, settings.pieces)
     if settings.runtime == "onnx":
         _write_onnx(parts, context.folder / "onnx")
+    if settings.runtime == "hf_llm":
+        _write_language_model(parts, dataset, context.config["decoding"], rule, context.folder / "hf_llm")
 
     _make_portable(generator_folder(context.folder) / CONFIG_FILE)
     config = {"decoding": portable(context.config["decoding"], "decoding")}
@@ -236,6 +239,17 @@ def _write_onnx(parts: Mapping[str, Artifact], folder: Path) -> None:
 
     model = _model(parts)
     write_onnx(model.generator, model.trie, folder)
+
+
+def _write_language_model(
+    parts: Mapping[str, Artifact], dataset: Dataset, decoding: Mapping[str, Any], rule: RecommendSettings, folder: Path
+) -> None:
+    from genrec.recommender.language_model_folder import write_language_model  # transformers is slow to import
+
+    model = _model(parts)
+    num_beams = int(decoding.get("num_beams", max(rule.k, 20)))
+    exclude_seen = bool(rule.exclude_seen)
+    write_language_model(model.generator, model.trie, dataset.item_ids, folder, num_beams=num_beams, exclude_seen=exclude_seen)
 
 
 def _model(parts: Mapping[str, Artifact]) -> Model:

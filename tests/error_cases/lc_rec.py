@@ -7,6 +7,7 @@ import shutil
 import sys
 from typing import Any
 
+import polars as pl
 from small_world import OPTIONS, language_model, sids_of
 
 from error_cases import Case, Scene
@@ -14,6 +15,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.generators.lc_rec import HISTORY, INDEX, TEXT, LCRec
 from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
+from genrec.recommender.language_model_folder import write_language_model
 
 SIDS = sids_of(20, (4, 5))
 TRIE = PrefixTrie.build(SIDS)
@@ -46,7 +48,26 @@ def not_installed(scene: Scene) -> Any:
     checked(lora_rank=3)
 
 
+def written(scene: Scene, generator: Any = None) -> Any:
+    ids = pl.Series([str(item) for item in range(20)])
+    write_language_model(generator or built(), TRIE, ids, scene.path / "hf_llm", num_beams=4, exclude_seen=True)
+
+
+def other_logits(scene: Scene) -> Any:
+    scene.monkeypatch.setattr("genrec.recommender.language_model_folder.TOLERANCE", -1.0)
+    written(scene)
+
+
+def codes_are_words(scene: Scene) -> Any:
+    generator = built()
+    generator.language_model.tokenizer.add_tokens(["<b_3>"])
+    written(scene, generator)
+
+
 CASES = [
+    Case("no language model to hand over", ConfigError, "EncDec", lambda scene: written(scene, built("encdec"))),
+    Case("logits of another kind", ConfigError, "llama", other_logits),
+    Case("words for codes", ConfigError, "<b_3>", codes_are_words),
     Case("adapters before anything runs", ConfigError, "got 3", not_installed),
     Case("a prompt before anything runs", ConfigError, "got Of what?", lambda scene: checked(index2item_prompts=["Of what?"])),
     Case("nothing to start from", ConfigError, "got {history}", without_start),
