@@ -45,7 +45,7 @@ def write_language_model(
         item_ids: of the catalogue.
         folder: is made.
         num_beams: of the search that ``generate`` does without being asked for another.
-        exclude_seen: whether genrec lists items of a user's own history; the folder's reader is told.
+        exclude_seen: whether items of a user's own history are left out of its list; catalogue.json says so.
 
     Raises:
         ConfigError: for a generator that is no language model, or one whose logits transformers computes in another way.
