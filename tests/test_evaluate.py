@@ -131,8 +131,8 @@ def test_validation_alone_can_be_evaluated(tmp_path):
     assert "validation NDCG@10" in printed(("walk", artifact))
 
 
-def test_the_demo_world_gives_bounds_above_every_baseline(tmp_path):
-    shop = {"_target_": "genrec.data.demo.DemoShop", "num_users": 400, "num_items": 240, "seed": 1}
+def demo_world(tmp_path, shop):
+    """A generated shop and its metrics, with its bounds."""
     config = {
         "data": shop,
         "filters": {"_target_": "genrec.data.filters.Filters"},
@@ -148,9 +148,36 @@ def test_the_demo_world_gives_bounds_above_every_baseline(tmp_path):
     prepared(folder)
     assert (folder / WORLD_FILE).exists()
     dataset = Dataset.load(folder)
-    metrics = metrics_of(evaluated(tmp_path / "runs", dataset, recommended(dataset), save=prepared))
+    return dataset, metrics_of(evaluated(tmp_path / "runs", dataset, recommended(dataset), save=prepared))
+
+
+def test_the_demo_world_gives_bounds_above_every_baseline(tmp_path):
+    shop = {"_target_": "genrec.data.demo.DemoShop", "num_users": 400, "num_items": 240, "seed": 1}
+    _, metrics = demo_world(tmp_path, shop)
     baselines = max(row["test/ndcg@10"] for row in metrics["baselines"].values())
     assert baselines < metrics["bounds"]["bayes"]["test/ndcg@10"] <= metrics["bounds"]["oracle"]["test/ndcg@10"] + 0.02
+    assert list(metrics["bounds"]) == ["bayes", "oracle"]
+
+
+def test_a_demo_world_with_columns_has_a_bound_with_each_of_them(tmp_path):
+    shop = {"_target_": "genrec.data.demo_events.DemoEvents", "num_users": 400, "num_items": 240}
+    dataset, metrics = demo_world(tmp_path, shop)
+    bounds = {name: row["test/ndcg@10"] for name, row in metrics["bounds"].items()}
+    assert bounds["bayes"] < bounds["bayes with next event_type"] < bounds["bayes with all"] < 1.1 * bounds["oracle"]
+    assert "% of that with all of them" in verdict("walk", metrics)
+
+    weighted = evaluate.Evaluator(baselines={}, target_weights={"view": 0, "cart": 0, "purchase": 1})
+    of_purchases = evaluate._exact_scores(dataset, {}, weighted, print)
+    assert bounds.keys() - of_purchases.keys() == {"bayes with next event_type"}  # each of them knows that it is a purchase
+
+
+@pytest.mark.parametrize(("weights", "reason"), [({"purchase": 1}, "have no kinds"), ("weight", "what its kind is worth")])
+def test_worth_of_targets_without_a_bound(tmp_path, weights, reason):
+    shop = {"_target_": "genrec.data.demo.DemoShop", "num_users": 50, "num_items": 240}
+    dataset, _ = demo_world(tmp_path, shop)
+    said = []
+    assert evaluate._exact_scores(dataset, {}, evaluate.Evaluator(baselines={}, target_weights=weights), said.append) == {}
+    assert reason in said[0]
 
 
 def test_several_targets_have_no_exact_bound(tmp_path):

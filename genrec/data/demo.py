@@ -101,7 +101,7 @@ class DemoShop:
         liking = popularity * np.where(taste == np.arange(NUM_TASTES)[:, None], self.loyalty, 1.0)  # [tastes, items]
         impulse = liking / liking.sum(axis=1, keepdims=True)
         emission = np.empty((len(transition), self.num_items))
-        for state, (planned_shelf, who) in enumerate(zip(habits.shelf_of_state, habits.taste_of_state, strict=True)):
+        for state, (planned_shelf, who) in enumerate(zip(habits.shelf_after(0), habits.taste_of_state, strict=True)):
             planned = np.where(shelf == planned_shelf, liking[who], 0.0)
             emission[state] = (1 - IMPULSE) * planned / planned.sum() + IMPULSE * impulse[who]
 

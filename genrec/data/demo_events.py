@@ -5,15 +5,19 @@ purchase, and a purchase pleases or does not:
 
 - A purchase that pleases ends a step of the routine, so that another shelf comes next. After a view or a purchase that does not
   please the user stays at the shelf, and after a cart a purchase mostly follows. Some tastes look around longer than others.
-- Every third view goes to any shelf, and views go to what catches the eye; carts and purchases go to what is bought. These two
-  orders of popularity have nothing to do with each other.
+- Views look ahead, at the shelf of the next step, and every third one at any shelf; they go to the few items that catch the
+  eye. Carts and purchases go to what is bought. These two orders of popularity have nothing to do with each other: views are
+  noise to whoever is to say what will be bought.
 - A purchase pleases mostly where the item is of the user's taste. Most purchases are rated, and high if they please.
 - Before half of the events the user types words for what comes: the shelf, or what it is for, with or without an adjective of
   the item's taste; sometimes the wrong ones.
 - Users have an age group, which mostly tells their taste, and a city, which tells nothing. Taste is for ever here.
 
 Each law is a table over taste, interest, step and kind of event, 4 x 4 x 4 x 4 = 256 hidden states, so that the exact filter of
-``demo_world`` gives the Bayes bound with and without each column (``World.bounds``).
+``demo_world`` gives the Bayes bound with and without each column (``World.bounds``). On test NDCG@10, seeds 1 to 3, item ids
+alone reach .165 to .172. The kinds of past events add 20 to 24 %, ratings 16 to 18 % (a rating also says that there was a
+purchase), users 10 to 12 %, a query of the next event 89 to 95 %, and its kind, with those of past events, 64 to 66 %. Where
+the next event is a purchase, to know that adds 17 % to knowing the kinds of past events.
 """
 
 from __future__ import annotations
@@ -53,6 +57,8 @@ CITIES = ("Aston", "Brill", "Corve", "Delph", "Esk")
 STAY = (0.95, 0.97, 0.97, 0.7)  # probability of staying with the interest after such an event
 ADVANCE = (0.02, 0.02, 0.02, 0.98)  # of going to the routine's next step while staying
 ADVANCE_ELSEWHERE = 0.5  # of going to the next step when turning to another interest
+LOOK_AHEAD = (1, 0, 0, 0)  # steps of the routine between the shelf and that of the state
+EYE_CATCHING = 2.5  # how many times steeper the popularity of what is looked at is
 IMPULSE = (0.35, 0.1, 0.02, 0.02)  # of an item from any shelf
 LOYAL = (0.0, 0.0, 0.0, 1.0)  # the exponent of ``loyalty``: whether the taste matters
 INTEREST_SPREAD = 1.5  # Dirichlet parameter of the tastes' shares of interests
@@ -81,7 +87,7 @@ class DemoEvents:
         events_per_user: mean number of events of a user, over 3; lengths run from 3 to three times the mean.
         seed: of the world.
         loyalty: how many times likelier an item of the user's own taste pleases than an equally popular one of another; 1: not.
-        popularity_skew: Zipf exponent of popularity among alike items.
+        popularity_skew: Zipf exponent of what is bought among alike items; of what is looked at, 2.5 times as much.
         new_rate: share of the items that come on sale just before each user's last event.
         unsold_rate: share of the items that nobody ever looks at.
 
@@ -89,8 +95,8 @@ class DemoEvents:
         ConfigError: when a value is out of range.
     """
 
-    num_users: int = 6000
-    num_items: int = 800
+    num_users: int = 8000
+    num_items: int = 400
     events_per_user: float = 6.0
     seed: int = 1
     loyalty: float = 20.0
@@ -128,7 +134,8 @@ class DemoEvents:
         rng = np.random.default_rng([self.seed, 0])
         shelf, taste = draw_shelves(self.num_items, rng)
         pair = shelf * NUM_TASTES + taste
-        looked_at, bought = ((1.0 + rank_within(pair, rng)) ** -self.popularity_skew for _ in range(2))
+        skews = (EYE_CATCHING * self.popularity_skew, self.popularity_skew)
+        looked_at, bought = ((1.0 + rank_within(pair, rng)) ** -skew for skew in skews)
         arrivals, unsold = draw_cold(self, rng)
         habits = Habits.draw(rng, spread=INTEREST_SPREAD)
 
@@ -138,7 +145,8 @@ class DemoEvents:
             loyal = self.loyalty ** LOYAL[kind]
             liking = popularity * np.where(taste == np.arange(NUM_TASTES)[:, None], loyal, 1.0)  # [tastes, items]
             impulse = liking / liking.sum(axis=1, keepdims=True)
-            for state, (planned_shelf, who) in enumerate(zip(habits.shelf_of_state, habits.taste_of_state, strict=True)):
+            shelves = habits.shelf_after(LOOK_AHEAD[kind])
+            for state, (planned_shelf, who) in enumerate(zip(shelves, habits.taste_of_state, strict=True)):
                 planned = np.where(shelf == planned_shelf, liking[who], 0.0)
                 emission[state, kind] = (1 - IMPULSE[kind]) * planned / planned.sum() + IMPULSE[kind] * impulse[who]
 

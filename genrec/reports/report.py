@@ -162,7 +162,8 @@ def _tiles(metrics: Mapping[str, Any], short: str, k: int) -> Markup:
         )
     if bayes := metrics["bounds"].get("bayes"):
         reached = ratio(model[f"{short}/ndcg@{k}"], bayes[f"{short}/ndcg@{k}"])
-        tiles.append((written(reached, ".0%"), f"of the Bayes bound of NDCG@{k}", ""))
+        alone = ", from item ids alone" if "bayes with all" in metrics["bounds"] else ""
+        tiles.append((written(reached, ".0%"), f"of the Bayes bound of NDCG@{k}{alone}", ""))
     else:
         tiles.append((f"{metrics['users'][split]:,}", f"{split} users, {metrics['dataset']['num_items']:,} items", ""))
     return tag(

@@ -41,7 +41,11 @@ def verdict(name: str, metrics: Mapping[str, Any]) -> str:
         sentences.append(_against_member(best, metrics["members"][best["name"]][best["metric"]]))
     if bayes := metrics["bounds"].get("bayes"):
         reached = written(ratio(value, bayes[key]), ".0%")
-        sentences.append(f"It reaches {reached} of the Bayes bound ({bayes[key]:.4f}), the best any model can do here.")
+        best = "the best any model can do here"
+        if everything := metrics["bounds"].get("bayes with all"):
+            more = written(ratio(value, everything[key]), ".0%")
+            best = f"the best without columns of events and users, and {more} of that with all of them ({everything[key]:.4f})"
+        sentences.append(f"It reaches {reached} of the Bayes bound ({bayes[key]:.4f}), {best}.")
     return " ".join(sentences)
 
 

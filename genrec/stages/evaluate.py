@@ -51,7 +51,7 @@ from genrec.evaluation.measure import METRICS, Measured, Ruler, accuracy, by_key
 from genrec.evaluation.slices import measure_slices, slices
 from genrec.model.id_assignment import assignment_inputs
 from genrec.protocols import Baseline, HitMetric, ListMetric
-from genrec.types import SHORT_SPLIT, SPLIT, USER_ID, Split
+from genrec.types import EVENT_TYPE, SHORT_SPLIT, SPLIT, USER_ID, WEIGHT, Split
 
 Lists = Callable[[Split], pl.DataFrame]
 REQUIRED = ("recall", "ndcg")
@@ -289,18 +289,22 @@ def _warnings(
 def _exact_scores(
     dataset: Dataset, facts: Mapping[str, Mapping[str, float]], evaluator: Evaluator, log: Callable[[str], None]
 ) -> dict[str, Score]:
-    """The demo world's own probabilities: ``bayes`` sees the history, ``oracle`` the hidden state as well."""
+    """The demo world's own probabilities, by how much they see (``World.bounds``)."""
     if dataset.folder is None or not (dataset.folder / WORLD_FILE).exists():
         return {}
-    if evaluator.target_weights is not None or any(split["targets"] > split["users"] for split in facts.values()):
-        log("no bounds: they are exact for one target a user, all worth the same")
+    of_kinds = isinstance(evaluator.target_weights, Mapping)
+    if evaluator.target_weights == WEIGHT or any(split["targets"] > split["users"] for split in facts.values()):
+        log("no bounds: they are exact for one target a user, worth what its kind is worth")
         return {}
     try:
         world = World.load(dataset.folder)
     except GenRecError as error:
         log(f"no bounds: {error}")
         return {}
-    return {"bayes": world.predict, "oracle": world.oracle}
+    if of_kinds and EVENT_TYPE not in world.chain.columns:
+        log("no bounds: the events of this world have no kinds")
+        return {}
+    return world.bounds(given=(EVENT_TYPE,) if of_kinds else ())  # what a target is worth says of which kind it is
 
 
 def _slices(everybody: Mapping[str, Measured], ruler: Ruler, evaluator: Evaluator) -> dict[str, list[dict[str, Any]]]:

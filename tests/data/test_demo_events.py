@@ -179,7 +179,7 @@ class TestWorth:
         [
             ("with event_type", 1.10),
             ("with rating", 1.10),
-            ("with users", 1.08),
+            ("with users", 1.07),
             ("with next event_type", 1.25),
             ("with next query", 1.5),
             ("with all", 2.0),
@@ -229,7 +229,7 @@ class TestShop:
     def test_age_tells_the_brands_and_the_city_nothing(self, raw: RawData, events: pl.DataFrame) -> None:
         assert raw.users is not None
         assert raw.users.columns == [USER_ID, AGE_GROUP, CITY]
-        assert raw.users[USER_ID].n_unique() == raw.users.height == 6000
+        assert raw.users[USER_ID].n_unique() == raw.users.height == 8000
         liked = events.filter(pl.col(RATING) > 3).join(raw.users, on=USER_ID)
 
         def largest_share(column: str) -> float:  # of a group among those who like one brand

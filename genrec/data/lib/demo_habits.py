@@ -105,9 +105,9 @@ class Habits:
         initial = np.broadcast_to(self.share[:, :, None], shape) / (NUM_TASTES * NUM_STEPS)
         return initial.ravel().copy()
 
-    @property
-    def shelf_of_state(self) -> np.ndarray:
-        return np.array([interest * NUM_STEPS + self.routine[taste, interest, step] for taste, interest, step in HABITS])
+    def shelf_after(self, steps: int) -> np.ndarray:
+        """[states]: the shelf so many steps of the routine later."""
+        return np.array([i * NUM_STEPS + self.routine[taste, i, (step + steps) % NUM_STEPS] for taste, i, step in HABITS])
 
     @property
     def taste_of_state(self) -> np.ndarray:

@@ -196,24 +196,27 @@ class World:
             | {name: paths[name].to_numpy() for name in chain.attributes},
         )
 
-    def bounds(self) -> dict[str, Callable[[Sequences, np.ndarray], np.ndarray]]:
+    def bounds(self, given: Collection[str] = ()) -> dict[str, Callable[[Sequences, np.ndarray], np.ndarray]]:
         """Returns what the next items can be ranked by, by name: each set of columns that says what one of them is worth.
 
         ``bayes`` sees item ids only. ``bayes with X`` also sees the column X of the history; ``with users`` the attributes of
         the user; ``with next X`` the value of X that the next event will have, such as its query; ``with all`` everything.
         The ``oracle`` sees the hidden state at the last event as well.
+
+        Args:
+            given: columns of which each of them knows the next value; the kind of event, where those of a kind are evaluated.
         """
         columns, attributes = self.chain.columns, self.chain.attributes
-        sets: dict[str, tuple[list[str], list[str]]] = {"": ([], [])}
-        sets |= {f" with {name}": ([name], []) for name, column in columns.items() if column.tells_state}
+        ahead = [name for name, column in columns.items() if column.ahead]
+        use = {"": (), **{f" with {name}": (name,) for name, column in columns.items() if column.tells_state}}
+        sets = {name: (seen, tuple(given)) for name, seen in use.items()}
         if attributes:
-            sets[" with users"] = (list(attributes), [])
-        given = [name for name, column in columns.items() if column.ahead]
-        sets |= {f" with next {name}": ([name], [name]) for name in given}
+            sets[" with users"] = (tuple(attributes), tuple(given))
+        sets |= {f" with next {name}": ((name,), (*given, name)) for name in ahead if name not in given}
         if len(sets) > 1:
-            sets[" with all"] = ([*columns, *attributes], given)
-        bayes = {f"bayes{name}": partial(self.predict, use=use, given=given) for name, (use, given) in sets.items()}
-        return bayes | {"oracle": partial(self.oracle, given=given)}
+            sets[" with all"] = ((*columns, *attributes), tuple(ahead))
+        bayes = {f"bayes{name}": partial(self.predict, use=seen, given=coming) for name, (seen, coming) in sets.items()}
+        return bayes | {"oracle": partial(self.oracle, given=ahead)}
 
     def predict(
         self,
