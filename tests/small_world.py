@@ -47,6 +47,9 @@ SMALL = {
     "max_history_len": 6,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
+    "cobra": {"identity": {"identity": True, "learn_temperature": True, "dense_negatives": "log_q"}},
+    "human_priors": {"identity": {"identity": True}},
+    "moe": {"identity": {"identity": True, "session_len": 3}},
     "encdec": {"hybrid": {"identity": True, "item_head": True}},
     "hstu": {"times": {"time_gaps": True}},
     "latent_reasoning": {"adaptive": {"num_steps": 3, "stop_kl": 0.1}},
