@@ -45,6 +45,7 @@ RUNTIME: Final = frozenset(
         "train_sequences",
         "item_labels",
         "catalog",
+        "schema",
         "saved",
         "max_history_len",
         "device",

@@ -10,6 +10,7 @@ from typing import Any
 _HOMES = {
     "Batch": "genrec.core.batch",
     "Dataset": "genrec.core.dataset",
+    "EventSchema": "genrec.core.event_schema",
     "PrefixTrie": "genrec.core.trie",
     "SIDTable": "genrec.core.sids",
     "Sequences": "genrec.core.dataset",

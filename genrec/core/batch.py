@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
 from genrec.core.dataset import Sequences
+from genrec.core.event_schema import UNKNOWN
 from genrec.types import PAD
 
 
 @dataclass(frozen=True)
 class Batch:
     """Right-padded histories; state ``t`` of a generator has seen the start state and the first ``t`` items.
+
+    What a request says beside the history belongs to the state that makes the prediction, and must reach that prediction alone:
+    never the states of a causal history, from which later predictions are made.
 
     Args:
         history: item_idx [batch, time], oldest first, ``PAD`` after the end.
@@ -27,12 +31,23 @@ class Batch:
             there is nothing to predict.
         times: when each item of the history was [batch, time], in whole units of the data's clock; None where that is not
             known. It has no times of targets, because they are unknown when recommending.
+        columns: name -> [batch, time], of the events of the history (see ``EventSchema``).
+        request: name -> [batch, time + 1], or [batch, 1] where it holds for all states: what is known of the event to be
+            predicted, such as the wanted kind of event. Empty: nothing.
+        given: [batch, time + 1, dim], or [batch, 1, dim]: vector of what is asked for at each state; zeros where nothing is.
+        users: name -> [batch] or [batch, any]: columns of the users.
+        weights: [batch, time + 1], how much each target counts in training; None: all alike.
     """
 
     history: Int64[Tensor, "batch time"]
     lengths: Int64[Tensor, " batch"]
     targets: Int64[Tensor, "batch states"] | None = None
     times: Int64[Tensor, "batch time"] | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    request: Mapping[str, Tensor] = field(default_factory=dict)
+    given: Float[Tensor, "batch states dim"] | None = None
+    users: Mapping[str, Tensor] = field(default_factory=dict)
+    weights: Float[Tensor, "batch states"] | None = None
 
     def __len__(self) -> int:
         return self.history.shape[0]
@@ -53,9 +68,42 @@ class Batch:
         return [self.rows(index) for index in torch.arange(len(self), device=self.history.device).split(size)]
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed: dict[str, Any] = {name: None if tensor is None else change(tensor) for name, tensor in tensors.items()}
+        changed: dict[str, Any] = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if isinstance(value, Mapping):
+                changed[part.name] = {name: change(tensor) for name, tensor in value.items()}
+            else:
+                changed[part.name] = None if value is None else change(value)
         return Batch(**changed)
+
+    @property
+    def target_weights(self) -> Float[Tensor, " targets"] | None:
+        """How much each target counts, in the order of ``targets[targets != PAD]``; None: all alike."""
+        return None if self.weights is None or self.targets is None else self.weights[self.targets != PAD]
+
+    def at_states(self, row: Int64[Tensor, " some"], state: Int64[Tensor, " some"]) -> Batch:
+        """Returns a history for each of some states: what the state has seen, and what was asked there; without targets."""
+        rows = self.rows(row)
+        later = torch.arange(self.history.shape[1], device=row.device) >= state.unsqueeze(1)
+
+        def asked(values: Tensor) -> Tensor:
+            return values if values.shape[1] == 1 else values[torch.arange(len(row), device=row.device), state].unsqueeze(1)
+
+        return replace(
+            rows,
+            history=rows.history.masked_fill(later, PAD),
+            lengths=state,
+            targets=None,
+            times=None if rows.times is None else rows.times.masked_fill(later, PAD),
+            request={name: asked(values) for name, values in rows.request.items()},
+            given=None if rows.given is None else asked(rows.given),
+            weights=None,
+        )
+
+    def without_request(self) -> Batch:
+        """Returns the batch as if nothing were asked for beside the history."""
+        return replace(self, request={}, given=None)
 
     def streams(self) -> tuple[Int64[Tensor, "rows states"], Int64[Tensor, " targets"], Int64[Tensor, " targets"]]:
         """Builds sequences in which every target is where it is predicted: each history followed by its last target.
@@ -83,19 +131,58 @@ class Batch:
         )
 
     @classmethod
+    def of_slices(cls, sequences: Sequences, users: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Batch:
+        """Gathers slices of sequences with all that is known of their events and users, for training or prediction.
+
+        Args:
+            sequences: flat.
+            users: the user of each row.
+            starts: first event of each row.
+            lengths: events of each row.
+        """
+        rows = cls.of_rows(sequences.item_idx, starts, lengths, sequences.times)
+        if not (sequences.columns or sequences.users):
+            return rows
+        columns = {
+            name: torch.from_numpy(padded_rows(values, starts, lengths, fill=missing_value(values)))
+            for name, values in sequences.columns.items()
+        }
+        return replace(
+            rows, columns=columns, users={name: torch.from_numpy(values[users]) for name, values in sequences.users.items()}
+        )
+
+    @classmethod
     def of_histories(cls, sequences: Sequences, users: np.ndarray, max_history_len: int) -> Batch:
-        """The last ``max_history_len`` items of each of ``users``, for prediction (no targets)."""
+        """The last ``max_history_len`` items of each of ``users``, and what they ask for, for prediction (no targets)."""
         ends = np.asarray(sequences.offsets[1:])[users]
         lengths = np.minimum(ends - np.asarray(sequences.offsets[:-1])[users], max_history_len)
-        return cls.of_rows(sequences.item_idx, ends - lengths, lengths, sequences.times)
+        batch = cls.of_slices(sequences, users, ends - lengths, lengths)
+        if not sequences.request and sequences.given is None:
+            return batch
+        return replace(
+            batch,
+            request={name: torch.from_numpy(values[users])[:, None] for name, values in sequences.request.items()},
+            given=None if sequences.given is None else torch.from_numpy(sequences.given[users])[:, None],
+        )
 
 
-def padded_rows(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, width: int | None = None) -> np.ndarray:
-    """int64 [rows, width]: row ``i`` is ``flat[starts[i] : starts[i] + lengths[i]]``, then ``PAD``."""
+def missing_value(values: np.ndarray) -> float:
+    """What stands for a missing value in a column: NaN in one of numbers, 0 in one of codes."""
+    return np.nan if values.dtype.kind == "f" else UNKNOWN
+
+
+def padded_rows(
+    flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, width: int | None = None, fill: float = PAD
+) -> np.ndarray:
+    """[rows, width]: row ``i`` is ``flat[starts[i] : starts[i] + lengths[i]]``, then ``fill``.
+
+    Whole numbers become int64; with a ``fill`` that is no whole number, values are float32.
+    """
     width = int(lengths.max(initial=0)) if width is None else width
+    dtype = np.int64 if float(fill).is_integer() else np.float32
     column = np.arange(width)[None, :]
     inside = column < np.asarray(lengths)[:, None]
     index = np.where(inside, np.asarray(starts)[:, None] + column, 0)
     if len(flat) == 0:
-        return np.full(inside.shape, PAD, dtype=np.int64)
-    return np.where(inside, flat[index], PAD).astype(np.int64)
+        return np.full(inside.shape, fill, dtype=dtype)
+    return np.where(inside, flat[index], fill).astype(dtype)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,27 +12,53 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genrec.core.event_schema import EventSchema
 from genrec.errors import ArtifactError, DataError, missing_file
 from genrec.references import mask_secrets_in
 from genrec.types import ITEM_ID, USER_ID, Split
 
 INTERACTIONS_FILE = "interactions.parquet"  # of a dataset artifact: every event, with the column below
 PART = "part"  # train, validation or test
+SCHEMA_FILE, COLUMNS, USER_COLUMNS = "schema.json", "columns", "user_columns"  # written where there are columns
+TEXTS_FILE = "texts.parquet"  # a row for each event, in the order of the histories
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What was asked for before events, as vectors.
+
+    Args:
+        rows: int32 [events], the vector of each event's text; ``PAD`` where nothing was asked.
+        vectors: float32 [texts, dim].
+    """
+
+    rows: np.ndarray
+    vectors: np.ndarray
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Item sequences of many users, flat.
+    """Item sequences of many users, flat, with what is known beside the items.
 
     Args:
         item_idx: int32 [events], oldest first within a user.
         offsets: int64 [users + 1]; user ``u`` owns ``item_idx[offsets[u]:offsets[u + 1]]``.
         times: float64 [events], when each event was; None where that is not known.
+        columns: name -> [events], encoded (see ``EventSchema``).
+        texts: of events; None where there are none.
+        users: name -> [users] or [users, any]: columns of the users, encoded.
+        request: name -> [users]: what is known of the event that follows each sequence, encoded; empty: nothing.
+        given: float32 [users, dim]: the vector of what is asked for after each sequence, a row of zeros where nothing is.
     """
 
     item_idx: np.ndarray
     offsets: np.ndarray
     times: np.ndarray | None = None
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    texts: Texts | None = None
+    users: Mapping[str, np.ndarray] = field(default_factory=dict)
+    request: Mapping[str, np.ndarray] = field(default_factory=dict)
+    given: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -43,9 +70,32 @@ class Sequences:
         """Returns the sequences of some users in that order, in full or their ``last`` events."""
         ends, lengths = np.asarray(self.offsets)[1:][users], self.lengths[users]
         lengths = lengths if last is None else np.minimum(lengths, last)
+        return self.slices(ends - lengths, lengths).owned_by(users)
+
+    def owned_by(self, users: np.ndarray) -> Sequences:
+        """Returns the same events, whose sequence ``i`` is of the user ``users[i]`` from now on."""
+        return replace(
+            self,
+            users={name: values[users] for name, values in self.users.items()},
+            request={name: values[users] for name, values in self.request.items()},
+            given=None if self.given is None else self.given[users],
+        )
+
+    def slices(self, starts: np.ndarray, lengths: np.ndarray) -> Sequences:
+        """Returns the sequences that begin at some events; the rows of users stay as they are."""
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        flat = np.arange(offsets[-1]) + np.repeat(ends - offsets[1:], lengths)
-        return Sequences(self.item_idx[flat], offsets, None if self.times is None else self.times[flat])
+        return self.events(np.arange(offsets[-1]) + np.repeat(np.asarray(starts) - offsets[:-1], lengths), offsets)
+
+    def events(self, flat: np.ndarray, offsets: np.ndarray) -> Sequences:
+        """Returns some events in that order as other sequences; the rows of users stay as they are."""
+        return replace(
+            self,
+            item_idx=np.asarray(self.item_idx[flat]),
+            offsets=offsets,
+            times=None if self.times is None else np.asarray(self.times[flat]),
+            columns={name: np.asarray(values[flat]) for name, values in self.columns.items()},
+            texts=None if self.texts is None else replace(self.texts, rows=np.asarray(self.texts.rows[flat])),
+        )
 
     @property
     def lengths(self) -> np.ndarray:
@@ -75,6 +125,8 @@ class Dataset:
         timestamps: float64 [events] or None when the source has positions only.
         facts: what prepare recorded: split rule, tie rule, what each filter removed.
         folder: where it was read from (a source may have left extra files there, e.g. the demo world).
+        schema: what the columns of events and users are.
+        event_texts: [events], what was asked for before each event; None where the source has no such column.
     """
 
     items: pl.DataFrame
@@ -85,6 +137,8 @@ class Dataset:
     timestamps: np.ndarray | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    schema: EventSchema = field(default_factory=EventSchema)
+    event_texts: pl.Series | None = None
 
     @property
     def num_items(self) -> int:
@@ -123,12 +177,20 @@ class Dataset:
             return self._slice(self.train_ends, self.validation_ends)
         return self._slice(self.validation_ends, self.events.offsets[1:])
 
+    def request_after(self, split: Split, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Returns columns of each user's next event in ``split``: name -> [users], as in ``Sequences.request``.
+
+        A user without a target gets what stands for a missing value.
+        """
+        starts = np.asarray(self.train_ends if split == "validation" else self.validation_ends)
+        has_target, request = self.targets(split).lengths > 0, {}
+        for name in names:
+            request[name] = self.schema[name].missing(self.num_users)
+            request[name][has_target] = self.events.columns[name][starts[has_target]]
+        return request
+
     def _slice(self, starts: np.ndarray, ends: np.ndarray) -> Sequences:
-        lengths = np.asarray(ends) - np.asarray(starts)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        flat = np.arange(offsets[-1]) + np.repeat(np.asarray(starts) - offsets[:-1], lengths)
-        times = None if self.timestamps is None else np.asarray(self.timestamps[flat])
-        return Sequences(np.asarray(self.events.item_idx[flat]), offsets, times)
+        return replace(self.events, times=self.timestamps).slices(starts, np.asarray(ends) - np.asarray(starts))
 
     def save(self, folder: Path) -> None:
         """Writes items and users as parquet, the histories as npy (memory-mapped on load), the facts as json."""
@@ -144,6 +206,14 @@ class Dataset:
             arrays["timestamps"] = self.timestamps.astype(np.float64)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        if self.schema:
+            (folder / SCHEMA_FILE).write_text(json.dumps(self.schema.to_json(), indent=2), encoding="utf-8")
+            for part, columns in ((COLUMNS, self.events.columns), (USER_COLUMNS, self.events.users)):
+                (folder / part).mkdir()
+                for name, values in columns.items():
+                    np.save(folder / part / f"{name}.npy", values, allow_pickle=False)
+        if self.event_texts is not None:
+            self.event_texts.alias("text").to_frame().write_parquet(folder / TEXTS_FILE)
         (folder / "facts.json").write_text(json.dumps(mask_secrets_in(self.facts), indent=2), encoding="utf-8")
 
     @classmethod
@@ -158,16 +228,22 @@ class Dataset:
         def array(name: str) -> np.ndarray:
             return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
+        def columns(part: str) -> dict[str, np.ndarray]:
+            return {file.stem: array(f"{part}/{file.stem}") for file in sorted((folder / part).glob("*.npy"))}
+
         try:
+            schema, texts = folder / SCHEMA_FILE, folder / TEXTS_FILE
             return cls(
                 items=pl.read_parquet(folder / "items.parquet", glob=False),
                 users=pl.read_parquet(folder / "users.parquet", glob=False),
-                events=Sequences(array("item_idx"), array("offsets")),
+                events=Sequences(array("item_idx"), array("offsets"), columns=columns(COLUMNS), users=columns(USER_COLUMNS)),
                 train_ends=array("train_ends"),
                 validation_ends=array("validation_ends"),
                 timestamps=array("timestamps") if (folder / "timestamps.npy").exists() else None,
                 facts=json.loads((folder / "facts.json").read_text(encoding="utf-8")),
                 folder=folder,
+                schema=EventSchema.from_json(json.loads(schema.read_text(encoding="utf-8")) if schema.exists() else None),
+                event_texts=pl.read_parquet(texts, glob=False)["text"] if texts.exists() else None,
             )
         except FileNotFoundError as error:
             raise ArtifactError(

@@ -56,6 +56,8 @@ class Tables:
             ``month_first``, ``year_first``, ``number`` (digits that only look like dates), or a format such as ``%d/%m/%Y``.
         ids: ``clean`` (without blanks around them, 12.0 as 12), ``verbatim``, ``numbers`` (007 as 7) or ``lower_case``.
         missing_values: text that stands for a missing value; None: NA, NULL, nan, None and their like. ``[]``: none.
+        users: a table of users, one row each, for ``events.users``; None: there is none.
+        users_key: column of the user in ``users``; None: named as in ``interactions``.
     """
 
     interactions: Path
@@ -84,6 +86,8 @@ class Tables:
     date_format: str = "auto"
     ids: Ids = "clean"
     missing_values: Sequence[str] | None = None
+    users: Path | None = None
+    users_key: str | None = None
 
     def __post_init__(self) -> None:
         check_date_format(self.date_format)
@@ -121,7 +125,11 @@ class Tables:
         return MISSING if self.missing_values is None else tuple(self.missing_values)
 
     def load(self) -> RawData:
-        """Reads both files.
+        """Reads both files."""
+        return self.load_with(())
+
+    def load_with(self, columns: Sequence[str]) -> RawData:
+        """Reads both files, and further columns of the interactions where they are there.
 
         Raises:
             DataError: when a file or a named column is missing, or a file cannot be read.
@@ -136,6 +144,7 @@ class Tables:
             SPLIT: self.split,
         }
         names = required | {name: column or name for name, column in optional.items()}
+        names |= {name: name for name in columns if name not in names}
         named = [column for column in optional.values() if column is not None]
         notes: list[tuple[str, int]] = []
 
@@ -170,6 +179,10 @@ class Tables:
             date_format=self.date_format,
             ids=self.ids,
         )
+        if self.users is not None:
+            users = read_items(self.users, self.users_key or self.user_id, form=self.form, missing=self.missing, notes=notes)
+            renamed = users.rename({ITEM_ID: USER_ID})
+            raw = replace(raw, users=renamed, files={**raw.files, "users": str(self.users)})
         if self.items is None:
             return raw
         key = self.items_key or self.item_id

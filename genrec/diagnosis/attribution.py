@@ -48,8 +48,9 @@ def history_weights(
         whole = np.arange(start, end)
         rows += [*(np.delete(whole, position) for position in range(len(whole) - count + 1, len(whole))), whole]
     lengths, flat = np.array([len(row) for row in rows], dtype=np.int64), np.concatenate([*rows, np.zeros(0, np.int64)])
-    times = None if histories.times is None else histories.times[flat]
-    batch = Batch.of_rows(histories.item_idx[flat], np.cumsum(lengths) - lengths, lengths, times).to(device_of(generator))
+    owners = np.repeat(np.arange(len(counts)), counts)
+    left = histories.events(flat, np.concatenate([[0], np.cumsum(lengths)])).owned_by(owners)
+    batch = Batch.of_histories(left, np.arange(len(owners)), int(lengths.max(initial=0))).to(device_of(generator))
     candidates = items.repeat_interleave(torch.from_numpy(counts).to(items.device), dim=0)
     parts = []
     for shortened, scored in zip(batch.split(batch_size), candidates.split(batch_size), strict=True):

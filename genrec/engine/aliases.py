@@ -23,7 +23,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from genrec.engine.former_names import ADDED, CLASSES, MODULES, PARAMETERS
+from genrec.engine.former_names import ADDED, ADDED_READINGS, CLASSES, MODULES, PARAMETERS
 
 TARGET = "_target_"  # the key under which a configuration names a class
 _PACKAGE = f"{__name__.partition('.')[0]}."
@@ -69,6 +69,12 @@ def with_current_parameters(node: Any) -> Any:
 def with_first_published(node: Any) -> Any:
     """A copy of a configuration as it was published first, which fingerprints are made of: names, and no unused additions."""
     return _renamed(_without_added(with_current(node)), first_published, _older)
+
+
+def published_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what ``with_first_published`` makes of a stage's settings, without unset ones that it did not read at first."""
+    published = with_first_published(settings)
+    return {key: value for key, value in published.items() if key not in ADDED_READINGS or (value and set(value) != {TARGET})}
 
 
 def _older(path: Any) -> dict[str, str]:

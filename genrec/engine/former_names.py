@@ -371,4 +371,11 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.tokenizers.hybrid_index.HybridIndex": {"token_per_cluster": False},
     "genrec.tokenizers.dual_aligned.DualAligned": {"free_start": "random", "free_lr": None},
     "genrec.tokenizers.graph_rqvae.GraphRQVAE": {"graph_epochs": None, "residual": False},
+    "genrec.evaluation.list_settings.RecommendSettings": {"request": {}},
+    "genrec.training.settings.TrainSettings": {"targets": None, "weight": None},
+    "genrec.data.event_columns.EventColumns": {"columns": {}, "request": [], "text": None, "users": {}},
+    "genrec.data.tables.Tables": {"users": None, "users_key": None},
 }
+
+# Groups, or settings of one, that a stage reads since later: they are left out where nothing is set in them.
+ADDED_READINGS: tuple[str, ...] = ("events", "recommend.request")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genrec.engine.aliases import with_first_published
+from genrec.engine.aliases import published_settings
 from genrec.engine.artifacts import Artifact, Store
 from genrec.engine.config import Config, component_class, instantiate
 from genrec.engine.fingerprints import digest
@@ -138,7 +138,7 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
             external["extends"] = extends.fingerprint
         inputs = {kind: fingerprints[kind] for kind in stage.inputs(config.tree)}
         settings = _without_external(subtree, external)
-        fingerprint = digest([stage.kind, stage.version, with_first_published(settings), external, inputs])
+        fingerprint = digest([stage.kind, stage.version, published_settings(settings), external, inputs])
         fingerprints[stage.kind] = fingerprint
         action, reason = _decide(run, stage, subtree, external, inputs, fingerprint)
         anew = False

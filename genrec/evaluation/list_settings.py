@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ class RecommendSettings:
             what users took in the validation part.
         batch_size: users per batch.
         candidates: a table of user_id, item_id and split: rank only these items, also by the baselines. None: all items.
+        request: column of ``events.request`` -> what every list asks for: a value, or ``target``: what the data say of the
+            event to be predicted, which is right for what is known beforehand, such as the time.
     """
 
     k: int = 50
@@ -42,6 +44,7 @@ class RecommendSettings:
     new_item_share: float = 0.1
     new_item_reach: float | None = None
     candidates: Path | None = None
+    request: Mapping[str, str | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("k", "batch_size"):

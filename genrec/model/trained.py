@@ -15,6 +15,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 
 from genrec.core.dataset import Dataset
+from genrec.core.event_schema import EventSchema
 from genrec.core.item_labels import item_labels, number_labels
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
@@ -27,6 +28,7 @@ from genrec.model.item_vectors import JOINT, read_vectors, text_of
 from genrec.protocols import DecodingStrategy, FittedStrategy, GrowsWithItems, ItemRows, NeedsArtifacts, SavesItself
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+SCHEMA = "schema"  # in config.json, where there are columns
 SAVED = "saved"  # folder of what a generator writes itself, where it does
 
 
@@ -76,6 +78,7 @@ class Model:
         num_opened: items that the model was opened with.
         node: the generator's configuration.
         folder: the generator's files.
+        schema: the columns of events, requests and users that the generator was trained with.
     """
 
     generator: Any
@@ -89,6 +92,7 @@ class Model:
     num_opened: int | None = None
     node: Mapping[str, Any] | None = None
     folder: Path | None = None
+    schema: EventSchema = field(default_factory=EventSchema)
 
     @classmethod
     def new(cls, node: Mapping[str, Any], parts: Mapping[str, Path], dataset: Dataset) -> Model:
@@ -103,8 +107,16 @@ class Model:
         runtime = {"num_items": dataset.num_items, "train_counts": dataset.train_counts, "catalog": dataset.items}
         if "item_labels" in parameters(component_class(node, "generator")):  # a catalogue's categories are slow to read
             runtime["item_labels"] = {name: number_labels(labels)[1] for name, labels in item_labels(dataset.items).items()}
-        generator = _build(node, sids, trie, vectors, **runtime)
-        return cls(generator=generator, sids=sids, trie=trie, vectors=vectors, num_trained=dataset.num_items, node=node)
+        generator = _build(node, sids, trie, vectors, schema=dataset.schema, **runtime)
+        return cls(
+            generator=generator,
+            sids=sids,
+            trie=trie,
+            vectors=vectors,
+            num_trained=dataset.num_items,
+            node=node,
+            schema=dataset.schema,
+        )
 
     @classmethod
     def open(
@@ -138,7 +150,8 @@ class Model:
                 fix="run `genrec train` on these sids",
             )
         node = node or with_current(config["generator"])
-        generator = _build(node, sids, trie, vectors, num_items=config["num_items"], saved=saved_in(folder))
+        schema = EventSchema.from_json(config.get(SCHEMA))
+        generator = _build(node, sids, trie, vectors, num_items=config["num_items"], saved=saved_in(folder), schema=schema)
         load_weights(
             generator,
             folder / WEIGHTS_FILE,
@@ -157,6 +170,7 @@ class Model:
             num_opened=config["num_items"],
             node=node,
             folder=folder,
+            schema=schema,
         )
 
     def to(self, device: torch.device) -> Model:
@@ -189,7 +203,9 @@ class Model:
         assert self.sids is not None
         trie, later = PrefixTrie.build(sids), sids.num_items - self.sids.num_items
         content = self.vectors if vectors is None else vectors
-        generator = _build(self.node, sids, trie, content, num_items=sids.num_items, saved=saved_in(self.folder))
+        generator = _build(
+            self.node, sids, trie, content, num_items=sids.num_items, saved=saved_in(self.folder), schema=self.schema
+        )
         weights = _with_rows(self.generator.state_dict(), type(self.generator), later)
         generator.load_state_dict(weights, assign=True)
         model = replace(self, generator=generator.eval(), sids=sids, trie=trie, vectors=content)
@@ -202,7 +218,7 @@ class Model:
             folder: of the ``generator`` artifact.
             facts: written beside the generator's configuration in config.json: what ``open`` reads again.
         """
-        _write_config(folder, self.node or {}, facts)
+        _write_config(folder, self.node or {}, {**facts, SCHEMA: self.schema.to_json()} if self.schema else facts)
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.generator.state_dict().items()}
         save_file(weights, folder / WEIGHTS_FILE)
         if isinstance(self.generator, SavesItself):
@@ -313,6 +329,7 @@ def _build(
     runtime |= {"sids": sids, "trie": trie}
     if vectors:
         runtime |= {"item_vectors": vectors[JOINT], "text_vectors": text_of(vectors)}
+    runtime["schema"] = runtime.get("schema") or None
     return instantiate(node, "generator", **{key: value for key, value in runtime.items() if value is not None})
 
 

@@ -11,8 +11,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.item_embedding import ItemEmbedding
 from genrec.protocols import TargetLogits
@@ -43,6 +45,7 @@ class EncoderDecoder(nn.Module):
         item_head: bool = False,
         normalization: Normalization = "trie",
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
@@ -51,6 +54,7 @@ class EncoderDecoder(nn.Module):
         self.item_embedding = ItemEmbedding(
             sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
         )
+        self.conditions = Conditions(schema=schema, dim=dim)
         self.history = HistoryEncoder(num_layers=num_history_layers, **shape)
         self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
@@ -64,8 +68,9 @@ class EncoderDecoder(nn.Module):
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items; states beyond a history are meaningless but harmless."""
-        items = self.item_embedding(batch.history.clamp(min=0)).unsqueeze(2)  # one token each
-        return self.history(items).squeeze(2)
+        items = self.conditions.add_columns(self.item_embedding(batch.history.clamp(min=0)), batch)
+        start = self.conditions.add_user(self.history.start, batch)
+        return self.history(items.unsqueeze(2), start).squeeze(2)  # one token each
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -75,9 +80,10 @@ class EncoderDecoder(nn.Module):
             raise ValueError("target_logits needs a batch with targets")
         states, has_target = self.history_states(batch), batch.targets != PAD
         written = self.item_embedding.tokens[batch.targets.clamp(min=0)][..., :-1]
-        hidden = self.decoder(states, states.unsqueeze(2), written)[has_target]  # [targets, levels, dim]
+        asked = self.conditions.add_request(states, batch)
+        hidden = self.decoder(asked, states.unsqueeze(2), written)[has_target]  # [targets, levels, dim]
         levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
-        queries = None if self.item_query is None else self.item_query(states[has_target])
+        queries = None if self.item_query is None else self.item_query(asked[has_target])
         return TargetLogits(batch.targets[has_target], levels, queries)
 
     # --- decoding -----------------------------------------------------------------------------------------------------
@@ -85,7 +91,7 @@ class EncoderDecoder(nn.Module):
     def prefill(self, batch: Batch) -> DecoderState:
         """Encodes each history once."""
         states = self.history_states(batch)
-        return self.decoder.prefill(states, states.unsqueeze(2), batch.lengths)
+        return self.decoder.prefill(self.conditions.add_request(states, batch), states.unsqueeze(2), batch.lengths)
 
     def step(
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
@@ -103,7 +109,7 @@ class EncoderDecoder(nn.Module):
     def item_scores(self, batch: Batch) -> Float[Tensor, "batch items"]:
         """The dense head's logits of all items for the next position of each history."""
         assert self.item_query is not None, "trained without item_head"
-        states = self.history_states(batch)
+        states = self.conditions.add_request(self.history_states(batch), batch)
         last = states[torch.arange(states.shape[0], device=states.device), batch.lengths]
         return self.item_query(last) @ self.item_table().T
 

@@ -51,10 +51,18 @@ class HistoryEncoder(nn.Module):
         block |= {"dropout": dropout, "residual_dropout": residual_dropout}
         self.blocks = nn.ModuleList(HistoryBlock(**block) for _ in range(num_layers))
 
-    def forward(self, items: Float[Tensor, "batch time tokens dim"]) -> Float[Tensor, "batch states tokens dim"]:
-        """States of every token; those beyond a history are meaningless but harmless."""
-        start = self.start.expand(items.shape[0], 1, -1, -1)  # not len(items): exporters give symbols for sizes
-        x = torch.cat([start, items], dim=1)
+    def forward(
+        self, items: Float[Tensor, "batch time tokens dim"], start: Float[Tensor, "batch tokens dim"] | None = None
+    ) -> Float[Tensor, "batch states tokens dim"]:
+        """States of every token; those beyond a history are meaningless but harmless.
+
+        Args:
+            items: vectors of the tokens of each item.
+            start: what each history starts with; None: ``self.start``.
+        """
+        if start is None:
+            start = self.start.expand(items.shape[0], -1, -1)  # not len(items): exporters give symbols for sizes
+        x = torch.cat([start.unsqueeze(1), items], dim=1)
         num_states, num_tokens = x.shape[1:3]
         position = torch.arange(num_states, device=x.device).repeat_interleave(num_tokens)
         bias = self.distance_bias(position, position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -44,6 +44,15 @@ class DataSource(Protocol):
     """A source reads the interactions and the items."""
 
     def load(self) -> RawData: ...
+
+
+@runtime_checkable
+class ReadsColumns(DataSource, Protocol):
+    """A source whose interactions may have further columns: kinds of events, devices, queries (the ``events`` group)."""
+
+    def load_with(self, columns: Sequence[str]) -> RawData:
+        """Reads the interactions with some further columns, where they are there, each under its own name."""
+        ...
 
 
 @runtime_checkable

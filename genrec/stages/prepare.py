@@ -11,6 +11,7 @@ import polars as pl
 
 from genrec.core.dataset import INTERACTIONS_FILE, PART, Dataset, Sequences
 from genrec.data.by_column import ByColumn
+from genrec.data.event_columns import EventColumns
 from genrec.data.filters import Filters, require_interactions
 from genrec.data.lib.canonical import canonicalize
 from genrec.data.lib.events import Events, Removed, catalogue_after, target_facts
@@ -18,9 +19,10 @@ from genrec.data.order import Order
 from genrec.engine.components import instantiate
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError
-from genrec.protocols import DataSource, RawData, Splitter
+from genrec.protocols import DataSource, RawData, ReadsColumns, Splitter
 from genrec.types import EVENT_TYPE, ITEM_ID, ITEM_IDX, POSITION, RATING, SPLIT, TIMESTAMP, USER_ID, USER_IDX, WEIGHT
 
+NO_COLUMNS = {"_target_": "genrec.data.event_columns.EventColumns"}
 MOSTLY = 0.9  # a share of events in ties from which on the time is too coarse to give an order
 
 
@@ -32,8 +34,16 @@ def build(context: StageContext) -> dict[str, Any]:
     splitter: Splitter | ByColumn = instantiate(context.config["split"], "split")
     _require_column(context.config["data"], splitter)
 
-    before = Dataset.load(context.extends.path).items if context.extends else None
-    raw = canonicalize(source.load(), allow_missing=filters.missing == "drop", duplicates=filters.duplicates == "drop")
+    columns: EventColumns = instantiate(context.config.get("events", NO_COLUMNS), "events")
+    extended = Dataset.load(context.extends.path) if context.extends else None
+    before = extended.items if extended else None
+    raw = source.load_with(list(columns.kinds)) if isinstance(source, ReadsColumns) else source.load()
+    raw = canonicalize(
+        raw,
+        allow_missing=filters.missing == "drop",
+        duplicates=filters.duplicates == "drop",
+        further={name: kind for name, kind in columns.kinds.items() if kind != "time"},
+    )
     _say_source(context, raw, type(source).__name__)
     if before is not None and raw.items is not None:
         raw = replace(raw, items=catalogue_after(before, raw.items))
@@ -56,6 +66,9 @@ def build(context: StageContext) -> dict[str, Any]:
         context.log(f"  {line}")
 
     dataset = _dataset(context, events, order, splitter, raw.notes, removed)
+    dataset = columns.added_to(dataset, events.table, raw.users, extended.schema if extended else None)
+    if dataset.schema or dataset.event_texts is not None:
+        dataset = replace(dataset, facts={**dataset.facts, "columns": _say_columns(context, dataset)})
     dataset.save(context.folder)
     _interactions(events, dataset).write_parquet(context.folder / INTERACTIONS_FILE)
     for name, write in raw.extra_files.items():
@@ -164,6 +177,21 @@ def _interactions(events: Events, dataset: Dataset) -> pl.DataFrame:
     )
 
 
+def _say_columns(context: StageContext, dataset: Dataset) -> dict[str, Any]:
+    facts: dict[str, Any] = {"events": {}, "users": {}}
+    for part, columns in (("events", dataset.schema.columns), ("users", dataset.schema.users)):
+        for column in columns:
+            size = f"{column.num_codes - 1:,} values" if column.num_codes else f"mean {column.mean:.4g}, std {column.std:.4g}"
+            asked = ", may be asked for" if part == "events" and column.name in dataset.schema.request else ""
+            context.log(f"column of {part}: {column.name}, {column.kind}, {size}{asked}")
+            facts[part][column.name] = {"kind": column.kind, "values": column.num_codes - 1 if column.num_codes else None}
+    if dataset.event_texts is not None:
+        count = int(dataset.event_texts.is_not_null().sum())
+        context.log(f"texts: {count:,} of {len(dataset.event_texts):,} events have one")
+        facts["texts"] = count
+    return facts
+
+
 def _say_source(context: StageContext, raw: RawData, source: str) -> None:
     file = raw.files.get("interactions", source)
     context.log(f"read {raw.interactions.height:,} interactions of {raw.interactions[USER_ID].n_unique():,} users from {file}")
@@ -197,7 +225,7 @@ STAGE = Stage(
     name="prepare",
     kind="dataset",
     version=2,
-    reads=("data", "filters", "order", "split"),
+    reads=("data", "filters", "order", "split", "events"),
     inputs=lambda config: (),
     build=build,
     extend=build,  # the items of the run that is extended come first and keep their item_idx, whatever filters say of them

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from genrec.core.dataset import Dataset, users_with_targets
+from genrec.data.event_columns import asked_for
 from genrec.decoding.lib.batch_decoding import Lists, recommend_users, with_ids
 from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.engine.components import instantiate
@@ -61,7 +63,7 @@ def build(context: StageContext) -> dict[str, Any]:
                 model.generator,
                 strategy,
                 model.trie,
-                dataset.histories(split),
+                replace(dataset.histories(split), request=asked_for(dataset, split, settings.request)),
                 users,
                 k=k,
                 exclude_seen=settings.exclude_seen,
@@ -96,6 +98,7 @@ def build(context: StageContext) -> dict[str, Any]:
         exposure = exposure_of(pl.concat(tables), dataset.item_ids[trained:])
         facts["new_items"] = {"reach": strategy.reach, **exposure}
         context.log(exposure_line(exposure))
+    facts |= {"request": dict(settings.request)} if settings.request else {}
     return facts | ({"members": list(of_scorers)} if of_scorers else {})
 
 

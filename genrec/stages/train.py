@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from genrec.core.dataset import Dataset
+from genrec.data.event_columns import asked_for
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.components import component_class, instantiate
 from genrec.engine.machine import resolve_device
@@ -19,7 +21,10 @@ from genrec.model.trained import WEIGHTS_FILE, Model, count_trained, load_weight
 from genrec.protocols import FineTuningObjective, FittedObjective, HasNormalization
 
 HISTORY_FILE = "history.json"
-SEEN_RULE = "recommend.exclude_seen"  # the rounds are compared by the rule that the run's lists are made by
+SEEN_RULE, REQUEST = (
+    "recommend.exclude_seen",
+    "recommend.request",
+)  # the rounds are compared by what the run's lists are made by
 
 
 def build(context: StageContext) -> dict[str, Any]:
@@ -44,6 +49,7 @@ def build(context: StageContext) -> dict[str, Any]:
     if settings.init_from is not None:
         fix = "start from a run with the same generator and sids"
         load_weights(generator, _weights_of(settings.init_from), where="train.init_from", got=settings.init_from, fix=fix)
+    request: Mapping[str, Any] = context.config.get(REQUEST) or {}
     fitted = fit(
         generator,
         objective,
@@ -56,6 +62,7 @@ def build(context: StageContext) -> dict[str, Any]:
         progress=context.runtime.progress,
         log=context.log,
         exclude_seen=exclude_seen,
+        request=asked_for(dataset, "validation", request),
     )
     facts = {
         "normalization": generator.normalization if isinstance(generator, HasNormalization) else None,
@@ -123,7 +130,7 @@ STAGE = Stage(
     name="train",
     kind="generator",
     version=3,
-    reads=("generator", "objective", "train", SEEN_RULE),
+    reads=("generator", "objective", "train", SEEN_RULE, REQUEST),
     inputs=model_inputs,
     build=build,
     extend=extend,

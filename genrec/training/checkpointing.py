@@ -6,7 +6,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Validator:
         num_users: size of the sample; all users with a validation target when there are fewer.
         exclude_seen: the rule of the lists that the model is for: whether an item of the user's own history may be listed.
         batch_size: users per decoding batch.
+        request: what the lists ask for (see ``Sequences.request``).
 
     Raises:
         DataError: when the rule forbids every target of the sample, so that all rounds would be equal.
@@ -56,13 +57,14 @@ class Validator:
     num_users: int
     exclude_seen: bool = True
     batch_size: int = 128
+    request: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         users = users_with_targets(self.dataset, "validation")
         if len(users) > self.num_users:
             users = np.sort(np.random.default_rng(SAMPLE_SEED).choice(users, self.num_users, replace=False))
         self.users = users
-        self.histories = self.dataset.histories("validation")
+        self.histories = replace(self.dataset.histories("validation"), request=self.request)
         sampled = self.dataset.user_ids.gather(users)
         self.targets = targets_of(self.dataset, "validation").filter(pl.col(USER_ID).is_in(sampled.implode()))
         if self.exclude_seen:

@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -33,6 +35,7 @@ from genrec.training.checkpointing import METRIC, RoundKeeper, Validator, whole_
 from genrec.training.module import Rollouts, TrainingModule, divergence
 from genrec.training.plan import BatchPlan
 from genrec.training.settings import TrainSettings
+from genrec.training.target_weights import target_weights
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,12 @@ def fit(
     progress: bool = True,
     log: Callable[[str], None] = print,
     exclude_seen: bool = True,
+    request: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Fitted:
     """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
 
     ``track`` gets every round, those of the earlier process first. ``exclude_seen`` is the rule of the lists that the model
-    is for: rounds are compared by it.
+    is for: rounds are compared by it, and by lists that ask for ``request`` (see ``Sequences.request``).
 
     Raises:
         ConfigError: when there is nothing to train on, and when a loss or a weight is no number.
@@ -84,11 +88,13 @@ def fit(
         max_targets=settings.max_targets,
         crop_rate=settings.crop_rate,
         seed=settings.seed,
+        request=dataset.schema.request,
+        weights=target_weights(dataset, settings.targets, settings.weight),
     )
     if not plan.num_batches:
         raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
     strategy = _strategy_of(generator, settings.validation_beams)
-    validator = Validator(dataset, strategy, trie, settings.validation_users, exclude_seen=exclude_seen)
+    validator = Validator(dataset, strategy, trie, settings.validation_users, exclude_seen=exclude_seen, request=request)
     if isinstance(objective, FineTuningObjective):
         objective.start(generator)
     rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None

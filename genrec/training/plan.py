@@ -1,19 +1,21 @@
 """Which targets are in which batch: a pure function of (seed, epoch), without a Python loop per user.
 
-Every training target appears exactly once per epoch. A row is a window of one user's training events: a context that is only
-read, then targets. Users with more events than a model can read get several windows, each with up to half a window of context;
-``crop_rate`` cuts some sequences in two at a random place, which changes where a history starts, never how many targets exist.
+Every training target appears exactly once per epoch; with ``weights``, every event whose weight is above 0. A row is a window
+of one user's training events: a context that is only read, then targets. Users with more events than a model can read get
+several windows, each with up to half a window of context; ``crop_rate`` cuts some sequences in two at a random place, which
+changes where a history starts, never how many targets exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from genrec.core.batch import Batch, padded_rows
+from genrec.core.batch import Batch, missing_value, padded_rows
 from genrec.core.dataset import Sequences
 from genrec.types import PAD
 
@@ -28,6 +30,10 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def where(self, mask: np.ndarray) -> Windows:
+        """Selects rows."""
+        return Windows(self.starts[mask], self.firsts[mask], self.ends[mask])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -61,6 +67,8 @@ class BatchPlan:
         max_targets: end after about so many targets, or None.
         crop_rate: share of sequences cut in two, in [0, 1].
         seed: seed.
+        request: names of the columns that are known of a target before it is predicted.
+        weights: float [events], how much each event counts as a target; 0: it is context only. None: all alike.
     """
 
     def __init__(
@@ -73,8 +81,11 @@ class BatchPlan:
         max_targets: int | None = None,
         crop_rate: float = 0.0,
         seed: int = 0,
+        request: Sequence[str] = (),
+        weights: np.ndarray | None = None,
     ) -> None:
-        self.train, self.seed = train, seed
+        self.train, self.seed, self.request, self.weights = train, seed, request, weights
+        self._before = None if weights is None else np.concatenate([[0], np.cumsum(weights > 0)])  # targets before each event
         self.max_history_len, self.batch_states, self.crop_rate = max_history_len, batch_states, crop_rate
         if max_targets is not None:
             epochs = min(epochs, -(-max_targets // max(self.num_targets, 1)))
@@ -83,8 +94,8 @@ class BatchPlan:
 
     @property
     def num_targets(self) -> int:
-        """Targets per epoch: every training event."""
-        return int(self.train.offsets[-1])
+        """Targets per epoch: every training event, or every one that has a weight."""
+        return int(self.train.offsets[-1] if self._before is None else self._before[-1])
 
     @property
     def num_batches(self) -> int:
@@ -141,7 +152,10 @@ class BatchPlan:
         number = np.arange(len(row)) - np.repeat(np.cumsum(extra + 1) - (extra + 1), extra + 1)
         last = np.minimum(starts[row] + width + number * stride, ends[row])
         first = np.where(number == 0, starts[row], starts[row] + width + (number - 1) * stride)
-        return Windows(np.maximum(starts[row], last - width), first, last), rng
+        windows = Windows(np.maximum(starts[row], last - width), first, last)
+        if self._before is not None:  # a row without a target teaches nothing
+            windows = windows.where(self._before[windows.ends] > self._before[windows.firsts])
+        return windows, rng
 
     def _batch_bounds(self, lengths: np.ndarray) -> np.ndarray:
         """Where batches begin in the rows sorted by length: each holds about ``batch_states`` states."""
@@ -152,7 +166,24 @@ class BatchPlan:
     def _batch(self, windows: Windows, rows: np.ndarray) -> Batch:
         starts, firsts, ends = windows.starts[rows], windows.firsts[rows], windows.ends[rows]
         lengths = ends - starts
-        histories = Batch.of_rows(self.train.item_idx, starts, lengths - 1, self.train.times)
+        owners = np.searchsorted(self.train.offsets, starts, side="right") - 1
+        histories = Batch.of_slices(self.train, owners, starts, lengths - 1)
         targets = padded_rows(self.train.item_idx, starts, lengths)
         targets[np.arange(targets.shape[1]) < (firsts - starts)[:, None]] = PAD
-        return replace(histories, targets=torch.from_numpy(targets))
+        changes: dict[str, Any] = {}
+        if self.weights is not None:
+            weights = padded_rows(self.weights, starts, lengths, fill=np.nan)
+            targets[~(weights > 0)] = PAD
+            changes["weights"] = torch.from_numpy(np.nan_to_num(weights))
+        if self.request:
+            changes["request"] = {
+                name: torch.from_numpy(
+                    padded_rows(self.train.columns[name], starts, lengths, fill=missing_value(self.train.columns[name]))
+                )
+                for name in self.request
+            }
+        if self.train.texts is not None:
+            rows = padded_rows(self.train.texts.rows, starts, lengths)
+            vectors = np.where((rows != PAD)[..., None], self.train.texts.vectors[rows], 0).astype(np.float32)
+            changes["given"] = torch.from_numpy(vectors)
+        return replace(histories, targets=torch.from_numpy(targets), **changes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import polars as pl
 
@@ -19,10 +21,12 @@ __all__ = ["EXACT_TIME", "ROW", "as_numbers", "canonicalize", "text_ids"]
 NUMBERS = {POSITION: pl.Int64(), RATING: pl.Float64(), WEIGHT: pl.Float64()}
 
 
-def canonicalize(raw: RawData, *, allow_missing: bool = False, duplicates: bool = False) -> RawData:
+def canonicalize(
+    raw: RawData, *, allow_missing: bool = False, duplicates: bool = False, further: Mapping[str, str] = MappingProxyType({})
+) -> RawData:
     """Returns the data with ids as text, times in seconds and numbers as numbers.
 
-    The interactions gain a column ``row`` and lose columns without a canonical name.
+    The interactions gain a column ``row`` and lose columns without a canonical name that are not ``further`` ones.
     Times may be numbers, dates or text (see ``read_times``). Missing values are legal except in ids; ``Order`` decides whether
     a missing time is an error.
 
@@ -30,6 +34,7 @@ def canonicalize(raw: RawData, *, allow_missing: bool = False, duplicates: bool 
         raw: as a source read it.
         allow_missing: missing ids stay null instead.
         duplicates: whether rows of the catalogue that repeat another row completely are left out and counted.
+        further: other columns of the interactions that are kept -> ``category``, ``number`` or ``text``.
 
     Raises:
         DataError: naming file, row (counted from 1), column and value: missing columns, no rows, missing ids, values that are
@@ -59,11 +64,35 @@ def canonicalize(raw: RawData, *, allow_missing: bool = False, duplicates: bool 
         columns.append(_labels(table[EVENT_TYPE], file, raw.columns.get(EVENT_TYPE, EVENT_TYPE)))
     if SPLIT in table.columns:
         columns.append(_labels(table[SPLIT], file, raw.columns.get(SPLIT, SPLIT)))
+    present = {column.name for column in columns}
+    for name, kind in further.items():
+        if name in table.columns and name not in present:
+            number = kind == "number"
+            columns.append(as_numbers(table[name], pl.Float64(), file) if number else _labels(table[name], file, name))
+    users = raw.users
+    if users is not None:
+        users = _users(users, raw.files.get("users", "users"), raw.ids)
     items = raw.items
     if items is not None:
         items, repeated = _catalogue(items, raw.files.get("items", "items"), raw.ids, allow_missing, duplicates)
         notes += repeated
-    return replace(raw, interactions=pl.DataFrame(columns).with_row_index(ROW), items=items, notes=notes)
+    return replace(raw, interactions=pl.DataFrame(columns).with_row_index(ROW), items=items, notes=notes, users=users)
+
+
+def _users(users: pl.DataFrame, file: str, ids: str) -> pl.DataFrame:
+    require_columns([USER_ID], users.columns, file)
+    users = users.with_columns(text_ids(users[USER_ID], file, ids=ids, settings=True))
+    repeated = users[USER_ID].is_first_distinct().not_()
+    if repeated.any():
+        row = repeated.arg_max()
+        assert row is not None
+        raise DataError(
+            f"{file}, row {row + 1}, column {USER_ID}",
+            expected="each user once",
+            got=f"{excerpt(users[USER_ID][row])} again ({repeated.sum()} repeated rows)",
+            fix="keep one row per user",
+        )
+    return users
 
 
 def _catalogue(

@@ -41,10 +41,7 @@ def draw_examples(batch: Batch, number: int) -> tuple[Batch, Int64[Tensor, " exa
     row, state = (batch.targets != PAD).nonzero(as_tuple=True)
     drawn = torch.randperm(len(row)).to(row.device)[:number]
     row, state = row[drawn], state[drawn]
-    examples = batch.rows(row)
-    later = torch.arange(batch.history.shape[1], device=row.device) >= state.unsqueeze(1)
-    times = None if examples.times is None else examples.times.masked_fill(later, PAD)
-    return Batch(examples.history.masked_fill(later, PAD), state, times=times), batch.targets[row, state]
+    return batch.at_states(row, state), batch.targets[row, state]
 
 
 def with_supervised(supervised: Objective | None, generator: Any, batch: Batch, terms: LossTerms) -> LossTerms:
