@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.engine.components import instantiate
@@ -84,11 +85,19 @@ class Option:
         wanted = SMALL | dict(self.changes) | changes
         return node | {key: value for key, value in wanted.items() if key in node or key not in SMALL}
 
-    def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, **changes: Any) -> Any:
+    def build(
+        self,
+        sids: SIDTable,
+        *,
+        train_counts: np.ndarray | None = None,
+        seed: int = 0,
+        schema: EventSchema | None = None,
+        **changes: Any,
+    ) -> Any:
         """A new generator in eval mode, with its initial weights."""
         node = self.node(**changes)
         torch.manual_seed(seed)  # after the node, which may make a language model
-        return instantiate(node, "generator", **runtime_of(sids, train_counts)).eval()
+        return instantiate(node, "generator", **runtime_of(sids, train_counts), schema=schema).eval()
 
     def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:
         """The objective that its yaml chooses; an item head is trained too where there is one."""

@@ -168,7 +168,7 @@ class Batch:
 
 def missing_value(values: np.ndarray) -> float:
     """What stands for a missing value in a column: NaN in one of numbers, 0 in one of codes."""
-    return np.nan if values.dtype.kind == "f" else UNKNOWN
+    return np.nan if values.dtype.kind == "f" else float(UNKNOWN)
 
 
 def padded_rows(

@@ -54,13 +54,13 @@ class EncoderDecoder(nn.Module):
         self.item_embedding = ItemEmbedding(
             sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
         )
-        self.conditions = Conditions(schema=schema, dim=dim)
         self.history = HistoryEncoder(num_layers=num_history_layers, **shape)
         self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
         self.item_query = nn.Linear(dim, dim, bias=False) if item_head else None
         for head in self.heads:
             nn.init.zeros_(head.weight)  # every code starts equally likely
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     @property
     def has_item_head(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from genrec.protocols.data import DataSource, HoldsOut, RawData, Splitter
+from genrec.protocols.data import DataSource, HoldsOut, RawData, ReadsColumns, Splitter
 from genrec.types import RUNTIME
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ __all__ = [
     "ParallelGenerator",
     "PromptedLanguageModel",
     "RawData",
+    "ReadsColumns",
     "ReasoningScorer",
     "Reconstructs",
     "Resettable",

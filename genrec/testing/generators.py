@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.full_ranking import FullRanking
@@ -24,7 +25,17 @@ from genrec.engine.signatures import parameters
 from genrec.objectives.item_cross_entropy import ItemCrossEntropy
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, ItemScorer, Objective
-from genrec.testing.worlds import all_targets, batch_of, random_histories, ring, runtime_of, scrambled, sids_of
+from genrec.testing.worlds import (
+    SCHEMA,
+    all_targets,
+    batch_of,
+    conditioned,
+    random_histories,
+    ring,
+    runtime_of,
+    scrambled,
+    sids_of,
+)
 from genrec.training.fit import fit
 from genrec.training.settings import TrainSettings
 from genrec.types import PAD
@@ -38,8 +49,16 @@ HISTORIES = random_histories(NUM_ITEMS, [0, 1, 4, 6])
 class GeneratorMaker(Protocol):
     """Makes generators in eval mode, with their initial weights, and what they learn by."""
 
-    def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, learning: bool = False) -> Any:
-        """Returns a new generator; ``learning``: large enough for the world of 20 items."""
+    def build(
+        self,
+        sids: SIDTable,
+        *,
+        train_counts: np.ndarray | None = None,
+        seed: int = 0,
+        learning: bool = False,
+        schema: EventSchema | None = None,
+    ) -> Any:
+        """Returns a new generator; ``learning``: large enough for the world of 20 items; ``schema``: for data with columns."""
         ...
 
     def objective(self, trie: PrefixTrie, generator: Generator) -> Objective: ...
@@ -61,10 +80,18 @@ class ClassMaker:
     larger: Mapping[str, Any]
     trained_by: Callable[[PrefixTrie], Objective] | None
 
-    def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, learning: bool = False) -> Any:
+    def build(
+        self,
+        sids: SIDTable,
+        *,
+        train_counts: np.ndarray | None = None,
+        seed: int = 0,
+        learning: bool = False,
+        schema: EventSchema | None = None,
+    ) -> Any:
         torch.manual_seed(seed)
         settings = {**self.settings, **(self.larger if learning else {})}
-        runtime, accepted = runtime_of(sids, train_counts), parameters(self.component)
+        runtime, accepted = runtime_of(sids, train_counts) | {"schema": schema}, parameters(self.component)
         supplied = {name: value for name, value in runtime.items() if name in accepted and name not in settings}
         return self.component(**settings, **supplied).eval()
 
@@ -99,6 +126,14 @@ def next_logits(generator: Any, batch: Batch, items: Tensor) -> Tensor:
         parts.append(logits[:, 0])
         codes = torch.from_numpy(SIDS.codes)[items, level].long().unsqueeze(1)
     return torch.cat(parts, dim=1).detach()
+
+
+def _with_columns(make: GeneratorMaker) -> Any:
+    """A generator for data with columns; skips the test where it does not read any."""
+    generator = make.build(SIDS, schema=SCHEMA)
+    if not any("conditions." in name for name, _ in generator.named_parameters()):
+        pytest.skip("takes no columns (parameter schema of its constructor)")
+    return generator
 
 
 class GeneratorContract:
@@ -174,6 +209,53 @@ class GeneratorContract:
         part = batch_of([[3, 1, 4, 1]], [[PAD, PAD, 4, PAD, 5]])
         assert generator.target_logits(part).items.tolist() == [4, 5]
         assert torch.allclose(everything(generator, part), everything(generator, whole)[[2, 4]], atol=1e-5)
+
+    # --- columns of events, requests and users ------------------------------------------------------------------------
+
+    def test_columns_start_without_effect(self, make: GeneratorMaker) -> None:
+        """With weights of zero, whatever is known beside the items changes nothing."""
+        plain, generator = make.build(SIDS), _with_columns(make)
+        batch = all_targets(HISTORIES, NUM_ITEMS)
+        fresh = generator.load_state_dict(plain.state_dict(), strict=False)
+        assert fresh.unexpected_keys == []
+        assert all("conditions." in name for name in fresh.missing_keys)
+        assert torch.allclose(everything(generator, conditioned(batch)), everything(plain, batch), atol=1e-6)
+
+    def test_columns_are_decoded_as_they_are_trained(self, make: GeneratorMaker) -> None:
+        generator = scrambled(_with_columns(make))
+        batch = conditioned(all_targets(HISTORIES, NUM_ITEMS))
+        assert batch.targets is not None
+        row, state = (batch.targets != PAD).nonzero(as_tuple=True)
+        items = batch.targets[row, state]
+        stepped = next_logits(generator, batch.at_states(row, state), items)
+        assert torch.allclose(everything(generator, batch)[:, : stepped.shape[1]], stepped, atol=1e-4)
+
+    def test_each_condition_reaches_its_predictions_alone(self, make: GeneratorMaker) -> None:
+        """A column of an event: those after it. A request, a text: their own. A user: all of the row, and no other row."""
+        generator = scrambled(_with_columns(make))
+        rows = random_histories(NUM_ITEMS, [5, 5], seed=3)
+        batch = conditioned(all_targets(rows, NUM_ITEMS))  # targets 0 to 5 of the first row, then those of the second
+        assert batch.given is not None
+        before = everything(generator, batch)
+
+        def changed(other: Batch) -> list[int]:
+            return ((everything(generator, other) - before).abs().amax(1) > 1e-4).nonzero().flatten().tolist()
+
+        for name in batch.columns:
+            values = batch.columns[name].clone()
+            values[0, 3] = values[0, 3] + 1 if values.dtype.is_floating_point else 1 + values[0, 3] % 2
+            assert changed(replace(batch, columns={**batch.columns, name: values})) == [4, 5], name
+        for name in batch.request:
+            values = batch.request[name].clone()
+            values[0, 2] = 1 + values[0, 2] % 2
+            assert changed(replace(batch, request={**batch.request, name: values})) == [2], name
+        text = batch.given.clone()
+        text[0, 2] += 1
+        assert changed(replace(batch, given=text)) == [2]
+        for name in batch.users:
+            values = batch.users[name].clone()
+            values[0] = (values[0] + 1) % 2
+            assert changed(replace(batch, users={**batch.users, name: values})) == [0, 1, 2, 3, 4, 5], name
 
     def test_gradient_reaches_every_parameter(self, make: GeneratorMaker) -> None:
         generator = scrambled(make.build(SIDS, train_counts=np.full(NUM_ITEMS, 3)))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genrec.core.batch import Batch
 from genrec.core.dataset import Dataset, Sequences
+from genrec.core.event_schema import Column, EventSchema, category
 from genrec.core.sids import SIDTable, Stream
 from genrec.core.trie import PrefixTrie
 from genrec.protocols import CollisionContext, TargetLogits, TokenizerInputs
@@ -186,6 +187,40 @@ def batch_of(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]] | N
         lengths=torch.tensor([len(row) for row in rows]),
         targets=None if targets is None else padded(targets, width + 1),
         times=padded([np.cumsum([3 ** (item % 7) for item in row], dtype=np.int64).tolist() for row in rows], width),
+    )
+
+
+SCHEMA = EventSchema(
+    columns=(
+        category("event_type", ["buy", "view"]),
+        Column(name="rating", kind="number"),
+        Column(name="timestamp.gap", kind="time", num_codes=6),
+    ),
+    request=("event_type", "timestamp.gap"),
+    users=(category("age", ["old", "young"]),),
+    user_codes=(3, 4),
+    text_dim=5,
+)
+
+
+def conditioned(batch: Batch, *, seed: int = 0) -> Batch:
+    """Returns the batch with arbitrary columns, requests, texts and users of ``SCHEMA``."""
+    random = torch.Generator().manual_seed(seed)
+    rows, states = len(batch), batch.history.shape[1] + 1
+
+    def codes(high: int, *shape: int) -> Tensor:
+        return torch.randint(1, high, shape, generator=random)
+
+    return replace(
+        batch,
+        columns={
+            "event_type": codes(3, rows, states - 1),
+            "rating": torch.randn(rows, states - 1, generator=random),
+            "timestamp.gap": codes(6, rows, states - 1),
+        },
+        request={"event_type": codes(3, rows, states), "timestamp.gap": codes(6, rows, states)},
+        given=torch.randn(rows, states, SCHEMA.text_dim, generator=random),
+        users={"age": codes(3, rows), "codes": torch.stack([codes(size, rows) for size in SCHEMA.user_codes], dim=1)},
     )
 
 

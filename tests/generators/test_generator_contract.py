@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from small_world import OPTIONS, Option
 
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.protocols import Generator, Objective
@@ -20,9 +21,17 @@ class OptionMaker:
     def __init__(self, option: Option) -> None:
         self.option = option
 
-    def build(self, sids: SIDTable, *, train_counts: np.ndarray | None = None, seed: int = 0, learning: bool = False) -> Any:
+    def build(
+        self,
+        sids: SIDTable,
+        *,
+        train_counts: np.ndarray | None = None,
+        seed: int = 0,
+        learning: bool = False,
+        schema: EventSchema | None = None,
+    ) -> Any:
         larger = {"dim": 32} if learning else {}
-        return self.option.build(sids, train_counts=train_counts, seed=seed, **larger)
+        return self.option.build(sids, train_counts=train_counts, seed=seed, schema=schema, **larger)
 
     def objective(self, trie: PrefixTrie, generator: Generator) -> Objective:
         return self.option.objective(trie, generator)

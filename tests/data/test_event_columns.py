@@ -1,0 +1,140 @@
+"""Columns of events, requests and users: what they are fitted on, how they are encoded, where they are kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genrec.core.batch import Batch
+from genrec.core.dataset import Dataset, Sequences
+from genrec.core.event_schema import UNKNOWN, time_codes
+from genrec.data.event_columns import EventColumns, asked_for
+from genrec.errors import ConfigError
+from genrec.training.plan import BatchPlan
+from genrec.training.target_weights import target_weights
+
+MONDAY = 1_735_516_800.0  # 2024-12-30, midnight UTC
+EVENTS = pl.DataFrame(
+    {
+        "event_type": ["view", "view", "buy", "gift", "view", "buy", None, "buy"],
+        "rating": [None, None, 2.0, 50.0, None, 4.0, 1.0, 9.0],
+    }
+)
+USERS = pl.DataFrame({"user_id": ["b", "a"], "age": ["young", "old"]})
+COLUMNS = EventColumns(
+    columns={"event_type": "category", "rating": "number", "timestamp": "time"},
+    request=["event_type", "timestamp"],
+    users={"age": "category"},
+)
+
+
+def shop() -> Dataset:
+    """Two users of four events; the last of each is held out."""
+    return Dataset(
+        items=pl.DataFrame({"item_id": ["i0", "i1", "i2", "i3"]}),
+        users=pl.DataFrame({"user_id": ["a", "b"]}),
+        events=Sequences(np.array([0, 1, 2, 3, 3, 2, 1, 0], np.int32), np.array([0, 4, 8])),
+        train_ends=np.array([3, 7]),
+        validation_ends=np.array([3, 7]),
+        timestamps=MONDAY + np.array([0.0, 3600, 3601, 90_000, 5, 5, 8, 86_400 * 6]),
+    )
+
+
+def shop_with_columns() -> Dataset:
+    return COLUMNS.added_to(shop(), EVENTS, USERS)
+
+
+def test_vocabularies_and_scales_are_those_of_the_training_part() -> None:
+    dataset = shop_with_columns()
+    assert dataset.schema["event_type"].vocabulary == ("buy", "view")  # a gift was never trained on
+    assert dataset.events.columns["event_type"].tolist() == [2, 2, 1, UNKNOWN, 2, 1, UNKNOWN, 1]
+    rating = dataset.schema["rating"]
+    assert (rating.mean, rating.std) == pytest.approx((7 / 3, np.std([2, 4, 1])))
+    assert np.isnan(dataset.events.columns["rating"]).tolist() == [True, True, False, False, True, False, False, False]
+    assert dataset.events.users["age"].tolist() == [1, 2]  # old, young
+
+
+def test_times_give_gap_hour_and_weekday() -> None:
+    columns = shop_with_columns().events.columns
+    # gaps: none before the first, then 3600, 1, 86399; 0, 3, 518392 seconds in buckets that double
+    assert columns["timestamp.gap"].tolist() == [0, 12, 2, 17, 0, 1, 3, 19]
+    assert columns["timestamp.hour"].tolist() == [1, 2, 2, 2, 1, 1, 1, 1]
+    assert columns["timestamp.weekday"].tolist() == [1, 1, 1, 2, 1, 1, 1, 7]
+    assert time_codes("hour", np.array([np.nan]), np.array([np.nan])).tolist() == [UNKNOWN]
+    positions = replace(shop(), timestamps=np.arange(8.0))
+    assert COLUMNS.added_to(positions, EVENTS, USERS).schema.time_parts == ("gap",)  # no calendar
+
+
+def test_a_dataset_keeps_its_columns(tmp_path: Path) -> None:
+    dataset = shop_with_columns()
+    dataset.save(tmp_path)
+    again = Dataset.load(tmp_path)
+    assert again.schema == dataset.schema
+    for split in ("validation", "test"):
+        expected, sequences = dataset.histories(split), again.histories(split)  # type: ignore[arg-type]
+        assert {name: values.tolist() for name, values in sequences.columns.items() if name != "rating"} == {
+            name: values.tolist() for name, values in expected.columns.items() if name != "rating"
+        }
+    assert not (tmp_path / "texts.parquet").exists()
+
+
+def test_a_batch_has_the_columns_of_its_events_and_what_is_asked_for() -> None:
+    dataset = shop_with_columns()
+    request = asked_for(dataset, "test", {"event_type": "buy", "timestamp": "target"})
+    histories = replace(dataset.histories("test"), request=request)
+    batch = Batch.of_histories(histories.of(np.array([1, 0]), last=2), np.array([0, 1]), 2)
+    assert batch.columns["event_type"].tolist() == [[1, 0], [2, 1]]
+    assert batch.users["age"].tolist() == [2, 1]
+    assert batch.request["event_type"].tolist() == [[1], [1]]
+    assert batch.request["timestamp.gap"].tolist() == [[19], [17]]
+    assert batch.without_request().request == {}
+
+
+def test_requests_are_refused_for_what_is_not_asked() -> None:
+    dataset = shop_with_columns()
+    for request in ({"rating": 3.0}, {"event_type": "gift"}, {"timestamp": 5.0}):
+        with pytest.raises(ConfigError, match=r"recommend\.request"):
+            asked_for(dataset, "test", request)
+
+
+def test_a_training_batch_knows_of_each_target_what_may_be_asked_for() -> None:
+    dataset = shop_with_columns()
+    plan = BatchPlan(dataset.train, max_history_len=5, batch_states=100, epochs=1, request=dataset.schema.request, weights=None)
+    (only,) = plan.batches()
+    batch, rows = only.batch, only.batch.history[:, 0].argsort()
+    assert batch.request["event_type"][rows].tolist() == [[2, 2, 1], [2, 1, 0]]  # of the targets
+    assert batch.columns["event_type"][rows].tolist() == [[2, 2], [2, 1]]  # of the history
+
+
+def test_targets_can_be_restricted_and_weighted() -> None:
+    dataset = shop_with_columns()
+    weights = target_weights(dataset, ["buy"], None)
+    assert weights is not None
+    assert weights.tolist() == [0, 0, 1, 0, 1, 0]
+    plan = BatchPlan(dataset.train, max_history_len=5, batch_states=100, epochs=2, weights=weights)
+    assert plan.num_targets == 2
+    assert [only.batch.num_targets for only in plan.batches()] == [2, 2]
+    weighted = target_weights(dataset, None, {"view": 0.5, "buy": 2.0})
+    assert weighted is not None
+    assert (weighted / weighted[2]).tolist() == pytest.approx([0.25, 0.25, 1, 0.25, 1, 0.5])  # an unknown kind counts 1
+    assert weighted.mean() == pytest.approx(1)
+    by_rating = target_weights(dataset, None, "rating")
+    assert by_rating is not None
+    assert (by_rating / by_rating[0]).tolist() == pytest.approx([1, 1, 2, 1, 4, 1])  # unrated events count 1
+    for targets, weight in ((["rent"], None), (None, "event_type"), ([], None), (None, {"view": -1.0})):
+        with pytest.raises(ConfigError, match=r"train\.(targets|weight)"):
+            target_weights(dataset, targets, weight)
+
+
+def test_rows_without_a_target_are_left_out() -> None:
+    dataset = shop_with_columns()
+    weights = np.array([0, 0, 1, 0, 0, 0], np.float32)
+    (only,) = BatchPlan(dataset.train, max_history_len=5, batch_states=100, epochs=1, weights=weights).batches()
+    assert only.batch.targets is not None
+    assert only.batch.targets.tolist() == [[-1, -1, 2]]
+    assert only.batch.target_weights is not None
+    assert only.batch.target_weights.tolist() == [1]
