@@ -131,12 +131,28 @@ def test_baselines_alone_are_lines_of_baselines() -> None:
     assert len(lines(alone, start="| popularity (baseline)")) == 1
 
 
+def test_ids_alone_are_a_line_of_their_figures() -> None:
+    alone = [with_ids(name, 0.05) | {"measured": "IDs", "model": {}, "baselines": {}} for name in "abc"]
+    page = results.page({"a_shop": alone})
+    assert "test in R@10" not in page
+    assert len([line for line in page.splitlines() if line.startswith("| **b** | 4 x 8")]) == 1
+
+
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("counted") / "runs"
     size = ["data.num_users=120", "data.num_items=240", "evaluate.search_users=0"]
     config = compose(["evaluate=baselines", *size, f"paths.runs='{runs}'", "name=shop"])
     return execute(config, log=lambda line: None).path
+
+
+def test_a_run_that_ends_with_its_ids_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest_with(monkeypatch, commit="c0ffee1" + "0" * 33, dirty=False)
+    size = ["data.num_users=120", "data.num_items=240", "tokenizer=random_codes"]
+    config = compose([*size, f"paths.runs='{tmp_path}'", "name=shop"])
+    made = results.row_of(execute(config, until="assign", log=lambda line: None).path, note="", minutes=None)
+    assert made["measured"] == "IDs"
+    assert set(made["facts"]) == {"tokenizer", "sids"}
 
 
 def manifest_with(monkeypatch: pytest.MonkeyPatch, **state: Any) -> None:
@@ -198,7 +214,8 @@ def test_published_figures_and_notes() -> None:
 
 def with_ids(name: str, ndcg: float, *, seed: int = 0, seconds: float = 10.0) -> dict[str, Any]:
     prefixes = {"next_item_rate": [0.2, 0.1], "next_item_rate_chance": [0.01, 0.001], "relative_error": [0.5, 0.25]}
-    facts = {"sizes": [4, 8], "perplexity": [2.0, 8.0], "unique_rate": 0.9, "prefixes": prefixes}
+    prefixes |= {"category_entropy": [1.25, 0.5], "category_entropy_chance": [4.0, 1.0]}
+    facts = {"sizes": [4, 8], "perplexity": [2.0, 8.0], "usage": [0.5, 1.0], "unique_rate": 0.9, "prefixes": prefixes}
     facts["neighbourhood"] = {"rate": 0.125}
     made = row(seed=seed, ndcg=ndcg, tokenizer={"_target_": name})
     return made | {"run": name, "facts": {"tokenizer": facts, "sids": {}}, "seconds": {"tokenizer": seconds}}
@@ -210,7 +227,7 @@ def test_several_tokenizers_get_a_table_of_their_ids() -> None:
     _, table = results.page({"a_shop": [*few, with_ids("c", 0.05)]}).split("docs/semantic_ids.md.")
     found = [line for line in table.splitlines() if line.startswith("| **")]
     assert [line.split("**")[1] for line in found] == ["b", "c", "a"], "best validation first"
-    expected = "| **b** | 4 x 8 | 0.50 1.00 | 90.0% | 20 x | 12.5% | 0.25 | 12 ± 3 | 0.0650 ± 0.0071 |"
+    expected = "| **b** | 4 x 8 | 0.50 1.00 | 83.3% | 90.0% | 1.25 (4.00) | 20 x | 12.5% | 0.25 | 12 ± 3 | 0.0650 ± 0.0071 |"
     assert found[0].startswith(expected)
 
 

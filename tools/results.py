@@ -7,9 +7,9 @@ python tools/results.py page
 
 A row holds the run's configuration, seed, figures and machine, and what made each of its artifacts: genrec's commit at that
 time, from the manifests. A run with an artifact that was made from uncommitted changes is refused (``--marked`` adds it, with a
-mark). The same configuration under the other rule for seen items (``recommend.exclude_seen``) is a row of its own, shown on one
-line. A published figure is a row of ``{"source": "paper, table", "note": ..., "model": {"test/recall@10": ...}}``. Rows are
-never edited.
+mark). A run that ends with its IDs is a row of their figures. The same configuration under the other rule for seen items
+(``recommend.exclude_seen``) is a row of its own, shown on one line. A published figure is a row of ``{"source": "paper, table",
+"note": ..., "model": {"test/recall@10": ...}}``. Rows are never edited.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BLOCK = re.compile(r"(<!-- demo: begin -->\n).*?(<!-- demo: end -->)", re.DOTALL
 RUNTIME = ("seed", "device", "threads")  # of the configuration: change no figure, or only as seeds do
 OF_SIDS = ("encoder", "tokenizer", "collision")  # read by runs with semantic IDs only
 SEVERAL = 3  # tokenizers, or generators, in a file from which they get a table of their own
-ID_HEADINGS = ("levels", "perplexity", "own ID", "next item", "neighbours", "error left", "fit s")
+ID_HEADINGS = ("levels", "perplexity", "in use", "own ID", "category", "next item", "neighbours", "error left", "fit s")
 COLUMNS = ("val/recall@10", "val/ndcg@10", "test/recall@10", "test/ndcg@10")
 HEADINGS = ("val R@10", "val N@10", "test R@10", "test N@10", "test in R@10", "test in N@10")
 OWN_TOKEN = "IDs end in the item's own token: what is told of codes is a softmax over items"
@@ -88,7 +88,8 @@ def row_of(
         SystemExit: when such an artifact is not accepted.
     """
     run = Run(folder)
-    metrics, artifacts = run.metrics, {kind: run.artifact(kind) for kind in run.kinds}
+    artifacts = {kind: run.artifact(kind) for kind in run.kinds}
+    metrics = run.metrics if "evaluation" in artifacts else _unevaluated(artifacts["dataset"].fingerprint)
     made = {kind: _maker(artifact.manifest) for kind, artifact in artifacts.items() if kind not in UNFIGURED}
     if not marked and (unclear := [kind for kind, maker in made.items() if maker["dirty"] or maker["commit"] is None]):
         what = "uncommitted changes" if made[unclear[0]]["dirty"] else "code of an unknown commit"
@@ -99,7 +100,7 @@ def row_of(
     generator = artifacts.get("generator")
     best = generator.facts["best"] if generator else {}
     seconds = {kind: artifact.manifest["seconds"] for kind, artifact in artifacts.items() if "seconds" in artifact.manifest}
-    made_on = (generator or artifacts["evaluation"]).manifest["environment"]
+    made_on = (generator or artifacts.get("evaluation") or artifacts["tokenizer"]).manifest["environment"]
     if peer:
         best, minutes = {"targets": peer["targets_seen"]}, peer["minutes"]
     elif minutes is None and "generator" in seconds:
@@ -133,6 +134,12 @@ def row_of(
     }
 
 
+def _unevaluated(dataset: str) -> dict[str, Any]:
+    """The figures of a run that ends with its IDs: none of a model, and none of baselines."""
+    empty: dict[str, Any] = {key: {} for key in ("model", "intervals", "baselines", "bounds", "users")}
+    return {**empty, "dataset": {"fingerprint": dataset}, "rules": {"exclude_seen": True}, "measured": "IDs"}
+
+
 def _maker(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Which code made an artifact, and when."""
     environment = manifest["environment"]
@@ -163,8 +170,7 @@ def page(rows: Mapping[str, Sequence[Row]]) -> str:
 
 def _section(data: str, rows: Sequence[Row]) -> str:
     measured, published = [row for row in rows if "source" not in row], [row for row in rows if "source" in row]
-    lines = [f"## {data}\n", f"| | seen | seeds | {' | '.join(HEADINGS)} | targets | min | commit | |"]
-    lines.append("|---|---|---|" + "---:|" * len(HEADINGS) + "---:|---:|---|---|")
+    lines: list[str] = []
     for both in _groups([row for row in measured if not row.get("measured")], _under_both_rules):
         group, within = _by_rule(both)
         first = group[0]
@@ -194,13 +200,16 @@ def _section(data: str, rows: Sequence[Row]) -> str:
     for row in published:
         figures = [*(_figure(row["model"].get(c)) for c in COLUMNS), "", ""]
         lines.append(_line(row["source"], "", "", *figures, "", "", "", row["note"]))
+    if lines:
+        rule = "|---|---|---|" + "---:|" * len(HEADINGS) + "---:|---:|---|---|"
+        lines = [f"| | seen | seeds | {' | '.join(HEADINGS)} | targets | min | commit | |", rule, *lines, ""]
     with_ids = [row for row in measured if "tokenizer" in row.get("facts", {})]
     if len({json.dumps(_seedless(row["config"]["tokenizer"]), sort_keys=True) for row in with_ids}) >= SEVERAL:
-        lines += ["", *_semantic_ids(with_ids)]
+        lines += [*_semantic_ids(with_ids), ""]
     with_weights = [row for row in measured if row.get("num_weights")]
     if len({row["config"]["generator"]["_target_"] for row in with_weights}) >= SEVERAL:
-        lines += ["", *_generators(with_weights)]
-    return "\n".join([*lines, ""])
+        lines += [*_generators(with_weights), ""]
+    return "\n".join([f"## {data}\n", *lines])
 
 
 def _figures(
@@ -277,8 +286,9 @@ def _generators(rows: Sequence[Row]) -> list[str]:
 def _semantic_ids(rows: Sequence[Row]) -> list[str]:
     """The same runs once more, best validation NDCG first, with what their IDs are like."""
     lines = [
-        "Their IDs. Perplexity is a share of each level's codes; own ID: share of the items with an ID of their own before the",
-        "collision policy; next item: how often consecutive items of a user share the first code, in times of chance;",
+        "Their IDs. Perplexity is a share of each level's codes; in use: share of all codes that some item has; own ID: share",
+        "of the items with an ID of their own before the collision policy; category: bits of it left when the first code is",
+        "known (by chance); next item: how often consecutive items of a user share the first code, in times of chance;",
         "neighbours: share of the ten nearest vectors that the codes keep; error left: of the vectors' variance. Explained in",
         "docs/semantic_ids.md.\n",
         f"| | {' | '.join(ID_HEADINGS)} | {' | '.join(map(_heading, COLUMNS[1:]))} |",
@@ -291,10 +301,14 @@ def _semantic_ids(rows: Sequence[Row]) -> list[str]:
         sizes = facts["sizes"]
         shares = [perplexity / size for perplexity, size in zip(facts["perplexity"], sizes, strict=True)]
         together, chance = (prefixes.get(key, [None])[0] for key in ("next_item_rate", "next_item_rate_chance"))
+        bits, random_bits = (prefixes.get(key, [None])[0] for key in ("category_entropy", "category_entropy_chance"))
+        used = [share * size for share, size in zip(facts.get("usage", ()), sizes, strict=False)]
         ids = (
             f"{len(sizes)} x {sizes[0]}" if len(set(sizes)) == 1 else " x ".join(map(str, sizes)),
             " ".join(f"{share:.2f}" for share in shares),
+            f"{sum(used) / sum(sizes):.1%}" if used else "",
             f"{facts['unique_rate']:.1%}",
+            f"{bits:.2f} ({random_bits:.2f})" if bits is not None and random_bits else "",
             f"{together / chance:.0f} x" if together and chance else "",
             f"{near['rate']:.1%}" if "rate" in near else "",
             _figure(prefixes.get("relative_error", [None])[-1], digits=2),
