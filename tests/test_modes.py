@@ -56,7 +56,7 @@ REFUSED = {  # what cannot run here, and what it says
     "tokenizer=published": "tokenizer.path",
     "split=column": "split",
     **{f"objective={name}": "train.init_from" for name in ("dpo", "grpo", "ecpo")},
-    "objective=aligned_cross_entropy": "objective",
+    **{f"objective={name}": "objective" for name in ("aligned_cross_entropy", "six_tasks")},
 }
 ROOT: list[tuple[str, str | None]] = [  # a root setting, and what is said where it cannot be
     *((f"device={name}", None) for name in ("auto", "cpu")),

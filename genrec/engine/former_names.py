@@ -375,6 +375,21 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.training.settings.TrainSettings": {"targets": None, "weight": None},
     "genrec.data.event_columns.EventColumns": {"columns": {}, "request": [], "text": None, "users": {}},
     "genrec.data.tables.Tables": {"users": None, "users_key": None},
+    "genrec.generators.lc_rec.LCRec": {  # read by tasks whose weights were not there, so 0
+        "next_text_prompts": ["After {history} comes the item called", "History: {history} Title of the next item:"],
+        "next_index_prompts": ["A user chose{titles} and then", "Titles:{titles} Next item:"],
+        "search_prompts": ["Who searches for {query} finds", "Query: {query} Item:"],
+        "history_search_prompts": ["After {history} the search for {query} finds"],
+        "preference_prompts": ["Who chose {history} likes", "History: {history} Interests:"],
+        "title_history_len": 5,
+    },
+    "genrec.losses.aligned_cross_entropy.AlignedCrossEntropy": {
+        "next_text_weight": 0.0,
+        "next_index_weight": 0.0,
+        "search_weight": 0.0,
+        "preference_weight": 0.0,
+        "histories_per_step": 32,
+    },
 }
 
 # Groups, or settings of one, that a stage reads since later: they are left out where nothing is set in them.

@@ -1,21 +1,22 @@
 """lc_rec: a language model that reads histories and writes semantic IDs (LC-Rec, arXiv 2311.09049; docs/methods/lc_rec.md).
 
 Any causal language model of Hugging Face gets the codes as new tokens and is trained on prompts and responses: a history and
-the next ID (seqrec), an item's text and its ID (item2index), an ID and its text (index2item); the latter two by
-``objective=aligned_cross_entropy``. Only responses are predicted. Decoding is ours, over the trie, so that nothing of a model's
-own sampling settings has a say: the prompt is read once per user, and all beams of a user are read in one go, as branches that
-each see the prompt and their own codes (a step costs the square of the beams: searches suit that, ``exhaustive`` over a
-large catalogue does not).
+the next ID (seqrec), an item's text and its ID (item2index), an ID and its text (index2item), a history and the next text,
+texts of a history and the next ID (fusionseqrec), a query and an ID (itemsearch), a history and what its user likes
+(preferenceobtain); all but the first by ``objective=aligned_cross_entropy`` and its preset ``six_tasks``. Only responses are
+predicted. Decoding is ours, over the trie, so that nothing of a model's own sampling settings has a say: the prompt is read
+once per user, and all beams of a user are read in one go, as branches that each see the prompt and their own codes (a step
+costs the square of the beams: searches suit that, ``exhaustive`` over a large catalogue does not).
 
-Departures from the paper: the history ends the prompt, so that ONE pass over a sequence trains every item of it where the paper
-reads each prefix anew; one template is drawn per batch; the softmax at a code runs over that level's codes (or the trie) and at
-a word over the old vocabulary. The tasks whose texts a chat model has to write beforehand (intentions, preferences), and the
-mixed ones (fusionseqrec), are left out.
+Departures from the paper: the history ends the prompt, so that ONE pass over a sequence trains every item of it where the
+paper reads each prefix anew; one template is drawn per batch; the softmax at a code runs over that level's codes (or the
+trie) and at a word over the old vocabulary. Queries and preferences, which a chat model writes in the paper, are keywords
+of the items' texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,20 +30,24 @@ from torch import Tensor, nn
 from genrec.core.batch import Batch
 from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError, did_you_mean
+from genrec.generators.lib.keywords import keywords_of
+from genrec.generators.lib.prompts import Prompt, check_places, padded
 from genrec.nn.language_model import Cache, LanguageModel
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 
-HISTORY, TEXT, INDEX = "{history}", "{text}", "{index}"
-PLACES = {"seqrec_prompts": HISTORY, "item2index_prompts": TEXT, "index2item_prompts": INDEX}  # what each is about
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Token ids before and after the one thing that differs."""
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
+HISTORY, TEXT, INDEX, TITLES, QUERY = "{history}", "{text}", "{index}", "{titles}", "{query}"
+PLACES = {  # what each prompt is about
+    "seqrec_prompts": ("history",),
+    "item2index_prompts": ("text",),
+    "index2item_prompts": ("index",),
+    "next_text_prompts": ("history",),
+    "next_index_prompts": ("titles",),
+    "search_prompts": ("query",),
+    "history_search_prompts": ("history", "query"),
+    "preference_prompts": ("history",),
+}
+NUM_KEYWORDS, LONGEST_QUERY, NUM_PREFERENCES = 8, 4, 5  # words of an item, of a query, of what a user likes
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,12 @@ class LCRec(nn.Module):
         seqrec_prompts: ending with {history}. The first one is used when recommending, the others in training too.
         item2index_prompts: with {text}.
         index2item_prompts: with {index}.
+        next_text_prompts: with {history}; the next item's text is the answer (fusionseqrec).
+        next_index_prompts: with {titles}, the texts of a history; the next ID is the answer (fusionseqrec).
+        search_prompts: with {query}, some keywords of an item (itemsearch).
+        history_search_prompts: with {history} and {query}; half of the queries come with one.
+        preference_prompts: with {history}; keywords of its items are the answer (preferenceobtain).
+        title_history_len: texts of a history that are read, the last ones.
         lora_rank: rank of adapters on all linear layers, the rest of the model frozen (extra ``llm``); None trains all.
         lora_alpha: scale of the adapters, in units of 1 / rank.
         lora_dropout: of what the adapters read, in [0, 1).
@@ -92,6 +103,9 @@ class LCRec(nn.Module):
     runtimes: ClassVar[frozenset[str]] = frozenset({"hf_llm"})
     codes: Tensor  # [items, levels], token ids
     texts: Tensor | None  # [items, words], token ids and then PAD
+    keywords: Tensor | None  # [items, NUM_KEYWORDS], places among the words, and then PAD
+    word_tokens: Tensor  # [words, pieces], token ids and then PAD
+    word_weights: Tensor  # [words], idf
 
     def __init__(
         self,
@@ -106,6 +120,12 @@ class LCRec(nn.Module):
         seqrec_prompts: Sequence[str] = (f"Items that a user chose one after another: {HISTORY}",),
         item2index_prompts: Sequence[str] = (f"The item called {TEXT} is",),
         index2item_prompts: Sequence[str] = (f"{INDEX} is called",),
+        next_text_prompts: Sequence[str] = (f"After {HISTORY} comes the item called",),
+        next_index_prompts: Sequence[str] = (f"A user chose{TITLES} and then",),
+        search_prompts: Sequence[str] = (f"Who searches for {QUERY} finds",),
+        history_search_prompts: Sequence[str] = (f"After {HISTORY} the search for {QUERY} finds",),
+        preference_prompts: Sequence[str] = (f"Who chose {HISTORY} likes",),
+        title_history_len: int = 5,
         lora_rank: int | None = None,
         lora_alpha: float = 32.0,
         lora_dropout: float = 0.05,
@@ -123,20 +143,29 @@ class LCRec(nn.Module):
             lora_dropout=lora_dropout,
         )
         self.register_buffer("codes", torch.from_numpy(sids.tokens) + self.language_model.vocabulary, persistent=False)
-        self.seqrec_prompts = tuple(seqrec_prompts)
-        self.seqrec = self._prompts("seqrec_prompts", HISTORY, seqrec_prompts)
-        self.item2index = self._prompts("item2index_prompts", TEXT, item2index_prompts)
-        self.index2item = self._prompts("index2item_prompts", INDEX, index2item_prompts)
+        self.seqrec_prompts, self.title_history_len = tuple(seqrec_prompts), title_history_len
+        templates = {
+            "seqrec_prompts": seqrec_prompts,
+            "item2index_prompts": item2index_prompts,
+            "index2item_prompts": index2item_prompts,
+            "next_text_prompts": next_text_prompts,
+            "next_index_prompts": next_index_prompts,
+            "search_prompts": search_prompts,
+            "history_search_prompts": history_search_prompts,
+            "preference_prompts": preference_prompts,
+        }
+        self.prompts = {name: self._read_prompts(name, given) for name, given in templates.items()}
         self._check_length(max_text_len)
-        texts = None if catalog is None or text_column is None else self._texts(catalog, text_column, max_text_len)
-        self.register_buffer("texts", texts, persistent=False)
+        texts = None if catalog is None or text_column is None else self._column(catalog, text_column)
+        self.max_text_len = max_text_len
+        self._read_texts(texts)
 
     @staticmethod
     def check_settings(**settings: Any) -> None:
-        """Raises ConfigError for prompts without their place, and for adapters without the package that makes them."""
-        for name, about in PLACES.items():
-            for template in settings[name] or ("",):
-                _check_template(name, about, template)
+        """Raises ConfigError for prompts without their places, and for adapters without the package that makes them."""
+        for name, places in PLACES.items():
+            for template in settings.get(name, (" ".join(f"{{{place}}}" for place in places),)) or ("",):
+                check_places(name, template, places, at_end=name == "seqrec_prompts")
         if settings["lora_rank"] is not None and find_spec("peft") is None:
             fix = "pip install 'genrec[llm]', or train the whole model: generator.lora_rank=null"
             raise ConfigError("lora_rank", expected="null without the package peft", got=settings["lora_rank"], fix=fix)
@@ -148,23 +177,19 @@ class LCRec(nn.Module):
     def history_prompt(self) -> tuple[str, tuple[int, ...]]:
         """What stands before a history's codes when recommending, as text and as tokens."""
         start = self.language_model.tokenizer.bos_token or ""
-        return start + self.seqrec_prompts[0].split(HISTORY)[0].rstrip(), self.seqrec[0].before
+        return start + self.seqrec_prompts[0].split(HISTORY)[0].rstrip(), self.prompts["seqrec_prompts"][0].before
 
     # --- prompts ------------------------------------------------------------------------------------------------------
 
-    def _prompts(self, name: str, about: str, templates: Sequence[str]) -> tuple[Prompt, ...]:
+    def _read_prompts(self, name: str, templates: Sequence[str]) -> tuple[Prompt, ...]:
         start = self.language_model.tokenizer.bos_token_id
-        first = () if start is None else (int(start),)
         prompts = []
         for template in templates or ("",):
-            _check_template(name, about, template)
-            before, *after = template.split(about)
-            ends = "" if about == HISTORY else after[0]
-            # The space before a word belongs to the word in most vocabularies: texts are read with one.
-            prompt = Prompt((*first, *self._words(before.rstrip())), self._words(ends))
-            if not prompt.before and about == HISTORY:
+            check_places(name, template, PLACES[name], at_end=name == "seqrec_prompts")
+            prompt = Prompt.of(template, self._words, None if start is None else int(start))
+            if not prompt.before and prompt.places[0] in ("history", "titles"):
                 fix = "begin it with a word: an empty history needs something to start from"
-                raise ConfigError(f"generator.{name}", expected=f"prompts with text before {about}", got=template, fix=fix)
+                raise ConfigError(f"generator.{name}", expected=f"prompts with text before {HISTORY}", got=template, fix=fix)
             prompts.append(prompt)
         return tuple(prompts)
 
@@ -172,10 +197,15 @@ class LCRec(nn.Module):
         return tuple(self.language_model.tokens(text)) if text.strip() else ()
 
     def _check_length(self, max_text_len: int) -> None:
-        history = max(len(prompt.before) for prompt in self.seqrec) + (self.max_history_len + 1) * self.sids.num_levels
-        around = max(len(prompt.before) + len(prompt.after) for prompt in (*self.item2index, *self.index2item))
-        text = around + max_text_len + self.sids.num_levels + 1
-        for key, value, tokens in (("max_history_len", self.max_history_len, history), ("max_text_len", max_text_len, text)):
+        fixed = {name: max(prompt.num_tokens for prompt in prompts) for name, prompts in self.prompts.items()}
+        levels, text = self.sids.num_levels, max_text_len + 1
+        history = max(fixed["seqrec_prompts"], fixed["preference_prompts"]) + (self.max_history_len + 1) * levels
+        texts = max(fixed["item2index_prompts"], fixed["index2item_prompts"]) + text + levels
+        for key, value, tokens in (
+            ("max_history_len", self.max_history_len, history),
+            ("max_text_len", max_text_len, texts),
+            ("title_history_len", self.title_history_len, fixed["next_index_prompts"] + self.title_history_len * text + levels),
+        ):
             if tokens > (self.language_model.max_tokens or tokens):
                 raise ConfigError(
                     f"generator.{key}",
@@ -184,16 +214,28 @@ class LCRec(nn.Module):
                     fix="lower it",
                 )
 
-    def _texts(self, catalog: pl.DataFrame, column: str, max_len: int) -> Tensor:
+    @staticmethod
+    def _column(catalog: pl.DataFrame, column: str) -> list[str]:
         if column not in catalog.columns:
             fix = did_you_mean(column, catalog.columns)
             raise ConfigError("generator.text_column", expected="a column of the items, or null", got=column, fix=fix)
-        words = [self._words(f" {text}")[:max_len] for text in catalog[column].cast(pl.String).fill_null("").to_list()]
-        width = max((len(row) for row in words), default=0)
-        return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in words], dtype=torch.long).view(len(words), width)
+        return catalog[column].cast(pl.String).fill_null("").to_list()
 
-    def _draw_prompt(self, prompts: Sequence[Prompt]) -> Prompt:
+    def _read_texts(self, texts: Sequence[str] | None) -> None:
+        """The items' texts and keywords as tokens; they are for training and no part of the weights."""
+        words, rows, idf = keywords_of(texts or (), NUM_KEYWORDS)
+        tables = {
+            "texts": None if texts is None else padded([self._words(f" {text}")[: self.max_text_len] for text in texts]),
+            "keywords": None if texts is None else padded([*rows, [PAD] * NUM_KEYWORDS])[:-1],
+            "word_tokens": padded([self._words(f" {word}") for word in words]),
+            "word_weights": torch.tensor(idf, dtype=torch.float32),
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
+
+    def _draw_prompt(self, name: str) -> Prompt:
         """Returns one of several for a training batch, the first one otherwise."""
+        prompts = self.prompts[name]
         return prompts[int(torch.randint(len(prompts), ()))] if self.training else prompts[0]
 
     def _repeat(self, tokens: Sequence[int], rows: int) -> Int64[Tensor, "rows time"]:
@@ -207,7 +249,7 @@ class LCRec(nn.Module):
             raise ValueError("target_logits needs a batch with targets")
         stream, row, state = batch.streams()
         items = stream[row, state]
-        prompt = self._draw_prompt(self.seqrec).before
+        prompt = self._draw_prompt("seqrec_prompts").before
         hidden = self.language_model(self._history(prompt, stream)[:, :-1])[:, len(prompt) - 1 :]
         return self._of_items(items, hidden.unflatten(1, (-1, self.sids.num_levels))[row, state])
 
@@ -233,18 +275,84 @@ class LCRec(nn.Module):
     def index_logits(self, items: Int64[Tensor, " some"]) -> TargetLogits:
         """Teacher-forced logits of the IDs of described items, given their texts."""
         assert self.texts is not None  # `described` has none then
-        prompt = self._draw_prompt(self.item2index)
-        question = (self._repeat(prompt.before, len(items)), self.texts[items], self._repeat(prompt.after, len(items)))
-        hidden, _ = self._responses(question, (self.codes[items],))
-        return self._of_items(items, hidden.unflatten(0, (-1, self.sids.num_levels)))
+        return self._index_after("item2index_prompts", {"text": self.texts[items]}, items)
 
     def text_logits(self, items: Int64[Tensor, " some"]) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
         """Logits of the words of described items, and the words, given the items' IDs; each text ends with the end token."""
         assert self.texts is not None  # `described` has none then
-        prompt, end = self._draw_prompt(self.index2item), self.language_model.tokenizer.eos_token_id
-        question = (self._repeat(prompt.before, len(items)), self.codes[items], self._repeat(prompt.after, len(items)))
-        answer = (self.texts[items], self._repeat([] if end is None else [end], len(items)))
-        hidden, words = self._responses(question, answer)
+        return self._words_after("index2item_prompts", {"index": self.codes[items]}, self.texts[items])
+
+    def next_text_logits(
+        self, batch: Batch, items: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Logits of the words of the next items, where they have a text, and the words, given histories as IDs."""
+        assert self.texts is not None  # `described` has none then
+        rows = (self.texts[items] != PAD).any(1)
+        return self._words_after("next_text_prompts", {"history": self._codes_of(batch.history[rows])}, self.texts[items[rows]])
+
+    def next_index_logits(self, batch: Batch, items: Int64[Tensor, " batch"]) -> TargetLogits:
+        """Teacher-forced logits of the next items' IDs, given the texts of histories, of which the last ones are read."""
+        assert self.texts is not None  # `described` has none then
+        column = batch.lengths.unsqueeze(1) + torch.arange(-self.title_history_len, 0, device=items.device)
+        recent = (
+            batch.history.gather(1, column.clamp(0, max(batch.history.shape[1] - 1, 0))) if batch.history.shape[1] else column
+        )
+        texts = self.texts[recent.clamp(min=0)].masked_fill(((column < 0) | (recent < 0)).unsqueeze(-1), PAD)
+        comma = self._repeat(self._words(","), texts[..., 0].numel()).view(*texts.shape[:2], -1)
+        comma = comma.masked_fill((texts[..., :1] == PAD), PAD)
+        return self._index_after("next_index_prompts", {"titles": torch.cat([texts, comma], dim=-1).flatten(1)}, items)
+
+    def search_logits(self, batch: Batch, items: Int64[Tensor, " batch"]) -> TargetLogits:
+        """Teacher-forced logits of the IDs of items, given some of their keywords, and in half the batches a history.
+
+        Items without keywords are left out.
+        """
+        assert self.keywords is not None  # `described` has none then
+        rows = (self.keywords[items] != PAD).any(1)
+        items, history = items[rows], batch.history[rows]
+        values = {"query": self._query(items)}
+        if self.training and torch.rand(()) < 0.5:
+            return self._index_after("history_search_prompts", values | {"history": self._codes_of(history)}, items)
+        return self._index_after("search_prompts", values, items)
+
+    def preference_logits(self, batch: Batch) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Logits of the best keywords of histories that have any, and the words, given the histories as IDs."""
+        assert self.keywords is not None  # `described` has none then
+        number = len(self.word_weights)
+        of_items = self.keywords[batch.history.clamp(min=0)].masked_fill((batch.history == PAD).unsqueeze(-1), PAD).flatten(1)
+        is_word = of_items != PAD
+        weights = torch.zeros(len(batch), number + 1, device=of_items.device)
+        values = torch.cat([self.word_weights, self.word_weights.new_zeros(1)])[of_items] * is_word
+        weights = weights.scatter_add(1, torch.where(is_word, of_items, number), values)[:, :number]
+        rows = is_word.any(1)
+        best, words = weights[rows].topk(min(NUM_PREFERENCES, number), dim=1)
+        likes = torch.where((best > 0).unsqueeze(-1), self.word_tokens[words], PAD).flatten(1)
+        return self._words_after("preference_prompts", {"history": self._codes_of(batch.history[rows])}, likes)
+
+    def _query(self, items: Int64[Tensor, " some"]) -> Int64[Tensor, "some tokens"]:
+        """Two to four keywords of each item in any order; the best three when nothing is trained."""
+        assert self.keywords is not None
+        words, number = self.keywords[items], torch.full((len(items), 1), 3, device=items.device)
+        if self.training:
+            order = torch.rand(words.shape, device=items.device).masked_fill(words == PAD, 2.0).argsort(dim=1)
+            words, number = words.gather(1, order), torch.randint(2, LONGEST_QUERY + 1, number.shape, device=items.device)
+        words = words[:, :LONGEST_QUERY]
+        read = (torch.arange(words.shape[1], device=items.device) < number) & (words != PAD)
+        return torch.where(read.unsqueeze(-1), self.word_tokens[words.clamp(min=0)], PAD).flatten(1)
+
+    def _codes_of(self, items: Int64[Tensor, "rows time"]) -> Int64[Tensor, "rows tokens"]:
+        return self.codes[items.clamp(min=0)].masked_fill((items == PAD).unsqueeze(-1), PAD).flatten(1)
+
+    def _index_after(self, name: str, values: Mapping[str, Tensor], items: Int64[Tensor, " some"]) -> TargetLogits:
+        hidden, _ = self._responses(self._draw_prompt(name).rows(values), (self.codes[items],))
+        return self._of_items(items, hidden.unflatten(0, (-1, self.sids.num_levels)))
+
+    def _words_after(
+        self, name: str, values: Mapping[str, Tensor], answers: Int64[Tensor, "rows _"]
+    ) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        end = self.language_model.tokenizer.eos_token_id
+        ends = self._repeat([] if end is None else [end], len(answers))
+        hidden, words = self._responses(self._draw_prompt(name).rows(values), (answers, ends))
         return self.language_model.text_logits(hidden), words
 
     def _responses(
@@ -255,6 +363,8 @@ class LCRec(nn.Module):
         order = (tokens == PAD).long().argsort(dim=1, stable=True)
         tokens = tokens.gather(1, order)
         answered = ((order >= sum(part.shape[1] for part in question)) & (tokens != PAD))[:, 1:]
+        if not len(tokens):
+            return self.codes.new_empty(0, self.language_model.new_head.in_features, dtype=torch.float32), tokens[:, 0]
         hidden = self.language_model(tokens[:, :-1].clamp(min=0))
         return hidden[answered], tokens[:, 1:][answered]
 
@@ -262,7 +372,7 @@ class LCRec(nn.Module):
 
     def prefill(self, batch: Batch) -> PromptState:
         """Reads each prompt once."""
-        prompt = self._draw_prompt(self.seqrec).before
+        prompt = self._draw_prompt("seqrec_prompts").before
         hidden, cache = self.language_model.read(self._history(prompt, batch.history))
         end = len(prompt) + batch.lengths * self.sids.num_levels
         row = torch.arange(len(batch), device=end.device)
@@ -291,10 +401,3 @@ class LCRec(nn.Module):
         """Beam ``j`` continues old beam ``index[:, j]``; no keys and values are copied."""
         row = torch.arange(len(index), device=index.device).unsqueeze(1)
         return replace(state, path=state.path[row, index])
-
-
-def _check_template(key: str, about: str, template: str) -> None:
-    after = template.split(about)[1:]
-    if len(after) != 1 or (about == HISTORY and after[0].strip()):
-        where = f"{about} once, at the end" if about == HISTORY else f"{about} once"
-        raise ConfigError(key, expected=f"prompts with {where}", got=template, fix="correct it")

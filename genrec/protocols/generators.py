@@ -97,7 +97,7 @@ class SessionGenerator(AutoregressiveGenerator, Protocol):
 
 @runtime_checkable
 class AlignedGenerator(AutoregressiveGenerator, Protocol):
-    """Can also predict an item's ID from its text, and its text from its ID."""
+    """Can also predict IDs from texts and texts from IDs, of items, of histories, and of what users look for."""
 
     def described(self) -> Int64[Tensor, " described"]:
         """Returns the items that have a text."""
@@ -109,6 +109,24 @@ class AlignedGenerator(AutoregressiveGenerator, Protocol):
 
     def text_logits(self, items: Int64[Tensor, " some"]) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
         """Teacher-forced logits of the words of described items, and the words, given the items' IDs."""
+        ...
+
+    def next_text_logits(
+        self, batch: Batch, items: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """The same of the texts of the next items of histories, those that have one, given the histories' IDs."""
+        ...
+
+    def next_index_logits(self, batch: Batch, items: Int64[Tensor, " batch"]) -> TargetLogits:
+        """Teacher-forced logits of the IDs of the next items, given the texts of histories."""
+        ...
+
+    def search_logits(self, batch: Batch, items: Int64[Tensor, " batch"]) -> TargetLogits:
+        """Teacher-forced logits of the IDs of the next items that a query can be made of, given it and perhaps the history."""
+        ...
+
+    def preference_logits(self, batch: Batch) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Teacher-forced logits of the words for what users like, and the words, given the histories' IDs."""
         ...
 
 

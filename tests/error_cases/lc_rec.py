@@ -13,7 +13,7 @@ from small_world import OPTIONS, language_model, sids_of
 from error_cases import Case, Scene
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
-from genrec.generators.lc_rec import HISTORY, INDEX, TEXT, LCRec
+from genrec.generators.lc_rec import PLACES, LCRec
 from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
 from genrec.recommender.language_model_folder import write_language_model
 
@@ -39,7 +39,7 @@ def without_start(scene: Scene) -> Any:
 
 
 def checked(**changes: Any) -> Any:
-    prompts = {"seqrec_prompts": [HISTORY], "item2index_prompts": [TEXT], "index2item_prompts": [INDEX]}
+    prompts = {name: [" ".join(f"{{{place}}}" for place in places)] for name, places in PLACES.items()}
     LCRec.check_settings(**{"lora_rank": None} | prompts | changes)
 
 
@@ -80,6 +80,10 @@ CASES = [
     Case("texts too long", ConfigError, "got 300", lambda scene: built(max_text_len=300)),
     Case("no such column", ConfigError, "titel", lambda scene: built(text_column="titel")),
     Case("weight", ConfigError, "got -1.0", lambda scene: AlignedCrossEntropy(trie=TRIE, item2index_weight=-1.0)),
+    Case("weight of a search", ConfigError, "search_weight", lambda scene: AlignedCrossEntropy(trie=TRIE, search_weight=-1.0)),
+    Case("no histories", ConfigError, "got 0", lambda scene: AlignedCrossEntropy(trie=TRIE, histories_per_step=0)),
+    Case("too many titles", ConfigError, "got 90", lambda scene: built(title_history_len=90)),
+    Case("a search for nothing", ConfigError, "Find it", lambda scene: built(search_prompts=["Find it"])),
     Case("no items", ConfigError, "got 0", lambda scene: AlignedCrossEntropy(trie=TRIE, items_per_step=0)),
     Case("no texts read", ConfigError, "EncDec", lambda scene: AlignedCrossEntropy(trie=TRIE).check(built("encdec"))),
     Case(

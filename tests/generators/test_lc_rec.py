@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from torch.nn import functional as F
 from genrec.core.trie import PrefixTrie
 from genrec.engine.components import instantiate
 from genrec.errors import ConfigError
-from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
+from genrec.generators.lib.keywords import keywords_of
+from genrec.objectives.aligned_cross_entropy import INDEX_TASKS, WORD_TASKS, AlignedCrossEntropy
 from genrec.protocols import AlignedGenerator
 from genrec.types import PAD
 
@@ -25,6 +28,7 @@ SIDS = sids_of(40, (4, 5, 6))
 TRIE = PrefixTrie.build(SIDS)
 HISTORIES = random_histories(40, [0, 2, 6])
 LLAMA = next(option for option in OPTIONS if option.id == "lc_rec")
+WEIGHTS = [f"{task}_weight" for task in (*INDEX_TASKS, *WORD_TASKS)]
 both = pytest.mark.parametrize("kind", ["llama", "gpt2"])  # relative positions and a head of its own; neither
 
 
@@ -135,6 +139,75 @@ def test_the_objective_is_the_sum_of_the_tasks() -> None:
     assert abs(terms.parts["item2index"] - mean) < 0.1, "many draws"
     alone = AlignedCrossEntropy(trie=TRIE, item2index_weight=0.0, index2item_weight=0.0).loss(generator, batch)
     assert torch.allclose(alone.total, levels)
+
+
+@both
+def test_tasks_of_histories_by_hand(kind: str) -> None:
+    """fusionseqrec, itemsearch and preferenceobtain against the whole model, prompts as strings."""
+    generator = scrambled(LLAMA.build(SIDS, model=language_model(kind)))
+    model, tokenizer = whole(generator, language_model(kind))
+    titles = [title or "" for title in catalog_of(40)["title"].to_list()]
+    histories, items = [[3, 6, 17], [], [9, 2]], torch.tensor([4, 8, 13])  # items 6 and 13 have no title
+    batch = batch_of(histories)
+    words, rows, _ = keywords_of(titles, 8)
+    ids = ["".join(map(written, row)) for row in histories]
+    chosen = ["".join(f" {titles[item]}," for item in row if titles[item]) for row in histories]
+    queries = ["".join(f" {words[word]}" for word in rows[item][:3]) for item in items.tolist()]
+
+    def states(text: str, answer: str) -> torch.Tensor:
+        read = [tokenizer(part, add_special_tokens=False)["input_ids"] for part in (text, answer)]
+        return model(input_ids=torch.tensor([[*read[0], *read[1]]])).logits[0, len(read[0]) - 1 : -1]
+
+    def check_ids(logits: Any, prompts: list[str], items: list[int]) -> None:
+        assert logits.items.tolist() == items
+        for row, (prompt, item) in enumerate(zip(prompts, items, strict=True)):
+            expected = states(prompt, written(item))
+            for level in range(3):
+                first, end = (generator.language_model.vocabulary + SIDS.level_offsets[level : level + 2]).tolist()
+                assert torch.allclose(logits.levels[level][row], expected[level, first:end], atol=1e-4)
+
+    def check_words(answered: Any, prompts: list[str], answers: list[str]) -> None:
+        expected = torch.cat([states(*pair) for pair in zip(prompts, answers, strict=True)])
+        assert answered[1].tolist() == [t for text in answers for t in tokenizer(text, add_special_tokens=False)["input_ids"]]
+        assert torch.allclose(answered[0], expected[:, : generator.language_model.vocabulary], atol=1e-4)
+
+    after = [f"<s>After{sid} comes the item called" for sid in ids[:2]]
+    check_words(generator.next_text_logits(batch, items), after, [f" {titles[item]}</s>" for item in (4, 8)])
+    prompts = [f"<s>A user chose{text} and then" for text in chosen]
+    check_ids(generator.next_index_logits(batch, items), prompts, [4, 8, 13])
+    prompts = [f"<s>Who searches for{query} finds" for query in queries if query]
+    check_ids(generator.search_logits(batch, items), prompts, [item for item in items.tolist() if rows[item]])
+    weights = [sum((Counter(rows[item]) for item in row), Counter()) for row in histories]
+    _, _, idf = keywords_of(titles, 8)
+    liked = [sorted(count, key=lambda word, count=count: -count[word] * idf[word])[:5] for count in weights]
+    _, answer = generator.preference_logits(batch)
+    ends = (answer == tokenizer.eos_token_id).nonzero().squeeze(1).tolist()
+    assert len(ends) == 2, "the empty history has nothing to say"
+    assert set(tokenizer.decode(answer[: ends[0]]).split()) == {words[word] for word in liked[0]}
+    prompts, answers = ([f"<s>Who chose{ids[row]} likes" for row in (0, 2)], [tokenizer.decode(answer[: ends[0] + 1])])
+    answers.append(tokenizer.decode(answer[ends[0] + 1 :]))
+    check_words(generator.preference_logits(batch), prompts, answers)
+
+
+def test_keywords_tell_some_texts_from_others() -> None:
+    texts = ["Red wool socks", "red wool hat", "A steel lamp 40W", "blue lamp", *["thing"] * 20, ""]
+    words, rows, idf = keywords_of(texts, 2)
+    assert words == ["lamp", "red", "wool"], "of two texts at least and a third at most, without numbers"
+    assert [[words[word] for word in row] for row in rows[:4]] == [["red", "wool"], ["red", "wool"], ["lamp"], ["lamp"]]
+    assert idf[0] == pytest.approx(math.log(25 / 2))
+
+
+def test_all_six_tasks_are_weighed() -> None:
+    generator = scrambled(LLAMA.build(SIDS))
+    batch, weights = all_targets(HISTORIES, 40), dict.fromkeys(WEIGHTS, 0.5)
+    torch.manual_seed(0)
+    terms = AlignedCrossEntropy(trie=TRIE, **weights).loss(generator, batch)
+    levels = torch.stack([terms.parts[f"level_{level}"] for level in range(3)]).mean()
+    tasks = [terms.parts[weight.removesuffix("_weight")] for weight in WEIGHTS]
+    assert torch.allclose(terms.total, levels + 0.5 * sum(tasks))
+    generator.train()
+    AlignedCrossEntropy(trie=TRIE, **weights).loss(generator, batch).total.backward()
+    assert all(parameter.grad is not None for parameter in generator.parameters())
 
 
 def test_a_template_is_drawn_for_a_batch_in_training_only() -> None:

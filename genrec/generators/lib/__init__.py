@@ -1,0 +1,1 @@
+"""What generators share: prompts of language models, and the words that they are asked about."""
