@@ -25,7 +25,7 @@ class SessionCrossEntropy(SIDLoss):
         ConfigError: for a negative weight.
     """
 
-    def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1, later_weight: float = 1.0) -> None:
+    def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1, later_weight: float = 0.2) -> None:
         super().__init__(trie=trie, codebook_share=codebook_share)
         if later_weight < 0:
             raise ConfigError("objective.later_weight", expected="0 or more", got=later_weight, fix="raise it")
