@@ -79,8 +79,11 @@ class Batch:
 
     @property
     def target_weights(self) -> Float[Tensor, " targets"] | None:
-        """How much each target counts, in the order of ``targets[targets != PAD]``; None: all alike."""
-        return None if self.weights is None or self.targets is None else self.weights[self.targets != PAD]
+        """How much each target counts, with a mean of 1, in the order of ``targets[targets != PAD]``; None: all alike."""
+        if self.weights is None or self.targets is None:
+            return None
+        weights = self.weights[self.targets != PAD]
+        return weights / weights.mean()
 
     def at_states(self, row: Int64[Tensor, " some"], state: Int64[Tensor, " some"]) -> Batch:
         """Returns a history for each of some states: what the state has seen, and what was asked there; without targets."""

@@ -58,6 +58,7 @@ def corrected_cross_entropy(
     negatives: Int64[Tensor, " sample"],
     log_expected: Float[Tensor, "#targets sample"],
     masked: Bool[Tensor, "targets sample"],
+    weights: Float[Tensor, " targets"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of ``items`` against negatives that were drawn with known frequencies.
 
@@ -68,8 +69,16 @@ def corrected_cross_entropy(
         negatives: item_idx, shared by the targets; repetitions count.
         log_expected: log of how often each negative is expected among those of a target.
         masked: which negatives are none for which target.
+        weights: of the targets, with a mean of 1; None: all alike.
     """
     positive = (queries * table[items]).sum(-1, keepdim=True).float()
     negative = (queries @ table[negatives].T).float() - log_expected
     logits = torch.cat([positive, negative.masked_fill(masked, float("-inf"))], dim=1)
-    return F.cross_entropy(logits, torch.zeros_like(items))
+    if weights is None:
+        return F.cross_entropy(logits, torch.zeros_like(items))
+    return weighted_mean(F.cross_entropy(logits, torch.zeros_like(items), reduction="none"), weights)
+
+
+def weighted_mean(losses: Float[Tensor, " targets"], weights: Float[Tensor, " targets"] | None) -> Float[Tensor, ""]:
+    """Mean of the targets' losses, each times its weight; weights have a mean of 1 over the data, not over the batch."""
+    return losses.mean() if weights is None else (losses * weights).mean()

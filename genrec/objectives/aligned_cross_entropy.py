@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -37,6 +39,8 @@ class AlignedCrossEntropy(SIDLoss):
     Raises:
         ConfigError: for a negative weight, or no items or histories.
     """
+
+    weighs_targets: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from genrec.core.batch import Batch
 from genrec.objectives.lib.item_softmax import check_scores_items, item_cross_entropy
 from genrec.protocols import Generator, ItemScorer, LossTerms, Sampler
@@ -14,6 +16,8 @@ class ItemCrossEntropy:
         label_smoothing: mass spread over all items, in [0, 1).
     """
 
+    weighs_targets: ClassVar[bool] = True
+
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
 
@@ -25,5 +29,7 @@ class ItemCrossEntropy:
         """Mean loss per target."""
         logits = generator.target_logits(batch)
         assert logits.item_queries is not None  # check() refused the pair
-        loss = item_cross_entropy(logits.item_queries, generator.item_table(), logits.items, self.label_smoothing)
+        loss = item_cross_entropy(
+            logits.item_queries, generator.item_table(), logits.items, self.label_smoothing, batch.target_weights
+        )
         return LossTerms(loss, {"item": loss.detach()})

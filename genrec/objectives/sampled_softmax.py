@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from genrec.core.batch import Batch
@@ -26,6 +28,8 @@ class SampledSoftmax:
         ConfigError: for no negatives, and for a share outside its range.
     """
 
+    weighs_targets: ClassVar[bool] = True
+
     def __init__(self, *, train_counts: np.ndarray, num_negatives: int = 1024, popular_share: float = 0.5) -> None:
         if num_negatives < 1:
             raise ConfigError("objective.num_negatives", expected="at least 1", got=num_negatives, fix="raise it")
@@ -39,5 +43,12 @@ class SampledSoftmax:
         """Mean loss per target."""
         logits = generator.target_logits(batch)
         assert logits.item_queries is not None  # check() refused the pair
-        loss = sampled_softmax(logits.item_queries, generator.item_table(), logits.items, self.num_negatives, self.proposal)
+        loss = sampled_softmax(
+            logits.item_queries,
+            generator.item_table(),
+            logits.items,
+            self.num_negatives,
+            self.proposal,
+            batch.target_weights,
+        )
         return LossTerms(loss, {"item": loss.detach()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from genrec.core.batch import Batch
@@ -24,6 +26,8 @@ class SessionCrossEntropy(SIDLoss):
     Raises:
         ConfigError: for a negative weight.
     """
+
+    weighs_targets: ClassVar[bool] = False  # its weights are those of slots
 
     def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1, later_weight: float = 0.2) -> None:
         super().__init__(trie=trie, codebook_share=codebook_share)

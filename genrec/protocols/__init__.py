@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         device_of,
     )
     from genrec.protocols.metrics import HitMetric, ListMetric, Logger, MetricInputs
-    from genrec.protocols.objectives import FineTuningObjective, FittedObjective, LossTerms, Objective, Sampler
+    from genrec.protocols.objectives import FineTuningObjective, FittedObjective, LossTerms, Objective, Sampler, WeighsTargets
     from genrec.protocols.tokenizers import (
         CollisionContext,
         CollisionPolicy,
@@ -140,6 +140,7 @@ __all__ = [
     "TargetLogits",
     "TokenizerInputs",
     "Traits",
+    "WeighsTargets",
     "WrapsStrategy",
     "device_of",
 ]
@@ -192,7 +193,15 @@ _PLACES = {
         "device_of",
     ),
     "metrics": ("HitMetric", "ListMetric", "Logger", "MetricInputs"),
-    "objectives": ("FineTuningObjective", "FittedObjective", "LossTerms", "Objective", "Sampler", "ScheduledObjective"),
+    "objectives": (
+        "FineTuningObjective",
+        "FittedObjective",
+        "LossTerms",
+        "Objective",
+        "Sampler",
+        "ScheduledObjective",
+        "WeighsTargets",
+    ),
     "tokenizers": (
         "CollisionContext",
         "CollisionPolicy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Int64
 from torch import Tensor
@@ -44,6 +44,13 @@ class Objective(Protocol):
     def loss(self, generator: Any, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """The loss of a batch; ``sampler`` is there in training, for generators that write codes."""
         ...
+
+
+@runtime_checkable
+class WeighsTargets(Objective, Protocol):
+    """Reads ``Batch.target_weights`` if ``weighs_targets`` is True; others take all targets alike and refuse weights."""
+
+    weighs_targets: ClassVar[bool]
 
 
 @runtime_checkable

@@ -30,6 +30,7 @@ from genrec.protocols import (
     FineTuningObjective,
     Objective,
     ParallelGenerator,
+    WeighsTargets,
 )
 from genrec.training.checkpointing import METRIC, RoundKeeper, Validator, whole_checkpoint
 from genrec.training.module import Rollouts, TrainingModule, divergence
@@ -80,6 +81,10 @@ def fit(
         DataError: when the rule on seen items forbids every validation target.
         ArtifactError: when the checkpoint is damaged.
     """
+    weights = target_weights(dataset, settings.targets, settings.weight)
+    if settings.weight is not None and not (isinstance(objective, WeighsTargets) and objective.weighs_targets):
+        expected, fix = "null: this objective takes all targets alike", "use objective=sid_cross_entropy or item_cross_entropy"
+        raise ConfigError("train.weight", expected=expected, got=type(objective).__name__, fix=fix)
     plan = BatchPlan(
         dataset.train,
         max_history_len=generator.max_history_len,
@@ -89,7 +94,7 @@ def fit(
         crop_rate=settings.crop_rate,
         seed=settings.seed,
         request=dataset.schema.request,
-        weights=target_weights(dataset, settings.targets, settings.weight),
+        weights=weights,
     )
     if not plan.num_batches:
         raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")

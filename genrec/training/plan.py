@@ -85,6 +85,7 @@ class BatchPlan:
         weights: np.ndarray | None = None,
     ) -> None:
         self.train, self.seed, self.request, self.weights = train, seed, request, weights
+        self._vary = weights is not None and len(np.unique(weights[weights > 0])) > 1
         self._before = None if weights is None else np.concatenate([[0], np.cumsum(weights > 0)])  # targets before each event
         self.max_history_len, self.batch_states, self.crop_rate = max_history_len, batch_states, crop_rate
         if max_targets is not None:
@@ -174,7 +175,8 @@ class BatchPlan:
         if self.weights is not None:
             weights = padded_rows(self.weights, starts, lengths, fill=np.nan)
             targets[~(weights > 0)] = PAD
-            changes["weights"] = torch.from_numpy(np.nan_to_num(weights))
+            if self._vary:
+                changes["weights"] = torch.from_numpy(np.nan_to_num(weights))
         if self.request:
             changes["request"] = {
                 name: torch.from_numpy(

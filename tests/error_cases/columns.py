@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from error_cases import Case, Scene
 from genrec.core.dataset import Dataset, Sequences
+from genrec.core.trie import PrefixTrie
 from genrec.data.event_columns import EventColumns, asked_for
 from genrec.data.lib.canonical import canonicalize
 from genrec.errors import ConfigError, DataError
+from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
 from genrec.protocols import RawData
+from genrec.testing.worlds import sids_of
+from genrec.training.fit import fit
+from genrec.training.settings import TrainSettings
 from genrec.training.target_weights import target_weights
 
 EVENTS = pl.DataFrame(
@@ -56,6 +63,14 @@ def users_twice(scene: Scene) -> Any:
     canonicalize(RawData(interactions, None, users=pl.DataFrame({"user_id": ["a", "b", "a"]})))
 
 
+def weights_unread(scene: Scene) -> Any:
+    """An objective that takes all targets alike."""
+    generator, settings = SimpleNamespace(max_history_len=5), TrainSettings(weight="weight")
+    place = {"work": scene.path, "device": torch.device("cpu")}
+    fit(generator, AlignedCrossEntropy(trie=PrefixTrie.build(sids_of(2))), POSITIVE, None, settings, **place)  # type: ignore[arg-type]
+
+
+POSITIVE = COLUMNS.added_to(SHOP, EVENTS.with_columns(weight=pl.Series([1.0, 2.0, 1.0])), None)
 EVERYTHING = replace(COLUMNS, request=["event_type", "weight", "timestamp"])
 CASES = [
     Case("an id as a column", ConfigError, "got user_id", added(columns={"user_id": "category"})),
@@ -77,5 +92,6 @@ CASES = [
     Case("targets that do not count", ConfigError, "got none", weights(["buy"], {"buy": 0.0})),
     Case("a target that there is not", ConfigError, "buy, view, got rent", weights(["rent"], None)),
     Case("a weight that is no number", ConfigError, "event_type (category)", weights(None, "event_type")),
+    Case("weights that nothing reads", ConfigError, "got AlignedCrossEntropy", weights_unread),
     Case("a user twice", DataError, "users, row 3, column user_id", users_twice),
 ]

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genrec.errors import ConfigError
-from genrec.nn.in_batch import corrected_cross_entropy
+from genrec.nn.in_batch import corrected_cross_entropy, weighted_mean
 from genrec.protocols import Generator, ItemScorer
 
 
@@ -25,12 +25,13 @@ def item_cross_entropy(
     table: Float[Tensor, "items dim"],
     items: Int64[Tensor, " targets"],
     label_smoothing: float = 0.0,
+    weights: Float[Tensor, " targets"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of ``items`` under softmax(queries @ table.T), in bounded memory."""
+    """Mean cross-entropy of ``items`` under softmax(queries @ table.T), in bounded memory; ``weights`` have a mean of 1."""
     target_logits = (queries * table[items]).sum(1).float()
     if label_smoothing:
         target_logits = torch.lerp(target_logits, (queries @ table.mean(0)).float(), label_smoothing)
-    return mean_log_normalizer(queries, table) - target_logits.mean()
+    return mean_log_normalizer(queries, table, weights=weights) - weighted_mean(target_logits, weights)
 
 
 def check_scores_items(generator: Generator, objective: object) -> None:
@@ -82,10 +83,12 @@ def sampled_softmax(
     items: Int64[Tensor, " targets"],
     num_negatives: int,
     proposal: Proposal,
+    weights: Float[Tensor, " targets"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of ``items`` against a sample of the catalogue."""
     sample, log_expected = (drawn.to(items.device) for drawn in proposal.draw(num_negatives))
-    return corrected_cross_entropy(queries, table, items, sample, log_expected.unsqueeze(0), sample == items.unsqueeze(1))
+    masked = sample == items.unsqueeze(1)
+    return corrected_cross_entropy(queries, table, items, sample, log_expected.unsqueeze(0), masked, weights)
 
 
 BLOCK = 2**22  # logits held at a time
@@ -95,7 +98,10 @@ Look = Callable[[Float[Tensor, "items block"]], None]
 
 
 def mean_log_normalizer(
-    queries: Float[Tensor, "rows dim"], table: Float[Tensor, "items dim"], look: Look | None = None
+    queries: Float[Tensor, "rows dim"],
+    table: Float[Tensor, "items dim"],
+    look: Look | None = None,
+    weights: Float[Tensor, " rows"] | None = None,
 ) -> Tensor:
     """Mean over queries of the log of the sum over items of exp(query . item), in fp32.
 
@@ -107,26 +113,31 @@ def mean_log_normalizer(
         table: of the items.
         look: is shown the weights of each block of queries before they are divided by their sums, in the order of the queries;
             whoever wants them later takes a copy.
+        weights: of the queries in the mean, themselves of a mean of 1; None: all alike.
     """
-    mean: Tensor = _MeanLogNormalizer.apply(queries, table, look)
+    mean: Tensor = _MeanLogNormalizer.apply(queries, table, look, weights)
     return mean
 
 
 class _MeanLogNormalizer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, table: Tensor, look: Look | None) -> Tensor:
+    def forward(ctx: Any, queries: Tensor, table: Tensor, look: Look | None, counts: Tensor | None) -> Tensor:
         wants_gradient = any(ctx.needs_input_grad)
         to_table = torch.zeros_like(table, dtype=torch.float32) if wants_gradient else None
         to_queries, total = [], torch.zeros((), device=queries.device)
-        for block in queries.split(max(BLOCK // len(table), FEWEST)):
+        size = max(BLOCK // len(table), FEWEST)
+        for number, block in enumerate(queries.split(size)):
+            count = None if counts is None else counts[number * size : number * size + len(block)]
             weights = (table @ block.T).float()  # [items, block]
             largest = weights.amax(dim=0)
             sums = weights.sub_(largest).exp_().sum(dim=0)
-            total += (largest + sums.log()).sum()
+            log_sums = largest + sums.log()
+            total += (log_sums if count is None else log_sums * count).sum()
             if look is not None:
                 look(weights)
             if to_table is not None:
                 shares = weights.div_(sums * len(queries)).to(queries.dtype)
+                shares = shares if count is None else shares * count.to(queries.dtype)
                 to_queries.append(shares.T @ table)
                 if shares.dtype == to_table.dtype:
                     to_table.addmm_(shares, block)
@@ -137,6 +148,6 @@ class _MeanLogNormalizer(torch.autograd.Function):
         return total / len(queries)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         to_queries, to_table = ctx.saved_tensors
-        return to_queries * gradients[0], to_table * gradients[0], None
+        return to_queries * gradients[0], to_table * gradients[0], None, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
+from genrec.nn.in_batch import weighted_mean
 from genrec.objectives.lib.item_softmax import Proposal, item_cross_entropy, mean_log_normalizer, sampled_softmax
 from genrec.objectives.lib.policy import check_writes_codes
 from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, LossTerms, Sampler, TargetLogits
@@ -61,6 +62,8 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 class SIDLoss:
     """The loss on codes and on items; ``SIDCrossEntropy`` says what the parameters mean."""
+
+    weighs_targets: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -119,11 +122,13 @@ class SIDLoss:
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target and level."""
         logits = generator.target_logits(batch)
+        weights = batch.target_weights
         if not self.item_weight:
-            total, parts = self.code_loss(logits, generator.normalization)
+            total, parts = self.code_loss(logits, generator.normalization, weights=weights)
         else:
-            item, soft_targets = self._item_loss(logits, cast(HasItemHead, generator).item_table())  # ``check`` has looked
-            total, parts = self.code_loss(logits, generator.normalization, soft_targets)
+            table = cast(HasItemHead, generator).item_table()  # ``check`` has looked
+            item, soft_targets = self._item_loss(logits, table, weights)
+            total, parts = self.code_loss(logits, generator.normalization, soft_targets, weights)
             total = total + self.item_weight * item
             parts["item"] = item.detach()
         for name, auxiliary_loss in logits.auxiliary.items():
@@ -159,18 +164,19 @@ class SIDLoss:
         return self.over_levels(levels), {f"level_{level}": loss for level, loss in enumerate(levels.detach())}
 
     def _item_loss(
-        self, logits: TargetLogits, table: Float[Tensor, "items dim"]
+        self, logits: TargetLogits, table: Float[Tensor, "items dim"], weights: Float[Tensor, " targets"] | None
     ) -> tuple[Float[Tensor, ""], list[Float[Tensor, "targets _"]] | None]:
         """The item head's cross-entropy, and the soft targets; one pass over its softmax gives both."""
         queries, items = logits.item_queries, logits.items
         assert queries is not None  # check() refused the pair
         if self.item_negatives is not None and self.proposal is not None:
-            return sampled_softmax(queries, table, items, self.item_negatives, self.proposal), None
+            return sampled_softmax(queries, table, items, self.item_negatives, self.proposal, weights), None
         if not self.distillation_weight:
-            return item_cross_entropy(queries, table, items), None
+            return item_cross_entropy(queries, table, items, weights=weights), None
         shares = HeadDistillation(self.trie, self._paths(items))
         target_logits = (queries * table[items]).sum(1).float()
-        return mean_log_normalizer(queries, table[self.trie.items], shares) - target_logits.mean(), shares.levels()
+        normalizer = mean_log_normalizer(queries, table[self.trie.items], shares, weights)
+        return normalizer - weighted_mean(target_logits, weights), shares.levels()
 
     def _paths(self, items: Int64[Tensor, " targets"]) -> Int64[Tensor, "targets levels_and_1"]:
         if self.trie.device != items.device:
