@@ -29,7 +29,7 @@ SHORT_SPLIT: Final[dict[str, str]] = {"validation": "val", "test": "test"}  # pr
 Normalization = Literal["trie", "codebook"]
 
 # What a decoding strategy asks of a generator: the protocols of genrec/protocols/.
-Decodes = Literal["autoregressive", "session", "parallel", "masked", "item_scorer", "any"]
+Decodes = Literal["autoregressive", "session", "parallel", "masked", "item_scorer", "text", "any"]
 
 PAD: Final = -1  # an absent item, code or target in padded integer tensors
 

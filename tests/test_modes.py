@@ -56,7 +56,7 @@ REFUSED = {  # what cannot run here, and what it says
     "tokenizer=published": "tokenizer.path",
     "split=column": "split",
     **{f"objective={name}": "train.init_from" for name in ("dpo", "grpo", "ecpo")},
-    **{f"objective={name}": "objective" for name in ("aligned_cross_entropy", "six_tasks")},
+    **{f"objective={name}": "objective" for name in ("aligned_cross_entropy", "six_tasks", "next_title")},
 }
 ROOT: list[tuple[str, str | None]] = [  # a root setting, and what is said where it cannot be
     *((f"device={name}", None) for name in ("auto", "cpu")),

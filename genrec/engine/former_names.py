@@ -381,6 +381,7 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
         "search_prompts": ["Who searches for {query} finds", "Query: {query} Item:"],
         "history_search_prompts": ["After {history} the search for {query} finds"],
         "preference_prompts": ["Who chose {history} likes", "History: {history} Interests:"],
+        "next_title_prompts": ["A user chose{titles} and then the one called"],
         "title_history_len": 5,
     },
     "genrec.losses.aligned_cross_entropy.AlignedCrossEntropy": {
@@ -388,6 +389,8 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
         "next_index_weight": 0.0,
         "search_weight": 0.0,
         "preference_weight": 0.0,
+        "next_title_weight": 0.0,
+        "codes_weight": 1.0,
         "histories_per_step": 32,
     },
 }

@@ -299,6 +299,7 @@ def check_decoding(config: Mapping[str, Any]) -> None:
         MaskedGenerator,
         ParallelGenerator,
         SessionGenerator,
+        WritesTexts,
     )
 
     generator, decoding = component_class(config["generator"], "generator"), component_class(config["decoding"], "decoding")
@@ -308,6 +309,7 @@ def check_decoding(config: Mapping[str, Any]) -> None:
         "parallel": ParallelGenerator,
         "masked": MaskedGenerator,
         "item_scorer": ItemScorer,
+        "text": WritesTexts,
     }
     offers = {kind: fits_class(generator, protocol) for kind, protocol in kinds.items()}
     kind = getattr(decoding, "kind", None)

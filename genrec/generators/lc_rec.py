@@ -22,9 +22,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float, Int64
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
@@ -46,7 +48,9 @@ PLACES = {  # what each prompt is about
     "search_prompts": ("query",),
     "history_search_prompts": ("history", "query"),
     "preference_prompts": ("history",),
+    "next_title_prompts": ("titles",),
 }
+TEXTS_FILE = "texts.safetensors"  # of the items, beside the files of the language model
 NUM_KEYWORDS, LONGEST_QUERY, NUM_PREFERENCES = 8, 4, 5  # words of an item, of a query, of what a user likes
 
 
@@ -75,6 +79,7 @@ class LCRec(nn.Module):
     Args:
         model: folder or hub id of a causal language model in safetensors; a trained generator does not need it any more.
         catalog: the items, for their texts; supplied in training.
+        train_counts: [items] training events, supplied in training; kept for ``decoding=grounded_text``.
         saved: files of the trained generator, when it is opened again.
         revision: branch, tag or commit of a hub model.
         text_column: of the items, their text; None: learn from histories only.
@@ -87,6 +92,8 @@ class LCRec(nn.Module):
         search_prompts: with {query}, some keywords of an item (itemsearch).
         history_search_prompts: with {history} and {query}; half of the queries come with one.
         preference_prompts: with {history}; keywords of its items are the answer (preferenceobtain).
+        next_title_prompts: with {titles}; the next item's text is the answer, and ``decoding=grounded_text`` has it written
+            after the first of these (BIGRec).
         title_history_len: texts of a history that are read, the last ones.
         lora_rank: rank of adapters on all linear layers, the rest of the model frozen (extra ``llm``); None trains all.
         lora_alpha: scale of the adapters, in units of 1 / rank.
@@ -103,6 +110,7 @@ class LCRec(nn.Module):
     runtimes: ClassVar[frozenset[str]] = frozenset({"hf_llm"})
     codes: Tensor  # [items, levels], token ids
     texts: Tensor | None  # [items, words], token ids and then PAD
+    item_counts: Tensor  # [items], training events
     keywords: Tensor | None  # [items, NUM_KEYWORDS], places among the words, and then PAD
     word_tokens: Tensor  # [words, pieces], token ids and then PAD
     word_weights: Tensor  # [words], idf
@@ -113,6 +121,7 @@ class LCRec(nn.Module):
         sids: SIDTable,
         model: Path | str,
         catalog: pl.DataFrame | None = None,
+        train_counts: np.ndarray | None = None,
         saved: Path | None = None,
         revision: str | None = None,
         text_column: str | None = "title",
@@ -125,6 +134,7 @@ class LCRec(nn.Module):
         search_prompts: Sequence[str] = (f"Who searches for {QUERY} finds",),
         history_search_prompts: Sequence[str] = (f"After {HISTORY} the search for {QUERY} finds",),
         preference_prompts: Sequence[str] = (f"Who chose {HISTORY} likes",),
+        next_title_prompts: Sequence[str] = (f"A user chose{TITLES} and then the one called",),
         title_history_len: int = 5,
         lora_rank: int | None = None,
         lora_alpha: float = 32.0,
@@ -153,12 +163,17 @@ class LCRec(nn.Module):
             "search_prompts": search_prompts,
             "history_search_prompts": history_search_prompts,
             "preference_prompts": preference_prompts,
+            "next_title_prompts": next_title_prompts,
         }
         self.prompts = {name: self._read_prompts(name, given) for name, given in templates.items()}
         self._check_length(max_text_len)
         texts = None if catalog is None or text_column is None else self._column(catalog, text_column)
         self.max_text_len = max_text_len
         self._read_texts(texts)
+        counts = np.zeros(sids.num_items) if train_counts is None else np.asarray(train_counts)
+        self.register_buffer("item_counts", torch.from_numpy(counts).float(), persistent=False)
+        if saved is not None and (saved / TEXTS_FILE).exists():
+            self._restore_texts(load_file(saved / TEXTS_FILE))
 
     @staticmethod
     def check_settings(**settings: Any) -> None:
@@ -173,6 +188,15 @@ class LCRec(nn.Module):
     def save(self, folder: Path) -> None:
         """Writes what building it again takes besides its configuration and weights (see ``saved``)."""
         self.language_model.save(folder)
+        if self.texts is not None:
+            save_file({"texts": self.texts.cpu().int(), "counts": self.item_counts.cpu()}, folder / TEXTS_FILE)
+
+    def _restore_texts(self, tables: Mapping[str, Tensor]) -> None:
+        """Texts and counts of the items that there were in training; later ones have none."""
+        texts = torch.full((self.sids.num_items, tables["texts"].shape[1]), PAD)
+        texts[: len(tables["texts"])] = tables["texts"].long()
+        self.texts = texts
+        self.item_counts[: len(tables["counts"])] = tables["counts"]
 
     def history_prompt(self) -> tuple[str, tuple[int, ...]]:
         """What stands before a history's codes when recommending, as text and as tokens."""
@@ -201,10 +225,11 @@ class LCRec(nn.Module):
         levels, text = self.sids.num_levels, max_text_len + 1
         history = max(fixed["seqrec_prompts"], fixed["preference_prompts"]) + (self.max_history_len + 1) * levels
         texts = max(fixed["item2index_prompts"], fixed["index2item_prompts"]) + text + levels
+        titles = max(fixed["next_index_prompts"] + levels, fixed["next_title_prompts"] + text)
         for key, value, tokens in (
             ("max_history_len", self.max_history_len, history),
             ("max_text_len", max_text_len, texts),
-            ("title_history_len", self.title_history_len, fixed["next_index_prompts"] + self.title_history_len * text + levels),
+            ("title_history_len", self.title_history_len, titles + self.title_history_len * text),
         ):
             if tokens > (self.language_model.max_tokens or tokens):
                 raise ConfigError(
@@ -292,15 +317,61 @@ class LCRec(nn.Module):
 
     def next_index_logits(self, batch: Batch, items: Int64[Tensor, " batch"]) -> TargetLogits:
         """Teacher-forced logits of the next items' IDs, given the texts of histories, of which the last ones are read."""
+        return self._index_after("next_index_prompts", {"titles": self._titles(batch)}, items)
+
+    def _titles(self, batch: Batch) -> Int64[Tensor, "batch tokens"]:
+        """The last texts of each history, a comma after each."""
         assert self.texts is not None  # `described` has none then
-        column = batch.lengths.unsqueeze(1) + torch.arange(-self.title_history_len, 0, device=items.device)
+        column = batch.lengths.unsqueeze(1) + torch.arange(-self.title_history_len, 0, device=batch.lengths.device)
         recent = (
             batch.history.gather(1, column.clamp(0, max(batch.history.shape[1] - 1, 0))) if batch.history.shape[1] else column
         )
         texts = self.texts[recent.clamp(min=0)].masked_fill(((column < 0) | (recent < 0)).unsqueeze(-1), PAD)
         comma = self._repeat(self._words(","), texts[..., 0].numel()).view(*texts.shape[:2], -1)
         comma = comma.masked_fill((texts[..., :1] == PAD), PAD)
-        return self._index_after("next_index_prompts", {"titles": torch.cat([texts, comma], dim=-1).flatten(1)}, items)
+        return torch.cat([texts, comma], dim=-1).flatten(1)
+
+    def next_title_logits(
+        self, batch: Batch, items: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Logits of the words of the next items, where they have a text, and the words, given the texts of histories."""
+        assert self.texts is not None  # `described` has none then
+        rows = (self.texts[items] != PAD).any(1)
+        return self._words_after("next_title_prompts", {"titles": self._titles(batch)[rows]}, self.texts[items[rows]])
+
+    def item_texts(self, items: Int64[Tensor, " some"]) -> Int64[Tensor, "some words"]:
+        """Tokens of items' texts, ``PAD`` behind each."""
+        assert self.texts is not None  # `described` has none then
+        return self.texts[items]
+
+    def text_states(self, texts: Int64[Tensor, "rows words"]) -> Float[Tensor, "rows dim"]:
+        """The state of the last token of each text, which begins as a prompt does."""
+        start = self.language_model.tokenizer.bos_token_id
+        tokens = torch.cat([self._repeat([0 if start is None else int(start)], len(texts)), texts], dim=1)
+        hidden = self.language_model(tokens.clamp(min=0))
+        return hidden[torch.arange(len(texts), device=texts.device), (tokens != PAD).sum(1) - 1]
+
+    def write_texts(self, batch: Batch) -> Int64[Tensor, "batch words"]:
+        """Writes the most likely words after the texts of each history, one after another, up to the end token."""
+        question, end = self._draw_prompt("next_title_prompts"), self.language_model.tokenizer.eos_token_id
+        tokens = _closed_up(torch.cat(question.rows({"titles": self._titles(batch)}), dim=1))[0]
+        lengths = (tokens != PAD).sum(1)
+        hidden, cache = self.language_model.read(tokens.clamp(min=0))
+        state = hidden[torch.arange(len(batch), device=lengths.device), lengths - 1]
+        visible = torch.arange(tokens.shape[1], device=lengths.device) < lengths.unsqueeze(1)
+        written: list[Tensor] = []
+        ended = torch.zeros_like(lengths, dtype=torch.bool)
+        for number in range(self.max_text_len):
+            word = self.language_model.text_logits(state).argmax(dim=1)
+            ended = ended | (word == (PAD if end is None else end))
+            written.append(torch.where(ended, PAD, word))
+            if ended.all():
+                break
+            visible = torch.cat([visible, torch.ones_like(visible[:, :1])], dim=1)
+            place = (lengths + number).unsqueeze(1)
+            hidden, cache = self.language_model.read(word.unsqueeze(1), cache, position=place, visible=visible.unsqueeze(1))
+            state = hidden[:, 0]
+        return torch.stack(written, dim=1)
 
     def search_logits(self, batch: Batch, items: Int64[Tensor, " batch"]) -> TargetLogits:
         """Teacher-forced logits of the IDs of items, given some of their keywords, and in half the batches a history.
@@ -359,9 +430,7 @@ class LCRec(nn.Module):
         self, question: Sequence[Int64[Tensor, "rows _"]], answer: Sequence[Int64[Tensor, "rows _"]]
     ) -> tuple[Float[Tensor, "words dim"], Int64[Tensor, " words"]]:
         """Returns what predicts each token of the answers, and these tokens; ``PAD`` inside the parts is closed up."""
-        tokens = torch.cat([*question, *answer], dim=1)
-        order = (tokens == PAD).long().argsort(dim=1, stable=True)
-        tokens = tokens.gather(1, order)
+        tokens, order = _closed_up(torch.cat([*question, *answer], dim=1))
         answered = ((order >= sum(part.shape[1] for part in question)) & (tokens != PAD))[:, 1:]
         if not len(tokens):
             return self.codes.new_empty(0, self.language_model.new_head.in_features, dtype=torch.float32), tokens[:, 0]
@@ -401,3 +470,9 @@ class LCRec(nn.Module):
         """Beam ``j`` continues old beam ``index[:, j]``; no keys and values are copied."""
         row = torch.arange(len(index), device=index.device).unsqueeze(1)
         return replace(state, path=state.path[row, index])
+
+
+def _closed_up(tokens: Int64[Tensor, "rows time"]) -> tuple[Int64[Tensor, "rows time"], Int64[Tensor, "rows time"]]:
+    """The rows with ``PAD`` at the end instead of inside, and where each entry stood."""
+    order = (tokens == PAD).long().argsort(dim=1, stable=True)
+    return tokens.gather(1, order), order

@@ -16,7 +16,7 @@ from genrec.objectives.lib.policy import draw_examples
 from genrec.objectives.lib.sid_loss import SIDLoss
 from genrec.protocols import AlignedGenerator, AutoregressiveGenerator, Generator, LossTerms, Sampler, TargetLogits
 
-WORD_TASKS, INDEX_TASKS = ("index2item", "next_text", "preference"), ("item2index", "next_index", "search")
+WORD_TASKS, INDEX_TASKS = ("index2item", "next_text", "preference", "next_title"), ("item2index", "next_index", "search")
 
 
 class AlignedCrossEntropy(SIDLoss):
@@ -33,6 +33,8 @@ class AlignedCrossEntropy(SIDLoss):
         next_index_weight: of L(next ID | texts of the history), 0 or more.
         search_weight: of L(ID | query, perhaps with a history), 0 or more.
         preference_weight: of L(what the user likes | history), 0 or more.
+        next_title_weight: of L(next text | texts of the history), BIGRec's task, 0 or more.
+        codes_weight: of L(next ID | history), 0 or more.
         items_per_step: how many items are drawn.
         histories_per_step: how many histories are drawn for each task that reads them.
 
@@ -53,6 +55,8 @@ class AlignedCrossEntropy(SIDLoss):
         next_index_weight: float = 0.0,
         search_weight: float = 0.0,
         preference_weight: float = 0.0,
+        next_title_weight: float = 0.0,
+        codes_weight: float = 1.0,
         items_per_step: int = 32,
         histories_per_step: int = 32,
     ) -> None:
@@ -60,8 +64,9 @@ class AlignedCrossEntropy(SIDLoss):
         self.item2index_weight, self.index2item_weight = item2index_weight, index2item_weight
         self.next_text_weight, self.next_index_weight = next_text_weight, next_index_weight
         self.search_weight, self.preference_weight = search_weight, preference_weight
+        self.next_title_weight, self.codes_weight = next_title_weight, codes_weight
         self.items_per_step, self.histories_per_step = items_per_step, histories_per_step
-        for task, weight in self.weights.items():
+        for task, weight in (self.weights | {"codes": codes_weight}).items():
             if weight < 0:
                 raise ConfigError(f"objective.{task}_weight", expected="0 or more", got=weight, fix="raise it")
         for key in ("items_per_step", "histories_per_step"):
@@ -93,7 +98,11 @@ class AlignedCrossEntropy(SIDLoss):
     def loss(self, generator: AutoregressiveGenerator, batch: Batch, sampler: Sampler | None = None) -> LossTerms:
         """Mean loss per target and level, plus the weighted mean losses of the other tasks."""
         assert isinstance(generator, AlignedGenerator)  # check() refused others
-        total, parts = self.code_loss(generator.target_logits(batch), generator.normalization)
+        total: Tensor = torch.zeros((), device=batch.history.device)
+        parts: dict[str, Tensor] = {}
+        if self.codes_weight:
+            codes, parts = self.code_loss(generator.target_logits(batch), generator.normalization)
+            total = codes if self.codes_weight == 1 else self.codes_weight * codes
         for task, weight in self.weights.items():
             loss = self._task_loss(task, generator, batch) if weight else None
             if loss is not None:

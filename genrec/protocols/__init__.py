@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         SessionGenerator,
         SessionLogits,
         TargetLogits,
+        WritesTexts,
         device_of,
     )
     from genrec.protocols.metrics import HitMetric, ListMetric, Logger, MetricInputs
@@ -142,6 +143,7 @@ __all__ = [
     "Traits",
     "WeighsTargets",
     "WrapsStrategy",
+    "WritesTexts",
     "device_of",
 ]
 
@@ -188,6 +190,7 @@ _PLACES = {
         "ReasoningScorer",
         "SavesItself",
         "SessionGenerator",
+        "WritesTexts",
         "SessionLogits",
         "TargetLogits",
         "device_of",

@@ -131,6 +131,35 @@ class AlignedGenerator(AutoregressiveGenerator, Protocol):
 
 
 @runtime_checkable
+class WritesTexts(Generator, Protocol):
+    """Writes the text of the next item in its own words; ``decoding=grounded_text`` finds items for it."""
+
+    item_counts: Tensor  # [items], training events of each
+
+    def described(self) -> Int64[Tensor, " described"]:
+        """Returns the items that have a text."""
+        ...
+
+    def item_texts(self, items: Int64[Tensor, " some"]) -> Int64[Tensor, "some words"]:
+        """Returns the tokens of items' texts, ``PAD`` behind each."""
+        ...
+
+    def write_texts(self, batch: Batch) -> Int64[Tensor, "batch words"]:
+        """Writes the text of the next item of each history; ``PAD`` behind each."""
+        ...
+
+    def text_states(self, texts: Int64[Tensor, "rows words"]) -> Float[Tensor, "rows dim"]:
+        """Returns a vector of each text."""
+        ...
+
+    def next_title_logits(
+        self, batch: Batch, items: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Teacher-forced logits of the words of the next items' texts, and the words, given the texts of histories."""
+        ...
+
+
+@runtime_checkable
 class ParallelGenerator(AutoregressiveGenerator, Protocol):
     """Predicts the codes of all levels at once, each independent of the others."""
 

@@ -37,7 +37,7 @@ class DecodingContract(Contract):
 
     def test_it_is_a_strategy(self, make: Maker) -> None:
         assert missing_members(make(), ("DecodingStrategy",)) == []
-        assert make().kind in ("autoregressive", "session", "parallel", "masked", "item_scorer", "any")
+        assert make().kind in ("autoregressive", "session", "parallel", "masked", "item_scorer", "text", "any")
         make().check(10)
 
     @pytest.mark.parametrize("k", [1, 10])
@@ -63,7 +63,7 @@ class DecodingContract(Contract):
         if self.is_random:
             pytest.skip("draws its items")
         decoded = self.decode(make, DecodingRequest(BATCH, 10))
-        assert (decoded.scores.diff(dim=1) <= 0).all()
+        assert (decoded.scores[:, :10].diff(dim=1) <= 0).all()  # behind them, a group of equal items may end early
         assert decoded.scores[:, :10].isfinite().all()
 
     def test_a_user_is_decoded_alone_as_among_others(self, make: Maker) -> None:

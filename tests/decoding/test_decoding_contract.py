@@ -22,6 +22,7 @@ DECODED = {
     "parallel": "parallel",
     "masked": "masked_diffusion",
     "item_scorer": "sasrec",
+    "text": "lc_rec",
 }  # kind -> a generator of that kind
 
 

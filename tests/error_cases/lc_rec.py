@@ -12,6 +12,7 @@ from small_world import OPTIONS, language_model, sids_of
 
 from error_cases import Case, Scene
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.grounded_text import GroundedText
 from genrec.errors import ConfigError
 from genrec.generators.lc_rec import PLACES, LCRec
 from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
@@ -84,6 +85,8 @@ CASES = [
     Case("no histories", ConfigError, "got 0", lambda scene: AlignedCrossEntropy(trie=TRIE, histories_per_step=0)),
     Case("too many titles", ConfigError, "got 90", lambda scene: built(title_history_len=90)),
     Case("a search for nothing", ConfigError, "Find it", lambda scene: built(search_prompts=["Find it"])),
+    Case("gamma", ConfigError, "got -1.0", lambda scene: GroundedText(gamma=-1.0)),
+    Case("no texts at once", ConfigError, "got 0", lambda scene: GroundedText(batch_size=0)),
     Case("no items", ConfigError, "got 0", lambda scene: AlignedCrossEntropy(trie=TRIE, items_per_step=0)),
     Case("no texts read", ConfigError, "EncDec", lambda scene: AlignedCrossEntropy(trie=TRIE).check(built("encdec"))),
     Case(

@@ -237,8 +237,8 @@ def test_a_trained_one_needs_no_model_beside_it(tmp_path: Path) -> None:
     again.load_state_dict(load_file(tmp_path / "model.safetensors"))
     for ours, theirs in zip(again.target_logits(all_targets(HISTORIES, 40)).levels, expected, strict=True):
         assert torch.equal(ours, theirs)
-    assert not len(again.described()), "texts are for training"
-    assert {path.suffix for path in saved.iterdir()} <= {".json", ".txt"}
+    assert torch.equal(again.described(), generator.described())
+    assert {path.suffix for path in saved.iterdir()} <= {".json", ".txt", ".safetensors"}
 
 
 def test_keys_and_values_are_stored_once_per_user() -> None:

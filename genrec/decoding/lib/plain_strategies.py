@@ -52,7 +52,12 @@ class ScoreRanking:
     @torch.inference_mode()
     def decode(self, generator: ItemScorer, trie: PrefixTrie | None, request: DecodingRequest) -> Decoded:
         """Ranks all items for every history and returns the first ``request.k``, and what is tied with the last of them."""
-        every = ranking_keys(generator.score(request.batch).float(), request)
+        return self.ranked(generator.score(request.batch).float(), request)
+
+    @staticmethod
+    def ranked(scores: Float[Tensor, "batch items"], request: DecodingRequest) -> Decoded:
+        """Returns the lists of some scores."""
+        every = ranking_keys(scores, request)
         k = min(request.k, every.shape[1])
         best, items = every.topk(k, dim=1)
         last = best[:, -1:]
