@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,7 +63,9 @@ class SentenceTransformerEncoder:
         self.columns = usable
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
-        texts = item_texts(items, self.columns)
+        return self.encode_texts(item_texts(items, self.columns))
+
+    def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
         cache = VectorCache(self.cache and self.cache / model_identity(self.model, self.revision))
         missing = sorted({text for text in texts if text not in cache}, key=lambda text: (len(text), text))
         console = Console(stderr=True)

@@ -6,6 +6,7 @@ See docs/methods/encoders.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,10 @@ class TfidfSVD:
         self._components = right.astype(np.float32)
 
     def encode(self, items: pl.DataFrame) -> Float[np.ndarray, "items dim"]:
-        return np.asarray(self._tfidf(items) @ self._components.T, dtype=np.float32)
+        return self.encode_texts(item_texts(items, self.columns))
+
+    def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
+        return np.asarray(sparse.csr_array(self._vectorizer.transform(texts)) @ self._components.T, dtype=np.float32)
 
     def present(self, items: pl.DataFrame) -> Bool[np.ndarray, " items"]:
         vocabulary = self._vectorizer.vocabulary_
@@ -87,9 +91,6 @@ class TfidfSVD:
         self._vectorizer = self._new_vectorizer(vocabulary=state["terms"])
         self._vectorizer.idf_ = arrays["idf"]
         self._components = arrays["components"]
-
-    def _tfidf(self, items: pl.DataFrame) -> sparse.csr_array:
-        return sparse.csr_array(self._vectorizer.transform(item_texts(items, self.columns)))
 
     def _empty_note(self, items: pl.DataFrame) -> str | None:
         count = int((~self.present(items)).sum())

@@ -30,7 +30,7 @@ from genrec.engine.config import Config
 from genrec.engine.machine import resolve_device, resolve_precision
 from genrec.engine.stage import Stage
 from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
-from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer
+from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer, text_part
 from genrec.types import ITEM_ID
 
 ONNX_PACKAGES = ("onnx", "onnxscript")
@@ -65,6 +65,9 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
         _check_models(tree)
         if "objective" in tree:
             rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
+    if "conditions" in kinds:
+        text_part(instantiate(tree["encoder"], "encoder"))
+        _check_asked_text(tree["recommend"].get("request") or {})
     if "evaluation" in kinds and tree["recommendations"] is None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
     if "bundle" in kinds and (runtime := tree["export"].get("runtime")):
@@ -112,6 +115,12 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
     if "generator" in reads and tree["generator"].get("time_gaps") and dataset.timestamps is None:
         fix = "give data.timestamp=COLUMN, or generator.time_gaps=false"
         raise ConfigError("generator.time_gaps", expected="events with times", got="true, and the data has none", fix=fix)
+
+
+def _check_asked_text(request: Mapping[str, Any]) -> None:
+    if (asked := request.get("text", "target")) != "target":
+        expected, fix = "target: the text of each event to be predicted", "ask for words of your own in Python or over HTTP"
+        raise ConfigError("recommend.request.text", expected=expected, got=asked, fix=fix)
 
 
 def _check_models(tree: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
     prepare -> embed -> tokenize -> assign -> train -> recommend -> diagnose -> evaluate        and, when asked for: export
 
-``calibrate`` comes before ``recommend`` where the decoding strategy has something to fit.
+``calibrate`` comes before ``recommend`` where the decoding strategy has something to fit, ``condition`` behind ``embed`` where
+events have texts.
 
 Fingerprints follow from the configuration alone, so the whole plan is known before anything runs.
 """
@@ -33,7 +34,19 @@ from genrec.engine.tracking.tracker import Tracking, tracking
 from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.references import expand_path, without_secrets
 
-STAGES = ("prepare", "embed", "tokenize", "assign", "train", "calibrate", "recommend", "diagnose", "evaluate", "export")
+STAGES = (
+    "prepare",
+    "embed",
+    "condition",
+    "tokenize",
+    "assign",
+    "train",
+    "calibrate",
+    "recommend",
+    "diagnose",
+    "evaluate",
+    "export",
+)
 LAST = "evaluate"  # of `genrec run`
 DEMO = "demo"  # the generated data that a configuration has where none is given
 

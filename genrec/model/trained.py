@@ -24,6 +24,7 @@ from genrec.decoding.new_item_quota import NewItemQuota, content_of, content_sou
 from genrec.engine.aliases import with_current
 from genrec.engine.components import component_class, instantiate, parameters
 from genrec.errors import ArtifactError
+from genrec.model.event_texts import CONDITIONS
 from genrec.model.item_vectors import JOINT, read_vectors, text_of
 from genrec.protocols import DecodingStrategy, FittedStrategy, GrowsWithItems, ItemRows, NeedsArtifacts, SavesItself
 
@@ -235,10 +236,11 @@ class Model:
 
 
 def model_inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the kinds of artifacts that training needs: the dataset and whatever the generator's class says it needs."""
+    """Returns the kinds of artifacts that training needs: the dataset, its texts, and whatever the generator needs."""
     generator = component_class(config["generator"], "generator")
     needs = generator.needs if isinstance(generator, NeedsArtifacts) else frozenset()
-    return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs))
+    texts = (CONDITIONS,) if (config.get("events") or {}).get("text") else ()
+    return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs), *texts)
 
 
 def count_trained(facts: Mapping[str, Any]) -> int:
@@ -273,7 +275,8 @@ def save_with_later_items(folder: Path, before: Path, *, node: Mapping[str, Any]
     save_file(_with_rows(weights, generator, later), folder / WEIGHTS_FILE)
     if saved := saved_in(before):
         shutil.copytree(saved, folder / SAVED)
-    _write_config(folder, node, facts)
+    config = json.loads((before / CONFIG_FILE).read_text(encoding="utf-8"))
+    _write_config(folder, node, {**facts, SCHEMA: config[SCHEMA]} if SCHEMA in config else facts)
 
 
 def load_weights(generator: Any, file: Path, *, where: Path | str, got: object, fix: str) -> None:

@@ -34,7 +34,15 @@ if TYPE_CHECKING:
         HasMoreItems,
         WrapsStrategy,
     )
-    from genrec.protocols.encoders import FitNotes, HasConfidence, ItemEncoder, NamedEncoder
+    from genrec.protocols.encoders import (
+        EncodesTexts,
+        FitNotes,
+        HasConfidence,
+        ItemEncoder,
+        JoinsSources,
+        NamedEncoder,
+        text_part,
+    )
     from genrec.protocols.generators import (
         AlignedGenerator,
         AutoregressiveGenerator,
@@ -90,6 +98,7 @@ __all__ = [
     "DenoisingGenerator",
     "DiffusionScorer",
     "DualBranchScorer",
+    "EncodesTexts",
     "FillsLast",
     "FineTuningObjective",
     "FitNotes",
@@ -113,6 +122,7 @@ __all__ = [
     "ItemRows",
     "ItemScorer",
     "ItemTokenizer",
+    "JoinsSources",
     "LevelCosts",
     "ListMetric",
     "Logger",
@@ -145,6 +155,7 @@ __all__ = [
     "WrapsStrategy",
     "WritesTexts",
     "device_of",
+    "text_part",
 ]
 
 # Where the others are: imported when they are asked for, since they bring torch, which reading data does not need.
@@ -159,7 +170,7 @@ _PLACES = {
         "HasMoreItems",
         "WrapsStrategy",
     ),
-    "encoders": ("FitNotes", "HasConfidence", "ItemEncoder", "NamedEncoder"),
+    "encoders": ("EncodesTexts", "FitNotes", "HasConfidence", "ItemEncoder", "JoinsSources", "NamedEncoder", "text_part"),
     "baselines": (
         "Baseline",
         "HasObstacle",

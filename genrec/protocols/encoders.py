@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from genrec.core.dataset import Sequences
+from genrec.errors import ConfigError
 
 
 @runtime_checkable
@@ -43,6 +44,23 @@ class NamedEncoder(Protocol):
 
 
 @runtime_checkable
+class EncodesTexts(Protocol):
+    """An encoder that reads texts: it also gives vectors to what users ask for in words (``events.text``)."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
+        """Returns finite float32 vectors of any texts, in the space of those that it gives to the items' texts."""
+        ...
+
+
+@runtime_checkable
+class JoinsSources(Protocol):
+    """An encoder made of others: the first of them that reads texts gives vectors to what users ask for in words."""
+
+    @property
+    def sources(self) -> Mapping[str, ItemEncoder]: ...
+
+
+@runtime_checkable
 class HasConfidence(Protocol):
     """A source that knows how far its vectors can be trusted: ``Concat`` blends them with what the other sources predict."""
 
@@ -59,3 +77,17 @@ class FitNotes(Protocol):
     def notes(self) -> Sequence[str]:
         """Sentences on what was unusual about the fit."""
         ...
+
+
+def text_part(encoder: ItemEncoder) -> EncodesTexts:
+    """Returns what reads texts: the encoder, or the first of its sources that does.
+
+    Raises:
+        ConfigError: when nothing does.
+    """
+    sources = encoder.sources.values() if isinstance(encoder, JoinsSources) else ()
+    for part in (encoder, *sources):
+        if isinstance(part, EncodesTexts):
+            return part
+    expected, fix = "one that reads texts, for events.text", "choose encoder=tfidf_collaborative, or leave events.text out"
+    raise ConfigError("encoder", expected=expected, got=type(encoder).__name__, fix=fix)

@@ -1,4 +1,6 @@
-"""The ten stages: prepare, embed, tokenize, assign, train, calibrate, recommend, evaluate, diagnose, export; one file per verb.
+"""The eleven stages, one file per verb.
+
+In order: prepare, embed, condition, tokenize, assign, train, calibrate, recommend, diagnose, evaluate, export.
 
 A stage is a function from artifacts to one artifact. No stage imports another: what they share is in the rooms below.
 Raise a stage's version whenever the same settings and inputs would give another result.

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from genrec.core.dataset import Dataset, users_with_targets
-from genrec.data.event_columns import asked_for
 from genrec.decoding.lib.batch_decoding import Lists, recommend_users, with_ids
 from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.engine.components import instantiate
@@ -23,6 +21,7 @@ from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.list_settings import MEMBERS, TABLE_FILE, RecommendSettings, list_inputs
+from genrec.model.event_texts import asking_histories, with_texts
 from genrec.model.trained import Model, learn_reaches, open_strategy
 from genrec.protocols import Decoded, HasBeams
 from genrec.types import ITEM_ID, SPLIT, USER_ID
@@ -32,7 +31,7 @@ def build(context: StageContext) -> dict[str, Any]:
     """Writes the tables: split, user_id, item_id, rank, score, tie_start, tie_size."""
     settings: RecommendSettings = instantiate(context.config["recommend"], "recommend")
     strategy = open_strategy(context.config["decoding"], context.parts.get("calibration"))
-    dataset = Dataset.load(context.inputs["dataset"].path)
+    dataset = with_texts(Dataset.load(context.inputs["dataset"].path), context.parts)
     k = min(settings.k, dataset.num_items)
     strategy.check(k)
     candidates = read_candidates(settings.candidates, dataset, settings.splits, context.log)
@@ -63,7 +62,7 @@ def build(context: StageContext) -> dict[str, Any]:
                 model.generator,
                 strategy,
                 model.trie,
-                replace(dataset.histories(split), request=asked_for(dataset, split, settings.request)),
+                asking_histories(dataset, split, settings.request),
                 users,
                 k=k,
                 exclude_seen=settings.exclude_seen,

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from genrec.core.dataset import Dataset
-from genrec.data.event_columns import asked_for
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.components import component_class, instantiate
 from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ArtifactError, ConfigError
+from genrec.model.event_texts import asking_histories, with_texts
 from genrec.model.trained import WEIGHTS_FILE, Model, count_trained, load_weights, model_inputs, save_with_later_items
 from genrec.protocols import FineTuningObjective, FittedObjective, HasNormalization
 
@@ -33,7 +33,7 @@ def build(context: StageContext) -> dict[str, Any]:
 
     settings = instantiate(context.config["train"], "train")
     exclude_seen: bool = context.config[SEEN_RULE]
-    dataset = Dataset.load(context.inputs["dataset"].path)
+    dataset = with_texts(Dataset.load(context.inputs["dataset"].path), context.parts)
     torch.manual_seed(settings.seed)
     model = Model.new(context.config["generator"], context.parts, dataset)
     generator, sids = model.generator, model.sids
@@ -62,7 +62,7 @@ def build(context: StageContext) -> dict[str, Any]:
         progress=context.runtime.progress,
         log=context.log,
         exclude_seen=exclude_seen,
-        request=asked_for(dataset, "validation", request),
+        histories=asking_histories(dataset, "validation", request),
     )
     facts = {
         "normalization": generator.normalization if isinstance(generator, HasNormalization) else None,

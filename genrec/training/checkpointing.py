@@ -6,7 +6,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
-from genrec.core.dataset import Dataset, check_unseen_targets, users_with_targets
+from genrec.core.dataset import Dataset, Sequences, check_unseen_targets, users_with_targets
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
 from genrec.engine.fingerprints import sha256_file
@@ -45,7 +45,7 @@ class Validator:
         num_users: size of the sample; all users with a validation target when there are fewer.
         exclude_seen: the rule of the lists that the model is for: whether an item of the user's own history may be listed.
         batch_size: users per decoding batch.
-        request: what the lists ask for (see ``Sequences.request``).
+        asking: histories of the validation split, with what the lists ask for; None: they ask for nothing.
 
     Raises:
         DataError: when the rule forbids every target of the sample, so that all rounds would be equal.
@@ -57,14 +57,14 @@ class Validator:
     num_users: int
     exclude_seen: bool = True
     batch_size: int = 128
-    request: Mapping[str, np.ndarray] = field(default_factory=dict)
+    asking: Sequences | None = None
 
     def __post_init__(self) -> None:
         users = users_with_targets(self.dataset, "validation")
         if len(users) > self.num_users:
             users = np.sort(np.random.default_rng(SAMPLE_SEED).choice(users, self.num_users, replace=False))
         self.users = users
-        self.histories = replace(self.dataset.histories("validation"), request=self.request)
+        self.histories = self.asking or self.dataset.histories("validation")
         sampled = self.dataset.user_ids.gather(users)
         self.targets = targets_of(self.dataset, "validation").filter(pl.col(USER_ID).is_in(sampled.implode()))
         if self.exclude_seen:

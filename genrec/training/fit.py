@@ -7,15 +7,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from genrec.core.dataset import Dataset
+from genrec.core.dataset import Dataset, Sequences
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.decoding.full_ranking import FullRanking
@@ -69,12 +67,13 @@ def fit(
     progress: bool = True,
     log: Callable[[str], None] = print,
     exclude_seen: bool = True,
-    request: Mapping[str, np.ndarray] = MappingProxyType({}),
+    histories: Sequences | None = None,
 ) -> Fitted:
     """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
 
     ``track`` gets every round, those of the earlier process first. ``exclude_seen`` is the rule of the lists that the model
-    is for: rounds are compared by it, and by lists that ask for ``request`` (see ``Sequences.request``).
+    is for: rounds are compared by it, and by lists for ``histories``: those of the validation split with what is asked for;
+    None: nothing is asked for.
 
     Raises:
         ConfigError: when there is nothing to train on, and when a loss or a weight is no number.
@@ -99,7 +98,7 @@ def fit(
     if not plan.num_batches:
         raise ConfigError("data", expected="at least one training event", got=0, fix="choose another split or more data")
     strategy = _strategy_of(generator, settings.validation_beams)
-    validator = Validator(dataset, strategy, trie, settings.validation_users, exclude_seen=exclude_seen, request=request)
+    validator = Validator(dataset, strategy, trie, settings.validation_users, exclude_seen=exclude_seen, asking=histories)
     if isinstance(objective, FineTuningObjective):
         objective.start(generator)
     rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None
