@@ -66,8 +66,7 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
         if "objective" in tree:
             rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
     if "conditions" in kinds:
-        text_part(instantiate(tree["encoder"], "encoder"))
-        _check_asked_text(tree["recommend"].get("request") or {})
+        _check_texts(tree)
     if "evaluation" in kinds and tree["recommendations"] is None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
     if "bundle" in kinds and (runtime := tree["export"].get("runtime")):
@@ -117,7 +116,14 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
         raise ConfigError("generator.time_gaps", expected="events with times", got="true, and the data has none", fix=fix)
 
 
-def _check_asked_text(request: Mapping[str, Any]) -> None:
+def _check_texts(tree: Mapping[str, Any]) -> None:
+    """Refuses texts that nobody can encode or hear, and lists that ask for one in a way that is not possible."""
+    text_part(instantiate(tree["encoder"], "encoder"))
+    generator = component_class(tree["generator"], "generator")
+    if "schema" not in parameters(generator):
+        fix = "choose generator=encdec, or leave events.text out"
+        raise ConfigError("events.text", expected="a generator that hears texts", got=generator.__name__, fix=fix)
+    request = tree["recommend"].get("request") or {}
     if (asked := request.get("text", "target")) != "target":
         expected, fix = "target: the text of each event to be predicted", "ask for words of your own in Python or over HTTP"
         raise ConfigError("recommend.request.text", expected=expected, got=asked, fix=fix)
