@@ -12,6 +12,8 @@ from genrec.core.trie import PrefixTrie
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.diverse_trie_beam import DiverseTrieBeam
 from genrec.decoding.exhaustive import Exhaustive
+from genrec.decoding.full_ranking import FullRanking
+from genrec.decoding.guided import Guided
 from genrec.decoding.quota import Quota
 from genrec.decoding.trie_sampling import TrieSampling
 from genrec.errors import ConfigError
@@ -30,6 +32,8 @@ def search_once(scene: Scene) -> Any:
 
 
 CASES = [
+    Case("guided scores", ConfigError, "got FullRanking (item_scorer)", lambda scene: Guided(strategy=FullRanking())),
+    Case("no strength", ConfigError, "got nan", lambda scene: Guided(strategy=Exhaustive(), strength=float("nan"))),
     Case("no beams", ConfigError, "decoding.num_beams: expected at least 1, got 0", lambda scene: BestFirst(num_beams=0)),
     Case(
         "no item of a prefix",
