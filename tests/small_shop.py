@@ -10,10 +10,12 @@ import polars as pl
 import torch
 from small_world import ArbitraryLogits, sids_of
 
+from genrec.core.event_schema import Column, EventSchema, category
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.trie_beam import TrieBeam
+from genrec.generators.encdec import EncDec
 from genrec.generators.hstu import HSTU
 from genrec.model.trained import Model
 from genrec.recommender.catalogue import Catalogue
@@ -36,6 +38,28 @@ def shop_by_times(num_items: int) -> Catalogue:
         torch.nn.init.normal_(weight)
     items = pl.DataFrame({"item_id": [f"i{row}" for row in range(num_items)]})
     return Catalogue(model=Model(generator=generator, strategy=FullRanking()), table=ItemTable(items, None))
+
+
+GAP = Column(name="timestamp.gap", kind="time", num_codes=64)
+HOUR = Column(name="timestamp.hour", kind="time", num_codes=25)
+SCHEMA = EventSchema(
+    columns=(category("event_type", ["view", "buy"]), Column(name="rating", kind="number", mean=3.0), GAP, HOUR),
+    request=("event_type", GAP.name, HOUR.name),
+    users=(category("age", ["old", "young"]),),
+)
+
+
+def shop_with_columns(num_items: int) -> Catalogue:
+    """A shop whose generator hears everything; its weights are drawn at random."""
+    catalogue = shop(num_items)
+    torch.manual_seed(0)
+    generator = EncDec(
+        sids=catalogue.table.sids, dim=16, num_heads=2, num_history_layers=1, num_decoder_layers=1, schema=SCHEMA
+    ).eval()
+    for weight in generator.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    model = replace(with_model(catalogue, generator=generator).model, schema=SCHEMA)
+    return replace(catalogue, model=model)
 
 
 def _catalogue(sids: SIDTable, items: pl.DataFrame, num_bundled: int | None = None) -> Catalogue:

@@ -142,7 +142,7 @@ def test_numbers_of_queries(client: TestClient, query: str) -> None:
         ("/recommend", {"histories": [[]], "exclude": True}, "exclude", "True", "did you mean exclude_seen?"),
         ("/similar", {"item": "i1"}, "item", "'i1'", "did you mean item_id?"),
         ("/explain", {"histories": [], "item_id": "i1"}, "histories", "[]", "did you mean history?"),
-        ("/beams", {"history": [], "K": 3}, "K", "3", "known: exclude_seen, filter, history, k, steer, times"),
+        ("/beams", {"history": [], "K": 3}, "K", "3", "known: exclude_seen, filter, history, k, request, steer, times, user"),
         ("/items", {"item": [{}]}, "item", "[{}]", "did you mean items?"),
         ("/similar", {"": [1]}, "body", "[1]", "known: filter, item_id, k"),
     ],

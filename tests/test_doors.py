@@ -39,6 +39,7 @@ ONLY_A_SETTING = {"shard_rows": "how the work is cut, and no part of a list"}
 NOT_IN_YAML = {  # settings of the stage `recommend`, whose lists are evaluated
     "histories": "they are the users of the dataset",
     "times": "they are those of the dataset",
+    "user": "what is known of each user is in the dataset",
     "filter": "lists are evaluated over the whole catalogue",
     "steer": "lists are evaluated as the model makes them",
     "quota": "lists are evaluated as the model makes them",
@@ -107,6 +108,8 @@ def test_batch_lists_have_the_fields_of_a_request() -> None:
         "filter": ("even == true", "even == true"),
         "steer": ('{"even == true": 0.5}', {"even == true": 0.5}),
         "quota": ('{"even": 2}', {"even": 2}),
+        "request": ('{"event_type": "purchase"}', {"event_type": "purchase"}),
+        "user": ('{"age": "young"}', {"age": "young"}),
         "exclude_seen": ("false", False),
         "batch_size": ("3", 3),
         "shard_rows": ("50", 50),

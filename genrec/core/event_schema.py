@@ -85,6 +85,11 @@ class EventSchema:
         return tuple(column.name for column in self.columns)
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """Column of events -> its kind."""
+        return {column.name: column.kind for column in self.columns}
+
+    @property
     def time_parts(self) -> tuple[str, ...]:
         """Which parts of the time are columns: ``gap``, ``hour``, ``weekday``."""
         return tuple(column.name.partition(".")[2] for column in self.columns if column.kind == "time")

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from genrec.engine.fingerprints import ContentHashes, sha256_file
 from genrec.engine.store_files import Lock, holder
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.recommender.catalogue import Catalogue
-from genrec.recommender.requests import OLD_NAMES, RecommendRequest, whole_number
+from genrec.recommender.requests import EACH, OLD_NAMES, RecommendRequest, whole_number
 from genrec.types import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 _OPTIONS = {USER_ID: "--user", ITEM_ID: "--item", POSITION: "--position", TIMESTAMP: "--timestamp"}
@@ -67,26 +67,28 @@ class HistoryColumns:
         }
 
 
-def scan_histories(path: Path, columns: HistoryColumns) -> pl.LazyFrame:
+def scan_histories(path: Path, columns: HistoryColumns, more: Sequence[str] = ()) -> pl.LazyFrame:
     """Returns the events of a file, or of a folder of parts.
 
     Args:
         path: parquet, or what ``genrec init`` reads as a table: csv with any separator, tsv, json lines ...
         columns: what its columns are called.
+        more: columns of events that are taken along where they are there.
 
     Raises:
         DataError: when it cannot be read, or lacks a column or a value that must be there.
     """
     if not path.exists():
         raise DataError(path, expected="a table of events, or a folder of parts", got="nothing there", fix="check the path")
-    table = _parquet(path) if _is_parquet(path) else read_table(path, columns=list(columns.names.values())).lazy()
+    table = _parquet(path) if _is_parquet(path) else read_table(path, columns=[*columns.names.values(), *more]).lazy()
     columns_there = table.collect_schema().names()
     is_required = {USER_ID: True, ITEM_ID: True, POSITION: columns.position, TIMESTAMP: columns.timestamp}
     for name, column in columns.names.items():
         if is_required[name] and column not in columns_there:
             all_names = columns_there if _is_parquet(path) else read_table(path).columns
             require_columns([column], all_names, str(path), f" ({_OPTIONS[name]} COLUMN)")
-    table = table.select(pl.col(column).alias(name) for name, column in columns.names.items() if column in columns_there)
+    kept = {**{name: name for name in more}, **columns.names}
+    table = table.select(pl.col(column).alias(name) for name, column in kept.items() if column in columns_there)
     names = table.collect_schema().names()
     needed = [USER_ID, *[name for name in (POSITION, TIMESTAMP) if name in names][:1]]
     if columns.drop_missing:
@@ -172,12 +174,13 @@ def recommend_shards(
     shard_rows = whole_number("shard_rows", shard_rows)
     out.mkdir(parents=True, exist_ok=True)
     with _lock_folder(out):
-        table = scan_histories(histories, columns)
+        table = scan_histories(histories, columns, catalogue.schema.names)
         catalogue.recommend(replace(request, histories=[[]], times=[[]]))  # refuses what cannot be met before anything is begun
         rows = int(table.select(pl.len()).collect().item())
         content = ContentHashes(out / HASHES).of(histories)
         plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns)}
-        plan |= request.settings | {"shard_rows": shard_rows}
+        settings = {name: value for name, value in request.settings.items() if value or name not in EACH}
+        plan |= settings | {"shard_rows": shard_rows}
         _check_plan(out, plan, anew=anew)
         if (manifest := _read_finished(out)) is not None:
             log(f"{out}: up to date")
@@ -220,11 +223,11 @@ def _check_plan(out: Path, plan: Mapping[str, Any], *, anew: bool) -> None:
             raise ConfigError(out, expected="an empty folder", got=strange, fix="give another")
         _write_text(out / PLAN, json.dumps(plan, indent=2))
         return
-    for key in plan:
-        if earlier_plan.get(key) != plan[key]:
+    for key in dict.fromkeys([*plan, *earlier_plan]):
+        if earlier_plan.get(key) != plan.get(key):
             fix = "give another folder, or --anew to throw them away"
             raise ConfigError(
-                out, expected=f"lists by {key} {earlier_plan.get(key)!r}, as begun there", got=repr(plan[key]), fix=fix
+                out, expected=f"lists by {key} {earlier_plan.get(key)!r}, as begun there", got=repr(plan.get(key)), fix=fix
             )
 
 

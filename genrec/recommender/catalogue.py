@@ -19,12 +19,14 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
+from genrec.core.event_schema import EventSchema
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import recommend_users, widened
 from genrec.decoding.quota import Quota
 from genrec.errors import ConfigError, did_you_mean
 from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy
+from genrec.recommender.event_values import with_values
 from genrec.recommender.histories import Histories, read_histories, read_table
 from genrec.recommender.item_changes import Changes, ItemRows, item_rows
 from genrec.recommender.item_table import ItemTable
@@ -101,6 +103,11 @@ class Catalogue:
     def vectors(self) -> Mapping[str, np.ndarray]:
         """The encoder's vectors of the items by source; empty when there are none."""
         return self.model.vectors
+
+    @property
+    def schema(self) -> EventSchema:
+        """The columns of events, requests and users that the generator was trained with."""
+        return self.model.schema
 
     @property
     def num_trained(self) -> int | None:
@@ -246,15 +253,20 @@ class Catalogue:
         return self.exclude_seen if request.exclude_seen is None else request.exclude_seen
 
     def read(self, request: RecommendRequest | HistoryRequest) -> Histories:
-        """Looks up the items of a request's histories.
+        """Looks up the items of a request's histories, and encodes what is known beside them.
 
         Raises:
-            DataError: for values of a table that cannot be read.
+            DataError: for values of a table that cannot be read, and columns that the package does not have.
         """
+        read = self._looked_up(request)
+        sequences = with_values(read.sequences, self.schema, events=read.values, request=request.request, user=request.user)
+        return replace(read, sequences=sequences)
+
+    def _looked_up(self, request: RecommendRequest | HistoryRequest) -> Histories:
         if isinstance(request, HistoryRequest):
             return read_histories([request.history], self.table.idx, None if request.times is None else [request.times])
         if isinstance(request.histories, pl.DataFrame):
-            return read_table(request.histories, self.table.frame[ITEM_ID])
+            return read_table(request.histories, self.table.frame[ITEM_ID], self.schema.kinds)
         return read_histories(request.histories, self.table.idx, request.times)
 
     def recommend(self, request: RecommendRequest, *, searches: int | None = None) -> tuple[pl.DataFrame, Histories]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,11 @@ from genrec.core.dataset import Sequences
 from genrec.data.lib.canonical import as_numbers, text_ids
 from genrec.data.lib.files import require_columns
 from genrec.errors import DataError
+from genrec.recommender.event_values import Event, columns_of, split_entries
 from genrec.types import ITEM_ID, ITEM_IDX, POSITION, TIMESTAMP, USER_ID, USER_IDX
 
 _WHERE = "histories"
+_FIXED = (USER_ID, ITEM_ID, POSITION, TIMESTAMP)  # columns of a table of histories
 _LATEST = 2.0**62  # of either sign: gaps between times are counted in 64 bits
 _NUMBERS = frozenset({int, float})  # types of nearly all times, which are checked without a test for each
 
@@ -30,11 +32,13 @@ class Histories:
         sequences: the known items of each history, as item_idx, with their times where they were given.
         unknown: the other ids of each, in the order given.
         users: the user of each history, if they came as a table.
+        values: column -> what was given of each of the known items, not encoded; None where nothing was.
     """
 
     sequences: Sequences
     unknown: list[list[str]]
     users: pl.Series | None = None
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def read_histories(
@@ -43,7 +47,7 @@ def read_histories(
     """Looks up the items of each history.
 
     Args:
-        histories: item ids, oldest first.
+        histories: item ids, oldest first; ``Event`` where more is known.
         idx: item_id -> item_idx.
         times: when each item was, on the clock of the training data (seconds, where those were dates); None: not known.
 
@@ -62,7 +66,9 @@ def read_histories(
         clock = clock[np.array([flag for flags in known_flags for flag in flags], dtype=bool)]
     offsets = np.cumsum([0, *map(sum, known_flags)], dtype=np.int64)
     unknown = [[item_id for item_id in history if item_id not in idx] for history in entries]
-    return Histories(Sequences(np.array(rows, dtype=np.int32), offsets, clock), unknown)
+    events = [item_id for history in entries for item_id in history if item_id in idx] if (names := columns_of(entries)) else []
+    values = {name: [event.values.get(name) if isinstance(event, Event) else None for event in events] for name in names}
+    return Histories(Sequences(np.array(rows, dtype=np.int32), offsets, clock), unknown, values=values)
 
 
 def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -89,8 +95,8 @@ def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]
     return time_lists
 
 
-def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool]:
-    """Returns histories as a table or as lists of ids, and whether one list of ids was given.
+def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool, list[list[float]] | None]:
+    """Returns histories as a table or as lists of ids, whether one list was given, and the times of their entries.
 
     Args:
         histories: one list, a list of lists, or a polars (lazy too), pandas or arrow table; a column of a table is a list.
@@ -101,16 +107,23 @@ def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], boo
     if isinstance(histories, pl.LazyFrame) or hasattr(histories, "columns"):
         frame = _as_polars(histories)
         require_columns([USER_ID, ITEM_ID], frame.columns, _WHERE)
-        return frame, False
+        return frame, False, None
     entries = as_list(histories)
     if not entries:
         fix = "give [[]] for one history without items"
         raise DataError(_WHERE, expected="a list of item ids, or of such lists", got="[]", fix=fix)
-    is_one = all(isinstance(entry, str) for entry in entries)
-    return [check_history(history) for history in ([entries] if is_one else entries)], is_one
+    is_one = all(isinstance(entry, str | Mapping) for entry in entries)
+    ids, times = zip(*map(check_entries, [entries] if is_one else entries), strict=True)
+    if not any(times):
+        return [*ids], is_one, None
+    for history, clock in zip(ids, times, strict=True):
+        if history and clock is None:
+            got, fix = "a history without", "give it for each, or for none"
+            raise DataError(_WHERE, expected="a time for each entry of all histories", got=got, fix=fix)
+    return [*ids], is_one, [clock or [] for clock in times]
 
 
-def read_table(table: Any, item_ids: pl.Series) -> Histories:
+def read_table(table: Any, item_ids: pl.Series, kinds: Mapping[str, str] | None = None) -> Histories:
     """Looks up histories in long form: a row for each event, ``user_id``, ``item_id`` and perhaps when it was.
 
     Users come in the order of their first rows. A user's events are taken in the order of ``position``, else of ``timestamp``,
@@ -120,6 +133,7 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
     Args:
         table: polars, pandas or arrow; other columns are passed over.
         item_ids: of the catalogue.
+        kinds: further columns that are read where they are there -> ``number``, or another kind.
 
     Raises:
         DataError: for what is no such table, users without an id, and values that cannot be read.
@@ -133,6 +147,9 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
         for name, kind in ((POSITION, pl.Int64()), (TIMESTAMP, pl.Float64()))
         if name in frame.columns
     ]
+    more = [name for name in kinds or () if name in frame.columns and name not in _FIXED]
+    numbers = {name for name in more if (kinds or {})[name] == "number"}
+    columns += [as_numbers(frame[name], pl.Float64(), _WHERE) if name in numbers else frame[name] for name in more]
     events = pl.DataFrame(columns)
     users = events[USER_ID].unique(maintain_order=True)
     events = _sort_events(_with_rows(events.filter(pl.col(ITEM_ID).is_not_null()), users, USER_IDX))
@@ -144,7 +161,9 @@ def read_table(table: Any, item_ids: pl.Series) -> Histories:
     unknown: list[list[str]] = [[] for _ in range(len(users))]
     for user, item_id in events.filter(pl.col(ITEM_IDX).is_null()).select(USER_IDX, ITEM_ID).iter_rows():
         unknown[user].append(item_id)
-    return Histories(Sequences(known_events[ITEM_IDX].cast(pl.Int32).to_numpy(), offsets, clock), unknown, users)
+    values = {name: known_events[name].to_list() for name in more}
+    sequences = Sequences(known_events[ITEM_IDX].cast(pl.Int32).to_numpy(), offsets, clock)
+    return Histories(sequences, unknown, users, values)
 
 
 def as_list(value: Any, where: str = _WHERE) -> list[Any]:
@@ -170,11 +189,20 @@ def check_history(history: Any) -> list[str]:
     Raises:
         DataError: for what is no list of strings.
     """
-    entries = as_list(history)
-    for item_id in entries:
+    return check_entries(history)[0]
+
+
+def check_entries(history: Any) -> tuple[list[str], list[Any] | None]:
+    """Returns the item ids of one history, and the times of its entries where they are mappings with times.
+
+    Raises:
+        DataError: for what is no list of strings, or of mappings with an id (see ``split_entries``).
+    """
+    ids, times = split_entries(as_list(history), _WHERE)
+    for item_id in ids:
         if not isinstance(item_id, str):
             raise DataError(_WHERE, expected="item ids as strings", got=repr(item_id), fix="convert them")
-    return entries
+    return ids, times
 
 
 def _as_polars(table: Any) -> pl.DataFrame:

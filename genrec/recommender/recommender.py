@@ -16,7 +16,7 @@ from genrec.errors import DataError
 from genrec.recommender.bundle import open_catalogue
 from genrec.recommender.catalogue import Catalogue, memory_of, process_memory
 from genrec.recommender.explanation import Explanation, beams, explain, score_items
-from genrec.recommender.histories import Histories, check_history
+from genrec.recommender.histories import Histories
 from genrec.recommender.item_changes import Changes, shown_id
 from genrec.recommender.item_search import similar_items
 from genrec.recommender.item_table import check_ids
@@ -35,7 +35,7 @@ _SHOWN = 5  # unknown ids named in a warning
 
 
 class Recommender:
-    """Ranks the items of a catalogue for histories of item ids.
+    """Ranks the items of a catalogue for histories of item ids, or of mappings that say more of each event.
 
     Safe to be asked by many threads while others add and remove items: a call answers from what was there when it began.
 
@@ -96,6 +96,8 @@ class Recommender:
         k: int = 10,
         *,
         times: Sequence[float] | Sequence[Sequence[float]] | None = None,
+        request: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        user: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         filter: str | None = None,
         steer: Mapping[str, float] | None = None,
         quota: Mapping[str, int] | None = None,
@@ -118,9 +120,9 @@ class Recommender:
                 unknown columns; when the generator looks at times and there are none.
             DataError: when something else than strings stands in a history, or a table cannot be read.
         """
-        settings = {"k": k, "filter": filter, "steer": steer, "quota": quota, "exclude_seen": exclude_seen}
-        request = as_request(RecommendRequest, "histories", histories, times=times, batch_size=batch_size, **settings)
-        return _warn_and_answer(self.catalogue.recommend(request))
+        settings: dict[str, Any] = {"k": k, "filter": filter, "steer": steer, "quota": quota, "exclude_seen": exclude_seen}
+        settings |= {"times": times, "request": request, "user": user, "batch_size": batch_size}
+        return _warn_and_answer(self.catalogue.recommend(as_request(RecommendRequest, "histories", histories, **settings)))
 
     @accepts_request(SimilarRequest)
     def similar(self, item_id: SimilarRequest | str, k: int = 10, *, filter: str | None = None) -> pl.DataFrame:
@@ -138,13 +140,23 @@ class Recommender:
         """
         return similar_items(self.catalogue, as_request(SimilarRequest, "item_id", item_id, k=k, filter=filter))
 
-    def score(self, history: Iterable[str], item_ids: Iterable[str], *, times: Sequence[float] | None = None) -> pl.DataFrame:
+    def score(
+        self,
+        history: Iterable[str | Mapping[str, Any]],
+        item_ids: Iterable[str],
+        *,
+        times: Sequence[float] | None = None,
+        request: Mapping[str, Any] | None = None,
+        user: Mapping[str, Any] | None = None,
+    ) -> pl.DataFrame:
         """Returns how probable each of these items is as the next one, by the generator alone.
 
         Args:
-            history: item ids, oldest first; unknown ones are left out with a warning.
+            history: item ids, oldest first, or mappings; unknown ones are left out with a warning.
             item_ids: of the catalogue.
             times: when each item of the history was, for generators that look at times.
+            request: what is known of the item that is wanted.
+            user: what is known of the user.
 
         Returns:
             ``item_id`` and ``score``, a log-probability over the whole catalogue, in the order given.
@@ -154,7 +166,8 @@ class Recommender:
             ConfigError: for a generator that gives no likelihood.
         """
         catalogue = self.catalogue
-        read = catalogue.read(HistoryRequest(history=check_history(history), times=times))
+        settings: dict[str, Any] = {"times": times, "request": request, "user": user}
+        read = catalogue.read(as_request(HistoryRequest, "history", history, **settings))
         _warn("histories", map(repr, chain(*read.unknown)), stacklevel=3)
         chosen = catalogue.table.rows(check_ids(item_ids))
         if not chosen:
@@ -164,10 +177,12 @@ class Recommender:
     @accepts_request(ExplainRequest)
     def explain(
         self,
-        history: ExplainRequest | Iterable[str],
+        history: ExplainRequest | Iterable[str | Mapping[str, Any]],
         item_id: str | None = None,
         *,
         times: Sequence[float] | None = None,
+        request: Mapping[str, Any] | None = None,
+        user: Mapping[str, Any] | None = None,
         last: int = 20,
     ) -> Explanation:
         """Explains why this item may come after this history.
@@ -179,16 +194,18 @@ class Recommender:
             DataError: for an id that the catalogue does not have.
             ConfigError: for settings that a request cannot have, and a generator that gives no likelihood.
         """
-        request = as_request(ExplainRequest, "history", history, item_id=item_id, times=times, last=last)
-        return _warn_and_answer(explain(self.catalogue, request))
+        settings = {"item_id": item_id, "times": times, "request": request, "user": user, "last": last}
+        return _warn_and_answer(explain(self.catalogue, as_request(ExplainRequest, "history", history, **settings)))
 
     @accepts_request(BeamRequest)
     def beams(
         self,
-        history: BeamRequest | Iterable[str],
+        history: BeamRequest | Iterable[str | Mapping[str, Any]],
         k: int = 10,
         *,
         times: Sequence[float] | None = None,
+        request: Mapping[str, Any] | None = None,
+        user: Mapping[str, Any] | None = None,
         filter: str | None = None,
         steer: Mapping[str, float] | None = None,
         exclude_seen: bool | None = None,
@@ -201,8 +218,9 @@ class Recommender:
         Raises:
             ConfigError: when the decoding strategy keeps no beams, and as ``recommend`` does.
         """
-        settings = {"k": k, "filter": filter, "steer": steer, "exclude_seen": exclude_seen}
-        return _warn_and_answer(beams(self.catalogue, as_request(BeamRequest, "history", history, times=times, **settings)))
+        settings: dict[str, Any] = {"k": k, "filter": filter, "steer": steer, "exclude_seen": exclude_seen}
+        settings |= {"times": times, "request": request, "user": user}
+        return _warn_and_answer(beams(self.catalogue, as_request(BeamRequest, "history", history, **settings)))
 
     # --- changing -----------------------------------------------------------------------------------------------------
 

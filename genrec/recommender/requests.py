@@ -21,10 +21,12 @@ import numpy as np
 import polars as pl
 
 from genrec.errors import ConfigError, DataError
-from genrec.recommender.histories import check_histories, check_history, read_times
+from genrec.recommender.event_values import check_each, check_values
+from genrec.recommender.histories import check_entries, check_histories, read_times
 from genrec.types import TIMESTAMP
 
 OLD_NAMES = {"only": "filter"}  # parameters that were called otherwise once, and are still accepted so
+EACH = ("request", "user")  # fields that may hold a value for each history, and then join when requests are answered together
 HISTORIES = frozenset({"history", "histories", "times"})  # what requests that are answered together may differ in
 P = ParamSpec("P")
 R = TypeVar("R", bound="Request")
@@ -115,6 +117,18 @@ def quotas(where: str, value: Any) -> dict[str, int]:
     return limits
 
 
+def one_source(times: Any, of_entries: Any) -> Any:
+    """Returns the times that were given, of the entries or beside them.
+
+    Raises:
+        DataError: where both were given.
+    """
+    if times is not None and of_entries is not None:
+        fix = "leave one of them out"
+        raise DataError("times", expected="times of the entries, or beside them", got="both", fix=fix)
+    return of_entries if times is None else times
+
+
 def _pairs(where: str, value: Any, what: str, example: str) -> list[tuple[str, Any]]:
     if value is None:
         return []
@@ -182,19 +196,29 @@ class HistoryRequest(Request):
     """One history.
 
     Args:
-        history: item ids, oldest first; may be empty. Ids that the catalogue does not have are left out and named.
+        history: item ids, oldest first; may be empty. Ids that the catalogue does not have are left out and named. An entry may
+            be a mapping with ``item_id``, perhaps ``time``, and columns of the events that the package was trained with.
         times: when each item of the history was, on the clock of the training data: seconds, where that had dates. Models that
             look at times (``hstu`` with ``time_gaps``) need it.
+        request: what is known of the item that is wanted: columns, such as ``{"event_type": "purchase"}``, and ``time``, when
+            it is. Words that the package does not know are unknown to it; it refuses columns that it does not have.
+        user: what is known of the user: columns of the users' table that the package was trained with.
     """
 
-    history: Sequence[str]
+    history: Sequence[str | Mapping[str, Any]]
     times: Sequence[float] | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    user: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("history", check_history(self.history))
+        ids, times = check_entries(self.history)
+        self._set("history", ids)
+        self._set("times", one_source(self.times, times))
+        for name in EACH:
+            self._set(name, check_values(name, getattr(self, name)))
         if self.times is not None:
-            self._set("times", read_times([self.times], [self.history])[0])
+            self._set("times", read_times([self.times], [ids])[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,23 +228,37 @@ class RecommendRequest(ListRequest):
     Args:
         histories: item ids, oldest first, a list for each history; a history may be empty. From Python also one list of ids, or
             a table with a row for each event (see ``read_table``). A model reads the last ``max_history_len`` items, the
-            seen-item rule all of them. Ids that the catalogue does not have are left out and named.
+            seen-item rule all of them. Ids that the catalogue does not have are left out and named. An entry may be a mapping
+            with ``item_id``, perhaps ``time``, and columns of the events that the package was trained with; a table has these
+            as its columns.
         times: when each item of each history was, on the clock of the training data: seconds, where that had dates. Models that
             look at times (``hstu`` with ``time_gaps``) need it. A table has them in its column ``timestamp``.
+        request: what is known of the items that are wanted: columns, such as ``{"event_type": "purchase"}``, and ``time``, when
+            it is. Words that the package does not know are unknown to it; it refuses columns that it does not have. From Python
+            also a list, one mapping for each history.
+        user: what is known of the user: columns of the users' table that the package was trained with. From Python also a list,
+            one mapping for each history.
         quota: columns, and how many items of one value a list may have, 1 or more, such as ``{"brand": 2}``. Items without a
             value are not counted.
         batch_size: histories decoded at once, 1 or more; lists longer than the strategy was set up for take fewer.
     """
 
-    histories: Sequence[Sequence[str]] | pl.DataFrame
+    histories: Sequence[Sequence[str | Mapping[str, Any]]] | pl.DataFrame
     times: Sequence[Sequence[float]] | None = None
+    request: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
+    user: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     quota: Mapping[str, int] = field(default_factory=dict)
     batch_size: int = 128
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        histories, is_one = check_histories(self.histories)
+        histories, is_one, entry_times = check_histories(self.histories)
         self._set("histories", histories)
+        for name in EACH:
+            self._set(name, check_each(name, getattr(self, name)))
+        if entry_times is not None:
+            self._set("times", one_source(self.times, entry_times))
+            is_one = False
         if self.times is None:
             return
         if isinstance(histories, pl.DataFrame):

@@ -117,26 +117,26 @@ def create_app(
         limits.check("k", "k", body.k)
         limits.check("listed", "k times histories", body.k * len(body.histories))
         await check_filters(body.filter, body.steer)
-        return JSONResponse({"lists": await service.ask(body.request(), weight=1 + body.k // _LONG)})
+        return JSONResponse({"lists": await service.ask(body.asked(), weight=1 + body.k // _LONG)})
 
     @app.post("/similar", response_model=Similar, responses=_ERROR_ANSWERS)
     async def similar(body: SimilarBody) -> JSONResponse:
         """The items most like a given one."""
         limits.check("k", "k", body.k)
         await check_filters(body.filter)
-        return JSONResponse((await service.ask(body.request()))[0])
+        return JSONResponse((await service.ask(body.asked()))[0])
 
     @app.post("/explain", response_model=Explained, responses=_ERROR_ANSWERS)
     async def explain(body: ExplainBody) -> JSONResponse:
         """Why an item may come next: the path of its ID, and which items of the history speak for it."""
-        return JSONResponse((await service.ask(body.request()))[0])
+        return JSONResponse((await service.ask(body.asked()))[0])
 
     @app.post("/beams", response_model=Searched, responses=_ERROR_ANSWERS)
     async def beams(body: BeamsBody) -> JSONResponse:
         """The prefixes of IDs that the search for a list kept after each level, best first."""
         limits.check("k", "k", body.k)
         await check_filters(body.filter, body.steer)
-        return JSONResponse((await service.ask(body.request()))[0])
+        return JSONResponse((await service.ask(body.asked()))[0])
 
     @app.get("/items", response_model=FoundItems, responses=_ERROR_ANSWERS)
     def find_items(

@@ -44,7 +44,8 @@ def error_response(error: GenRecError) -> JSONResponse:
 def validation_error(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
     """Returns the first of pydantic's errors in the words of genrec."""
     first = errors[0]
-    where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
+    places = first["loc"][:-1] if first["loc"][-1] == "str" and isinstance(first["loc"][-2], int) else first["loc"]
+    where = ".".join(map(str, places[1:])) or str(places[0])  # without pydantic's name of a kind of entry
     if first["type"] == UNKNOWN_KEY:
         key, names = first["ctx"]["key"], first["ctx"]["names"]
         return RefusedError(

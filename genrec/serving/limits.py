@@ -18,6 +18,7 @@ class Limits:
         body: bytes of a request.
         histories: of one request.
         history_len: items of one history.
+        columns: of one event, of what is wanted and of a user.
         k: items of one list; beams widen to it, and time and memory grow with them.
         listed: items of all lists of one request together.
         items: added, removed or looked up at once.
@@ -37,6 +38,7 @@ class Limits:
     body: int = 1_000_000
     histories: int = 64
     history_len: int = 1_000
+    columns: int = 50
     k: int = 1_000
     listed: int = 3_200
     items: int = 1_000

@@ -32,7 +32,11 @@ _LIMITS = {  # the limit of a list or an object by its path; "*": any entry
     ("histories", "*"): "history_len",
     ("times",): "history_len",  # of one history, or a list for each of several
     ("times", "*"): "history_len",
+    ("histories", "*", "*"): "columns",
     ("history",): "history_len",
+    ("history", "*"): "columns",
+    ("request",): "columns",
+    ("user",): "columns",
     ("items",): "items",
     ("item_ids",): "items",
     ("steer",): "preferences",

@@ -18,8 +18,10 @@ from genrec.recommender.requests import (
 from genrec.serving.http_errors import UNKNOWN_KEY, short_repr
 
 _RECOMMEND, _SIMILAR, _EXPLAIN, _BEAMS = map(field_docs, (RecommendRequest, SimilarRequest, ExplainRequest, BeamRequest))
-History = Annotated[list[str], Field(fail_fast=True)]  # lengths are held against the limits before (see ``bodies``)
+Entry = Annotated[str | dict[str, Any], Field(union_mode="left_to_right")]  # what a mapping holds is checked by the request
+History = Annotated[list[Entry], Field(fail_fast=True)]  # lengths are held against the limits before (see ``bodies``)
 Times = Annotated[list[float], Field(fail_fast=True)]
+Values = dict[str, str | int | float | bool | None]
 Filter = Annotated[str, Field(max_length=10_000)]
 _EXAMPLE: dict[str, Any] = {"histories": [["item001", "item002"]], "k": 10}
 
@@ -43,7 +45,7 @@ class _RequestBody(_Body):
 
     kind: ClassVar[type[AnyRequest]]
 
-    def request(self) -> AnyRequest:
+    def asked(self) -> AnyRequest:
         """Returns the request that the body stands for.
 
         Raises:
@@ -74,6 +76,8 @@ class RecommendBody(_ListBody):
 
     histories: Annotated[list[History], Field(min_length=1, fail_fast=True, description=_RECOMMEND["histories"])]
     times: Annotated[Annotated[list[Times], Field(fail_fast=True)] | None, Field(description=_RECOMMEND["times"])] = None
+    request: Annotated[Values, Field(description=_RECOMMEND["request"])] = {}
+    user: Annotated[Values, Field(description=_RECOMMEND["user"])] = {}
     quota: Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(description=_RECOMMEND["quota"])] = {}
 
 
@@ -85,6 +89,8 @@ class BeamsBody(_ListBody):
 
     history: Annotated[History, Field(description=_BEAMS["history"])]
     times: Annotated[Times | None, Field(description=_BEAMS["times"])] = None
+    request: Annotated[Values, Field(description=_BEAMS["request"])] = {}
+    user: Annotated[Values, Field(description=_BEAMS["user"])] = {}
 
 
 class ExplainBody(_RequestBody):
@@ -95,6 +101,8 @@ class ExplainBody(_RequestBody):
 
     history: Annotated[History, Field(description=_EXPLAIN["history"])]
     times: Annotated[Times | None, Field(description=_EXPLAIN["times"])] = None
+    request: Annotated[Values, Field(description=_EXPLAIN["request"])] = {}
+    user: Annotated[Values, Field(description=_EXPLAIN["user"])] = {}
     item_id: Annotated[str, Field(description=_EXPLAIN["item_id"])]
     last: Annotated[int, Field(ge=0, le=100, description=_EXPLAIN["last"])] = 20
 

@@ -17,7 +17,7 @@ from genrec.recommender.catalogue import HISTORY, Catalogue, memory_of, process_
 from genrec.recommender.explanation import beams, explain
 from genrec.recommender.item_search import similar_items
 from genrec.recommender.persistent import PersistentRecommender
-from genrec.recommender.requests import AnyRequest, BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest
+from genrec.recommender.requests import EACH, AnyRequest, BeamRequest, ExplainRequest, RecommendRequest, SimilarRequest
 from genrec.serving.batching import Batcher, ClosedError, FullError, Promise, TooMuchError
 from genrec.serving.http_errors import RefusedError
 from genrec.serving.limits import Limits
@@ -28,8 +28,9 @@ Answer = dict[str, Any]  # as it is sent
 
 
 def batch_group(request: AnyRequest) -> Hashable:
-    """Returns a key, equal for requests that can be answered together. They differ in histories and times only."""
-    values = (tuple(value.items()) if isinstance(value, Mapping) else value for value in request.settings.values())
+    """Returns a key, equal for requests that can be answered together. They differ in histories and what belongs to each."""
+    alike = (value for name, value in request.settings.items() if name not in EACH or not isinstance(request, RecommendRequest))
+    values = (tuple(value.items()) if isinstance(value, Mapping) else value for value in alike)
     return type(request), getattr(request, "times", None) is None, *values
 
 
@@ -39,9 +40,10 @@ def split_request(request: AnyRequest) -> Sequence[AnyRequest]:
         return [request]
     histories: Any = request.histories
     times = repeat(None) if request.times is None else ([history_times] for history_times in request.times)
+    requests, users = ([*one] if isinstance(one, list) else repeat(one) for one in (request.request, request.user))
     return [
-        replace(request, histories=[history], times=history_times)
-        for history, history_times in zip(histories, times, strict=False)
+        replace(request, histories=[history], times=history_times, request=asked, user=user)
+        for history, history_times, asked, user in zip(histories, times, requests, users, strict=False)
     ]
 
 
@@ -60,7 +62,8 @@ def _lists(catalogue: Catalogue, requests: Sequence[RecommendRequest], limits: L
     first = requests[0]
     histories: list[Any] = [one for request in requests for one in request.histories]
     times = None if first.times is None else [one for request in requests for one in request.times or ()]
-    together = replace(first, histories=histories, times=times, batch_size=len(histories))
+    each: dict[str, Any] = {name: [getattr(request, name) for request in requests] for name in EACH}
+    together = replace(first, histories=histories, times=times, batch_size=len(histories), **each)
     table, read = catalogue.recommend(together, searches=limits.searches_for(first.k) if first.quota else None)
     lists: list[list[Answer]] = [[] for _ in histories]
     for number, item_id, score in table.select(HISTORY, ITEM_ID, SCORE).iter_rows():
