@@ -87,8 +87,8 @@ def scan_histories(path: Path, columns: HistoryColumns, more: Sequence[str] = ()
         if is_required[name] and column not in columns_there:
             all_names = columns_there if _is_parquet(path) else read_table(path).columns
             require_columns([column], all_names, str(path), f" ({_OPTIONS[name]} COLUMN)")
-    kept = {**{name: name for name in more}, **columns.names}
-    table = table.select(pl.col(column).alias(name) for name, column in kept.items() if column in columns_there)
+    columns_in_file = {**{name: name for name in more}, **columns.names}
+    table = table.select(pl.col(column).alias(name) for name, column in columns_in_file.items() if column in columns_there)
     names = table.collect_schema().names()
     needed = [USER_ID, *[name for name in (POSITION, TIMESTAMP) if name in names][:1]]
     if columns.drop_missing:
