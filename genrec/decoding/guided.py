@@ -35,7 +35,7 @@ class Guided:
 
     kind: ClassVar[Literal["autoregressive"]] = "autoregressive"
 
-    def __init__(self, *, strategy: DecodingStrategy, strength: float = 2.0) -> None:
+    def __init__(self, *, strategy: DecodingStrategy, strength: float = 1.5) -> None:
         if strategy.kind != "autoregressive":
             expected, got = "one that searches code by code", f"{type(strategy).__name__} ({strategy.kind})"
             raise ConfigError("decoding.strategy", expected=expected, got=got, fix="choose genrec.decoding.trie_beam.TrieBeam")
