@@ -280,6 +280,9 @@ def test_a_run_of_such_an_experiment_can_be_extended(files: Path, tmp_path: Path
 # --- the study -----------------------------------------------------------------------------------------------------------
 
 
+NOT_MEASURED = {"mdgr", "reg4rec"}  # that have no row at the study's budget yet
+
+
 def test_every_model_of_the_study_plans_and_none_is_missing(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
@@ -293,7 +296,7 @@ def test_every_model_of_the_study_plans_and_none_is_missing(files: Path, monkeyp
     configs = [config_of(job, "evaluate") for job in jobs]
     models = yaml.safe_load(STUDY.read_text(encoding="utf-8"))["models"]
     assert [config.name for config in configs] == [f"family_{model}" for model in models]
-    assert {config.choices["generator"] for config in configs} == set(groups()["generator"])
+    assert {config.choices["generator"] for config in configs} == set(groups()["generator"]) - NOT_MEASURED
     for config, model in zip(configs, models.values(), strict=True):
         assert plan(config)[-1].stage.name == "evaluate"
         assert (config.tree["train"]["epochs"], config.tree["recommend"]["k"]) == (5, 10)

@@ -121,7 +121,7 @@ class MoE(nn.Module):
             block.feedforward = Experts(
                 dim=dim, mult=feedforward_mult, num_experts=num_experts, num_active=num_active, balance_rate=balance_rate
             )
-        self.register_buffer("codes", torch.from_numpy(sids.codes).long(), persistent=False)
+        self.register_buffer("codes", torch.from_numpy(sids.codes.astype(np.int64)), persistent=False)
         self.slot_embedding = nn.Parameter(torch.randn(session_len - 1, dim) * 0.1)  # of all items but the first
 
     @staticmethod
