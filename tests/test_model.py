@@ -18,7 +18,7 @@ from genrec.decoding.new_item_quota import NewItemQuota
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ArtifactError
 from genrec.model.item_vectors import read_vectors, write_vectors
-from genrec.model.trained import Model, ReservedSlots, count_trained, open_strategy
+from genrec.model.trained import Model, ReservedSlots, count_trained, open_strategy, save_with_later_items
 
 OPTION = next(option for option in OPTIONS if option.id == "encdec-hybrid")
 WORLD: Dataset = ring(num_items=30, num_users=30, max_len=8)
@@ -97,3 +97,13 @@ def test_slots_are_reserved_once_there_are_new_items(parts: dict[str, Path]) -> 
 def test_an_extended_generator_says_how_many_items_it_was_trained_with() -> None:
     assert count_trained({"num_items": 9, "num_trained": 7}) == 7
     assert count_trained({"num_items": 9}) == 9
+
+
+def test_a_generator_with_later_items_keeps_its_schema(parts: dict[str, Path], tmp_path: Path) -> None:
+    world = replace(WORLD, schema=WORLD.schema.with_text(5))
+    (folder := tmp_path / "hears").mkdir()
+    facts = {"sids_layout": SIDS.layout, "num_items": WORLD.num_items}
+    Model.new(OPTION.node(), parts, world).save(folder, facts)
+    (later := tmp_path / "later").mkdir()
+    save_with_later_items(later, folder, node=OPTION.node(), facts=facts, later=0)
+    assert Model.open({**parts, "generator": later}).schema == world.schema
