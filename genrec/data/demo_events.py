@@ -52,8 +52,8 @@ HIDDEN = (0, 1, 2, 2)  # the kind that is seen of each hidden one: view, cart, p
 AGES = ("18-29", "30-44", "45-59", "60+")
 CITIES = ("Aston", "Brill", "Corve", "Delph", "Esk")
 
-# Constants of the world, by hidden kind of event in the order of HIDDEN. They were chosen with the bounds, and a small recurrent
-# network, in view, so that each column is worth something. With other values, results would not be comparable.
+# Constants of the world, by hidden kind of event in the order of HIDDEN. They were chosen with the bounds, and a small
+# recurrent network, in view, so that each column is worth something. With other values, results would not be comparable.
 STAY = (0.95, 0.97, 0.97, 0.7)  # probability of staying with the interest after such an event
 ADVANCE = (0.02, 0.02, 0.02, 0.98)  # of going to the routine's next step while staying
 ADVANCE_ELSEWHERE = 0.5  # of going to the next step when turning to another interest
