@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from small_bundle import GENERATORS, TINY
 from small_shop import shop, shop_with_columns
 from test_service import served
 
-from genrec.errors import DataError
+import genrec
+from genrec.core.dataset import Dataset
+from genrec.data.event_columns import asked_for
+from genrec.decoding.lib.batch_decoding import recommend_users
+from genrec.errors import ConfigError, DataError
+from genrec.recommender.batch_lists import recommend_shards
+from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.recommender import Recommender
 from genrec.recommender.requests import RecommendRequest
 
@@ -137,3 +146,59 @@ def test_a_package_without_columns_refuses_them_in_one_line() -> None:
             plain.recommend(**settings)
     timed = plain.recommend([[{"item_id": "i1", "time": 5}, "i2"][:1]], 4)
     assert timed.equals(plain.recommend(["i1"], 4))
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_batch_lists_take_the_columns_along(recommender: Recommender, tmp_path: Path, ending: str) -> None:
+    nothing = {"event_type": None, "rating": None}
+    entries = [{**nothing, **entry, "timestamp": entry["time"]} for entry in (HISTORY[0], HISTORY[2])]
+    table = pl.DataFrame([{"user_id": user, **entry} for user in ("a", "b") for entry in entries]).drop("time")
+    file = tmp_path / f"events.{ending}"
+    getattr(table, f"write_{ending}")(file)
+    request, user = {"event_type": "buy", "time": MONDAY + 7200}, {"age": "old"}
+    settings = RecommendRequest(histories=[[]], k=4, request=request, user=user)
+    plan = recommend_shards(CATALOGUE, file, tmp_path / "out", settings, bundle="b", log=lambda line: None)
+    assert (plan["request"], plan["user"]) == (request, user)
+    lists = pl.read_parquet(tmp_path / "out" / "part-00000.parquet").sort("user_id", "rank")
+    expected = recommender.recommend(table, 4, request=request, user=user).sort("user_id", "rank")
+    assert lists["item_id"].to_list() == expected["item_id"].to_list()
+    assert lists["score"].to_list() == pytest.approx(expected["score"].to_list(), abs=1e-5)
+    for others in ({"request": {}}, {"user": {}}):
+        with pytest.raises(ConfigError, match="lists by"):
+            recommend_shards(CATALOGUE, file, tmp_path / "out", replace(settings, **others), bundle="b")
+
+
+def with_arbitrary_weights(catalogue: Catalogue) -> Catalogue:
+    """A catalogue whose generator reacts strongly to all that it reads."""
+    torch.manual_seed(0)
+    for weight in catalogue.generator.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    return catalogue
+
+
+@pytest.mark.slow
+def test_a_package_reads_what_the_prepared_data_say(tmp_path: Path) -> None:
+    """The same events, as a caller writes them, make the numbers that training sees; a run's lists are the package's."""
+    columns = "events.columns={event_type: category, rating: number, timestamp: time}"
+    asking = ["events.request=[event_type, timestamp]", "events.users={age_group: category}"]
+    settings = [*TINY, "data=demo_events", *GENERATORS["encdec"], "generator=encdec", columns, *asking]
+    run = genrec.run(until="export", quiet=True, overrides=[*settings, f"paths.runs={tmp_path}", "name=tiny"]).path
+    recommender = genrec.load(run / "bundle")
+    catalogue, dataset = with_arbitrary_weights(recommender.catalogue), Dataset.load(run / "dataset")
+    wanted = asked_for(dataset, "test", {"event_type": "purchase", "timestamp": "target"})
+    histories, users = replace(dataset.histories("test"), request=wanted), np.arange(40)
+    decoded = recommend_users(
+        catalogue.generator, catalogue.strategy, catalogue.trie, histories, users, k=5, exclude_seen=True, batch_size=16
+    )
+    events = pl.read_parquet(run / "dataset" / "interactions.parquet").with_columns(time="timestamp")
+    past, rest = events.filter(pl.col("part") != "test"), events.filter(pl.col("part") == "test")
+    ids = dataset.user_ids.gather(users).to_list()
+    entries = [past.filter(user_id=user).select("item_id", "time", "event_type", "rating").to_dicts() for user in ids]
+    asked = [{"event_type": "purchase", "time": rest.filter(user_id=user)["time"][0]} for user in ids]
+    (column,) = dataset.schema.users
+    about = [{column.name: column.vocabulary[code - 1]} for code in dataset.events.users[column.name][users]]
+    listed = recommender.recommend(entries, 5, request=asked, user=about, exclude_seen=True, batch_size=16)
+    assert listed["item_id"].to_list() == dataset.item_ids.gather(decoded["item_idx"]).to_list()
+    assert np.allclose(listed["score"], decoded["score"], atol=1e-5)
+    other = recommender.recommend(entries, 5, request={"event_type": "view"}, user=about, exclude_seen=True)
+    assert not np.allclose(other["score"], listed["score"], atol=1e-2)
