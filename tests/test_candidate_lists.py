@@ -23,7 +23,7 @@ from genrec.decoding.lib.batch_decoding import recommend_users
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.candidate_lists import read_candidates
-from genrec.reports.evaluated_runs import _check_alike
+from genrec.reports.evaluated_runs import _check_comparable
 from genrec.types import SPLITS
 
 SIZE = 8  # candidates of a user: the target and seven others
@@ -92,7 +92,7 @@ def test_figures_are_stamped_and_count_among_the_candidates(tmp_path: Path) -> N
     first, second = (SimpleNamespace(name=name, metrics=metrics) for name, metrics in (("a", full), ("b", among)))
     users = pl.DataFrame({"user_id": ["u"]})
     with pytest.raises(ConfigError, match="expected the same candidates, got None and"):
-        _check_alike(first, second, users, users, "test")  # type: ignore[arg-type]
+        _check_comparable(first, second, users, users, "test")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.id in ("encdec", "tiger", "parallel")], ids=str)

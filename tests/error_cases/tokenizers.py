@@ -20,6 +20,7 @@ from genrec.tokenizers.category_tree import CategoryTree
 from genrec.tokenizers.collision.append_level import AppendLevel
 from genrec.tokenizers.collision.reassign_last import ReassignLast
 from genrec.tokenizers.letter import Letter
+from genrec.tokenizers.mpq import MPQ
 from genrec.tokenizers.opq import OPQ
 from genrec.tokenizers.progressive_fusion import ProgressiveFusion
 from genrec.tokenizers.published import Published
@@ -96,6 +97,7 @@ CASES = [
     Case("no items", DataError, "0 rows", fit(Sequential(), items())),
     Case("unseen item", DataError, "new_item", later),
     Case("more blocks than dimensions", ConfigError, "got 4", fit(OPQ(num_levels=4), items("a", "b"))),
+    Case("more experts than dimensions", ConfigError, "got 4", fit(MPQ(num_levels=4), items("a", "b"))),
     Case("no category column", ConfigError, "genres", fit(CategoryTree(column="genres"), items("a"))),
     Case("no such key column", ConfigError, "asin", published({"a": [1]}, key="asin")),
     Case("not a file of codes", DataError, "'a'", published({"a": [1]}, key_offset=1)),
