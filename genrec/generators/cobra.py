@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.in_batch import in_batch_cross_entropy, log_frequencies
 from genrec.nn.item_embedding import ItemEmbedding
@@ -103,6 +105,7 @@ class Cobra(nn.Module):
         dense_negatives: Literal["all", "other_users", "log_q"] = "all",
         normalization: Normalization = "trie",
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         if not temperature > 0:
@@ -138,6 +141,7 @@ class Cobra(nn.Module):
         self.query = nn.Linear(dim, dim, bias=False)
         for head in self.heads:
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # every code starts equally likely
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +153,8 @@ class Cobra(nn.Module):
         has_target = batch.targets != PAD
         items = batch.targets[has_target]
         written = self.id_embedding.tokens[batch.targets.clamp(min=0)]
-        hidden = self.decoder(memory[:, :, -1], memory, written)[has_target]  # [targets, levels, dim]
+        asked = self.conditions.add_request(memory[:, :, -1], batch)
+        hidden = self.decoder(asked, memory, written)[has_target]  # [targets, levels, dim]
         levels = [head(hidden[:, level]) for level, head in enumerate(self.heads)]
         queries, table = self._queries(hidden[:, -1]), self.item_table()
         levels.append(self._logits_below(queries, table, self.walk.of(items.device).paths(items)[:, -2]))
@@ -172,7 +177,8 @@ class Cobra(nn.Module):
 
     def _memory(self, batch: Batch) -> Float[Tensor, "batch states tokens dim"]:
         items = batch.history.clamp(min=0)
-        return self.history(torch.stack([self.id_embedding.sum_of_codes(items), self._vectors_of(items)], dim=2))
+        tokens = torch.stack([self.id_embedding.sum_of_codes(items), self._vectors_of(items)], dim=2)
+        return self.history(self.conditions.add_columns(tokens, batch), self.conditions.add_user(self.history.start, batch))
 
     def _vectors_of(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
         return self.id_embedding.with_identity(self.projection(F.normalize(self.item_vectors[items], dim=-1)), items)
@@ -196,7 +202,8 @@ class Cobra(nn.Module):
         """Encodes each history once."""
         memory = self._memory(batch)
         nodes = torch.zeros(len(batch), 1, dtype=torch.long, device=memory.device)
-        return CobraState(self.decoder.prefill(memory[:, :, -1], memory, batch.lengths), nodes)
+        asked = self.conditions.add_request(memory[:, :, -1], batch)
+        return CobraState(self.decoder.prefill(asked, memory, batch.lengths), nodes)
 
     def step(
         self, state: CobraState, codes: Int64[Tensor, "batch beams"] | None

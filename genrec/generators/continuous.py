@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.nn.components import principal_axes
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import Denoised, TargetLogits
 from genrec.types import PAD
@@ -72,6 +74,7 @@ class Continuous(nn.Module):
         feedforward_mult: int = 2,
         dropout: float = 0.2,
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.max_history_len, self.temperature = max_history_len, temperature
@@ -99,6 +102,7 @@ class Continuous(nn.Module):
             self.register_buffer("starts", starts, persistent=False)
         else:
             self.regression = nn.Linear(dim, width)
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- items and states -----------------------------------------------------------------------------------------------
 
@@ -111,7 +115,9 @@ class Continuous(nn.Module):
 
     def _states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         items = self.projection(self._vectors_of(batch.history.clamp(min=0)))
-        return self.history(items.unsqueeze(2)).squeeze(2)
+        items = self.conditions.add_columns(items, batch)
+        states = self.history(items.unsqueeze(2), self.conditions.add_user(self.history.start, batch)).squeeze(2)
+        return self.conditions.add_request(states, batch)
 
     # --- training -------------------------------------------------------------------------------------------------------
 

@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.errors import ConfigError
 from genrec.nn.attention import DistanceBias, TimeGapBias
 from genrec.nn.blocks import Dropout
+from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
 
@@ -85,6 +87,7 @@ class HSTU(nn.Module):
         temperature: float = 0.05,
         time_gaps: bool = False,
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         if not temperature > 0:
@@ -103,11 +106,12 @@ class HSTU(nn.Module):
             PointwiseBlock(dim=dim, num_heads=num_heads, dropout=dropout, num_states=max_history_len + 1)
             for _ in range(num_layers)
         )
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items, and their times."""
-        start = self.start.expand(len(batch), 1, -1)
-        x = torch.cat([start, self.items(batch.history.clamp(min=0))], dim=1)
+        start = self.conditions.add_user(self.start, batch).unsqueeze(1)
+        x = torch.cat([start, self.conditions.add_columns(self.items(batch.history.clamp(min=0)), batch)], dim=1)
         x = self.input_dropout(self.input_norm(x))
         bias = self._bias(batch)
         for block in self.blocks:
@@ -134,7 +138,8 @@ class HSTU(nn.Module):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD
-        return TargetLogits(batch.targets[has_target], item_queries=self._queries(self.history_states(batch)[has_target]))
+        states = self.conditions.add_request(self.history_states(batch), batch)[has_target]
+        return TargetLogits(batch.targets[has_target], item_queries=self._queries(states))
 
     def item_table(self) -> Float[Tensor, "items dim"]:
         """The unit vectors of all items."""
@@ -142,6 +147,6 @@ class HSTU(nn.Module):
 
     def score(self, batch: Batch) -> Float[Tensor, "batch items"]:
         """Scores of all items for the next position of each history."""
-        states = self.history_states(batch)
+        states = self.conditions.add_request(self.history_states(batch), batch)
         last = states[torch.arange(len(batch), device=states.device), batch.lengths]
         return self._queries(last) @ self.item_table().T

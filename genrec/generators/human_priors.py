@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.nn.item_embedding import ItemEmbedding
 from genrec.nn.trie_likelihood import NO_ITEM, TrieWalk, scatter_children
@@ -105,6 +107,7 @@ class HumanPriors(nn.Module):
         identity_dropout: float = 0.1,
         normalization: Normalization = "trie",
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         if num_groups < 2:
@@ -129,6 +132,7 @@ class HumanPriors(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)
         for head in self.heads:
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # every code starts equally likely
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -137,7 +141,7 @@ class HumanPriors(nn.Module):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         memory = self._memory(batch)
-        states, has_target = memory.squeeze(2), batch.targets != PAD
+        states, has_target = self.conditions.add_request(memory.squeeze(2), batch), batch.targets != PAD
         items = batch.targets[has_target]
         written = self.item_embedding.tokens[batch.targets.clamp(min=0)][..., :-1]
         hidden = self.decoder(states, memory, written)[has_target]  # [targets, levels, dim]
@@ -164,7 +168,8 @@ class HumanPriors(nn.Module):
         return tuple(levels)
 
     def _memory(self, batch: Batch) -> Float[Tensor, "batch states 1 dim"]:
-        return self.history(self.item_embedding(batch.history.clamp(min=0)).unsqueeze(2))
+        items = self.conditions.add_columns(self.item_embedding(batch.history.clamp(min=0)), batch)
+        return self.history(items.unsqueeze(2), self.conditions.add_user(self.history.start, batch))
 
     def _narrow(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows groups rank"]:
         return F.silu(self.narrow(hidden)).unflatten(-1, (self.num_groups, -1))
@@ -186,7 +191,8 @@ class HumanPriors(nn.Module):
     def prefill(self, batch: Batch) -> MixtureState:
         """Encodes each history once, and asks the gate."""
         memory = self._memory(batch)
-        decoder = self.decoder.prefill(memory.squeeze(2), memory, batch.lengths)
+        asked = self.conditions.add_request(memory.squeeze(2), batch)
+        decoder = self.decoder.prefill(asked, memory, batch.lengths)
         nodes = torch.zeros(len(batch), 1, dtype=torch.long, device=memory.device)
         return MixtureState(decoder, nodes, self.gate(decoder.state).float().log_softmax(-1).unsqueeze(1))
 

@@ -21,10 +21,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.nn.attention import DistanceBias
 from genrec.nn.blocks import Dropout, HistoryBlock
 from genrec.nn.code_decoder import ParallelCodes
+from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 
@@ -59,6 +61,7 @@ class HybridAttention(ParallelCodes):
         dropout: float = 0.2,
         normalization: Normalization = "codebook",
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
@@ -80,13 +83,15 @@ class HybridAttention(ParallelCodes):
             HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout)
             for _ in range(num_layers)
         )
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states levels dim"]:
         """The states of item ``t`` have seen the start and the first ``t`` items, that one whole."""
         items, num_levels = batch.history.clamp(min=0), self.sids.num_levels
         codes = self.code_norm(self.code_embedding(self.tokens[items]))
         vectors = self.vector_norm(self.vector_parts(self.item_vectors[items]).unflatten(-1, (num_levels, -1)))
-        x = torch.cat([self.start.expand(len(batch), 1, -1, -1), codes + vectors], dim=1)
+        start = self.conditions.add_user(self.start, batch).unsqueeze(1)
+        x = torch.cat([start, self.conditions.add_columns(codes + vectors, batch)], dim=1)
         x = self.input_dropout(x).flatten(1, 2)
         # Places count items: the tokens of one item are at distance 0 and see each other, later ones are out of sight.
         item_position = torch.arange(batch.history.shape[1] + 1, device=x.device).repeat_interleave(num_levels)
@@ -100,11 +105,12 @@ class HybridAttention(ParallelCodes):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD
-        return TargetLogits(batch.targets[has_target], self._logits(self.history_states(batch)[has_target]))
+        states = self.conditions.add_request(self.history_states(batch), batch)
+        return TargetLogits(batch.targets[has_target], self._logits(states[has_target]))
 
     def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
         """Returns logits of all levels for the next item of each history."""
-        states = self.history_states(batch)
+        states = self.conditions.add_request(self.history_states(batch), batch)
         return self._logits(states[torch.arange(len(batch), device=states.device), batch.lengths])
 
     def _logits(self, states: Float[Tensor, "rows levels dim"]) -> tuple[Float[Tensor, "rows _"], ...]:

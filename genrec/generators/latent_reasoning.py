@@ -22,9 +22,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.errors import ConfigError
 from genrec.nn.attention import CodeCache, DistanceBias
 from genrec.nn.blocks import Dropout, HistoryBlock
+from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
 
@@ -83,6 +85,7 @@ class LatentReasoning(nn.Module):
         readout: Literal["last", "mean"] = "last",
         stop_kl: float | None = None,
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         if num_steps < 1:
@@ -99,19 +102,22 @@ class LatentReasoning(nn.Module):
             HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout)
             for _ in range(num_layers)
         )
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- thinking -----------------------------------------------------------------------------------------------------
 
     def _read(self, batch: Batch) -> Thought:
         """Chain ``t`` of a user starts from the state that has seen the start and the first ``t`` items."""
-        x = torch.cat([self.start.expand(len(batch), 1, -1), self.items(batch.history.clamp(min=0))], dim=1)
+        start = self.conditions.add_user(self.start, batch).unsqueeze(1)
+        x = torch.cat([start, self.conditions.add_columns(self.items(batch.history.clamp(min=0)), batch)], dim=1)
         x, history = self.input_dropout(self.input_norm(x)), []
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
         for block in self.blocks:
             x, keys_values = block.read(x, bias)
             history.append(keys_values)
-        return Thought(self.output_norm(x), tuple(history), bias, tuple(CodeCache() for _ in self.blocks))
+        states = self.conditions.add_request(self.output_norm(x), batch)
+        return Thought(states, tuple(history), bias, tuple(CodeCache() for _ in self.blocks))
 
     def _next(self, thought: Thought, noise: float = 0.0) -> Thought:
         """One step of every chain; ``noise`` is the standard deviation of what is added to the states that are fed back."""

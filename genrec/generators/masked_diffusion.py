@@ -24,8 +24,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.nn.blocks import CodeBlock
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
@@ -84,6 +86,7 @@ class MaskedDiffusion(nn.Module):
         max_history_len: int = 50,
         normalization: Normalization = "codebook",
         number_last: bool = False,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.sids, self.max_history_len, self.normalization = sids, max_history_len, normalization
@@ -96,11 +99,14 @@ class MaskedDiffusion(nn.Module):
         self.history = HistoryEncoder(num_layers=num_history_layers, max_history_len=max_history_len, **block)
         self.code_norm, self.output_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
         self.blocks = nn.ModuleList(CodeBlock(**block) for _ in range(num_decoder_layers))  # type: ignore[assignment]
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items."""
         items = self.code_embedding(self.tokens[batch.history.clamp(min=0)]).mean(-2)
-        return self.history(items.unsqueeze(2)).squeeze(2)  # one token each
+        items = self.conditions.add_columns(items, batch)
+        start = self.conditions.add_user(self.history.start, batch)
+        return self.history(items.unsqueeze(2), start).squeeze(2)  # one token each
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -116,7 +122,7 @@ class MaskedDiffusion(nn.Module):
         views[has_target] = codes
         position = torch.arange(states.shape[1], device=states.device)
         state = MaskedState(
-            start=states.repeat_interleave(num_views, dim=1),
+            start=self.conditions.add_request(states, batch).repeat_interleave(num_views, dim=1),
             history=tuple(block.to_history.keys_values(states) for block in self.blocks),
             bias=self.history.distance_bias(position.repeat_interleave(num_views * num_levels), position),
             codes=views.flatten(1, 2),
@@ -139,11 +145,12 @@ class MaskedDiffusion(nn.Module):
     def prefill(self, batch: Batch) -> MaskedState:
         """Encodes each history once."""
         states = self.history_states(batch)
+        asked = self.conditions.add_request(states, batch)
         position = torch.arange(states.shape[1], device=states.device)
         bias = self.history.distance_bias.weight[:, (batch.lengths.unsqueeze(-1) - position).clamp(0, self.max_history_len)]
         outside = position > batch.lengths.unsqueeze(-1)  # [batch, states]
         return MaskedState(
-            start=states[torch.arange(len(batch), device=states.device), batch.lengths].unsqueeze(1),
+            start=asked[torch.arange(len(batch), device=states.device), batch.lengths].unsqueeze(1),
             history=tuple(block.to_history.keys_values(states) for block in self.blocks),
             bias=bias.transpose(0, 1).masked_fill(outside.unsqueeze(1), float("-inf")).unsqueeze(2),
             codes=torch.full((len(batch), 1, self.sids.num_levels), PAD, device=states.device),

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError
 from genrec.nn.blocks import Experts
@@ -93,6 +94,7 @@ class MoE(nn.Module):
         identity_dropout: float = 0.1,
         normalization: Normalization = "trie",
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.check_settings(num_active=num_active, num_experts=num_experts)
@@ -102,6 +104,7 @@ class MoE(nn.Module):
         self.session_len = session_len
         self.encdec = EncoderDecoder(
             sids=sids,
+            schema=schema,
             train_counts=train_counts,
             dim=dim,
             num_heads=num_heads,
@@ -143,7 +146,9 @@ class MoE(nn.Module):
         length = min(self.session_len, batch.targets.shape[1])
         sessions = F.pad(batch.targets, (0, length - 1), value=PAD).unfold(1, length, 1)  # [batch, states, slots]
         in_session = (sessions != PAD).cumprod(dim=-1).bool()  # a session ends at the first gap
-        decoded = self._decode(self.encdec.history_states(batch), sessions.clamp(min=0), in_session)[in_session]
+        states = self.encdec.history_states(batch)
+        asked = self.encdec.conditions.add_request(states, batch)
+        decoded = self._decode(states, asked, sessions.clamp(min=0), in_session)[in_session]
         levels = tuple(head(decoded[:, level]) for level, head in enumerate(self.encdec.heads))
         slots = torch.arange(length, device=sessions.device).expand_as(sessions)
         return SessionLogits(sessions[in_session], levels, slots=slots[in_session])
@@ -151,6 +156,7 @@ class MoE(nn.Module):
     def _decode(
         self,
         states: Float[Tensor, "batch states dim"],
+        asked: Float[Tensor, "batch states dim"],
         sessions: Int64[Tensor, "batch states slots"],
         in_session: Bool[Tensor, "batch states slots"],
     ) -> Float[Tensor, "batch states slots levels dim"]:
@@ -159,7 +165,7 @@ class MoE(nn.Module):
         tokens = self.encdec.item_embedding.tokens[sessions].flatten(2)
         before = F.pad(decoder.code_embedding(tokens[..., :-1]), (0, 0, 1, 0))  # of a later item, the last code before it
         slots = F.pad(self.slot_embedding[: length - 1], (0, 0, 1, 0))
-        x = states.unsqueeze(2) + (slots.unsqueeze(1) + decoder.level_embedding).flatten(0, 1) + before
+        x = asked.unsqueeze(2) + (slots.unsqueeze(1) + decoder.level_embedding).flatten(0, 1) + before
         position = torch.arange(states.shape[1], device=states.device)
         bias = decoder.distance_bias(position.repeat_interleave(length * num_levels), position)
         asking = in_session.repeat_interleave(num_levels, dim=2)  # only these go to the experts, and count as their load

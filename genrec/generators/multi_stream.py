@@ -18,9 +18,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable, Stream
 from genrec.errors import ConfigError
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
@@ -60,6 +62,7 @@ class MultiStream(nn.Module):
         stream_dropout: float = 0.1,
         normalization: Normalization = "trie",
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         if not sids.streams:
@@ -83,6 +86,7 @@ class MultiStream(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)
         for head in self.heads:
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # every code starts equally likely
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     def stream_vectors(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape streams dim"]:
         """A vector for each stream of each item: the sum of its codes, or the one that says there are none."""
@@ -96,7 +100,8 @@ class MultiStream(nn.Module):
         return torch.stack(vectors, dim=-2)
 
     def _memory(self, batch: Batch) -> Float[Tensor, "batch states streams dim"]:
-        return self.history(self.stream_vectors(batch.history.clamp(min=0)))
+        items = self.conditions.add_columns(self.stream_vectors(batch.history.clamp(min=0)), batch)
+        return self.history(items, self.conditions.add_user(self.history.start, batch))
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -107,7 +112,8 @@ class MultiStream(nn.Module):
         memory = self._memory(batch)
         has_target = batch.targets != PAD
         written = self.get_buffer("tokens_0")[batch.targets.clamp(min=0)][..., :-1]
-        hidden = self.decoder(memory[:, :, 0], memory, written)[has_target]  # [targets, levels, dim]
+        asked = self.conditions.add_request(memory[:, :, 0], batch)
+        hidden = self.decoder(asked, memory, written)[has_target]  # [targets, levels, dim]
         levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
         return TargetLogits(batch.targets[has_target], levels)
 
@@ -116,7 +122,7 @@ class MultiStream(nn.Module):
     def prefill(self, batch: Batch) -> DecoderState:
         """Encodes each history once."""
         memory = self._memory(batch)
-        return self.decoder.prefill(memory[:, :, 0], memory, batch.lengths)
+        return self.decoder.prefill(self.conditions.add_request(memory[:, :, 0], batch), memory, batch.lengths)
 
     def step(
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.errors import ConfigError
 from genrec.nn.code_decoder import ParallelCodes
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
@@ -60,6 +62,7 @@ class Parallel(ParallelCodes):
         temperature: float = 0.07,
         normalization: Normalization = "codebook",
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         if not temperature > 0:
@@ -80,20 +83,24 @@ class Parallel(ParallelCodes):
         )
         self.heads = nn.Linear(dim, sids.num_levels * dim, bias=False)  # of all levels, side by side
         nn.init.zeros_(self.heads.weight)
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items."""
         items = self.code_embedding(self.tokens[batch.history.clamp(min=0)]).mean(-2)
-        return self.history(items.unsqueeze(2)).squeeze(2)  # one token each
+        items = self.conditions.add_columns(items, batch)
+        start = self.conditions.add_user(self.history.start, batch)
+        return self.history(items.unsqueeze(2), start).squeeze(2)  # one token each
 
     def target_logits(self, batch: Batch) -> TargetLogits:
         """Returns logits of every code at every target of the batch."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD
-        return TargetLogits(batch.targets[has_target], self._logits(self.history_states(batch)[has_target]))
+        states = self.conditions.add_request(self.history_states(batch), batch)
+        return TargetLogits(batch.targets[has_target], self._logits(states[has_target]))
 
     def _logits(self, states: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "rows _"], ...]:
         heads = states.unsqueeze(1) + F.silu(self.heads(states)).unflatten(-1, (self.sids.num_levels, -1))
@@ -104,5 +111,5 @@ class Parallel(ParallelCodes):
 
     def level_logits(self, batch: Batch) -> tuple[Float[Tensor, "batch _"], ...]:
         """Returns logits of all levels for the next item of each history."""
-        states = self.history_states(batch)
+        states = self.conditions.add_request(self.history_states(batch), batch)
         return self._logits(states[torch.arange(len(batch), device=states.device), batch.lengths])

@@ -14,8 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.nn.attention import DistanceBias
 from genrec.nn.blocks import Dropout, HistoryBlock
+from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
 
@@ -44,6 +46,7 @@ class SASRec(nn.Module):
         feedforward_mult: int = 2,
         dropout: float = 0.4,
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.max_history_len = max_history_len
@@ -57,11 +60,12 @@ class SASRec(nn.Module):
             HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout)
             for _ in range(num_layers)
         )
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items."""
-        start = self.start.expand(len(batch), 1, -1)
-        x = torch.cat([start, self.items(batch.history.clamp(min=0))], dim=1)
+        start = self.conditions.add_user(self.start, batch).unsqueeze(1)
+        x = torch.cat([start, self.conditions.add_columns(self.items(batch.history.clamp(min=0)), batch)], dim=1)
         x = self.input_dropout(self.input_norm(x))
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
@@ -74,7 +78,8 @@ class SASRec(nn.Module):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD
-        return TargetLogits(batch.targets[has_target], item_queries=self.history_states(batch)[has_target])
+        queries = self.conditions.add_request(self.history_states(batch), batch)[has_target]
+        return TargetLogits(batch.targets[has_target], item_queries=queries)
 
     def item_table(self) -> Float[Tensor, "items dim"]:
         """The tied embedding table."""
@@ -82,6 +87,6 @@ class SASRec(nn.Module):
 
     def score(self, batch: Batch) -> Float[Tensor, "batch items"]:
         """Scores of all items for the next position of each history."""
-        states = self.history_states(batch)
+        states = self.conditions.add_request(self.history_states(batch), batch)
         last = states[torch.arange(len(batch), device=states.device), batch.lengths]
         return last @ self.items.weight.T
