@@ -119,5 +119,5 @@ def test_words_say_what_comes(tmp_path: Path) -> None:
     first = table.filter((pl.col("split") == "test") & (pl.col("rank") == 1)).select("user_id", "item_id")
     target = dict(zip(dataset.user_ids, dataset.item_ids.gather(dataset.targets("test").item_idx), strict=True))
     assert np.mean([target[user] == item for user, item in first.iter_rows()]) > 0.5  # chance is 1 in 8
-    config = json.loads((run.artifact("generator").path / "config.json").read_text())
+    config = json.loads((run.artifact("generator").path / "config.json").read_text(encoding="utf-8"))
     assert config["schema"]["text_dim"] == run.artifact("conditions").facts["dim"]

@@ -20,7 +20,7 @@ from genrec.errors import GenRecError
 
 # The stage that a group's options are for, and so how far they are run.
 UNTIL = {
-    **dict.fromkeys(("data", "filters", "order", "split"), "prepare"),
+    **dict.fromkeys(("data", "filters", "order", "split", "events"), "prepare"),
     **dict.fromkeys(("generator", "objective", "train", "logger"), "train"),
     **dict.fromkeys(("decoding", "recommend"), "recommend"),
     "encoder": "embed",
@@ -37,6 +37,8 @@ TINY |= {"latent_dim": 4, "graph_dim": 4, "dim": 8, "num_histories": 4, "group_s
 WITH = {  # what an option needs beside it
     "decoding=full_ranking": ["generator=sasrec"],
     "decoding=masked_item": ["generator=masked_diffusion"],
+    "decoding=masked_at_once": ["generator=masked_diffusion"],
+    "decoding=consistent_item": ["generator=masked_diffusion"],
     "decoding=session": ["generator=moe"],
     "decoding=parallel_graph": ["generator=parallel"],
     "objective=masked_cross_entropy": ["generator=masked_diffusion"],
@@ -55,6 +57,7 @@ REFUSED = {  # what cannot run here, and what it says
     "encoder=precomputed": "encoder.path",
     "tokenizer=published": "tokenizer.path",
     "split=column": "split",
+    "decoding=grounded_text": "expected a strategy for EncDec (autoregressive), got GroundedText (text)",
     **{f"objective={name}": "train.init_from" for name in ("dpo", "grpo", "ecpo")},
     **{f"objective={name}": "objective" for name in ("aligned_cross_entropy", "six_tasks", "next_title")},
 }

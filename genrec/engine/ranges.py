@@ -91,6 +91,8 @@ NAMES: dict[str, Range] = {
     "num_steps": _count(1_000),
     "num_samples": _count(1_000),
     "guidance": Range(0, 1_000),
+    "strength": Range(0, 1_000),
+    "gamma": Range(0, 1_000),
     "session_len": _count(10_000),
     "max_history_len": _count(100_000),
     "title_history_len": _count(100_000),

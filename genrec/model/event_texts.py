@@ -59,7 +59,13 @@ def write_texts(folder: Path, rows: np.ndarray, vectors: np.ndarray) -> None:
         folder: of the ``conditions`` artifact.
         rows: int32 [events].
         vectors: float32 [texts, dim].
+
+    Raises:
+        DataError: for vectors that are not finite.
     """
+    if wrong := int((~np.isfinite(vectors).all(axis=1)).sum()):
+        fix = "check the encoder's model"
+        raise DataError("events.text", expected="vectors of finite numbers", got=f"others for {wrong:,} texts", fix=fix)
     np.save(folder / ROWS_FILE, rows.astype(np.int32), allow_pickle=False)
     save_file({_VECTORS: np.ascontiguousarray(vectors)}, folder / VECTORS_FILE)
 

@@ -13,7 +13,7 @@ import numpy as np
 from genrec.core.dataset import Dataset
 from genrec.engine.components import instantiate
 from genrec.engine.stage import Stage, StageContext
-from genrec.errors import ConfigError, DataError
+from genrec.errors import ConfigError
 from genrec.model.event_texts import distinct_texts, write_texts
 from genrec.model.item_vectors import FITTED
 from genrec.protocols import ItemEncoder, text_part
@@ -39,9 +39,6 @@ def build(context: StageContext) -> dict[str, Any]:
     encoder.restore(context.parts["encoder"] / FITTED)
     texts = distinct_texts(dataset)
     vectors = np.asarray(reads_texts.encode_texts(texts.words), dtype=np.float32)
-    if wrong := int((~np.isfinite(vectors).all(axis=1)).sum()):
-        fix = "check the encoder's model"
-        raise DataError("events.text", expected="vectors of finite numbers", got=f"others for {wrong:,} texts", fix=fix)
     write_texts(context.folder, texts.rows, vectors)
     asked, empty = texts.rows >= 0, ~vectors.any(axis=1)
     context.log(f"{len(texts.words):,} texts, asked for before {asked.mean():.0%} of the events: vectors of {vectors.shape[1]}")

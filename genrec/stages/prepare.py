@@ -37,7 +37,8 @@ def build(context: StageContext) -> dict[str, Any]:
     columns: EventColumns = instantiate(context.config.get("events", NO_COLUMNS), "events")
     extended = Dataset.load(context.extends.path) if context.extends else None
     before = extended.items if extended else None
-    raw = source.load_with(list(columns.kinds)) if isinstance(source, ReadsColumns) else source.load()
+    further = list(columns.kinds)
+    raw = source.load_with(further) if further and isinstance(source, ReadsColumns) else source.load()
     raw = canonicalize(
         raw,
         allow_missing=filters.missing == "drop",

@@ -218,5 +218,5 @@ def test_a_wide_table_is_cut_in_the_message() -> None:
 
 def test_errors_of_a_source_that_are_about_data_name_its_key() -> None:
     node = compose(["encoder=tfidf_collaborative"]).tree["encoder"]
-    with pytest.raises(DataError, match=r"name other encoder\.sources\.text\.columns"):
+    with pytest.raises(DataError, match=r"name other columns with encoder\.sources\.text\.columns"):
         instantiate(node, "encoder").fit(catalogue(["!?", "..."]), EMPTY)

@@ -17,6 +17,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.data.event_columns import EventColumns, asked_for
 from genrec.data.lib.canonical import canonicalize
 from genrec.errors import ConfigError, DataError
+from genrec.model.event_texts import distinct_texts, write_texts
 from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
 from genrec.protocols import RawData
 from genrec.testing.worlds import sids_of
@@ -70,6 +71,7 @@ def weights_unread(scene: Scene) -> Any:
     fit(generator, AlignedCrossEntropy(trie=PrefixTrie.build(sids_of(2))), POSITIVE, None, settings, **place)  # type: ignore[arg-type]
 
 
+NAN = np.full((1, 2), np.nan)
 POSITIVE = COLUMNS.added_to(SHOP, EVENTS.with_columns(weight=pl.Series([1.0, 2.0, 1.0])), None)
 EVERYTHING = replace(COLUMNS, request=["event_type", "weight", "timestamp"])
 CASES = [
@@ -92,6 +94,13 @@ CASES = [
     Case("targets that do not count", ConfigError, "got none", weights(["buy"], {"buy": 0.0})),
     Case("a target that there is not", ConfigError, "buy, view, got rent", weights(["rent"], None)),
     Case("a weight that is no number", ConfigError, "event_type (category)", weights(None, "event_type")),
+    Case("texts of nobody", DataError, "got none", lambda scene: distinct_texts(SHOP)),
+    Case(
+        "a vector that is none",
+        DataError,
+        "for 1 texts",
+        lambda scene: write_texts(scene.path, np.zeros(3), NAN),
+    ),
     Case("weights that nothing reads", ConfigError, "got AlignedCrossEntropy", weights_unread),
     Case("a user twice", DataError, "users, row 3, column user_id", users_twice),
 ]
