@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,10 @@ def test_learns_a_deterministic_world_in_any_order(tmp_path: Path) -> None:
     strategy = MaskedItem(num_beams=5)
     table = recommend_users(generator, strategy, trie, histories, users, k=1, exclude_seen=False, batch_size=80)
     assert (table["item_idx"].to_numpy() == world.targets("test").item_idx).mean() > 0.9
+
+
+def test_the_number_of_a_collision_comes_last_where_there_is_one() -> None:
+    numbered = replace(SIDS, collision_level=2)
+    assert MASKED.build(numbered, number_last=True).last_level == 2
+    assert MASKED.build(numbered, number_last=False).last_level is None
+    assert MASKED.build(SIDS, number_last=True).last_level is None
