@@ -174,7 +174,7 @@ class GraphRQVAE(Autoencoder):
 
         num_steps = self.graph_steps
         if self.graph_epochs is not None:
-            num_steps = math.ceil(self.graph_epochs * len(items) / _PAIRS)
+            num_steps = math.ceil(self.graph_epochs * len(items) / max(min(_PAIRS, len(items)), 1))
         for _ in range(num_steps if len(items) else 0):
             nodes = outputs_of((torch.rand(num_items + num_users, 1) > _HIDDEN).float())
             pairs = torch.randint(len(items), (min(_PAIRS, len(items)),))
