@@ -185,8 +185,8 @@ def test_a_package_reads_what_the_prepared_data_say(tmp_path: Path) -> None:
     run = genrec.run(until="export", quiet=True, overrides=[*settings, f"paths.runs={tmp_path}", "name=tiny"]).path
     recommender = genrec.load(run / "bundle")
     catalogue, dataset = with_arbitrary_weights(recommender.catalogue), Dataset.load(run / "dataset")
-    wanted = asked_for(dataset, "test", {"event_type": "purchase", "timestamp": "target"})
-    histories, users = replace(dataset.histories("test"), request=wanted), np.arange(40)
+    request = asked_for(dataset, "test", {"event_type": "purchase", "timestamp": "target"})
+    histories, users = replace(dataset.histories("test"), request=request), np.arange(40)
     decoded = recommend_users(
         catalogue.generator, catalogue.strategy, catalogue.trie, histories, users, k=5, exclude_seen=True, batch_size=16
     )

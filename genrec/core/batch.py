@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genrec.core.dataset import Sequences
-from genrec.core.event_schema import UNKNOWN
+from genrec.core.event_schema import missing_value
 from genrec.types import PAD
 
 
@@ -146,12 +146,10 @@ class Batch:
         rows = cls.of_rows(sequences.item_idx, starts, lengths, sequences.times)
         if not (sequences.columns or sequences.users):
             return rows
-        columns = {
-            name: torch.from_numpy(padded_rows(values, starts, lengths, fill=missing_value(values)))
-            for name, values in sequences.columns.items()
-        }
         return replace(
-            rows, columns=columns, users={name: torch.from_numpy(values[users]) for name, values in sequences.users.items()}
+            rows,
+            columns=padded_columns(sequences.columns, starts, lengths),
+            users={name: torch.from_numpy(values[users]) for name, values in sequences.users.items()},
         )
 
     @classmethod
@@ -169,9 +167,12 @@ class Batch:
         )
 
 
-def missing_value(values: np.ndarray) -> float:
-    """What stands for a missing value in a column: NaN in one of numbers, 0 in one of codes."""
-    return np.nan if values.dtype.kind == "f" else float(UNKNOWN)
+def padded_columns(columns: Mapping[str, np.ndarray], starts: np.ndarray, lengths: np.ndarray) -> dict[str, Tensor]:
+    """Gathers slices of encoded columns as ``padded_rows`` does; what stands for a missing value comes after the end."""
+    return {
+        name: torch.from_numpy(padded_rows(values, starts, lengths, fill=missing_value(values)))
+        for name, values in columns.items()
+    }
 
 
 def padded_rows(

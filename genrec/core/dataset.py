@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrec.core.event_schema import EventSchema
+from genrec.core.event_schema import EventSchema, missing_value
 from genrec.errors import ArtifactError, DataError, missing_file
 from genrec.references import mask_secrets_in
 from genrec.types import ITEM_ID, USER_ID, Split
@@ -185,8 +185,9 @@ class Dataset:
         starts = np.asarray(self.train_ends if split == "validation" else self.validation_ends)
         has_target, request = self.targets(split).lengths > 0, {}
         for name in names:
-            request[name] = self.schema[name].missing(self.num_users)
-            request[name][has_target] = self.events.columns[name][starts[has_target]]
+            values = self.events.columns[name]
+            request[name] = np.full(self.num_users, missing_value(values), values.dtype)
+            request[name][has_target] = values[starts[has_target]]
         return request
 
     def _slice(self, starts: np.ndarray, ends: np.ndarray) -> Sequences:

@@ -50,9 +50,20 @@ class Column:
         code = {word: number + 1 for number, word in enumerate(self.vocabulary)}
         return np.array([code.get(value, UNKNOWN) for value in values], dtype=np.int32)
 
-    def missing(self, shape: int | tuple[int, ...]) -> Num[np.ndarray, "..."]:
-        """Returns what stands where nothing is known."""
-        return np.full(shape, np.nan, np.float32) if self.kind == "number" else np.full(shape, UNKNOWN, np.int32)
+    @property
+    def origin(self) -> str:
+        """Name of the column of the data that it comes from: ``timestamp`` of ``timestamp.gap``."""
+        return self.name.rpartition(".")[0] if self.kind == "time" else self.name
+
+    @property
+    def part(self) -> str:
+        """Which part of a time it is: ``gap``, ``hour`` or ``weekday``."""
+        return self.name.rpartition(".")[2]
+
+
+def missing_value(values: Num[np.ndarray, "..."]) -> float:
+    """Returns what stands for a missing value in an encoded column: NaN in one of numbers, 0 in one of codes."""
+    return np.nan if values.dtype.kind == "f" else float(UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +103,7 @@ class EventSchema:
     @property
     def time_parts(self) -> tuple[str, ...]:
         """Which parts of the time are columns: ``gap``, ``hour``, ``weekday``."""
-        return tuple(column.name.partition(".")[2] for column in self.columns if column.kind == "time")
+        return tuple(column.part for column in self.columns if column.kind == "time")
 
     def with_text(self, dim: int) -> EventSchema:
         """Returns the schema whose requests give texts as vectors of so many dimensions."""
@@ -147,6 +158,16 @@ def time_codes(
     else:
         codes = (np.floor(times / DAY) + 3) % 7 + 1  # 1970-01-01 was a Thursday
     return np.where(np.isnan(codes), UNKNOWN, codes).astype(np.int32)
+
+
+def previous_times(
+    times: Float[np.ndarray, " events"], offsets: Int[np.ndarray, " rows_and_1"]
+) -> Float[np.ndarray, " events"]:
+    """Returns the time of the event before each event of flat histories; NaN for the first of a history."""
+    times, offsets = np.asarray(times, np.float64), np.asarray(offsets)
+    previous = np.concatenate([[np.nan], times[:-1]])[: len(times)]
+    previous[offsets[:-1][np.diff(offsets) > 0]] = np.nan
+    return previous
 
 
 def category(name: str, values: Iterable[str]) -> Column:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from genrec.core.dataset import Dataset
-from genrec.core.event_schema import Column, EventSchema, Kind, category, time_codes, time_columns
+from genrec.core.event_schema import Column, EventSchema, Kind, category, previous_times, time_codes, time_columns
 from genrec.errors import ConfigError, DataError, excerpt
 from genrec.types import ITEM_ID, TIMESTAMP, USER_ID
 
@@ -82,7 +82,7 @@ class EventColumns:
         values: dict[str, np.ndarray] = {}
         for name, kind in self.columns.items():
             if kind == "time":
-                columns = _earlier(before, f"{name}.") or time_columns(name, self._times(dataset)[in_train])
+                columns = _earlier(before, name) or time_columns(name, self._times(dataset)[in_train])
                 values |= {column.name: self._time_part(dataset, column) for column in columns}
             else:
                 require_column(name, table, "events.columns", "the interactions")
@@ -101,9 +101,7 @@ class EventColumns:
         return replace(dataset, schema=schema, events=events, event_texts=texts)
 
     def _request(self, fitted: Sequence[Column]) -> tuple[str, ...]:
-        return tuple(
-            column.name for column in fitted if column.name.partition(".")[0] in self.request or column.name in self.request
-        )
+        return tuple(column.name for column in fitted if column.origin in self.request)
 
     def _times(self, dataset: Dataset) -> np.ndarray:
         if dataset.timestamps is None:
@@ -113,9 +111,7 @@ class EventColumns:
 
     def _time_part(self, dataset: Dataset, column: Column) -> np.ndarray:
         times = np.asarray(self._times(dataset), np.float64)
-        previous = np.concatenate([[np.nan], times[:-1]])[: len(times)]
-        previous[np.asarray(dataset.events.offsets[:-1])[dataset.events.lengths > 0]] = np.nan
-        return time_codes(column.name.partition(".")[2], times, previous)
+        return time_codes(column.part, times, previous_times(times, dataset.events.offsets))
 
     def _users(
         self, dataset: Dataset, users: pl.DataFrame | None, before: EventSchema | None
@@ -145,10 +141,9 @@ def require_column(name: str, table: pl.DataFrame, where: str, of: str) -> None:
         raise DataError(where, expected=f"a column of {of} ({others})", got=name, fix="correct the name, or leave it out")
 
 
-def _earlier(before: EventSchema | None, prefix: str) -> tuple[Column, ...]:
-    """The columns of an earlier schema with a name, or with the parts of a time."""
-    columns = before.columns if before else ()
-    return tuple(c for c in columns if (c.name.startswith(prefix) if prefix.endswith(".") else c.name == prefix))
+def _earlier(before: EventSchema | None, name: str) -> tuple[Column, ...]:
+    """The columns of an earlier schema that come from a column of the data."""
+    return tuple(column for column in (before.columns if before else ()) if column.origin == name)
 
 
 def _fitted(name: str, kind: Kind, values: pl.Series, where: str) -> Column:
@@ -190,7 +185,7 @@ def asked_for(dataset: Dataset, split: Any, request: Mapping[str, Any]) -> dict[
     """
     asked: dict[str, np.ndarray] = {}
     for name, value in request.items():
-        columns = [dataset.schema[part] for part in dataset.schema.request if part == name or part.startswith(f"{name}.")]
+        columns = [dataset.schema[part] for part in dataset.schema.request if dataset.schema[part].origin == name]
         if not columns:
             expected = "a column of events.request (" + (", ".join(dataset.schema.request) or "there are none") + ")"
             raise ConfigError("recommend.request", expected=expected, got=name, fix="add it to events.request")

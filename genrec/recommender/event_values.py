@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from genrec.core.dataset import Sequences
-from genrec.core.event_schema import Column, EventSchema, time_codes
+from genrec.core.event_schema import Column, EventSchema, previous_times, time_codes
 from genrec.errors import DataError, did_you_mean
 from genrec.types import ITEM_ID
 
@@ -132,8 +132,8 @@ def with_values(
     _check_names("histories", events, [*named, TIME])
     columns = {name: _encoded(named[name], values, f"histories, column {name}") for name, values in events.items()}
     if sequences.times is not None and timed:
-        previous = _previous(sequences)
-        columns |= {column.name: time_codes(_part(column), sequences.times, previous) for column in timed}
+        previous = previous_times(sequences.times, sequences.offsets)
+        columns |= {column.name: time_codes(column.part, sequences.times, previous) for column in timed}
     return replace(
         sequences,
         columns=columns,
@@ -159,7 +159,7 @@ def _request(sequences: Sequences, schema: EventSchema, asked: list[dict[str, An
     if sequences.times is not None:
         has_events = sequences.lengths > 0
         last[has_events] = np.asarray(sequences.times)[np.asarray(sequences.offsets[1:])[has_events] - 1]
-    return values | {column.name: time_codes(_part(column), times, last) for column in parts}
+    return values | {column.name: time_codes(column.part, times, last) for column in parts}
 
 
 def _users(schema: EventSchema, users: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -167,18 +167,6 @@ def _users(schema: EventSchema, users: list[dict[str, Any]]) -> dict[str, np.nda
     names = dict.fromkeys(name for one in users for name in one)
     _check_names("user", names, [*columns])
     return {name: _encoded(columns[name], [one.get(name) for one in users], f"user, {name}") for name in names}
-
-
-def _previous(sequences: Sequences) -> np.ndarray:
-    """The time before each event; NaN for the first of a history."""
-    times = np.asarray(sequences.times, np.float64)
-    previous = np.concatenate([[np.nan], times[:-1]])[: len(times)]
-    previous[np.asarray(sequences.offsets[:-1])[sequences.lengths > 0]] = np.nan
-    return previous
-
-
-def _part(column: Column) -> str:
-    return column.name.partition(".")[2]
 
 
 def _for_each(where: str, values: Any, number: int) -> list[dict[str, Any]]:

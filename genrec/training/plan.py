@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrec.core.batch import Batch, missing_value, padded_rows
+from genrec.core.batch import Batch, padded_columns, padded_rows
 from genrec.core.dataset import Sequences
 from genrec.types import PAD
 
@@ -178,12 +178,8 @@ class BatchPlan:
             if self._vary:
                 changes["weights"] = torch.from_numpy(np.nan_to_num(weights))
         if self.request:
-            changes["request"] = {
-                name: torch.from_numpy(
-                    padded_rows(self.train.columns[name], starts, lengths, fill=missing_value(self.train.columns[name]))
-                )
-                for name in self.request
-            }
+            columns = {name: self.train.columns[name] for name in self.request}
+            changes["request"] = padded_columns(columns, starts, lengths)
         if self.train.texts is not None:
             rows = padded_rows(self.train.texts.rows, starts, lengths)
             vectors = np.where((rows != PAD)[..., None], self.train.texts.vectors[rows], 0).astype(np.float32)

@@ -90,9 +90,9 @@ class TestFilter:
         offsets = np.cumsum([0, *self.LENGTHS])
         histories = Sequences(np.array([item for items in self.ITEMS for item in items], dtype=np.int32), offsets)
         for given in subsets(["kind", "query"]):
-            found = world.predict(histories, use=use, given=given)
+            predicted = world.predict(histories, use=use, given=given)
             expected = [self.enumerated(world, user, use, given) for user in range(3)]
-            np.testing.assert_allclose(found, expected, atol=1e-6)
+            np.testing.assert_allclose(predicted, expected, atol=1e-6)
 
     def test_bounds_name_each_column_that_is_worth_something(self, world: World) -> None:
         with_columns = [

@@ -79,8 +79,8 @@ def test_each_step_mixes_both_and_is_normalized(normalization: Any, strength: fl
         expected = expected + mixed[slot]
         nodes, before = child[slot].unsqueeze(1), code.expand(len(BATCH), 1)
     both: Any = GuidedGenerator(generator, strength)
-    found = id_log_probs(both, TRIE, BATCH, torch.full((len(BATCH), 1), item)).squeeze(1)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    log_probs = id_log_probs(both, TRIE, BATCH, torch.full((len(BATCH), 1), item)).squeeze(1)
+    torch.testing.assert_close(log_probs, expected, rtol=1e-4, atol=1e-4)
     if normalization == "trie":
         every = id_log_probs(both, TRIE, BATCH, torch.arange(60).expand(len(BATCH), -1))
         torch.testing.assert_close(every.logsumexp(dim=1), torch.zeros(len(BATCH)), rtol=0, atol=1e-4)

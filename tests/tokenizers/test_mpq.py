@@ -64,8 +64,8 @@ def test_every_expert_is_needed_and_none_starves() -> None:
     ]
 
     def error(without: int | None) -> float:
-        kept = [part * 0 if expert == without else part for expert, part in enumerate(picked)]
-        weighted = [part * torch.from_numpy(gates[:, [expert]]) for expert, part in enumerate(kept)]
+        shown = [part * 0 if expert == without else part for expert, part in enumerate(picked)]
+        weighted = [part * torch.from_numpy(gates[:, [expert]]) for expert, part in enumerate(shown)]
         with torch.no_grad():
             return float((tokenizer._decoder(torch.cat(weighted, dim=1)) - standardized).square().mean())
 
