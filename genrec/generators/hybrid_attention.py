@@ -8,7 +8,8 @@ search for ``parallel`` decodes it. New items need no training: they have codes 
 Departures from the paper: each level reads the whole vector by a projection of its own, where RecGPT cuts the vector into as
 many parts as there are codes (its codes are of those parts; ours need not be); a table of code embeddings for each level, tied
 to the output; one learned bias per head and distance in items instead of absolute positions, which makes the mask and leaves
-padding without effect; a learned start, so that empty histories work. See docs/methods/recgpt.md.
+padding without effect; a learned start, so that empty histories work; ``identity`` (own addition, off). See
+docs/methods/recgpt.md.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from genrec.nn.attention import DistanceBias
 from genrec.nn.blocks import Dropout, HistoryBlock
 from genrec.nn.code_decoder import ParallelCodes
 from genrec.nn.conditions import Conditions
+from genrec.nn.item_embedding import ItemIdentity
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 
@@ -41,11 +43,14 @@ class HybridAttention(ParallelCodes):
         num_layers: blocks.
         feedforward_mult: width of the feed-forward layers, in units of ``dim``.
         dropout: in [0, 1).
+        identity: add a gated identity embedding to each history item (see ``ItemIdentity``).
+        identity_dropout: probability of hiding an identity in training.
         normalization: "codebook" as published (levels are independent), or "trie".
         max_history_len: longest history, in items; attention is over that many times the number of levels.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids", "encoder"})
+    item_rows: ClassVar[frozenset[str]] = frozenset({"item_identity.identity.weight", "item_identity.gate"})
     tokens: Tensor  # [items, levels], codes in one vocabulary
     item_vectors: Tensor
 
@@ -54,11 +59,14 @@ class HybridAttention(ParallelCodes):
         *,
         sids: SIDTable,
         item_vectors: np.ndarray,
+        train_counts: np.ndarray | None = None,
         dim: int = 128,
         num_heads: int = 4,
         num_layers: int = 3,
         feedforward_mult: int = 4,
         dropout: float = 0.2,
+        identity: bool = False,
+        identity_dropout: float = 0.1,
         normalization: Normalization = "codebook",
         max_history_len: int = 50,
         schema: EventSchema | None = None,
@@ -83,6 +91,13 @@ class HybridAttention(ParallelCodes):
             HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout)
             for _ in range(num_layers)
         )
+        self.item_identity = ItemIdentity(
+            num_items=sids.num_items,
+            dim=dim,
+            identity=identity,
+            identity_dropout=identity_dropout,
+            train_counts=train_counts,
+        )
         self.conditions = Conditions(schema=schema, dim=dim)
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states levels dim"]:
@@ -90,8 +105,10 @@ class HybridAttention(ParallelCodes):
         items, num_levels = batch.history.clamp(min=0), self.sids.num_levels
         codes = self.code_norm(self.code_embedding(self.tokens[items]))
         vectors = self.vector_norm(self.vector_parts(self.item_vectors[items]).unflatten(-1, (num_levels, -1)))
+        # One identity an item, in front of all its codes.
+        tokens = self.item_identity.with_identity(codes + vectors, items.unsqueeze(-1))
         start = self.conditions.add_user(self.start, batch).unsqueeze(1)
-        x = torch.cat([start, self.conditions.add_columns(codes + vectors, batch)], dim=1)
+        x = torch.cat([start, self.conditions.add_columns(tokens, batch)], dim=1)
         x = self.input_dropout(x).flatten(1, 2)
         # Places count items: the tokens of one item are at distance 0 and see each other, later ones are out of sight.
         item_position = torch.arange(batch.history.shape[1] + 1, device=x.device).repeat_interleave(num_levels)

@@ -7,13 +7,14 @@ the catalogue by them, ``parallel_graph`` a neighbourhood of it; every other str
 same probabilities, but beams over levels in no order lose items.
 
 Departures from the paper: distance biases and pre-norm blocks of this library instead of GPT-2's, a learned start state so that
-empty histories work.
+empty histories work. ``identity`` (own addition, off) lets histories say who an item is beyond its codes.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from genrec.errors import ConfigError
 from genrec.nn.code_decoder import ParallelCodes
 from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
+from genrec.nn.item_embedding import ItemIdentity
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 
@@ -40,6 +42,8 @@ class Parallel(ParallelCodes):
         feedforward_mult: width of the feed-forward layers, in units of ``dim``.
         dropout: of item vectors and attention weights, in [0, 1); the residual paths have none, as published.
         temperature: what cosines are divided by, above 0.
+        identity: add a gated identity embedding to each history item (see ``ItemIdentity``).
+        identity_dropout: probability of hiding an identity in training.
         normalization: "codebook" as published (levels are independent), or "trie".
         max_history_len: longest history, in items.
 
@@ -48,18 +52,22 @@ class Parallel(ParallelCodes):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    item_rows: ClassVar[frozenset[str]] = frozenset({"item_identity.identity.weight", "item_identity.gate"})
     tokens: Tensor  # [items, levels], codes in one vocabulary
 
     def __init__(
         self,
         *,
         sids: SIDTable,
+        train_counts: np.ndarray | None = None,
         dim: int = 448,
         num_heads: int = 4,
         num_layers: int = 2,
         feedforward_mult: int = 2,
         dropout: float = 0.5,
         temperature: float = 0.07,
+        identity: bool = False,
+        identity_dropout: float = 0.1,
         normalization: Normalization = "codebook",
         max_history_len: int = 50,
         schema: EventSchema | None = None,
@@ -83,13 +91,21 @@ class Parallel(ParallelCodes):
         )
         self.heads = nn.Linear(dim, sids.num_levels * dim, bias=False)  # of all levels, side by side
         nn.init.zeros_(self.heads.weight)
+        self.item_identity = ItemIdentity(
+            num_items=sids.num_items,
+            dim=dim,
+            identity=identity,
+            identity_dropout=identity_dropout,
+            train_counts=train_counts,
+        )
         self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
     def history_states(self, batch: Batch) -> Float[Tensor, "batch states dim"]:
         """State ``t`` has seen the start and the first ``t`` items."""
-        items = self.code_embedding(self.tokens[batch.history.clamp(min=0)]).mean(-2)
+        history = batch.history.clamp(min=0)
+        items = self.item_identity.with_identity(self.code_embedding(self.tokens[history]).mean(-2), history)
         items = self.conditions.add_columns(items, batch)
         start = self.conditions.add_user(self.history.start, batch)
         return self.history(items.unsqueeze(2), start).squeeze(2)  # one token each

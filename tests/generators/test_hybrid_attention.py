@@ -49,3 +49,17 @@ def test_items_that_come_later_need_no_training() -> None:
     for before, after in zip(old.level_logits(batch), new.level_logits(batch), strict=True):
         assert torch.equal(before, after)
     assert not torch.allclose(new.level_logits(batch_of([[4]]))[0], new.level_logits(batch_of([[2]]))[0], atol=1e-3)
+
+
+def test_an_identity_is_added_to_every_code_of_an_item() -> None:
+    """Items of equal codes and vectors differ by who they are; one without training events does not."""
+    sids = SIDTable(np.array([[0, 1, 2]] * 3), (3, 3, 4))
+    facts = {"item_vectors": np.ones((3, 2)), "train_counts": np.array([5, 15, 0])}
+    torch.manual_seed(0)
+    generator = scrambled(instantiate(HYBRID.node(identity=True), sids=sids, **facts).eval())
+    batch = batch_of([[0], [1], [2]])
+    first, second, unseen = generator.history_states(batch)[:, 1]
+    assert ((first - second).abs().amax(-1) > 1e-3).all(), "all tokens of the item"
+    with torch.no_grad():
+        generator.item_identity.identity.weight.zero_()
+    assert torch.allclose(generator.history_states(batch)[:, 1], unseen.expand(3, -1, -1), atol=1e-6)

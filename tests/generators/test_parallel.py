@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from small_world import OPTIONS, batch_of, random_histories, scrambled, sids_of
 from torch.nn import functional as F
 
+from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import Exhaustive
 from genrec.protocols import DecodingRequest, MaskedGenerator, ParallelGenerator
@@ -52,3 +54,20 @@ def test_filled_codes_change_nothing() -> None:
     codes = torch.tensor([[[-1, -1, -1], [3, -1, 2]]] * len(BATCH))
     for filled, logits in zip(generator.fill(generator.prefill(BATCH), codes), generator.level_logits(BATCH), strict=True):
         assert torch.equal(filled, logits.unsqueeze(1).expand(-1, 2, -1))
+
+
+def test_an_identity_says_of_histories_who_an_item_is() -> None:
+    """Items of equal codes differ, one without training events does not; without ``identity`` nothing is added."""
+    sids = SIDTable(np.array([[0, 1], [0, 1], [0, 1], [1, 0]]), (2, 2))
+    counts = np.array([5, 15, 0, 1])
+    batch = batch_of([[0], [1], [2]])
+    plain = scrambled(PARALLEL.build(sids)).eval()
+    first, second, unseen = plain.history_states(batch)[:, 1]
+    assert torch.equal(first, second)
+    generator = scrambled(PARALLEL.build(sids, train_counts=counts, identity=True))
+    assert torch.equal(generator.item_identity.gate.squeeze(-1), torch.tensor([0.5, 0.75, 0.0, 1 / 6]))
+    first, second, unseen = generator.history_states(batch)[:, 1]
+    assert (first - second).abs().max() > 1e-3
+    with torch.no_grad():
+        generator.item_identity.identity.weight.zero_()
+    assert torch.allclose(generator.history_states(batch)[:, 1], unseen.expand(3, -1), atol=1e-6)
