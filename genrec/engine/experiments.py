@@ -18,7 +18,10 @@ EXPERIMENT = "experiment"
 SEARCH_PATH = "hydra.searchpath"
 # Group -> the group whose option its settings are chosen for: ``objective.item_weight`` needs the generator's item head.
 CHOSEN_FOR = {"objective": "generator", "decoding": "generator", "collision": "tokenizer"}
-RENAMED_OPTIONS = {"evaluate": {"all_floors": "all_baselines"}}  # of other groups: group -> former name -> name
+RENAMED_OPTIONS = {  # of other groups: group -> former name -> name
+    "evaluate": {"all_floors": "all_baselines"},
+    "tokenizer": {"rqvae_rotation": "rqvae"},  # two yamls of the same settings
+}
 RENAMED = {"beauty": "best", "beauty_quick": "quick", "beauty_sasrec": "baseline_sasrec", "beauty_tiger": "baseline_tiger"}
 # Experiments that were one generator at one budget each: what they set. docs/sweeps/family.yaml lists them with their figures.
 _BUDGET = ("train.epochs=5", "train.num_validations=2")
