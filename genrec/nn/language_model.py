@@ -229,7 +229,5 @@ def _add_adapters(body: nn.Module, rank: int, alpha: float, dropout: float) -> N
             got=rank,
             fix="pip install 'genrec[llm]', or train the whole model: generator.lora_rank=null",
         ) from error
-    inject_adapter_in_model(
-        LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear"),
-        body,
-    )
+    settings: dict[str, Any] = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout}  # peft says int, and takes any alpha
+    inject_adapter_in_model(LoraConfig(**settings, target_modules="all-linear"), body)
