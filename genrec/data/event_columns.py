@@ -11,6 +11,7 @@ import polars as pl
 
 from genrec.core.dataset import Dataset
 from genrec.core.event_schema import Column, EventSchema, Kind, category, previous_times, time_codes, time_columns
+from genrec.data.lib.item_words import ItemWords
 from genrec.errors import ConfigError, DataError, excerpt
 from genrec.types import ITEM_ID, TIMESTAMP, USER_ID
 
@@ -26,7 +27,8 @@ class EventColumns:
             and, where it is seconds since 1970, the hour (UTC) and the weekday; ``timestamp`` is the only column of that kind.
         request: those of ``columns`` that may be known of an item before it is predicted, such as the kind of event that is
             wanted, or the time of the request. A model learns each of them as something that is asked for.
-        text: column of the interactions with what was asked for before each event: a query, a prompt, a preference in words.
+        text: column of the interactions with what was asked for before each event: a query, a prompt, a preference in words;
+            or ``ItemWords``, which draws it from columns of the item.
         users: column of the users' table -> ``category`` or ``number``.
 
     Raises:
@@ -35,7 +37,7 @@ class EventColumns:
 
     columns: Mapping[str, Kind] = field(default_factory=dict)
     request: Sequence[str] = ()
-    text: str | None = None
+    text: str | ItemWords | None = None
     users: Mapping[str, Literal["category", "number"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,8 +60,8 @@ class EventColumns:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Column of the interactions -> its kind; ``text`` of the text."""
-        return {**self.columns, **({self.text: "text"} if self.text else {})}
+        """Column of the interactions -> its kind; ``text`` of the text, where it is a column."""
+        return {**self.columns, **({self.text: "text"} if isinstance(self.text, str) else {})}
 
     def added_to(
         self, dataset: Dataset, table: pl.DataFrame, users: pl.DataFrame | None, before: EventSchema | None = None
@@ -94,7 +96,9 @@ class EventColumns:
         of_users, user_values = self._users(dataset, users, before)
         schema = EventSchema(columns=tuple(fitted), request=self._request(fitted), users=of_users)
         texts = None
-        if self.text:
+        if isinstance(self.text, ItemWords):
+            texts = self.text.drawn(dataset.items, dataset.events.item_idx)
+        elif self.text:
             require_column(self.text, table, "events.text", "the interactions")
             texts = table[self.text]
         events = replace(dataset.events, columns=values, users=user_values)

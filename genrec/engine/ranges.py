@@ -172,6 +172,8 @@ NAMES: dict[str, Range] = {
     "k": _count(1_000_000),
     "batch_size": _count(),
     "num_beams": _count(100_000),
+    "num_words": _count(1_000),
+    "least_items": _count(),
     "warm_up": Range(0, 1_000),
     "max_divergence": Range(0, 1, low_open=True),
     "num_candidates": _count(100_000),
