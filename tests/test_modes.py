@@ -49,6 +49,7 @@ WITH = {  # what an option needs beside it
     "objective=progressive_reasoning": ["generator=latent_reasoning"],
     "objective=ensemble_reasoning": ["generator=latent_reasoning_ensemble"],
     "generator=multi_stream": ["tokenizer=multi_stream"],
+    "events=item_words": ["events.text.largest_share=1.0"],
     "calibrate=default": ["decoding=fusion"],
     "collision=reassign_last": ["tokenizer.codebook_size=16"],
     **{f"objective={name}": ["generator=sasrec"] for name in ("item_cross_entropy", "in_batch_contrastive", "sampled_softmax")},

@@ -12,7 +12,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.audits.ranks import Steps
 from genrec.core.dataset import Dataset
-from genrec.encoders.lib.item_text import item_texts, words
+from genrec.core.words import words
+from genrec.encoders.lib.item_text import item_texts
 from genrec.encoders.tfidf_svd import TfidfSVD
 from genrec.types import ITEM_ID
 

@@ -17,6 +17,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.core.dataset import Sequences
+from genrec.core.words import words
 from genrec.encoders.lib.item_text import (
     AUTO,
     Columns,
@@ -25,7 +26,6 @@ from genrec.encoders.lib.item_text import (
     rarity_note,
     script_note,
     usable_columns,
-    words,
 )
 from genrec.encoders.lib.svd import truncated_svd
 from genrec.errors import DataError

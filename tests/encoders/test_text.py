@@ -9,8 +9,9 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.core.dataset import Sequences
+from genrec.core.words import words
 from genrec.data.lib.demo_catalog import make_items
-from genrec.encoders.lib.item_text import item_texts, text_columns, words
+from genrec.encoders.lib.item_text import item_texts, text_columns
 from genrec.encoders.lib.svd import truncated_svd
 from genrec.encoders.tfidf_svd import TfidfSVD
 from genrec.engine.components import instantiate

@@ -16,6 +16,7 @@ from genrec.core.dataset import Dataset, Sequences
 from genrec.core.trie import PrefixTrie
 from genrec.data.event_columns import EventColumns, asked_for
 from genrec.data.lib.canonical import canonicalize
+from genrec.data.lib.item_words import ItemWords
 from genrec.errors import ConfigError, DataError
 from genrec.model.event_texts import distinct_texts, write_texts
 from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
@@ -80,6 +81,9 @@ CASES = [
     Case("a request for nothing", ConfigError, "(there are none), got device", added(request=["device"])),
     Case("a column that is not there", DataError, "got device", added(columns={"device": "category"})),
     Case("a text that is not there", DataError, "events.text", added(text="query")),
+    Case("words of no column", ConfigError, "events.text.columns", added(text=ItemWords(columns=[]))),
+    Case("words of a column that is not there", DataError, "got title", added(text=ItemWords(columns=["title"]))),
+    Case("words that are all rare", DataError, "words of 5 items or more", added(text=ItemWords(columns=["item_id"]))),
     Case("no times", DataError, "got none", added(replace(SHOP, timestamps=None), columns={"timestamp": "time"})),
     Case("no users", DataError, "events.users", added(users={"age": "category"})),
     Case("an empty column", DataError, "events.columns.none", added(columns={"none": "category"})),

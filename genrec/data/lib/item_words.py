@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from genrec.encoders.lib.item_text import words
+from genrec.core.words import words
 from genrec.errors import ConfigError, DataError
 
 WHERE = "events.text.columns"
