@@ -67,7 +67,7 @@ def assert_fair(words: Sequence[str], line: str | None) -> None:
     assert "\n" not in line, f"{words}: {line}"
     assert "unknown key" not in line, f"{words}: {line}"
     where = line.partition(":")[0]
-    rooms = {*SWAPPED, "objective", "sids for multi_stream"}
+    rooms = {*SWAPPED, "objective", "events", "sids for multi_stream"}
     assert where in typed or where.partition(".")[0] in rooms, f"{words}: {line}"
 
 
