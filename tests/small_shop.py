@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -15,11 +16,14 @@ from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.trie_beam import TrieBeam
+from genrec.encoders.tfidf_svd import TfidfSVD
 from genrec.generators.encdec import EncDec
 from genrec.generators.hstu import HSTU
 from genrec.model.trained import Model
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.item_table import ItemTable
+from genrec.recommender.words import TextEncoder
+from genrec.testing.worlds import make_train
 
 
 def shop(num_items: int, seed: int = 0, sizes: tuple[int, ...] = (6, 7, 8)) -> Catalogue:
@@ -59,6 +63,34 @@ def shop_with_columns(num_items: int) -> Catalogue:
     for weight in generator.parameters():
         torch.nn.init.normal_(weight, std=0.5)
     model = replace(with_model(catalogue, generator=generator).model, schema=SCHEMA)
+    return replace(catalogue, model=model)
+
+
+COLOURS = ("red", "green", "blue", "grey", "white")
+KINDS = ("soap", "shampoo", "perfume")
+
+
+def shop_with_words(num_items: int, *, trained: bool = True) -> Catalogue:
+    """A shop whose items have titles, whose encoder reads them, and whose generator hears queries where ``trained`` so."""
+    catalogue = shop_with_columns(num_items) if trained else shop(num_items)
+    titles = [f"{COLOURS[row % 5]} {KINDS[row % 3]}" for row in range(num_items)]
+    frame = catalogue.table.frame.with_columns(title=pl.Series(titles))
+    encoder = TfidfSVD(columns=("title",), dim=8)
+    encoder.fit(frame, make_train(num_items))
+    texts = TextEncoder(Path(), cast(Any, None))
+    vars(texts)["encoder"] = encoder
+    vectors = encoder.encode(frame)
+    catalogue = replace(catalogue, table=ItemTable(frame, catalogue.table.sids), texts=texts)
+    if not trained:
+        return replace(catalogue, model=replace(catalogue.model, vectors={"item": vectors}))
+    schema = SCHEMA.with_text(vectors.shape[1])
+    torch.manual_seed(1)
+    generator = EncDec(
+        sids=catalogue.table.sids, dim=16, num_heads=2, num_history_layers=1, num_decoder_layers=1, schema=schema
+    ).eval()
+    for weight in generator.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    model = replace(with_model(catalogue, generator=generator).model, schema=schema, vectors={"item": vectors})
     return replace(catalogue, model=model)
 
 

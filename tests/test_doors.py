@@ -43,6 +43,10 @@ NOT_IN_YAML = {  # settings of the stage `recommend`, whose lists are evaluated
     "filter": "lists are evaluated over the whole catalogue",
     "steer": "lists are evaluated as the model makes them",
     "quota": "lists are evaluated as the model makes them",
+    "query": "what was asked for before each target is in the dataset: request={text: target}",
+    "guidance": "decoding=guided decoding.strength=1.5 says it",
+    "wish": "lists are evaluated as the model makes them",
+    "wish_strength": "lists are evaluated as the model makes them",
 }
 ONLY_IN_YAML = {
     "splits": "which targets are evaluated",
@@ -110,6 +114,10 @@ def test_batch_lists_have_the_fields_of_a_request() -> None:
         "quota": ('{"even": 2}', {"even": 2}),
         "request": ('{"event_type": "purchase"}', {"event_type": "purchase"}),
         "user": ('{"age": "young"}', {"age": "young"}),
+        "query": ("soap, not perfume", "soap, not perfume"),
+        "guidance": ("2", 2.0),
+        "wish": ("123", "123"),
+        "wish_strength": ("3.5", 3.5),
         "exclude_seen": ("false", False),
         "batch_size": ("3", 3),
         "shard_rows": ("50", 50),

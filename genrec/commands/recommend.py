@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from genrec.recommender.requests import RecommendRequest
 
 
+_TEXTS = ("filter", "query", "wish")  # settings that are taken as they are written
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     parser.add_argument("bundle", type=Path, help="runs/NAME (exported), or a bundle wherever it was copied to")
@@ -107,7 +110,7 @@ def settings_of(words: Sequence[str]) -> tuple[RecommendRequest, int]:
             raise ConfigError(name, expected="a setting", got=word, fix=did_you_mean(name, defaults))
         if name != old:
             print(f"note: {old} is called {name} now", file=sys.stderr)
-        values[name] = value if name == "filter" else _value(value)
+        values[name] = value if name in _TEXTS else _value(value)
     shard_rows = values.pop("shard_rows", defaults["shard_rows"])
     return replace(EMPTY_REQUEST, **values), whole_number("shard_rows", shard_rows)
 

@@ -35,6 +35,7 @@ class Batch:
         request: name -> [batch, time + 1], or [batch, 1] where it holds for all states: what is known of the event to be
             predicted, such as the wanted kind of event. Empty: nothing.
         given: [batch, time + 1, dim], or [batch, 1, dim]: vector of what is asked for at each state; zeros where nothing is.
+        refused: likewise, of what is refused ("not ..."); only guidance reads it.
         users: name -> [batch] or [batch, any]: columns of the users.
         weights: [batch, time + 1], how much each target counts in training; None: all alike.
     """
@@ -46,6 +47,7 @@ class Batch:
     columns: Mapping[str, Tensor] = field(default_factory=dict)
     request: Mapping[str, Tensor] = field(default_factory=dict)
     given: Float[Tensor, "batch states dim"] | None = None
+    refused: Float[Tensor, "batch states dim"] | None = None
     users: Mapping[str, Tensor] = field(default_factory=dict)
     weights: Float[Tensor, "batch states"] | None = None
 
@@ -101,12 +103,13 @@ class Batch:
             times=None if rows.times is None else rows.times.masked_fill(later, PAD),
             request={name: asked(values) for name, values in rows.request.items()},
             given=None if rows.given is None else asked(rows.given),
+            refused=None if rows.refused is None else asked(rows.refused),
             weights=None,
         )
 
     def without_request(self) -> Batch:
         """Returns the batch as if nothing were asked for beside the history."""
-        return replace(self, request={}, given=None)
+        return replace(self, request={}, given=None, refused=None)
 
     def streams(self) -> tuple[Int64[Tensor, "rows states"], Int64[Tensor, " targets"], Int64[Tensor, " targets"]]:
         """Builds sequences in which every target is where it is predicted: each history followed by its last target.
@@ -158,12 +161,13 @@ class Batch:
         ends = np.asarray(sequences.offsets[1:])[users]
         lengths = np.minimum(ends - np.asarray(sequences.offsets[:-1])[users], max_history_len)
         batch = cls.of_slices(sequences, users, ends - lengths, lengths)
-        if not sequences.request and sequences.given is None:
+        if not sequences.request and sequences.given is None and sequences.refused is None:
             return batch
         return replace(
             batch,
             request={name: torch.from_numpy(values[users])[:, None] for name, values in sequences.request.items()},
             given=None if sequences.given is None else torch.from_numpy(sequences.given[users])[:, None],
+            refused=None if sequences.refused is None else torch.from_numpy(sequences.refused[users])[:, None],
         )
 
 

@@ -49,6 +49,7 @@ class Sequences:
         users: name -> [users] or [users, any]: columns of the users, encoded.
         request: name -> [users]: what is known of the event that follows each sequence, encoded; empty: nothing.
         given: float32 [users, dim]: the vector of what is asked for after each sequence, a row of zeros where nothing is.
+        refused: likewise, of what is refused.
     """
 
     item_idx: np.ndarray
@@ -59,6 +60,7 @@ class Sequences:
     users: Mapping[str, np.ndarray] = field(default_factory=dict)
     request: Mapping[str, np.ndarray] = field(default_factory=dict)
     given: np.ndarray | None = None
+    refused: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -79,6 +81,7 @@ class Sequences:
             users={name: values[users] for name, values in self.users.items()},
             request={name: values[users] for name, values in self.request.items()},
             given=None if self.given is None else self.given[users],
+            refused=None if self.refused is None else self.refused[users],
         )
 
     def slices(self, starts: np.ndarray, lengths: np.ndarray) -> Sequences:

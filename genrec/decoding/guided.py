@@ -5,17 +5,14 @@ Classifier-free guidance on codes (see docs/methods/guided.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
-from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.guidance import GuidedGenerator, asks
 from genrec.errors import ConfigError
-from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, DecodingStrategy, HasMoreItems, TargetLogits
+from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, DecodingStrategy, HasMoreItems
 
 
 class Guided:
@@ -24,6 +21,7 @@ class Guided:
     The mixture is normalized over the trie by the search, as a generator's logits always are. 0 lists what is listed without a
     request, 1 what is listed with it, both to the bit; above 1 the request counts more than the model gives it, below 0 the
     list moves away from it. Twice the steps of the search; where nothing is asked for, the search as it is.
+    What a caller refuses ("not perfume") is a third model ``n``, taken away: ``- strength * (n - u)``.
 
     Args:
         strategy: does the search, code by code.
@@ -55,51 +53,5 @@ class Guided:
     @torch.inference_mode()
     def decode(self, generator: AutoregressiveGenerator, trie: PrefixTrie, request: DecodingRequest) -> Decoded:
         """Decodes ``request.k`` items for every history of the batch."""
-        asks = bool(request.batch.request) or request.batch.given is not None
-        return self.strategy.decode(GuidedGenerator(generator, self.strength) if asks else generator, trie, request)
-
-
-@dataclass(frozen=True)
-class GuidedState:
-    """The states of the two: with what is asked for, and without."""
-
-    asking: Any
-    silent: Any
-
-
-class GuidedGenerator:
-    """An autoregressive generator that is two: one hears the request, and the logits of both are mixed.
-
-    Args:
-        generator: in eval mode.
-        strength: of the request.
-    """
-
-    def __init__(self, generator: AutoregressiveGenerator, strength: float) -> None:
-        self.generator, self.strength, self.needs = generator, strength, generator.needs
-        self.normalization, self.sids, self.max_history_len = generator.normalization, generator.sids, generator.max_history_len
-
-    def target_logits(self, batch: Batch) -> TargetLogits:
-        """Teacher-forced logits of the mixture at every target of the batch."""
-        asking, silent = self.generator.target_logits(batch), self.generator.target_logits(batch.without_request())
-        return TargetLogits(asking.items, tuple(map(self._mixed, asking.levels, silent.levels)))
-
-    def prefill(self, batch: Batch) -> GuidedState:
-        """Encodes each history twice."""
-        return GuidedState(self.generator.prefill(batch), self.generator.prefill(batch.without_request()))
-
-    def step(
-        self, state: GuidedState, codes: Int64[Tensor, "batch beams"] | None
-    ) -> tuple[Float[Tensor, "batch beams size"], GuidedState]:
-        """Predicts the next level by both."""
-        asking, asking_state = self.generator.step(state.asking, codes)
-        silent, silent_state = self.generator.step(state.silent, codes)
-        return self._mixed(asking, silent), GuidedState(asking_state, silent_state)
-
-    def reorder(self, state: GuidedState, index: Int64[Tensor, "batch beams"]) -> GuidedState:
-        """Both keep the same beams."""
-        return GuidedState(self.generator.reorder(state.asking, index), self.generator.reorder(state.silent, index))
-
-    def _mixed(self, asking: Tensor, silent: Tensor) -> Tensor:
-        # lerp is exact at both ends, where silent + strength * (asking - silent) is rounded
-        return torch.lerp(silent.float(), asking.float(), self.strength)
+        is_guided = asks(request.batch)
+        return self.strategy.decode(GuidedGenerator(generator, self.strength) if is_guided else generator, trie, request)

@@ -71,6 +71,8 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
     if "bundle" in kinds and (runtime := tree["export"].get("runtime")):
         _check_runtime(tree, runtime)
+    if "bundle" in kinds and tree["export"].get("words"):
+        text_part(instantiate(tree["encoder"], "encoder"), "export.words")
     if "bundle" in kinds and tree["export"].get("pieces") is not None and "sids" not in kinds:
         generator, fix = component_class(tree["generator"], "generator").__name__, "leave export.pieces out"
         raise ConfigError("export.pieces", expected="a generator with semantic IDs", got=generator, fix=fix)
@@ -170,6 +172,10 @@ def _check_runtime(tree: Mapping[str, Any], runtime: str) -> None:
     if not (isinstance(generator, HasRuntimes) and runtime in generator.runtimes):
         expected = RUNTIMES.get(runtime, f"a generator for the runtime {runtime}")
         raise ConfigError("export.runtime", expected=expected, got=generator.__name__, fix="leave export.runtime out")
+    events = tree.get("events") or {}
+    if runtime == "onnx" and (heard := [name for name in ("columns", "users", "user_codes", "text") if events.get(name)]):
+        expected, fix = "a model that reads item ids alone", "leave export.runtime out, or events"
+        raise ConfigError("export.runtime", expected=expected, got=f"onnx beside events.{heard[0]}", fix=fix)
     missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if runtime == "onnx" else []
     if missing:
         fix = 'install it: pip install "genrec[onnx]"'

@@ -366,7 +366,7 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.objectives.progressive_reasoning.ProgressiveReasoning": {"contrast_negatives": "all"},
     "genrec.objectives.session_cross_entropy.SessionCrossEntropy": {"later_weight": 1.0},
     "genrec.generators.masked_diffusion.MaskedDiffusion": {"normalization": "codebook", "number_last": False},
-    "genrec.stages.export.ExportSettings": {"pieces": None},
+    "genrec.stages.export.ExportSettings": {"pieces": None, "words": False},
     "genrec.losses.masked_cross_entropy.MaskedCrossEntropy": {"least_hidden_share": 0.5},
     "genrec.decoding.masked_item.MaskedItem": {"warm_up": None, "max_divergence": None},
     "genrec.tokenizers.collaborative_tree.CollaborativeTree": {"token_per_cluster": False},

@@ -79,8 +79,12 @@ class FitNotes(Protocol):
         ...
 
 
-def text_part(encoder: ItemEncoder) -> EncodesTexts:
+def text_part(encoder: ItemEncoder, setting: str = "events.text") -> EncodesTexts:
     """Returns what reads texts: the encoder, or the first of its sources that does.
+
+    Args:
+        encoder: perhaps of several sources.
+        setting: that needs it, for errors.
 
     Raises:
         ConfigError: when nothing does.
@@ -89,5 +93,5 @@ def text_part(encoder: ItemEncoder) -> EncodesTexts:
     for part in (encoder, *sources):
         if isinstance(part, EncodesTexts):
             return part
-    expected, fix = "one that reads texts, for events.text", "choose encoder=tfidf_collaborative, or leave events.text out"
+    expected, fix = f"one that reads texts, for {setting}", f"choose encoder=tfidf_collaborative, or leave {setting} out"
     raise ConfigError("encoder", expected=expected, got=type(encoder).__name__, fix=fix)

@@ -179,7 +179,8 @@ def recommend_shards(
         rows = int(table.select(pl.len()).collect().item())
         content = ContentHashes(out / HASHES).of(histories)
         plan = {"genrec": __version__, "bundle": bundle, "histories": content, "columns": asdict(columns)}
-        settings = {name: value for name, value in request.settings.items() if value or name not in EACH}
+        later = (*EACH, "wish", "wish_strength", "guidance")  # plans of before they came have none of them
+        settings = {name: value for name, value in request.settings.items() if value not in (None, {}) or name not in later}
         plan |= settings | {"shard_rows": shard_rows}
         _check_plan(out, plan, anew=anew)
         if (manifest := _read_finished(out)) is not None:

@@ -42,6 +42,7 @@ from genrec.recommender.item_changes import shown_id
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.new_item_encoder import NewItemEncoder
 from genrec.recommender.requests import RecommendRequest
+from genrec.recommender.words import TextEncoder
 from genrec.types import ITEM_ID
 
 MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: allowed in all, and for each byte of their file
@@ -95,12 +96,14 @@ def _build_catalogue(path: Path, bundle: Mapping[str, Any], components: BundleCo
         model = Model.open(parts, node=components["generator"], num_trained=trained, strategy=strategy)
     model = model.with_slots(bundle["new_share"], bundle["new_reaches"])
     samples = _samples(path / SAMPLES_FILE)
+    texts = TextEncoder(path, components)
     return Catalogue(
         model=model,
         table=ItemTable(items, model.sids),
         exclude_seen=bundle["exclude_seen"],
         num_bundled=items.height,
-        intake=NewItemEncoder(path, bundle, components) if "tokenizer" in parts else None,
+        intake=NewItemEncoder(path, bundle, components, texts) if "tokenizer" in parts else None,
+        texts=texts if "encoder" in parts else None,
         samples=samples,
         sample_times=_sample_times(path / SAMPLE_TIMES_FILE, samples),
     )

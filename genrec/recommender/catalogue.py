@@ -19,11 +19,13 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
+from genrec.core.dataset import Sequences
 from genrec.core.event_schema import EventSchema
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import recommend_users, widened
+from genrec.decoding.lib.guidance import with_strength
 from genrec.decoding.quota import Quota
-from genrec.errors import ConfigError, did_you_mean
+from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy
 from genrec.recommender.event_values import with_values
@@ -31,6 +33,7 @@ from genrec.recommender.histories import Histories, read_histories, read_table
 from genrec.recommender.item_changes import Changes, ItemRows, item_rows
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.requests import HistoryRequest, ListRequest, RecommendRequest
+from genrec.recommender.words import TextEncoder, encoded, wish_bias
 from genrec.types import ITEM_ID, ITEM_IDX, RANK, SCORE, USER_ID, USER_IDX
 
 HISTORY = "history"  # column: number of the history in the request
@@ -67,6 +70,7 @@ class Catalogue:
         updated: item_idx of the items whose content changed after they came.
         num_bundled: items of the bundle, the first ones; None: all.
         intake: takes in new items; None: the catalogue takes none.
+        texts: encodes what callers say in words; None: the package has no encoder.
         samples: histories of item ids for trials.
         sample_times: the time of each item of each sample; empty where the generator does not look at times.
         source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
@@ -79,6 +83,7 @@ class Catalogue:
     updated: frozenset[int] = frozenset()
     num_bundled: int | None = None
     intake: Intake | None = None
+    texts: TextEncoder | None = None
     samples: Sequence[Sequence[str]] = ()
     sample_times: Sequence[Sequence[float]] = ()
     source: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(("fingerprint", "created", "genrec"), ""))
@@ -245,8 +250,35 @@ class Catalogue:
         return torch.from_numpy(allowed)
 
     def bias(self, request: ListRequest) -> Float32[Tensor, " items"] | None:
-        """Returns what the preferences of a request add to the log-probability of each item; None: nothing."""
-        return torch.from_numpy(self.table.bias(request.steer)) if request.steer else None
+        """Returns what preferences and wish of a request add to the log-probability of each item; None: nothing.
+
+        Raises:
+            ConfigError: for a wish that the package cannot read.
+        """
+        bias = torch.from_numpy(self.table.bias(request.steer)) if request.steer else None
+        if request.wish is None:
+            return bias
+        wished = torch.from_numpy(wish_bias(self._texts_for("wish"), self.vectors, request.wish, request.wish_strength))
+        return wished if bias is None else bias + wished
+
+    def _texts_for(self, where: str) -> TextEncoder:
+        if self.texts is None or not self.vectors:
+            expected, fix = "a package with a text encoder", "export it with export.words=true"
+            raise ConfigError(where, expected=expected, got="one without", fix=fix)
+        return self.texts
+
+    def guided(self, strategy: DecodingStrategy, request: ListRequest, histories: Sequences) -> DecodingStrategy:
+        """Returns the strategy with the guidance that a request asks for, or that something refused needs.
+
+        Raises:
+            ConfigError: for a package that hears no requests.
+        """
+        if request.guidance is None and histories.refused is None:
+            return strategy
+        if not (self.schema.request or self.schema.text_dim):
+            expected, fix = "a package that hears requests or queries", "train with events.request or events.text"
+            raise ConfigError("guidance", expected=expected, got="one without", fix=fix)
+        return with_strength(strategy, request.guidance)
 
     def excludes_seen(self, request: ListRequest) -> bool:
         """Whether items of the history are left out of its list."""
@@ -260,7 +292,20 @@ class Catalogue:
         """
         read = self._looked_up(request)
         sequences = with_values(read.sequences, self.schema, events=read.values, request=request.request, user=request.user)
-        return replace(read, sequences=sequences)
+        return replace(read, sequences=self._with_query(sequences, request.query))
+
+    def _with_query(self, sequences: Sequences, query: str | Sequence[str | None] | None) -> Sequences:
+        queries = [query] * len(sequences) if query is None or isinstance(query, str) else query
+        if len(queries) != len(sequences):
+            fix = "give one text for all of them, or one for each"
+            raise DataError("query", expected=f"texts for {len(sequences)} histories", got=len(queries), fix=fix)
+        if not any(queries):
+            return sequences
+        if not (dim := self.schema.text_dim):
+            expected, fix = "a package that was trained with texts", "ask by wish, or train with events.text=COLUMN"
+            raise ConfigError("query", expected=expected, got="one without", fix=fix)
+        given, refused = encoded(self._texts_for("query"), queries, dim=dim)
+        return replace(sequences, given=given, refused=refused)
 
     def _looked_up(self, request: RecommendRequest | HistoryRequest) -> Histories:
         if isinstance(request, HistoryRequest):
@@ -289,7 +334,7 @@ class Catalogue:
             batch_size = max(1, min(batch_size, _BEAMS_AT_ONCE // size))
         table = recommend_users(
             self.generator,
-            self._with_quotas(strategy, request.quota, searches),
+            self._with_quotas(self.guided(strategy, request, read.sequences), request.quota, searches),
             self.trie,
             read.sequences,
             np.arange(len(read.sequences)),

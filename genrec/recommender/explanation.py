@@ -53,6 +53,8 @@ class Explanation:
 def explain(catalogue: Catalogue, request: ExplainRequest) -> tuple[Explanation, Histories]:
     """Leaves out each of the last items of the history in turn (see ``history_weights``).
 
+    Of a query, what is refused has no part in it: that is guidance, not the generator.
+
     Args:
         catalogue: of the items.
         request: see there.
@@ -65,7 +67,7 @@ def explain(catalogue: Catalogue, request: ExplainRequest) -> tuple[Explanation,
         ConfigError: for a generator that gives no likelihood.
     """
     read, (item,) = catalogue.read(request), catalogue.table.rows([request.item_id])
-    history = read.sequences
+    history = replace(read.sequences, refused=None)  # the generator alone hears what is asked for
     log_prob = float(log_probs(catalogue, history, [item])[0])
     cut = history.of(np.array([0]), catalogue.generator.max_history_len)
     candidate = torch.tensor([[item]])
@@ -151,9 +153,8 @@ def beams(catalogue: Catalogue, request: BeamRequest) -> tuple[pl.DataFrame, His
         bias=catalogue.bias(request),
     )
     observed_request = replace(decoded, observer=lambda level, nodes, scores: beams_by_level.append((nodes[0], scores[0])))
-    _prefix_search(widened(catalogue.strategy, decoded.k), catalogue.generator, decoded.k).decode(
-        catalogue.generator, catalogue.trie, observed_request
-    )
+    search = _prefix_search(widened(catalogue.strategy, decoded.k), catalogue.generator, decoded.k)
+    catalogue.guided(search, request, read.sequences).decode(catalogue.generator, catalogue.trie, observed_request)
     if not beams_by_level or catalogue.trie is None:
         got = type(catalogue.strategy).__name__
         raise ConfigError(

@@ -20,6 +20,7 @@ from genrec.recommender.bundle_components import BundleComponents
 from genrec.recommender.bundle_layout import readable_errors
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.item_table import ItemTable
+from genrec.recommender.words import TextEncoder
 from genrec.types import ITEM_ID
 
 
@@ -31,11 +32,12 @@ class NewItemEncoder:
     Args:
         path: of the bundle; the encoder and the tokenizer are opened when the first item comes.
         bundle: the content of its bundle.json.
-        nodes: its components, checked.
+        components: its components, checked.
+        opened: its encoder.
     """
 
-    def __init__(self, path: Path, bundle: Mapping[str, Any], components: BundleComponents) -> None:
-        self._path, self._components, self._facts = path, components, bundle["facts"]
+    def __init__(self, path: Path, bundle: Mapping[str, Any], components: BundleComponents, opened: TextEncoder) -> None:
+        self._path, self._components, self._facts, self._opened = path, components, bundle["facts"], opened
 
     def __call__(
         self, catalogue: Catalogue, items: pl.DataFrame, codes: Mapping[str, Sequence[int]] | None = None
@@ -150,12 +152,7 @@ class NewItemEncoder:
 
     @cached_property
     def _encoder(self) -> ItemEncoder | None:
-        if not (self._path / "encoder").is_dir():
-            return None
-        encoder: ItemEncoder = instantiate(self._components.for_new_items("encoder"), "encoder")
-        with readable_errors(self._path / "encoder"):
-            encoder.restore(self._path / "encoder" / FITTED)
-        return encoder
+        return self._opened.encoder if (self._path / "encoder").is_dir() else None
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:

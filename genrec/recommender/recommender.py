@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -98,6 +99,10 @@ class Recommender:
         times: Sequence[float] | Sequence[Sequence[float]] | None = None,
         request: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         user: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        query: str | Sequence[str | None] | None = None,
+        guidance: float | None = None,
+        wish: str | None = None,
+        wish_strength: float | None = None,
         filter: str | None = None,
         steer: Mapping[str, float] | None = None,
         quota: Mapping[str, int] | None = None,
@@ -121,7 +126,8 @@ class Recommender:
             DataError: when something else than strings stands in a history, or a table cannot be read.
         """
         settings: dict[str, Any] = {"k": k, "filter": filter, "steer": steer, "quota": quota, "exclude_seen": exclude_seen}
-        settings |= {"times": times, "request": request, "user": user, "batch_size": batch_size}
+        settings |= {"times": times, "request": request, "user": user, "query": query, "batch_size": batch_size}
+        settings |= {"guidance": guidance, "wish": wish, "wish_strength": wish_strength}
         return _warn_and_answer(self.catalogue.recommend(as_request(RecommendRequest, "histories", histories, **settings)))
 
     @accepts_request(SimilarRequest)
@@ -148,6 +154,7 @@ class Recommender:
         times: Sequence[float] | None = None,
         request: Mapping[str, Any] | None = None,
         user: Mapping[str, Any] | None = None,
+        query: str | None = None,
     ) -> pl.DataFrame:
         """Returns how probable each of these items is as the next one, by the generator alone.
 
@@ -157,6 +164,7 @@ class Recommender:
             times: when each item of the history was, for generators that look at times.
             request: what is known of the item that is wanted.
             user: what is known of the user.
+            query: what is asked for in words.
 
         Returns:
             ``item_id`` and ``score``, a log-probability over the whole catalogue, in the order given.
@@ -166,13 +174,13 @@ class Recommender:
             ConfigError: for a generator that gives no likelihood.
         """
         catalogue = self.catalogue
-        settings: dict[str, Any] = {"times": times, "request": request, "user": user}
+        settings: dict[str, Any] = {"times": times, "request": request, "user": user, "query": query}
         read = catalogue.read(as_request(HistoryRequest, "history", history, **settings))
         _warn("histories", map(repr, chain(*read.unknown)), stacklevel=3)
         chosen = catalogue.table.rows(check_ids(item_ids))
         if not chosen:
             raise DataError("items", expected="one or more item ids", got=repr(item_ids)[:100], fix="name an item")
-        return score_items(catalogue, read.sequences, chosen)
+        return score_items(catalogue, replace(read.sequences, refused=None), chosen)
 
     @accepts_request(ExplainRequest)
     def explain(
@@ -183,6 +191,7 @@ class Recommender:
         times: Sequence[float] | None = None,
         request: Mapping[str, Any] | None = None,
         user: Mapping[str, Any] | None = None,
+        query: str | None = None,
         last: int = 20,
     ) -> Explanation:
         """Explains why this item may come after this history.
@@ -194,7 +203,7 @@ class Recommender:
             DataError: for an id that the catalogue does not have.
             ConfigError: for settings that a request cannot have, and a generator that gives no likelihood.
         """
-        settings = {"item_id": item_id, "times": times, "request": request, "user": user, "last": last}
+        settings = {"item_id": item_id, "times": times, "request": request, "user": user, "query": query, "last": last}
         return _warn_and_answer(explain(self.catalogue, as_request(ExplainRequest, "history", history, **settings)))
 
     @accepts_request(BeamRequest)
@@ -206,6 +215,10 @@ class Recommender:
         times: Sequence[float] | None = None,
         request: Mapping[str, Any] | None = None,
         user: Mapping[str, Any] | None = None,
+        query: str | None = None,
+        guidance: float | None = None,
+        wish: str | None = None,
+        wish_strength: float | None = None,
         filter: str | None = None,
         steer: Mapping[str, float] | None = None,
         exclude_seen: bool | None = None,
@@ -219,7 +232,8 @@ class Recommender:
             ConfigError: when the decoding strategy keeps no beams, and as ``recommend`` does.
         """
         settings: dict[str, Any] = {"k": k, "filter": filter, "steer": steer, "exclude_seen": exclude_seen}
-        settings |= {"times": times, "request": request, "user": user}
+        settings |= {"times": times, "request": request, "user": user, "query": query}
+        settings |= {"guidance": guidance, "wish": wish, "wish_strength": wish_strength}
         return _warn_and_answer(beams(self.catalogue, as_request(BeamRequest, "history", history, **settings)))
 
     # --- changing -----------------------------------------------------------------------------------------------------

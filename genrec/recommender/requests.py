@@ -26,12 +26,15 @@ from genrec.recommender.histories import check_entries, check_histories, read_ti
 from genrec.types import TIMESTAMP
 
 OLD_NAMES = {"only": "filter"}  # parameters that were called otherwise once, and are still accepted so
-EACH = ("request", "user")  # fields that may hold a value for each history, and then join when requests are answered together
+_VALUES = ("request", "user")  # fields of columns
+EACH = (*_VALUES, "query")  # fields that may hold a value for each history, and then join when requests are answered together
 HISTORIES = frozenset({"history", "histories", "times"})  # what requests that are answered together may differ in
 P = ParamSpec("P")
 R = TypeVar("R", bound="Request")
 T = TypeVar("T")
 _LARGEST = 2**63 - 1
+LONGEST_TEXT = 1_000  # characters of a query or a wish
+_STRONGEST = 100.0  # of either sign: a strength beyond it only makes all other items equal
 
 
 def item_id_text(value: Any) -> str:
@@ -79,6 +82,40 @@ def filter_text(where: str, value: Any) -> str | None:
         fix = 'write it as text, such as \'brand in ["OPI", "Essie"]\' (docs/filters.md)'
         raise ConfigError(where, expected="a filter", got=f"{value!r:.100}", fix=fix)
     return value
+
+
+def words(where: str, value: Any) -> str | None:
+    """Returns a text in words; None where it is blank.
+
+    Raises:
+        ConfigError: for anything else, and a longer text than ``LONGEST_TEXT``.
+    """
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(where, expected="words", got=f"{value!r:.100}", fix="write what is wanted as one text")
+    if value is not None and len(value) > LONGEST_TEXT:
+        got = f"{len(value):,} of them"
+        raise ConfigError(where, expected=f"at most {LONGEST_TEXT:,} characters", got=got, fix="say it shorter")
+    return value.strip() or None if value else None
+
+
+def words_of_each(where: str, value: Any) -> str | list[str | None] | None:
+    """Returns words for all histories, or a list of words or None for each (see ``words``)."""
+    return [words(where, one) for one in value] if isinstance(value, list | tuple) else words(where, value)
+
+
+def strength(where: str, value: Any) -> float | None:
+    """Returns a strength, or None.
+
+    Raises:
+        ConfigError: for anything but a number that is not beyond ``_STRONGEST``.
+    """
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+    if not is_number or not abs(value) <= _STRONGEST:
+        expected = f"a number from {-_STRONGEST:g} to {_STRONGEST:g}"
+        raise ConfigError(where, expected=expected, got=f"{value!r:.100}", fix="choose one from 0 to 10")
+    return float(value)
 
 
 def preferences(where: str, value: Any) -> dict[str, float]:
@@ -149,6 +186,10 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "batch_size": partial(whole_number, "batch_size"),
     "item_id": item_id_text,
     "last": partial(whole_number, "last", least=0),
+    "query": partial(words_of_each, "query"),
+    "guidance": partial(strength, "guidance"),
+    "wish": partial(words, "wish"),
+    "wish_strength": partial(strength, "wish_strength"),
 }
 
 
@@ -183,12 +224,20 @@ class ListRequest(Request):
             ``{'brand == "OPI"': 0.5}``. Lists are ordered by the sum.
         exclude_seen: whether items of the history are left out of its list; left open, by the rule that the run was evaluated
             by.
+        wish: words, such as ``"shampoo, not perfume"``: items whose texts are like them come first, those like what follows
+            "not" come last. It asks no more of a package than a text encoder.
+        wish_strength: nats that an item gains for a cosine of 1 between its text and the wish; left open, 5.
+        guidance: how much a query and a request count: 0 is the list without them, 1 the one with them, above 1 they count
+            more; left open, as the package was set up. A package that was trained with neither refuses it.
     """
 
     k: int = 10
     filter: str | None = None
     steer: Mapping[str, float] = field(default_factory=dict)
     exclude_seen: bool | None = None
+    wish: str | None = None
+    wish_strength: float | None = None
+    guidance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,19 +252,23 @@ class HistoryRequest(Request):
         request: what is known of the item that is wanted: columns, such as ``{"event_type": "purchase"}``, and ``time``, when
             it is. Words that the package does not know are unknown to it; it refuses columns that it does not have.
         user: what is known of the user: columns of the users' table that the package was trained with.
+        query: what is asked for in words, such as ``"shampoo, not perfume"``; what follows "not" is taken away. For packages
+            that were trained with texts (``events.text``).
     """
 
     history: Sequence[str | Mapping[str, Any]]
     times: Sequence[float] | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     user: Mapping[str, Any] = field(default_factory=dict)
+    query: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._set("query", words("query", self.query))
         ids, times = check_entries(self.history)
         self._set("history", ids)
         self._set("times", one_source(self.times, times))
-        for name in EACH:
+        for name in _VALUES:
             self._set(name, check_values(name, getattr(self, name)))
         if self.times is not None:
             self._set("times", read_times([self.times], [ids])[0])
@@ -238,6 +291,8 @@ class RecommendRequest(ListRequest):
             also a list, one mapping for each history.
         user: what is known of the user: columns of the users' table that the package was trained with. From Python also a list,
             one mapping for each history.
+        query: what is asked for in words, such as ``"shampoo, not perfume"``; what follows "not" is taken away. For packages
+            that were trained with texts (``events.text``). From Python also a list, one text or None for each history.
         quota: columns, and how many items of one value a list may have, 1 or more, such as ``{"brand": 2}``. Items without a
             value are not counted.
         batch_size: histories decoded at once, 1 or more; lists longer than the strategy was set up for take fewer.
@@ -247,6 +302,7 @@ class RecommendRequest(ListRequest):
     times: Sequence[Sequence[float]] | None = None
     request: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     user: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
+    query: str | Sequence[str | None] | None = None
     quota: Mapping[str, int] = field(default_factory=dict)
     batch_size: int = 128
 
@@ -254,7 +310,7 @@ class RecommendRequest(ListRequest):
         super().__post_init__()
         histories, is_one, entry_times = check_histories(self.histories)
         self._set("histories", histories)
-        for name in EACH:
+        for name in _VALUES:
             self._set(name, check_each(name, getattr(self, name)))
         if entry_times is not None:
             self._set("times", one_source(self.times, entry_times))

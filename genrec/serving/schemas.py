@@ -59,6 +59,9 @@ class _ListBody(_RequestBody):
     filter: Annotated[Filter | None, Field(description=_RECOMMEND["filter"])] = None
     steer: Annotated[dict[Filter, float], Field(description=_RECOMMEND["steer"])] = {}
     exclude_seen: Annotated[bool | None, Field(description=_RECOMMEND["exclude_seen"])] = None
+    wish: Annotated[str | None, Field(description=_RECOMMEND["wish"])] = None
+    wish_strength: Annotated[float | None, Field(description=_RECOMMEND["wish_strength"])] = None
+    guidance: Annotated[float | None, Field(description=_RECOMMEND["guidance"])] = None
 
 
 class RecommendBody(_ListBody):
@@ -78,6 +81,7 @@ class RecommendBody(_ListBody):
     times: Annotated[Annotated[list[Times], Field(fail_fast=True)] | None, Field(description=_RECOMMEND["times"])] = None
     request: Annotated[Values, Field(description=_RECOMMEND["request"])] = {}
     user: Annotated[Values, Field(description=_RECOMMEND["user"])] = {}
+    query: Annotated[str | None, Field(description=_RECOMMEND["query"])] = None
     quota: Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(description=_RECOMMEND["quota"])] = {}
 
 
@@ -91,6 +95,7 @@ class BeamsBody(_ListBody):
     times: Annotated[Times | None, Field(description=_BEAMS["times"])] = None
     request: Annotated[Values, Field(description=_BEAMS["request"])] = {}
     user: Annotated[Values, Field(description=_BEAMS["user"])] = {}
+    query: Annotated[str | None, Field(description=_BEAMS["query"])] = None
 
 
 class ExplainBody(_RequestBody):
@@ -103,6 +108,7 @@ class ExplainBody(_RequestBody):
     times: Annotated[Times | None, Field(description=_EXPLAIN["times"])] = None
     request: Annotated[Values, Field(description=_EXPLAIN["request"])] = {}
     user: Annotated[Values, Field(description=_EXPLAIN["user"])] = {}
+    query: Annotated[str | None, Field(description=_EXPLAIN["query"])] = None
     item_id: Annotated[str, Field(description=_EXPLAIN["item_id"])]
     last: Annotated[int, Field(ge=0, le=100, description=_EXPLAIN["last"])] = 20
 

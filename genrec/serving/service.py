@@ -40,10 +40,11 @@ def split_request(request: AnyRequest) -> Sequence[AnyRequest]:
         return [request]
     histories: Any = request.histories
     times = repeat(None) if request.times is None else ([history_times] for history_times in request.times)
-    requests, users = ([*one] if isinstance(one, list) else repeat(one) for one in (request.request, request.user))
+    each: dict[str, Any] = {name: getattr(request, name) for name in EACH}
+    values = zip(*([*one] if isinstance(one, list) else repeat(one) for one in each.values()), strict=False)
     return [
-        replace(request, histories=[history], times=history_times, request=asked, user=user)
-        for history, history_times, asked, user in zip(histories, times, requests, users, strict=False)
+        replace(request, histories=[history], times=history_times, **dict(zip(each, of_history, strict=True)))
+        for history, history_times, of_history in zip(histories, times, values, strict=False)
     ]
 
 

@@ -39,9 +39,11 @@ from genrec.engine.components import TARGET, instantiate, is_component, path_pla
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, did_you_mean
 from genrec.evaluation.list_settings import RecommendSettings, list_inputs
+from genrec.model.event_texts import CONDITIONS
 from genrec.model.id_assignment import encoder_if_needed
 from genrec.model.item_vectors import read_vectors
 from genrec.model.trained import CONFIG_FILE, Model, count_trained, learn_reaches
+from genrec.protocols import EncodesTexts, JoinsSources
 from genrec.recommender.bundle_layout import (
     BUNDLE_FILE,
     CACHE,
@@ -76,6 +78,8 @@ class ExportSettings:
         hub: lay it out for the Hugging Face hub.
         runtime: "onnx" (for programs without PyTorch, see ``onnx_graphs``), "hf_llm" (a language model as a folder of
             transformers, see ``trie_logits``), or None.
+        words: carry the encoder and its vectors of the items, so that a package without IDs can be asked by ``wish``, too;
+            those that need the encoder anyway, and those that were trained with texts, carry it as they are.
         pieces: rows of a vocabulary of pieces of IDs, features for a ranker of one's own (see ``id_pieces``), or None.
         sample_users: how many users' histories to put into the bundle, without their ids, for the page of ``genrec serve``;
             with the times of their events where the generator looks at times. What somebody took can tell who they are: ask
@@ -90,6 +94,7 @@ class ExportSettings:
     columns: tuple[str, ...] | None = None
     hub: bool = False
     runtime: Literal["onnx", "hf_llm"] | None = None
+    words: bool = False
     pieces: int | None = None
     sample_users: int = 0
 
@@ -113,7 +118,8 @@ def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The generator with what it needs, and what gives new items their IDs."""
     needed = list_inputs(config)
     more = ("tokenizer", *encoder_if_needed(config)) if "sids" in needed else ()
-    return tuple(dict.fromkeys((*needed, *more)))
+    hears = bool((config.get("events") or {}).get("text")) or bool(config["export"].get("words"))
+    return tuple(dict.fromkeys((*needed, *more, *(("encoder",) if hears else ()))))
 
 
 def build(context: StageContext) -> dict[str, Any]:
@@ -162,7 +168,17 @@ def build(context: StageContext) -> dict[str, Any]:
 
     size = sum(path.stat().st_size for path in context.folder.rglob("*") if path.is_file())
     context.log(f"{', '.join(parts)} and {dataset.num_items:,} items in {size / 1e6:,.1f} MB; open it with genrec.load")
-    return {"schema": SCHEMA, "num_items": dataset.num_items, "parts": list(parts), "bytes": size}
+    facts = {"schema": SCHEMA, "num_items": dataset.num_items, "parts": list(parts), "bytes": size}
+    return facts | _words(context, parts)
+
+
+def _words(context: StageContext, parts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Returns what the package hears in words; nothing is said of one without an encoder that reads texts."""
+    encoder = instantiate(parts["encoder"].config["encoder"], "encoder") if "encoder" in parts else None
+    sources = encoder.sources.values() if isinstance(encoder, JoinsSources) else ()
+    if not any(isinstance(part, EncodesTexts) for part in (encoder, *sources)):
+        return {}
+    return {"words": ["wish", *(["query"] if CONDITIONS in context.inputs else [])]}
 
 
 def _reaches(context: StageContext, dataset: Dataset, rule: RecommendSettings) -> dict[str, float]:

@@ -33,6 +33,14 @@ def refused(name: str, value: str, do: Callable[[Recommender], Any], error: type
 
 
 CASES = [
+    refused("a number for a query", "query: expected words, got 3", lambda shop: shop.recommend(["i1"], query=3)),
+    refused("a list for a wish", "wish: expected words, got ['soap']", lambda shop: shop.recommend(["i1"], wish=["soap"])),
+    refused("a long wish", "1,001 of them", lambda shop: shop.recommend(["i1"], wish="x" * 1001)),
+    refused("a word for guidance", "got 'much'", lambda shop: shop.recommend(["i1"], guidance="much")),
+    refused("guidance beyond all", "-100 to 100, got 101", lambda shop: shop.recommend(["i1"], guidance=101)),
+    refused("a wish without an encoder", "export.words=true", lambda shop: shop.recommend(["i1"], wish="soap")),
+    refused("a query of nobody", "ask by wish", lambda shop: shop.recommend(["i1"], query="soap")),
+    refused("guidance without requests", "got one without", lambda shop: shop.recommend(["i1"], guidance=2)),
     *(
         refused(
             f"k={k!r:.20} of {call}",
