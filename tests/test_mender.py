@@ -38,7 +38,7 @@ def test_the_demo_shop_hears_preferences(tmp_path: Path) -> None:
     overrides = ["experiment=mender", "data=demo_events", "data.num_users=800", "data.num_items=120"]
     overrides += ["events.text.without=[brand]", "events.text.largest_share=0.3", "recommend.splits=[test]"]
     overrides += [f"{key}={value}" for key, value in SMALL.items()]
-    run = genrec.run([*overrides, f"paths.runs={tmp_path}", "name=mender"])
+    run = genrec.run(quiet=True, overrides=[*overrides, f"paths.runs={tmp_path}", "name=mender"])
     figures = run.metrics
     assert figures["model"]["test/ndcg@10"] > 2 * figures["baselines"]["popularity"]["test/ndcg@10"]
     rows: dict[tuple[str, float], Row] = {}
