@@ -41,7 +41,7 @@ def needed(root: Path, experiment: str, **options: str) -> list[str]:
     words = [f"experiment={experiment}", *(f"{group}={option}" for group, option in options.items()), f"paths.runs={root}/runs"]
     if experiment != "demo":
         words += [f"data.interactions={root}/interactions.parquet", f"data.items={root}/items.parquet"]
-    if options.get("generator") == "lc_rec":
+    if options.get("generator") in ("lc_rec", "unimp") or (experiment == "minionerec" and "generator" not in options):
         words.append(f"generator.model={root}/model")
     if options.get("tokenizer") == "published":
         words.append(f"tokenizer.path={root}/codes.json")

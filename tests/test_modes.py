@@ -62,8 +62,11 @@ REFUSED = {  # what cannot run here, and what it says
     "tokenizer=published": "tokenizer.path",
     "split=column": "split",
     "decoding=grounded_text": "expected a strategy for EncDec (autoregressive), got GroundedText (text)",
-    **{f"objective={name}": "train.init_from" for name in ("dpo", "grpo", "ecpo")},
-    **{f"objective={name}": "objective" for name in ("aligned_cross_entropy", "six_tasks", "next_title")},
+    **{f"objective={name}": "train.init_from" for name in ("dpo", "grpo", "ecpo", "minionerec")},
+    **{
+        f"objective={name}": "objective"
+        for name in ("aligned_cross_entropy", "six_tasks", "next_title", "p5", "minionerec_sft")
+    },
 }
 ROOT: list[tuple[str, str | None]] = [  # a root setting, and what is said where it cannot be
     *((f"device={name}", None) for name in ("auto", "cpu")),
@@ -131,7 +134,7 @@ def test_an_option(group: str, option: str, world: Path, monkeypatch: pytest.Mon
     given = [*WITH.get(mode, []), chosen, *(small(group, option) if group not in ("generator", "tokenizer") else [])]
     for key, value in raw(next(file for where, name, file in OPTIONS if (where, name) == (group, option))).items():
         if value == "???":
-            given.append(f"{group}.{key}={language_model('llama') if mode == 'generator=lc_rec' else './nowhere'}")
+            given.append(f"{group}.{key}={language_model('llama') if group == 'generator' else './nowhere'}")
     if mode == "encoder=minilm_collaborative":
         given.append("encoder.sources.text.model=./nowhere")
     if mode == "logger=wandb":

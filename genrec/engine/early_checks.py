@@ -173,9 +173,9 @@ def _check_runtime(tree: Mapping[str, Any], runtime: str) -> None:
         expected = RUNTIMES.get(runtime, f"a generator for the runtime {runtime}")
         raise ConfigError("export.runtime", expected=expected, got=generator.__name__, fix="leave export.runtime out")
     events = tree.get("events") or {}
-    if runtime == "onnx" and (heard := [name for name in ("columns", "users", "user_codes", "text") if events.get(name)]):
+    if runtime in RUNTIMES and (heard := [name for name in ("columns", "users", "user_codes", "text") if events.get(name)]):
         expected, fix = "a model that reads item ids alone", "leave export.runtime out, or events"
-        raise ConfigError("export.runtime", expected=expected, got=f"onnx beside events.{heard[0]}", fix=fix)
+        raise ConfigError("export.runtime", expected=expected, got=f"{runtime} beside events.{heard[0]}", fix=fix)
     missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if runtime == "onnx" else []
     if missing:
         fix = 'install it: pip install "genrec[onnx]"'

@@ -85,7 +85,11 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: Int64[Tensor, "batch time"]) -> Float[Tensor, "batch time dim"]:
         """The state of every token, which has seen those before it. Padding belongs at the end of a row."""
-        return self.body(inputs_embeds=self.embed(tokens), use_cache=False).last_hidden_state
+        return self.states(self.embed(tokens))
+
+    def states(self, embedded: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
+        """Like ``forward``, of vectors in the place of tokens."""
+        return self.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
 
     def read(
         self,
@@ -103,11 +107,22 @@ class LanguageModel(nn.Module):
             position: of each token, if it is not the next one.
             visible: which tokens each of them sees, the cached ones first; None: those before it.
         """
+        return self.read_embedded(self.embed(tokens), cache, position=position, visible=visible)
+
+    def read_embedded(
+        self,
+        embedded: Float[Tensor, "batch time dim"],
+        cache: Cache = (),
+        *,
+        position: Int64[Tensor, "batch time"] | None = None,
+        visible: Bool[Tensor, "batch time keys"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time dim"], Cache]:
+        """Like ``read``, of vectors in the place of tokens."""
         from transformers import DynamicCache
 
         grown = DynamicCache(cache or None)
         states = self.body(
-            inputs_embeds=self.embed(tokens),
+            inputs_embeds=embedded,
             position_ids=position,
             attention_mask=None if visible is None else visible.unsqueeze(1),
             past_key_values=grown,

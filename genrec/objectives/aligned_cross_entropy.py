@@ -14,16 +14,27 @@ from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
 from genrec.objectives.lib.policy import draw_examples
 from genrec.objectives.lib.sid_loss import SIDLoss
-from genrec.protocols import AlignedGenerator, AutoregressiveGenerator, Generator, LossTerms, Sampler, TargetLogits
+from genrec.protocols import (
+    AlignedGenerator,
+    AsksAboutItems,
+    AutoregressiveGenerator,
+    Generator,
+    LossTerms,
+    Sampler,
+    TargetLogits,
+)
 
-WORD_TASKS, INDEX_TASKS = ("index2item", "next_text", "preference", "next_title"), ("item2index", "next_index", "search")
+INDEX_TASKS = ("item2index", "next_index", "search", "candidates")
+WORD_TASKS = ("index2item", "next_text", "preference", "next_title", "yes_no", "rating", "reason")
+ABOUT_ITEMS = ("candidates", "yes_no", "rating", "reason")  # P5's
 
 
 class AlignedCrossEntropy(SIDLoss):
     """L = L(next ID | history) + the weighted losses of other tasks, for items or histories drawn anew at every step.
 
     Items are drawn evenly from those with a text, histories from the batch. The authors concatenate sets of examples, which is
-    this with weights for their numbers. ``six_tasks`` is the preset with all of them.
+    this with weights for their numbers. Presets: ``six_tasks`` (LC-Rec), ``p5``, ``minionerec_sft``,
+    ``next_title`` (BIGRec).
 
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1] (see ``SIDCrossEntropy``).
@@ -34,6 +45,10 @@ class AlignedCrossEntropy(SIDLoss):
         search_weight: of L(ID | query, perhaps with a history), 0 or more.
         preference_weight: of L(what the user likes | history), 0 or more.
         next_title_weight: of L(next text | texts of the history), BIGRec's task, 0 or more.
+        candidates_weight: of L(next ID | history, the next item among 19 others), P5's, 0 or more.
+        yes_no_weight: of L(whether an item is the next one | history, item), P5's, 0 or more.
+        rating_weight: of L(what a user said of an item | history, item), P5's, 0 or more; takes ``generator.rating_column``.
+        reason_weight: of L(keywords that an item shares with the history | history, item), P5's, 0 or more.
         codes_weight: of L(next ID | history), 0 or more.
         items_per_step: how many items are drawn.
         histories_per_step: how many histories are drawn for each task that reads them.
@@ -56,6 +71,10 @@ class AlignedCrossEntropy(SIDLoss):
         search_weight: float = 0.0,
         preference_weight: float = 0.0,
         next_title_weight: float = 0.0,
+        candidates_weight: float = 0.0,
+        yes_no_weight: float = 0.0,
+        rating_weight: float = 0.0,
+        reason_weight: float = 0.0,
         codes_weight: float = 1.0,
         items_per_step: int = 32,
         histories_per_step: int = 32,
@@ -65,6 +84,8 @@ class AlignedCrossEntropy(SIDLoss):
         self.next_text_weight, self.next_index_weight = next_text_weight, next_index_weight
         self.search_weight, self.preference_weight = search_weight, preference_weight
         self.next_title_weight, self.codes_weight = next_title_weight, codes_weight
+        self.candidates_weight, self.yes_no_weight = candidates_weight, yes_no_weight
+        self.rating_weight, self.reason_weight = rating_weight, reason_weight
         self.items_per_step, self.histories_per_step = items_per_step, histories_per_step
         for task, weight in (self.weights | {"codes": codes_weight}).items():
             if weight < 0:
@@ -87,6 +108,21 @@ class AlignedCrossEntropy(SIDLoss):
                 got="aligned_cross_entropy",
                 fix="use generator=lc_rec, or the objective that your generator's yaml names",
             )
+        if any(self.weights[task] for task in ABOUT_ITEMS):
+            if not isinstance(generator, AsksAboutItems):
+                raise ConfigError(
+                    "objective",
+                    expected=f"weights of 0 of {', '.join(ABOUT_ITEMS)} for {type(generator).__name__}, which asks nothing of items",
+                    got="another",
+                    fix="use generator=lc_rec, or objective=aligned_cross_entropy",
+                )
+            if self.rating_weight and generator.rating_column is None:
+                raise ConfigError(
+                    "objective.rating_weight",
+                    expected="0 without a column of what users said",
+                    got=self.rating_weight,
+                    fix="give generator.rating_column=COLUMN and events.columns.COLUMN=number",
+                )
         if any(self.weights.values()) and not len(generator.described()):
             raise ConfigError(
                 "objective",
@@ -116,8 +152,8 @@ class AlignedCrossEntropy(SIDLoss):
             answer = generator.index_logits(items) if task == "item2index" else generator.text_logits(items)
         else:
             examples, items = draw_examples(batch, self.histories_per_step)
-            if task == "preference":
-                answer = generator.preference_logits(examples)
+            if task in ("preference", "rating"):
+                answer = getattr(generator, f"{task}_logits")(examples)
             else:
                 answer = getattr(generator, f"{task}_logits")(examples, items)
         if isinstance(answer, TargetLogits):

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from genrec.protocols.generators import (
         AlignedGenerator,
+        AsksAboutItems,
         AutoregressiveGenerator,
         Denoised,
         DenoisingGenerator,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RUNTIME",
     "AlignedGenerator",
+    "AsksAboutItems",
     "AutoregressiveGenerator",
     "Baseline",
     "CollisionContext",
@@ -182,6 +184,7 @@ _PLACES = {
     ),
     "generators": (
         "AlignedGenerator",
+        "AsksAboutItems",
         "AutoregressiveGenerator",
         "Denoised",
         "DenoisingGenerator",

@@ -131,6 +131,33 @@ class AlignedGenerator(AutoregressiveGenerator, Protocol):
 
 
 @runtime_checkable
+class AsksAboutItems(AlignedGenerator, Protocol):
+    """Can also be asked about one item, or which of some it is, given a history: the tasks of P5."""
+
+    rating_column: str | None  # of the events, what users said
+
+    def candidates_logits(self, batch: Batch, items: Int64[Tensor, " batch"]) -> TargetLogits:
+        """Teacher-forced logits of the IDs of the next items, given histories and the items among others."""
+        ...
+
+    def yes_no_logits(
+        self, batch: Batch, items: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Teacher-forced logits of yes or no, and the words, given histories and items that came next, or did not."""
+        ...
+
+    def rating_logits(self, batch: Batch) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Teacher-forced logits of what users said of the last items of histories, and the words, given those before."""
+        ...
+
+    def reason_logits(
+        self, batch: Batch, items: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "words vocabulary"], Int64[Tensor, " words"]]:
+        """Teacher-forced logits of the keywords that items share with their histories, and the words."""
+        ...
+
+
+@runtime_checkable
 class WritesTexts(Generator, Protocol):
     """Writes the text of the next item in its own words; ``decoding=grounded_text`` finds items for it."""
 

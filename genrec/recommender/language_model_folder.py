@@ -53,6 +53,10 @@ def write_language_model(
     if not isinstance(generator, PromptedLanguageModel) or trie is None:
         expected, fix = "a generator that is a language model, such as lc_rec", "leave export.runtime out"
         raise ConfigError("export.runtime", expected=expected, got=type(generator).__name__, fix=fix)
+    if getattr(getattr(generator, "conditions", None), "schema", None):
+        expected = "a generator without columns of events, requests and users, which a folder of transformers cannot hear"
+        fix = "train without events.columns, or leave export.runtime out"
+        raise ConfigError("export.runtime", expected=expected, got="one that hears them", fix=fix)
     sids, names = generator.sids, token_names(generator.sids)
     model, tokenizer = generator.language_model.merged(names)
     first_tokens = [tokenizer.convert_tokens_to_ids(f"<{name}_0>") for name in level_names(sids.num_levels)]

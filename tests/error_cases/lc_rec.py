@@ -14,7 +14,8 @@ from error_cases import Case, Scene
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.grounded_text import GroundedText
 from genrec.errors import ConfigError
-from genrec.generators.lc_rec import PLACES, LCRec
+from genrec.generators.lc_rec import LCRec
+from genrec.generators.lib.prompt_tasks import PLACES
 from genrec.objectives.aligned_cross_entropy import AlignedCrossEntropy
 from genrec.recommender.language_model_folder import write_language_model
 

@@ -28,7 +28,7 @@ SIDS = sids_of(40, (4, 5, 6))
 TRIE = PrefixTrie.build(SIDS)
 HISTORIES = random_histories(40, [0, 2, 6])
 LLAMA = next(option for option in OPTIONS if option.id == "lc_rec")
-WEIGHTS = [f"{task}_weight" for task in (*INDEX_TASKS, *WORD_TASKS)]
+WEIGHTS = [f"{task}_weight" for task in (*INDEX_TASKS, *WORD_TASKS) if task != "rating"]  # of which there are none
 both = pytest.mark.parametrize("kind", ["llama", "gpt2"])  # relative positions and a head of its own; neither
 
 

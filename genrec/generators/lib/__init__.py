@@ -1,4 +1,4 @@
-"""What generators share: prompts of language models, and keywords of items' texts.
+"""What generators share: prompts and tasks of language models, one that decodes, and keywords of items' texts.
 
 Nothing here is a plug-in and nothing here imports one.
 Where a prompt has a place is part of its template: a change of how templates are read changes what models learned.
