@@ -55,7 +55,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hstu": {"times": {"time_gaps": True}},
     "latent_reasoning": {"adaptive": {"num_steps": 3, "stop_kl": 0.1}},
 }
-GIVEN = dict.fromkeys(("lc_rec", "unimp"), ["generator.model=given"])  # what a yaml leaves to the user
+GIVEN = {name: ["generator.model=given"] for name in ("lc_rec", "unimp")}  # what a yaml leaves to the user
 
 
 # --- generators ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """unimp: a language model that reads codes and pictures in turn (UniMP, arXiv 2403.10667; docs/methods/unimp.md).
 
 Behind the codes of each item of a history stands ONE token that is no word: the item's vector, as the encoder makes it of a
-picture, through a linear map. An item's codes are predicted before its picture is read, so the picture of the next item is never seen.
+picture, through a linear map. An item's codes are predicted before its picture is read, so the picture of the next item is
+never seen.
 
 Departures from the paper: precomputed vectors in place of patches that are read through cross-attention; of the tasks, the next
 item only; of the attributes, none as words; IDs decoded over the trie.

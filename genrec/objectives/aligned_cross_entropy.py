@@ -112,8 +112,8 @@ class AlignedCrossEntropy(SIDLoss):
             if not isinstance(generator, AsksAboutItems):
                 raise ConfigError(
                     "objective",
-                    expected=f"weights of 0 of {', '.join(ABOUT_ITEMS)} for {type(generator).__name__}, which asks nothing of items",
-                    got="another",
+                    expected=f"weights of 0 of {', '.join(ABOUT_ITEMS)}, of which the generator knows nothing",
+                    got=type(generator).__name__,
                     fix="use generator=lc_rec, or objective=aligned_cross_entropy",
                 )
             if self.rating_weight and generator.rating_column is None:

@@ -11,6 +11,7 @@ import polars as pl
 from small_world import OPTIONS, language_model, sids_of
 
 from error_cases import Case, Scene
+from genrec.core.event_schema import Column, EventSchema
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.grounded_text import GroundedText
 from genrec.errors import ConfigError
@@ -66,7 +67,21 @@ def codes_are_words(scene: Scene) -> Any:
     written(scene, generator)
 
 
+def heard(scene: Scene) -> Any:
+    """A generator that hears a column cannot be handed over."""
+    written(scene, built(schema=STARS))
+
+
+STARS = EventSchema(columns=(Column(name="stars", kind="number", mean=3.0, std=1.0),))
 CASES = [
+    Case("columns for a folder", ConfigError, "one that hears them", heard),
+    Case("no column of ratings", ConfigError, "got stars", lambda scene: built(rating_column="stars")),
+    Case(
+        "ratings without a column",
+        ConfigError,
+        "got 0.2",
+        lambda scene: AlignedCrossEntropy(trie=TRIE, rating_weight=0.2).check(built()),
+    ),
     Case("no language model to hand over", ConfigError, "EncDec", lambda scene: written(scene, built("encdec"))),
     Case("logits of another kind", ConfigError, "llama", other_logits),
     Case("words for codes", ConfigError, "<b_3>", codes_are_words),

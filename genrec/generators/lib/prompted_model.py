@@ -113,8 +113,10 @@ class PromptedModel(PromptTasks):
         hidden, cache = self.language_model.read_embedded(self._embedded(prompt, batch.history, batch))
         end = len(prompt) + batch.lengths * self.width
         row = torch.arange(len(batch), device=end.device)
-        asked = hidden.new_zeros(len(batch), batch.history.shape[1] + 1, hidden.shape[-1])
-        asked = self.conditions.add_request(asked, batch)[row, batch.lengths].unsqueeze(1) if self.conditions.schema else None
+        asked = None
+        if self.conditions.schema:
+            nothing = hidden.new_zeros(len(batch), batch.history.shape[1] + 1, hidden.shape[-1])
+            asked = self.conditions.add_request(nothing, batch)[row, batch.lengths].unsqueeze(1)
         state = hidden[row, end - 1].unsqueeze(1)
         return PromptState(state, cache, end, path=end.new_empty(len(batch), 1, 0), asked=asked)
 
