@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,13 @@ class PrefixTrie:
     def num_bytes(self) -> int:
         """Of all tensors together."""
         return sum(tensor.nbytes for tensor in self._tensors().values())
+
+    @cached_property
+    def place_of(self) -> Int64[Tensor, " items"]:
+        """The place in ``items`` of each item_idx."""
+        place = torch.empty(self.num_items, dtype=torch.long, device=self.device)
+        place[self.items.long()] = torch.arange(self.num_items, device=self.device)
+        return place
 
     @classmethod
     def build(cls, sids: SIDTable) -> PrefixTrie:

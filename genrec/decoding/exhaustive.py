@@ -15,7 +15,7 @@ from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.candidates import items_of_leaves, leaf_keys, log_group_size
 from genrec.decoding.lib.search_constraints import Steering
-from genrec.nn.trie_likelihood import child_log_probs
+from genrec.nn.trie_likelihood import step_children
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest, ParallelGenerator
 
 
@@ -71,9 +71,11 @@ def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: 
             if level:
                 parents = torch.searchsorted(before, trie.parent[stepped].long())
                 state = generator.reorder(state, parents.expand(len(batch), -1))
-            logits, state = generator.step(state, trie.codes(stepped).expand(len(batch), -1) if level else None)
-            codes, codes_exist = (table[going].expand(len(batch), -1, -1) for table in (child_codes, exists))
-            computed = child_log_probs(logits.float(), codes, codes_exist, generator.normalization)
+            of_users = stepped.expand(len(batch), -1)
+            family = (table[going].expand(len(batch), -1, -1) for table in (child_codes, exists))
+            computed, state = step_children(
+                generator, state, trie.codes(of_users) if level else None, of_users, *family, level
+            )
             log_probs = log_probs.index_copy(1, going.nonzero().squeeze(1), computed)
         scores = (scores.unsqueeze(-1) + log_probs)[exists.expand(len(batch), -1, -1)].view(len(batch), -1)  # in node order
     return scores

@@ -142,6 +142,13 @@ class DecoderOnly(nn.Module):
         self, state: StreamState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], StreamState]:
         """Returns logits of level ``state.level`` for every beam, given the code each beam chose last."""
+        hidden, after = self.hidden_step(state, codes)
+        return self.heads[state.level](hidden), after
+
+    def hidden_step(
+        self, state: StreamState, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams dim"], StreamState]:
+        """Is ``step`` up to the map ``code_head(state.level)``."""
         level, hidden, cache = state.level, state.hidden, list(state.codes)
         if codes is not None:
             x = self.input_norm(self.code_embedding(codes + int(self.sids.level_offsets[level - 1])))
@@ -149,7 +156,11 @@ class DecoderOnly(nn.Module):
             for number, (block, history) in enumerate(zip(self.blocks, state.history, strict=True)):
                 x, cache[number] = block.branch(x, history, past, cache[number], bias_within)
             hidden = self.output_norm(x)
-        return self.heads[level](hidden), replace(state, codes=tuple(cache), level=level + 1)
+        return hidden, replace(state, codes=tuple(cache), level=level + 1)
+
+    def code_head(self, level: int) -> nn.Linear:
+        """Returns the map to the logits of ``level``."""
+        return self.heads[level]
 
     def reorder(self, state: StreamState, index: Int64[Tensor, "batch beams"]) -> StreamState:
         """Beam ``j`` continues old beam ``index[:, j]``; the history is not copied."""

@@ -188,7 +188,18 @@ class MoE(nn.Module):
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
         """Returns logits of level ``state.level`` of the item that is being written for every beam."""
-        return self.encdec.step(state, state.last_code if codes is None and isinstance(state, SessionState) else codes)
+        hidden, after = self.hidden_step(state, codes)
+        return self.code_head(state.level)(hidden), after
+
+    def hidden_step(
+        self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams dim"], DecoderState]:
+        """Is ``step`` up to the map ``code_head(state.level)``."""
+        return self.encdec.hidden_step(state, state.last_code if codes is None and isinstance(state, SessionState) else codes)
+
+    def code_head(self, level: int) -> nn.Linear:
+        """Returns the map to the logits of ``level``."""
+        return self.encdec.code_head(level)
 
     def written(self, state: DecoderState, items: Int64[Tensor, " batch"]) -> SessionState:
         """Returns the state from which the item after ``items`` is written, given the state from which they were."""

@@ -83,7 +83,7 @@ class MultiStream(nn.Module):
         shape |= {"dropout": dropout, "max_history_len": max_history_len}
         self.history = HistoryEncoder(num_layers=num_history_layers, num_tokens=len(streams), **shape)
         self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
-        self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)
+        self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
         for head in self.heads:
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # every code starts equally likely
         self.conditions = Conditions(schema=schema, dim=dim)
@@ -128,8 +128,18 @@ class MultiStream(nn.Module):
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
         """Returns logits of level ``state.level`` for every beam, given the code each beam chose last."""
-        hidden, after = self.decoder.step(state, codes)
+        hidden, after = self.hidden_step(state, codes)
         return self.heads[state.level](hidden), after
+
+    def hidden_step(
+        self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams dim"], DecoderState]:
+        """Is ``step`` up to the map ``code_head(state.level)``."""
+        return self.decoder.step(state, codes)
+
+    def code_head(self, level: int) -> nn.Linear:
+        """Returns the map to the logits of ``level``."""
+        return self.heads[level]
 
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
         """Beam ``j`` continues old beam ``index[:, j]``."""

@@ -97,8 +97,18 @@ class EncoderDecoder(nn.Module):
         self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
     ) -> tuple[Float[Tensor, "batch beams size"], DecoderState]:
         """Returns logits of level ``state.level`` for every beam, given the code each beam chose last."""
-        hidden, after = self.decoder.step(state, codes)
+        hidden, after = self.hidden_step(state, codes)
         return self.heads[state.level](hidden), after
+
+    def hidden_step(
+        self, state: DecoderState, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams dim"], DecoderState]:
+        """Is ``step`` up to the map ``code_head(state.level)``."""
+        return self.decoder.step(state, codes)
+
+    def code_head(self, level: int) -> nn.Linear:
+        """Returns the map to the logits of ``level``."""
+        return self.heads[level]
 
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
         """Beam ``j`` continues old beam ``index[:, j]``."""

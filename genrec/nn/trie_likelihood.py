@@ -1,21 +1,23 @@
 """Generators and the trie: what a generator thinks of each code on the TRUE paths of items, and where beams stand in the trie.
 
 ``child_log_probs`` turns logits into log-probabilities of the children of trie nodes; normalization is decided there alone.
+``step_children`` is a generator's step as a search needs it: of a level as wide as the catalogue it computes the children alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
-from genrec.protocols import AutoregressiveGenerator
+from genrec.protocols import AutoregressiveGenerator, HasCodeHeads
 from genrec.types import PAD, Normalization
 
 
@@ -80,9 +82,8 @@ def path_choices(
             distinct, codes = shared.first(nodes), None
             if level:
                 state, codes = generator.reorder(state, shared.first(before)), trie.codes(distinct)
-            logits, state = generator.step(state, codes)
             _, child_codes, exists = trie.children(distinct, level)
-            of_nodes = child_log_probs(logits.float(), child_codes, exists, generator.normalization)
+            of_nodes, state = step_children(generator, state, codes, distinct, child_codes, exists, level)
         before = shared.index.clamp(max=max(shared.number - 1, 0))
         yield PathChoice(of_nodes, before, children - trie.first_child[nodes], decided, trie.num_children(nodes))
 
@@ -144,6 +145,79 @@ def child_log_probs(
     chosen = logits.gather(-1, child_codes).masked_fill(~exists, float("-inf"))
     total = chosen if normalization == "trie" else logits
     return chosen - torch.logsumexp(total, dim=-1, keepdim=True)
+
+
+def step_children(
+    generator: AutoregressiveGenerator,
+    state: Any,
+    codes: Int64[Tensor, "batch nodes"] | None,
+    nodes: Int64[Tensor, "batch nodes"],
+    child_codes: Int64[Tensor, "batch nodes width"],
+    exists: Bool[Tensor, "batch nodes width"],
+    level: int,
+) -> tuple[Float[Tensor, "batch nodes width"], Any]:
+    """Returns log-probabilities of the children of ``nodes``, -inf where a family is padded, and the generator's next state.
+
+    Args:
+        generator: whose state has one beam for each of ``nodes``.
+        state: before the step.
+        codes: the last code of each node; None at the root.
+        nodes: of depth ``level``.
+        child_codes: of their children.
+        exists: which of them are no padding.
+        level: whose code is chosen.
+    """
+    if generator.normalization == "trie" and isinstance(generator, HasCodeHeads):
+        head = generator.code_head(level)
+        if len(head.weight) > WIDE * exists.shape[-1]:
+            hidden, state = generator.hidden_step(state, codes)
+            chosen = family_logits(hidden, head, nodes, child_codes, exists).float().masked_fill(~exists, float("-inf"))
+            return chosen - torch.logsumexp(chosen, dim=-1, keepdim=True), state
+    logits, state = generator.step(state, codes)
+    return child_log_probs(logits.float(), child_codes, exists, generator.normalization), state
+
+
+WIDE = 8  # so many times wider than its families is a level whose children are computed alone (measured: docs/lab.md)
+GATHERED = 2**24  # numbers of a head's rows that are gathered at a time on a GPU
+
+
+def family_logits(
+    hidden: Float[Tensor, "batch nodes dim"],
+    head: nn.Linear,
+    nodes: Int64[Tensor, "batch nodes"],
+    child_codes: Int64[Tensor, "batch nodes width"],
+    exists: Bool[Tensor, "batch nodes width"],
+) -> Float[Tensor, "batch nodes width"]:
+    """The logits of the nodes' children alone: the same numbers as ``head(hidden).gather(-1, child_codes)``; padding has any.
+
+    Rows with one node are multiplied together with the head's rows of its children, so the cost is that of the families, not
+    of the catalogue. On a GPU, where counting them would make the host wait, the children's rows are gathered for each node.
+
+    Args:
+        hidden: a state for each node.
+        head: the linear map to the logits of the level.
+        nodes: of one depth.
+        child_codes: of their children.
+        exists: which of them are no padding.
+    """
+    x, families, width = hidden.flatten(0, 1), child_codes.flatten(0, 1), child_codes.shape[-1]
+    if nodes.is_cuda:
+        parts = [
+            torch.baddbmm(head.bias[of].unsqueeze(-1), head.weight[of], part.unsqueeze(-1)).squeeze(-1)
+            for part, of in zip(*(rows.split(max(GATHERED // (width * x.shape[1]), 1)) for rows in (x, families)), strict=True)
+        ]
+        return torch.cat(parts).view(exists.shape)
+    order = nodes.flatten().argsort(stable=True)
+    counts = nodes.flatten()[order].unique_consecutive(return_counts=True)[1]
+    first = order[counts.cumsum(0) - counts]  # a row of each distinct node
+    real = exists.flatten(0, 1)[first]
+    codes, sizes = families[first][real], real.sum(1).tolist()
+    weights, biases = (table.index_select(0, codes).split(sizes) for table in (head.weight, head.bias))
+    products = [
+        F.pad(torch.addmm(bias, rows, weight.T), (0, width - len(bias)))
+        for rows, weight, bias in zip(x[order].split(counts.tolist()), weights, biases, strict=True)
+    ]
+    return torch.cat(products)[order.argsort()].view(exists.shape)
 
 
 NO_ITEM = -1e4  # the logit of a code that no item has: its probability is zero in any precision, and differences stay numbers

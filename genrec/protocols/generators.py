@@ -64,6 +64,21 @@ class AutoregressiveGenerator(Generator, Protocol):
         ...
 
 
+@runtime_checkable
+class HasCodeHeads(AutoregressiveGenerator, Protocol):
+    """A generator whose logits of a level are one linear map of a hidden state, so that a search computes some of them alone."""
+
+    def hidden_step(
+        self, state: Any, codes: Int64[Tensor, "batch beams"] | None
+    ) -> tuple[Float[Tensor, "batch beams dim"], Any]:
+        """Is ``step`` up to the map: ``step`` gives ``code_head(level)(hidden)``."""
+        ...
+
+    def code_head(self, level: int) -> torch.nn.Linear:
+        """Returns the map to the logits of ``level``."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionLogits(TargetLogits):
     """Logits at every item of the sessions that begin at the targets of a batch, in any order.

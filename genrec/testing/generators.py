@@ -24,7 +24,7 @@ from genrec.decoding.trie_beam import TrieBeam
 from genrec.engine.signatures import parameters
 from genrec.objectives.item_cross_entropy import ItemCrossEntropy
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
-from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, ItemScorer, Objective
+from genrec.protocols import AutoregressiveGenerator, Generator, HasCodeHeads, HasItemHead, ItemScorer, Objective
 from genrec.testing.worlds import (
     SCHEMA,
     all_targets,
@@ -184,6 +184,20 @@ class GeneratorContract:
                 assert torch.allclose(logits[:, 0], wide[:, code], atol=1e-5)
                 logits, _ = generator.step(state, torch.full((len(HISTORIES), 1), then))
                 assert torch.allclose(logits[:, 0], last[:, beam], atol=1e-5)
+
+    def test_a_step_is_its_hidden_state_and_the_head(self, make: GeneratorMaker) -> None:
+        generator = scrambled(make.build(SIDS))
+        if not isinstance(generator, HasCodeHeads):
+            pytest.skip("has no linear code heads (HasCodeHeads)")
+        state, codes = generator.prefill(batch_of(HISTORIES)), None
+        for level in range(SIDS.num_levels):
+            logits, after = generator.step(state, codes)
+            hidden, state = generator.hidden_step(state, codes)
+            assert torch.allclose(generator.code_head(level)(hidden), logits, atol=1e-6)
+            codes = logits.argmax(-1)
+            again, _ = generator.step(after, codes) if level + 1 < SIDS.num_levels else (None, None)
+            if again is not None:
+                assert torch.allclose(generator.step(state, codes)[0], again, atol=1e-6)
 
     def test_later_items_do_not_change_earlier_targets(self, make: GeneratorMaker) -> None:
         generator = scrambled(make.build(SIDS))

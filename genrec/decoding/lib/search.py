@@ -14,7 +14,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.candidates import items_of_leaves, log_group_size
 from genrec.decoding.lib.search_constraints import Steering
 from genrec.errors import ConfigError
-from genrec.nn.trie_likelihood import child_log_probs
+from genrec.nn.trie_likelihood import step_children
 from genrec.protocols import AutoregressiveGenerator, Decoded, DecodingRequest
 from genrec.types import PAD
 
@@ -102,8 +102,10 @@ class _Beams:
         if self.level:
             at = parents if self._slot_of is None else self._slot_of.gather(1, parents)
             self.state, codes = self.generator.reorder(self.state, at), self.trie.codes(nodes)
-        logits, self.state = self.generator.step(self.state, codes)
-        return child_log_probs(logits.float(), child_codes, exists, self.generator.normalization)
+        log_probs, self.state = step_children(
+            self.generator, self.state, codes, nodes, child_codes, exists, self.level
+        )
+        return log_probs
 
     def _undecided_beams(self, nodes: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch some"] | None:
         """Which beams to step, as places in ``nodes``; decided ones fill up the rows of users who have fewer. None: all."""

@@ -39,6 +39,7 @@ class Steering:
         self.trie, self.request = trie, request
         self._tally = None if request.allowed is None else trie.tally(request.allowed)
         self._best = None if request.bias is None else trie.best_below(_where_allowed(request))
+        self._seen = torch.zeros(0, dtype=torch.long, device=trie.device)  # ascending: user and place in the trie, as one number
         self._closed = [] if request.seen is None else self._seen_everywhere_below(request.seen)
 
     def keys(
@@ -56,12 +57,14 @@ class Steering:
         if not self._closed or not len(self._closed[level].node):
             return scores
         closed = self._closed[level]
-        # Each closed pair finds the beam (at most one) that stands on its parent, and the slot in that beam's family.
-        match = nodes[closed.user] == closed.parent.unsqueeze(1)
-        beam, slot = match.int().argmax(dim=1), closed.node - self.trie.first_child[closed.parent]
+        # Each closed pair finds the beam (at most one; dead ones come behind it) that stands on its parent, and the slot there.
+        stands, beam = (_row(nodes) * self.trie.num_nodes + nodes).flatten().sort(stable=True)
+        parent = closed.user * self.trie.num_nodes + closed.parent
+        at = torch.searchsorted(stands, parent).clamp(max=len(stands) - 1)
+        slot = closed.node - self.trie.first_child[closed.parent]
         slot = slot.clamp(max=scores.shape[2] - 1)  # of a family that no beam stands above, which may be wider
-        index = (closed.user * scores.shape[1] + beam) * scores.shape[2] + slot
-        bound = torch.where(match.any(dim=1), float("-inf"), float("inf")).to(scores.dtype)
+        index = beam[at] * scores.shape[2] + slot
+        bound = torch.where(stands[at] == parent, float("-inf"), float("inf")).to(scores.dtype)
         return scores.flatten().scatter_reduce(0, index, bound, "amin").view_as(scores)
 
     def num_allowed(self, nodes: Int64[Tensor, "batch *any"]) -> Int64[Tensor, "batch *any"]:
@@ -73,10 +76,9 @@ class Steering:
         excluded = items == PAD
         if self.request.allowed is not None:
             excluded |= ~self._of_users(self.request.allowed, items.clamp(min=0))
-        if self.request.seen is not None:
-            flat = items.flatten(1)
-            for column in self.request.seen.split(64, dim=1):  # bounded memory for users who have seen thousands
-                excluded |= (flat.unsqueeze(2) == column.unsqueeze(1)).any(2).view_as(items)
+        if len(self._seen):
+            key = _row(items) * self.trie.num_items + self.trie.place_of[items.clamp(min=0)]
+            excluded |= self._seen[torch.searchsorted(self._seen, key).clamp(max=len(self._seen) - 1)] == key
         return excluded
 
     def bias(self, items: Int64[Tensor, "batch *any"]) -> Float[Tensor, "batch *any"]:
@@ -95,15 +97,18 @@ class Steering:
         if self.request.allowed is not None:  # what is filtered anyway does not count twice
             counts &= self._of_users(self.request.allowed, seen.clamp(min=0))
         user, column = counts.nonzero(as_tuple=True)
-        pairs = torch.unique(torch.stack([user, seen[user, column]]), dim=1)  # a repeat is one item
-        user, path, trie = pairs[0], self.trie.paths(pairs[1]), self.trie
+        trie = self.trie
+        # A repeat is one item. In the order of the leaves, so that the nodes of every depth are in order too.
+        self._seen = torch.unique(user * trie.num_items + trie.place_of[seen[user, column]])
+        user, path = self._seen // trie.num_items, trie.paths(trie.items[self._seen % trie.num_items].long())
         closed = []
         for depth in range(1, trie.num_levels + 1):
-            key, which, count = torch.unique(user * trie.num_nodes + path[:, depth], return_inverse=True, return_counts=True)
-            parent = torch.zeros_like(key).scatter_(0, which, path[:, depth - 1])
+            if depth == trie.num_levels and trie.max_group == 1:  # a leaf each, and nothing else below it
+                return [*closed, ClosedNodes(user, path[:, depth], path[:, depth - 1])]
+            key, count = torch.unique_consecutive(user * trie.num_nodes + path[:, depth], return_counts=True)
             owner, node = key // trie.num_nodes, key % trie.num_nodes
             full = count == trie.num_below(node, self._tally, owner)
-            closed.append(ClosedNodes(owner[full], node[full], parent[full]))
+            closed.append(ClosedNodes(owner[full], node[full], trie.parent[node[full]].long()))
         return closed
 
 

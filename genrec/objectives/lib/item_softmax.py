@@ -126,6 +126,7 @@ class _MeanLogNormalizer(torch.autograd.Function):
         to_table = torch.zeros_like(table, dtype=torch.float32) if wants_gradient else None
         to_queries, total = [], torch.zeros((), device=queries.device)
         size = max(BLOCK // len(table), FEWEST)
+        size = -(-len(queries) // -(-len(queries) // size))  # even blocks: a small last one is slow
         for number, block in enumerate(queries.split(size)):
             count = None if counts is None else counts[number * size : number * size + len(block)]
             weights = (table @ block.T).float()  # [items, block]
