@@ -177,7 +177,7 @@ def step_children(
     return child_log_probs(logits.float(), child_codes, exists, generator.normalization), state
 
 
-WIDE = 8  # so many times wider than its families is a level whose children are computed alone (measured: docs/lab.md)
+WIDE = 8  # so many times wider than its widest family at hand is a level whose children are computed alone
 GATHERED = 2**24  # numbers of a head's rows that are gathered at a time on a GPU
 
 

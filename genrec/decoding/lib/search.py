@@ -102,9 +102,7 @@ class _Beams:
         if self.level:
             at = parents if self._slot_of is None else self._slot_of.gather(1, parents)
             self.state, codes = self.generator.reorder(self.state, at), self.trie.codes(nodes)
-        log_probs, self.state = step_children(
-            self.generator, self.state, codes, nodes, child_codes, exists, self.level
-        )
+        log_probs, self.state = step_children(self.generator, self.state, codes, nodes, child_codes, exists, self.level)
         return log_probs
 
     def _undecided_beams(self, nodes: Int64[Tensor, "batch beams"]) -> Int64[Tensor, "batch some"] | None:

@@ -39,7 +39,7 @@ class Steering:
         self.trie, self.request = trie, request
         self._tally = None if request.allowed is None else trie.tally(request.allowed)
         self._best = None if request.bias is None else trie.best_below(_where_allowed(request))
-        self._seen = torch.zeros(0, dtype=torch.long, device=trie.device)  # ascending: user and place in the trie, as one number
+        self._seen = torch.zeros(0, dtype=torch.long, device=trie.device)  # ascending: user and place in the trie as one
         self._closed = [] if request.seen is None else self._seen_everywhere_below(request.seen)
 
     def keys(
