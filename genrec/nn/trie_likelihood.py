@@ -1,7 +1,7 @@
 """Generators and the trie: what a generator thinks of each code on the TRUE paths of items, and where beams stand in the trie.
 
 ``child_log_probs`` turns logits into log-probabilities of the children of trie nodes; normalization is decided there alone.
-``step_children`` is a generator's step as a search needs it: of a level as wide as the catalogue it computes the children alone.
+``step_children`` is a generator's step as a search needs it: of a level as wide as the catalogue, the children alone.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class AutoregressiveGenerator(Generator, Protocol):
 
 @runtime_checkable
 class HasCodeHeads(AutoregressiveGenerator, Protocol):
-    """A generator whose logits of a level are one linear map of a hidden state, so that a search computes some of them alone."""
+    """A generator whose logits of a level are one linear map of a hidden state, so that a search can compute some alone."""
 
     def hidden_step(
         self, state: Any, codes: Int64[Tensor, "batch beams"] | None
