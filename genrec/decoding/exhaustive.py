@@ -72,8 +72,9 @@ def leaf_log_probs(generator: AutoregressiveGenerator, trie: PrefixTrie, batch: 
                 parents = torch.searchsorted(before, trie.parent[stepped].long())
                 state = generator.reorder(state, parents.expand(len(batch), -1))
             of_users = stepped.expand(len(batch), -1)
-            family = (table[going].expand(len(batch), -1, -1) for table in (child_codes, exists))
-            computed, state = step_children(generator, state, trie.codes(of_users) if level else None, of_users, *family, level)
+            family, real = (table[going].expand(len(batch), -1, -1) for table in (child_codes, exists))
+            last = trie.codes(of_users) if level else None
+            computed, state = step_children(generator, state, last, of_users, family, real, level)
             log_probs = log_probs.index_copy(1, going.nonzero().squeeze(1), computed)
         scores = (scores.unsqueeze(-1) + log_probs)[exists.expand(len(batch), -1, -1)].view(len(batch), -1)  # in node order
     return scores

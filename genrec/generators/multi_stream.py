@@ -11,6 +11,7 @@ one, are this library's distance bias and a bias per pair of streams. See docs/m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -48,6 +49,8 @@ class MultiStream(nn.Module):
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
     runtimes: ClassVar[frozenset[str]] = frozenset({"onnx"})  # that its graphs can be exported to
+
+    heads: Sequence[nn.Linear]  # an nn.ModuleList
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ class Steering:
         # A repeat is one item. In the order of the leaves, so that the nodes of every depth are in order too.
         self._seen = torch.unique(user * trie.num_items + trie.place_of[seen[user, column]])
         user, path = self._seen // trie.num_items, trie.paths(trie.items[self._seen % trie.num_items].long())
-        closed = []
+        closed: list[ClosedNodes] = []
         for depth in range(1, trie.num_levels + 1):
             if depth == trie.num_levels and trie.max_group == 1:  # a leaf each, and nothing else below it
                 return [*closed, ClosedNodes(user, path[:, depth], path[:, depth - 1])]
