@@ -88,7 +88,7 @@ class MultiStream(nn.Module):
         self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
         for head in self.heads:
-            nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # every code starts equally likely
+            nn.init.zeros_(head.weight)  # every code starts equally likely
         self.conditions = Conditions(schema=schema, dim=dim)
 
     def stream_vectors(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape streams dim"]:
