@@ -51,8 +51,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cobra": {"identity": {"identity": True, "learn_temperature": True, "dense_negatives": "log_q"}},
     "human_priors": {"identity": {"identity": True}},
     "moe": {"identity": {"identity": True, "session_len": 3}},
-    "encdec": {"hybrid": {"identity": True, "item_head": True}},
+    "encdec": {"hybrid": {"identity": True, "item_head": True}, "times": {"time_gaps": True}},
     "hstu": {"times": {"time_gaps": True}},
+    "sasrec": {"times": {"time_gaps": True}},
     "latent_reasoning": {"adaptive": {"num_steps": 3, "stop_kl": 0.1}},
 }
 GIVEN = {name: ["generator.model=given"] for name in ("lc_rec", "unimp")}  # what a yaml leaves to the user

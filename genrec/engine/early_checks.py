@@ -176,6 +176,9 @@ def _check_runtime(tree: Mapping[str, Any], runtime: str) -> None:
     if runtime in RUNTIMES and (heard := [name for name in ("columns", "users", "user_codes", "text") if events.get(name)]):
         expected, fix = "a model that reads item ids alone", "leave export.runtime out, or events"
         raise ConfigError("export.runtime", expected=expected, got=f"{runtime} beside events.{heard[0]}", fix=fix)
+    if runtime == "onnx" and tree["generator"].get("time_gaps"):
+        fix = "give generator.time_gaps=false, or leave export.runtime out"
+        raise ConfigError("export.runtime", expected="a generator whose graphs need no times", got="time_gaps=true", fix=fix)
     missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if runtime == "onnx" else []
     if missing:
         fix = 'install it: pip install "genrec[onnx]"'

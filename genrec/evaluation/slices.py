@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Int64
 
 from genrec.core.dataset import Dataset
+from genrec.core.event_schema import UNKNOWN, Column
 from genrec.core.item_labels import PART, PLACE, category_parts
 from genrec.errors import ConfigError, did_you_mean
 from genrec.evaluation.measure import ACCURACY, accuracy
@@ -62,6 +63,7 @@ def slices(
       have none. Items with equally many events are in the same band.
     - history length: events before the targets.
     - time since the last event: from the end of the history to the target; without times, or a history, nothing.
+    - each column of events that is a category, such as the kind of event: what it says of the target's own event.
     - the category: of the labels of an item's category text, the first that tells items apart; ten by themselves, "other".
     - each of ``columns``: numbers by quartile of the catalogue, text like the category. The labels with the most training
       events are shown by themselves, so they are the same for every split and model.
@@ -89,6 +91,9 @@ def slices(
     yield _binned("history length", pl.Series(dataset.histories(split).lengths[user]), LENGTHS)
     if dataset.timestamps is not None:
         yield _binned("time since the last event", _gaps(dataset, split, user, item), GAPS)
+    for column in dataset.schema.columns:
+        if column.kind == "category":
+            yield _by_event(dataset, split, column, user, item)
     if category:
         yield _by_label(category, leading_parts(dataset.items[category]), dataset.train_counts, item)
     for column in columns:
@@ -140,21 +145,31 @@ def _gaps(dataset: Dataset, split: Split, user: np.ndarray, item: np.ndarray) ->
     assert dataset.timestamps is not None
     starts = np.asarray(dataset.events.offsets[:-1])
     ends = starts + dataset.histories(split).lengths
+    times, position = np.asarray(dataset.timestamps), _positions(dataset, split, user, item)
+    gaps = times[position.fill_null(0).to_numpy()] - times[np.maximum(ends - 1, 0)][user]
+    return pl.Series(gaps).set(position.is_null() | pl.Series((ends <= starts)[user]), None)
+
+
+def _by_event(dataset: Dataset, split: Split, column: Column, user: np.ndarray, item: np.ndarray) -> Slice:
+    """What a column says of the (first) event of each target; in the order of training events, as labels of items are."""
+    words, codes = pl.Series([NONE, *column.vocabulary]), np.asarray(dataset.events.columns[column.name])
+    counts = np.bincount(dataset.train.columns[column.name], minlength=column.num_codes)
+    position = _positions(dataset, split, user, item)
+    of_targets = np.where(position.is_null().to_numpy(), UNKNOWN, codes[position.fill_null(0).to_numpy()])
+    return _by_label(f"{column.name} of the target", words, counts, of_targets)
+
+
+def _positions(dataset: Dataset, split: Split, user: np.ndarray, item: np.ndarray) -> pl.Series:
+    """Where the (first) event of each target is among all events; null where there is none."""
     targets = dataset.targets(split)
+    ends = np.asarray(dataset.events.offsets[:-1]) + dataset.histories(split).lengths
     position = np.repeat(ends, targets.lengths) + np.arange(len(targets.item_idx))
     position -= np.repeat(targets.offsets[:-1], targets.lengths)
-    last = np.asarray(dataset.timestamps)[np.maximum(ends - 1, 0)]
-    times = pl.DataFrame(
-        {
-            USER_IDX: targets.user_idx,
-            ITEM_IDX: targets.item_idx.astype(np.int64),
-            "gap": np.asarray(dataset.timestamps)[position] - last[targets.user_idx],
-            "known": (ends > starts)[targets.user_idx],
-        }
+    events = pl.DataFrame(
+        {USER_IDX: targets.user_idx, ITEM_IDX: targets.item_idx.astype(np.int64), "position": position}
     ).unique([USER_IDX, ITEM_IDX], keep="first", maintain_order=True)
     pairs = pl.DataFrame({USER_IDX: user.astype(np.int64), ITEM_IDX: item.astype(np.int64)})
-    rows = pairs.join(times, on=[USER_IDX, ITEM_IDX], how="left", maintain_order="left")
-    return rows.select(pl.when("known").then("gap"))["gap"]
+    return pairs.join(events, on=[USER_IDX, ITEM_IDX], how="left", maintain_order="left")["position"]
 
 
 def _by_label(name: str, labels: pl.Series, train_counts: np.ndarray, item: np.ndarray) -> Slice:

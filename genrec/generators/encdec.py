@@ -24,5 +24,6 @@ class EncDec(EncoderDecoder):
         identity_dropout: probability of hiding an identity in training.
         item_head: also score whole items from the history state (a joint dense head, trained by ``item_weight``).
         normalization: "trie" (probabilities over the catalogue) or "codebook".
+        time_gaps: also attend by the gap in time, for data with times; every history that is asked about needs them then.
         max_history_len: longest history, in items.
     """

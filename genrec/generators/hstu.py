@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from genrec.core.batch import Batch
 from genrec.core.event_schema import EventSchema
 from genrec.errors import ConfigError
-from genrec.nn.attention import DistanceBias, TimeGapBias
+from genrec.nn.attention import DistanceBias, TimeGapBias, required_times
 from genrec.nn.blocks import Dropout
 from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
@@ -125,10 +125,7 @@ class HSTU(nn.Module):
         bias = self.distance_bias.weight[:, distance].unsqueeze(0)
         if self.time_bias is None:
             return bias
-        if batch.times is None:
-            fix = "give times with the histories, or train with time_gaps=false"
-            raise ConfigError("generator.time_gaps", expected="times with every history", got="none", fix=fix)
-        return bias + self.time_bias(batch.times)
+        return bias + self.time_bias(required_times(batch))
 
     def _queries(self, states: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         return F.normalize(self.query(states), dim=-1) / self.temperature

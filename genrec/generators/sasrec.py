@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from genrec.core.batch import Batch
 from genrec.core.event_schema import EventSchema
-from genrec.nn.attention import DistanceBias
+from genrec.nn.attention import DistanceBias, TimeGapBias, required_times
 from genrec.nn.blocks import Dropout, HistoryBlock
 from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
@@ -31,7 +31,11 @@ class SASRec(nn.Module):
         num_layers: causal blocks.
         feedforward_mult: width of the feed-forward layers, in units of ``dim``.
         dropout: in [0, 1).
+        time_gaps: also attend by the gap in time, for data with times; every history that is asked about needs them then.
         max_history_len: longest history, in items.
+
+    Raises:
+        ConfigError: with ``time_gaps``, for histories without times.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -45,6 +49,7 @@ class SASRec(nn.Module):
         num_layers: int = 2,
         feedforward_mult: int = 2,
         dropout: float = 0.4,
+        time_gaps: bool = False,
         max_history_len: int = 50,
         schema: EventSchema | None = None,
     ) -> None:
@@ -56,6 +61,8 @@ class SASRec(nn.Module):
         self.input_dropout = Dropout(dropout)
         self.input_norm, self.output_norm = nn.LayerNorm(dim, bias=False), nn.LayerNorm(dim, bias=False)
         self.distance_bias = DistanceBias(num_heads=num_heads, max_distance=max_history_len)
+        self.time_bias = TimeGapBias(num_heads=num_heads) if time_gaps else None
+        self.needs_times = time_gaps  # every history that it is asked about must then have times
         self.blocks = nn.ModuleList(
             HistoryBlock(dim=dim, num_heads=num_heads, feedforward_mult=feedforward_mult, dropout=dropout)
             for _ in range(num_layers)
@@ -69,6 +76,8 @@ class SASRec(nn.Module):
         x = self.input_dropout(self.input_norm(x))
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
+        if self.time_bias is not None:
+            bias = bias + self.time_bias(required_times(batch))
         for block in self.blocks:
             x = block(x, bias)
         return self.output_norm(x)

@@ -9,6 +9,9 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genrec.core.batch import Batch
+from genrec.errors import ConfigError
+
 
 class DistanceBias(nn.Module):
     """A learned logit per head and distance (0 .. max_distance; further is treated as max_distance).
@@ -47,6 +50,18 @@ class TimeGapBias(nn.Module):
         gaps = (times.unsqueeze(2) - times.unsqueeze(1)).clamp(min=0)
         buckets = (gaps + 1).float().log2().long().clamp(max=self.NUM_BUCKETS - 1)
         return F.embedding(buckets, self.weight).permute(0, 3, 1, 2)
+
+
+def required_times(batch: Batch) -> Int64[Tensor, "batch time"]:
+    """Returns the times of the histories, for models with ``time_gaps``.
+
+    Raises:
+        ConfigError: for histories without times.
+    """
+    if batch.times is None:
+        fix = "give times with the histories, or train with time_gaps=false"
+        raise ConfigError("generator.time_gaps", expected="times with every history", got="none", fix=fix)
+    return batch.times
 
 
 class Attention(nn.Module):

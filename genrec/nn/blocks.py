@@ -33,11 +33,11 @@ class HistoryBlock(nn.Module):
         self.feedforward = FeedForward(dim=dim, mult=feedforward_mult)
         self.dropout = Dropout(dropout if residual_dropout is None else residual_dropout)
 
-    def forward(self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "heads states states"]) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "*each heads states states"]) -> Tensor:
         return self.read(x, bias)[0]
 
     def read(
-        self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "heads states states"]
+        self, x: Float[Tensor, "batch states dim"], bias: Float[Tensor, "*each heads states states"]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """``forward``, and the keys and values that ``branch`` attends to."""
         y = self.attention_norm(x)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genrec.core.batch import Batch
 from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
+from genrec.nn.attention import required_times
 from genrec.nn.code_decoder import CodeDecoder, DecoderState
 from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
@@ -44,6 +45,7 @@ class EncoderDecoder(nn.Module):
         identity_dropout: float = 0.1,
         item_head: bool = False,
         normalization: Normalization = "trie",
+        time_gaps: bool = False,
         max_history_len: int = 50,
         schema: EventSchema | None = None,
     ) -> None:
@@ -54,7 +56,8 @@ class EncoderDecoder(nn.Module):
         self.item_embedding = ItemEmbedding(
             sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
         )
-        self.history = HistoryEncoder(num_layers=num_history_layers, **shape)
+        self.history = HistoryEncoder(num_layers=num_history_layers, time_gaps=time_gaps, **shape)
+        self.needs_times = time_gaps  # every history that it is asked about must then have times
         self.decoder = CodeDecoder(sids=sids, num_layers=num_decoder_layers, **shape)
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
         self.item_query = nn.Linear(dim, dim, bias=False) if item_head else None
@@ -70,7 +73,8 @@ class EncoderDecoder(nn.Module):
         """State ``t`` has seen the start and the first ``t`` items; states beyond a history are meaningless but harmless."""
         items = self.conditions.add_columns(self.item_embedding(batch.history.clamp(min=0)), batch)
         start = self.conditions.add_user(self.history.start, batch)
-        return self.history(items.unsqueeze(2), start).squeeze(2)  # one token each
+        times = required_times(batch) if self.needs_times else None
+        return self.history(items.unsqueeze(2), start, times).squeeze(2)  # one token each
 
     # --- training -----------------------------------------------------------------------------------------------------
 

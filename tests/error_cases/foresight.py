@@ -53,6 +53,12 @@ CASES = [
     Case("no graph", ConfigError, "got Tiger", lambda scene: planned(scene, "generator=tiger export.runtime=onnx", "export")),
     Case("no pieces", ConfigError, "got SASRec", lambda scene: planned(scene, "generator=sasrec export.pieces=99", "export")),
     Case("no package", ConfigError, "the package onnx, got no such package", without_onnx),
+    Case(
+        "graphs",
+        ConfigError,
+        "got time_gaps=true",
+        lambda scene: planned(scene, "generator.time_gaps=true export.runtime=onnx"),
+    ),
     Case("no model", ConfigError, "./x/y", lambda scene: planned(scene, "generator=lc_rec generator.model=./x/y")),
     Case("no targets", DataError, "AllTraining", lambda scene: planned(scene, "split=all")),
     Case("no column", ConfigError, "got brand", lambda scene: run(scene, "evaluate.slice_columns=[brand] generator=sasrec")),

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from genrec.core.dataset import Dataset, Sequences
+from genrec.core.event_schema import EventSchema, category
 from genrec.evaluation.evaluation_spec import weighted_targets
 from genrec.evaluation.measure import accuracy
 from genrec.evaluation.slices import DAY, Slice, measure_slices, popularity_bands, slices
@@ -50,6 +53,29 @@ def test_every_target_is_labelled(shop, pairs):
     assert found["category"] == ["Q", "Q", "P", "P", "P"]
     assert found["brand"] == ["two", "three", "one", "one", "one"]
     assert found["price"] == ["2.5 to 3.25", "(none)", "below 1.75", "1.75 to 2.5", "below 1.75"]
+
+
+def test_kinds_of_the_target_events(shop, pairs):
+    """What a column says of each target's own event, not of what came before; exact recall and ndcg of each kind."""
+    kinds = [[*["view"] * 6, "buy", "buy"], [*["view"] * 4, "view", "buy"], [*["buy"] * 3, None], ["cart"]]
+    column = category("kind", ["view", "buy"])  # cart is in no training event
+    codes = np.concatenate([column.encode(row) for row in kinds])
+    shop = replace(shop, events=replace(shop.events, columns={"kind": codes}), schema=EventSchema(columns=(column,)))
+    (kind,) = [division for division in slices(shop, "test", pairs, category=None) if division.name == "kind of the target"]
+    assert kind.labels.to_list() == ["buy", "view", "buy", "(none)", "(none)"]
+    assert [name for name, _ in kind] == ["view", "buy", "(none)"], "by training events"
+    hits = pl.DataFrame(
+        {"user_id": ["u0", "u1"], "item_id": ["c", "x"], "rank": [1, 3], "tie_start": [1, 3], "tie_size": [1, 1]}
+    )
+    found = {row["name"]: row for row in measure_slices([kind], pairs, {"model": hits}, k=3, draws=10, seed=0)}
+    assert {name: (row["targets"], row["users"]) for name, row in found.items()} == {
+        "view": (1, 1),
+        "buy": (2, 2),
+        "(none)": (2, 2),
+    }
+    assert found["view"]["rows"]["model"] == {"recall@3": 1.0, "ndcg@3": pytest.approx(0.5)}
+    assert found["buy"]["rows"]["model"] == {"recall@3": 0.5, "ndcg@3": pytest.approx(0.5)}
+    assert found["(none)"]["rows"]["model"] == {"recall@3": 0.0, "ndcg@3": 0.0}
 
 
 def test_thirds_of_the_events():
