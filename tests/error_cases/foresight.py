@@ -57,7 +57,7 @@ CASES = [
         "graphs",
         ConfigError,
         "got time_gaps=true",
-        lambda scene: planned(scene, "generator.time_gaps=true export.runtime=onnx"),
+        lambda scene: planned(scene, "generator.time_gaps=true export.runtime=onnx", "export"),
     ),
     Case("no model", ConfigError, "./x/y", lambda scene: planned(scene, "generator=lc_rec generator.model=./x/y")),
     Case("no targets", DataError, "AllTraining", lambda scene: planned(scene, "split=all")),
