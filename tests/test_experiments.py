@@ -39,7 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def needed(root: Path, experiment: str, **options: str) -> list[str]:
     """What has to be typed with some options, since they have no value for it."""
     words = [f"experiment={experiment}", *(f"{group}={option}" for group, option in options.items()), f"paths.runs={root}/runs"]
-    if experiment != "demo":
+    if not experiment.startswith("demo"):
         words += [f"data.interactions={root}/interactions.parquet", f"data.items={root}/items.parquet"]
     if options.get("generator") in ("lc_rec", "unimp") or (experiment == "minionerec" and "generator" not in options):
         words.append(f"generator.model={root}/model")
