@@ -91,9 +91,9 @@ def slices(
     yield _binned("history length", pl.Series(dataset.histories(split).lengths[user]), LENGTHS)
     if dataset.timestamps is not None:
         yield _binned("time since the last event", _gaps(dataset, split, user, item), GAPS)
-    for column in dataset.schema.columns:
-        if column.kind == "category":
-            yield _by_event(dataset, split, column, user, item)
+    for of_events in dataset.schema.columns:
+        if of_events.kind == "category":
+            yield _by_event(dataset, split, of_events, user, item)
     if category:
         yield _by_label(category, leading_parts(dataset.items[category]), dataset.train_counts, item)
     for column in columns:
