@@ -27,7 +27,7 @@ from html_pages import parsed
 from hypothesis import given
 from hypothesis import strategies as st
 from small_evaluation import walks
-from small_shop import shop, shop_by_times, with_model
+from small_shop import shop, shop_by_times, shop_with_words, with_model
 from starlette.testclient import TestClient
 from test_models_with_times import shop_of_ids_by_times
 
@@ -340,6 +340,15 @@ def test_the_page_is_whole_and_runs_only_its_own_script(client: TestClient) -> N
     assert client.get("/favicon.ico").status_code == 204
 
 
+def test_the_page_has_boxes_for_the_words_that_a_package_hears() -> None:
+    limits = Limits()
+    words = [
+        page_data(catalogue, limits)["words"]
+        for catalogue in (boutique(), shop_with_words(20), shop_with_words(20, trained=False))
+    ]
+    assert words == [[], ["query", "wish"], ["wish"]]
+
+
 def test_the_page_follows_the_catalogue() -> None:
     app = app_of(boutique())
     with TestClient(app) as client:
@@ -432,6 +441,27 @@ def test_a_person_can_search_build_a_history_and_steer(tmp_path: Path) -> None:
         assert page.value("document.activeElement.id") == "search"
         assert page.complaints() == []
         assert {address.split("/")[2] for address in page.requests() if address.startswith("http")} == {url.split("/")[2]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_person_can_ask_in_words(tmp_path: Path) -> None:
+    catalogue = shop_with_words(30)
+    settings: dict[str, str] = {}
+    with listening(catalogue) as url, Browser(tmp_path / "profile", width=1400) as page:
+        page.open(url)
+        page.until(QUIET)
+        page.value("(document.querySelector('#preferences').open = true, 0)")
+        for name, text in (("query", "red soap, not blue"), ("wish", "perfume")):
+            page.click(f"#{name}")
+            page.type(text)
+            settings[name] = text
+            ids = Recommender(catalogue).recommend([[]], 10, **settings)["item_id"].to_list()
+            page.until(f"JSON.stringify({LISTED}) === {json.dumps(json.dumps(ids, separators=(',', ':')))} && {QUIET}")
+        assert '"query":"red soap, not blue"' in page.value("document.querySelector('#call').textContent")
+        page.click('#list [data-key^="why"]')
+        page.until("document.querySelector('.why .note')")
+        assert page.complaints() == []
 
 
 @pytest.mark.slow

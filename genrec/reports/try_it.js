@@ -119,7 +119,11 @@ const wanted = () => ({
   k: data.k,
   ...(at("filter").value.trim() && { filter: at("filter").value.trim() }),
   ...(at("seen").checked !== data.excludeSeen && { exclude_seen: at("seen").checked }),
+  ...(at("wish").value.trim() && { wish: at("wish").value.trim() }),
+  ...query(),
 });
+
+const query = () => at("query").value.trim() && { query: at("query").value.trim() };
 
 async function update() {
   const mine = ++turn, steer = Object.fromEntries(knobs), isSteered = knobs.size > 0;
@@ -229,7 +233,7 @@ function open(id) {
 async function explain(id) {
   const box = at("list").querySelector(".why"), mine = turn;
   try {
-    const why = await asked("explain", { history: state.history, ...(data.times && { times: state.times }), item_id: id });
+    const why = await asked("explain", { history: state.history, ...(data.times && { times: state.times }), ...query(), item_id: id });
     await lookUp(why.because.map((one) => one.item_id));
     if (mine !== turn || state.open !== id) return;
     const strength = ({ weight }) => Math.abs(weight), least = why.because.map(strength).sort((a, b) => b - a)[REASONS - 1] ?? 0;
@@ -370,7 +374,9 @@ at("reset").addEventListener("click", () => { for (const bar of sliders) bar.res
 at("preferences").open = window.innerWidth > 900;
 at("seen").checked = data.excludeSeen;
 at("seen").addEventListener("change", soon);
-at("filter").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(update, 4 * WAIT); });
+for (const name of ["query", "wish"]) at(name).closest("label").hidden = !data.words.includes(name);
+for (const name of ["filter", "query", "wish"])
+  at(name).addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(update, 4 * WAIT); });
 drawKnobs();
 const ofLink = () => {
   const link = new URLSearchParams(location.hash.slice(1)), times = link.getAll("time").map(Number);

@@ -24,6 +24,7 @@ from genrec.core.item_labels import AUTO, BRAND, PART, category_column, category
 from genrec.recommender.bundle_layout import POPULARITY
 from genrec.recommender.catalogue import Catalogue
 from genrec.recommender.item_table import ItemTable
+from genrec.recommender.requests import LONGEST_TEXT
 from genrec.reports.page import Markup, embedded, join, render, section, tag
 from genrec.serving.limits import Limits
 from genrec.types import ITEM_ID
@@ -225,6 +226,8 @@ def _preferences() -> Markup:
             "details",
             tag("summary", tag("h2", "What it should be like")),
             tag("div", id="knobs"),
+            tag("label", "Asked for ", _words("query", "shampoo, not perfume"), class_="line", hidden=""),
+            tag("label", "Rather ", _words("wish", "for dry hair, not blue"), class_="line", hidden=""),
             tag("label", "Filter ", box, class_="line"),
             tag("label", seen, " leave out what is in the history", class_="check-line"),
             tag("p", HOW_PREFER, class_="note"),
@@ -232,6 +235,10 @@ def _preferences() -> Markup:
             id="preferences",
         ),
     )
+
+
+def _words(name: str, example: str) -> Markup:
+    return _input(type="text", id=name, placeholder=example, autocomplete="off", maxlength=LONGEST_TEXT)
 
 
 def _answers() -> Markup:
@@ -281,6 +288,9 @@ def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
         "ranges": [vars(knob) for knob in knobs],
         "choices": [vars(kind) for kind in kinds],
         "samples": [list(history) for history in catalogue.samples],
+        "words": [name for name, hears in (("query", catalogue.schema.text_dim), ("wish", catalogue.vectors)) if hears]
+        if catalogue.texts is not None
+        else [],
         "times": _times(catalogue) if catalogue.needs_times else None,
         "excludeSeen": catalogue.exclude_seen,
         "k": min(10, limits.k, len(table)),
