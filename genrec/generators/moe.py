@@ -6,8 +6,8 @@ next ``session_len`` items, each given the history and the items of the session 
 sessions, every other strategy decodes the next item: the first of the session.
 
 Departures from the paper: the encoder is causal, so that one pass trains a session at every state, where the paper encodes each
-history anew; offline data know no sessions of "valued" items, so a session is the next items of the training sequence (fewer at
-its end); experts are balanced by biases (see ``Experts``). Preference alignment is an objective of its own (``dpo``, ``ecpo``).
+history anew; a session is the next items of the training sequence that were valued (``train.targets``; by default all of them), fewer
+at its end; experts are balanced by biases (see ``Experts``). Preference alignment is an objective of its own (``dpo``, ``ecpo``).
 See docs/methods/onerec.md.
 """
 
@@ -140,18 +140,23 @@ class MoE(nn.Module):
         return self.encdec.target_logits(batch)
 
     def session_logits(self, batch: Batch) -> SessionLogits:
-        """Teacher-forced logits of the sessions at all targets: each target and what follows it in its row."""
+        """Teacher-forced logits of the sessions at all targets: each target and the targets that follow it in its row."""
         if batch.targets is None:
             raise ValueError("session_logits needs a batch with targets")
-        length = min(self.session_len, batch.targets.shape[1])
-        sessions = F.pad(batch.targets, (0, length - 1), value=PAD).unfold(1, length, 1)  # [batch, states, slots]
-        in_session = (sessions != PAD).cumprod(dim=-1).bool()  # a session ends at the first gap
+        session_states = _session_states(batch.targets != PAD, self.session_len)
+        in_session = session_states != PAD
+
+        def in_sessions(of_targets: Tensor) -> Tensor:
+            return of_targets.gather(1, session_states.clamp(min=0).flatten(1)).view_as(session_states)
+
+        sessions = in_sessions(batch.targets).masked_fill(~in_session, PAD)
         states = self.encdec.history_states(batch)
         asked = self.encdec.conditions.add_request(states, batch)
         decoded = self._decode(states, asked, sessions.clamp(min=0), in_session)[in_session]
         levels = tuple(head(decoded[:, level]) for level, head in enumerate(self.encdec.heads))
-        slots = torch.arange(length, device=sessions.device).expand_as(sessions)
-        return SessionLogits(sessions[in_session], levels, slots=slots[in_session])
+        slots = torch.arange(sessions.shape[-1], device=sessions.device).expand_as(sessions)
+        weights = None if batch.weights is None else in_sessions(batch.weights)[in_session]
+        return SessionLogits(sessions[in_session], levels, slots=slots[in_session], weights=weights)
 
     def _decode(
         self,
@@ -221,3 +226,18 @@ class MoE(nn.Module):
     def reorder(self, state: DecoderState, index: Int64[Tensor, "batch beams"]) -> DecoderState:
         """Beam ``j`` continues old beam ``index[:, j]``."""
         return self.encdec.reorder(state, index)
+
+
+def _session_states(is_target: Bool[Tensor, "batch states"], session_len: int) -> Int64[Tensor, "batch states slots"]:
+    """Returns where the items of the session that begins at each target stand, ``PAD`` behind its end and without a target.
+
+    What is context only (``train.targets``) is no part of a session: it skips that, and goes on with the next target.
+    """
+    num_states = is_target.shape[1]
+    state = torch.arange(num_states, device=is_target.device)
+    in_order = torch.where(is_target, state, num_states).sort(dim=1).values  # the states of the targets, then none
+    length = min(session_len, num_states)
+    from_each = F.pad(in_order, (0, length - 1), value=num_states).unfold(1, length, 1)
+    number = (is_target.cumsum(dim=1) - 1).clamp(min=0)
+    sessions = from_each.gather(1, number.unsqueeze(-1).expand_as(from_each))
+    return sessions.masked_fill((sessions == num_states) | ~is_target.unsqueeze(-1), PAD)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from genrec.core.batch import Batch
@@ -16,18 +14,17 @@ from genrec.protocols import AutoregressiveGenerator, Generator, LossTerms, Samp
 class SessionCrossEntropy(SIDLoss):
     """L = mean over levels of -log p(code | history, the session so far), averaged over every item of every session.
 
-    The next item has weight 1 in that average, those after it ``later_weight`` each. How long a session is, the generator says.
-    Budgets count the targets that sessions begin with.
+    The first item has weight 1 in that average, those after it ``later_weight`` each, times what the item counts as a target
+    (``train.weight``). How long a session is, the generator says. Sessions are of valued items: with ``train.targets`` they begin
+    at those that count and hold no others. Budgets count the targets that sessions begin with.
 
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1] (see ``SIDCrossEntropy``).
-        later_weight: of the items after the next one, 0 or more; 1 weighs all items alike.
+        later_weight: of the items after the first one, 0 or more; 1 weighs all items alike.
 
     Raises:
         ConfigError: for a negative weight.
     """
-
-    weighs_targets: ClassVar[bool] = False  # its weights are those of slots
 
     def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1, later_weight: float = 0.2) -> None:
         super().__init__(trie=trie, codebook_share=codebook_share)
@@ -50,4 +47,6 @@ class SessionCrossEntropy(SIDLoss):
         assert isinstance(generator, SessionGenerator)  # check() refused others
         logits = generator.session_logits(batch)
         weights = torch.where(logits.slots == 0, 1.0, self.later_weight)
+        if logits.weights is not None:
+            weights = weights * logits.weights
         return LossTerms(*self.code_loss(logits, generator.normalization, weights=weights))

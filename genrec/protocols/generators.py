@@ -84,10 +84,12 @@ class SessionLogits(TargetLogits):
     """Logits at every item of the sessions that begin at the targets of a batch, in any order.
 
     Args:
-        slots: [items], where in its session each item stands; 0 is the next item, which alone is a target.
+        slots: [items], where in its session each item stands; 0 is the item that it begins with.
+        weights: [items], how much each item counts as a target (``Batch.weights``); None: all alike.
     """
 
     slots: Int64[Tensor, " items"]
+    weights: Float[Tensor, " items"] | None = None
 
 
 @runtime_checkable

@@ -32,7 +32,8 @@ class TrainSettings:
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it.
         init_from: generator artifact (folder) to start from; its content enters the fingerprint.
         seed: of the initial weights, the order of batches and every random draw.
-        targets: kinds of events (``event_type``) that are predicted; all others are context only. None: all are predicted.
+        targets: kinds of events (``event_type``) that are predicted, or the least number of a column with which an event is, such
+            as ``{rating: 4}``; all others are context only. None: all are predicted.
         weight: how much an event counts as a target: the name of a column of numbers, or a mapping of its kind to a number
             (kinds that are not in it count 1); None: all alike. Weights are divided by their mean.
     """
@@ -54,7 +55,7 @@ class TrainSettings:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     init_from: Path | None = None
     seed: int = 0
-    targets: Sequence[str] | None = None
+    targets: Sequence[str] | Mapping[str, float] | None = None
     weight: str | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:

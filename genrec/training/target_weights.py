@@ -13,15 +13,17 @@ from genrec.core.event_schema import Column
 from genrec.errors import ConfigError
 from genrec.types import EVENT_TYPE
 
+_TOLERANCE = 1e-5  # a column is standardized in single precision: a 4 comes back as 3.9999998
+
 
 def target_weights(
-    dataset: Dataset, targets: Sequence[str] | None, weight: str | Mapping[str, float] | None
+    dataset: Dataset, targets: Sequence[str] | Mapping[str, float] | None, weight: str | Mapping[str, float] | None
 ) -> Float[np.ndarray, " events"] | None:
     """Returns a weight for each training event, 0 where it is context only; those above 0 have a mean of 1. None: all alike.
 
     Args:
         dataset: prepared, with the columns that are asked for.
-        targets: kinds of events that are predicted; None: all.
+        targets: kinds of events, or columns of numbers and the least number of each with which an event counts; None: all.
         weight: a column of numbers, or a number for each kind; None: all alike.
 
     Raises:
@@ -31,20 +33,30 @@ def target_weights(
         return None
     weights = np.ones(len(dataset.train.item_idx))
     if isinstance(weight, str):
-        column = _column(dataset, weight, "number", "train.weight")
-        numbers = dataset.train.columns[weight].astype(np.float64) * column.std + column.mean
+        numbers = _numbers(dataset, weight, "train.weight")
         weights = np.where(np.isnan(numbers), 1.0, numbers)  # an event without a number counts like any other
     elif weight is not None:
         weights = _of_kinds(dataset, weight, "train.weight")
     if targets is not None:
         if not targets:
             raise ConfigError("train.targets", expected="kinds of events, or null", got=[], fix="name those to predict")
-        weights = weights * (_of_kinds(dataset, dict.fromkeys(targets, 1.0), "train.targets", otherwise=0.0))
+        if isinstance(targets, Mapping):
+            for name, least in targets.items():
+                weights = weights * (_numbers(dataset, name, "train.targets") >= least - _TOLERANCE * max(1.0, abs(least)))
+        else:
+            weights = weights * (_of_kinds(dataset, dict.fromkeys(targets, 1.0), "train.targets", otherwise=0.0))
     if (weights < 0).any():
         raise ConfigError("train.weight", expected="weights of 0 or more", got=float(weights.min()), fix="correct them")
     if not (weights > 0).any():
-        raise ConfigError("train.targets", expected="a training event that counts", got="none", fix="name other kinds")
+        fix = "name other kinds" if not isinstance(targets, Mapping) else "lower the least number"
+        raise ConfigError("train.targets", expected="a training event that counts", got="none", fix=fix)
     return (weights / weights[weights > 0].mean()).astype(np.float32)
+
+
+def _numbers(dataset: Dataset, name: str, where: str) -> Float[np.ndarray, " events"]:
+    """Returns a column of numbers as it was in the data, NaN where it has none."""
+    column = _column(dataset, name, "number", where)
+    return dataset.train.columns[name].astype(np.float64) * column.std + column.mean
 
 
 def _of_kinds(dataset: Dataset, weights: Mapping[str, float], where: str, otherwise: float = 1.0) -> np.ndarray:

@@ -125,7 +125,14 @@ def test_targets_can_be_restricted_and_weighted() -> None:
     by_rating = target_weights(dataset, None, "rating")
     assert by_rating is not None
     assert (by_rating / by_rating[0]).tolist() == pytest.approx([1, 1, 2, 1, 4, 1])  # unrated events count 1
-    for targets, weight in ((["rent"], None), (None, "event_type"), ([], None), (None, {"view": -1.0})):
+    valued = target_weights(dataset, {"rating": 4}, None)
+    assert valued is not None
+    assert valued.tolist() == [0, 0, 0, 0, 1, 0], "a rating of exactly 4 is valued, an unrated event is not"
+    bought_and_liked = target_weights(dataset, {"rating": 2}, {"buy": 3.0, "view": 0.0})
+    assert bought_and_liked is not None
+    assert bought_and_liked.tolist() == [0, 0, 1, 0, 1, 0]
+    refused = ((["rent"], None), ({"event_type": 1}, None), ({"rating": 99}, None), ({}, None), ([], None))
+    for targets, weight in (*refused, (None, "event_type"), (None, {"view": -1.0})):
         with pytest.raises(ConfigError, match=r"train\.(targets|weight)"):
             target_weights(dataset, targets, weight)
 

@@ -97,6 +97,8 @@ CASES = [
     Case("a negative weight", ConfigError, "got -", weights(None, "weight")),
     Case("targets that do not count", ConfigError, "got none", weights(["buy"], {"buy": 0.0})),
     Case("a target that there is not", ConfigError, "buy, view, got rent", weights(["rent"], None)),
+    Case("a least number of a kind", ConfigError, "event_type (category)", weights({"event_type": 4}, None)),
+    Case("targets that no number reaches", ConfigError, "lower the least number", weights({"weight": 99.0}, None)),
     Case("a weight that is no number", ConfigError, "event_type (category)", weights(None, "event_type")),
     Case("texts of nobody", DataError, "got none", lambda scene: distinct_texts(SHOP)),
     Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,36 @@ def test_a_session_is_the_next_items() -> None:
     generator = MOE.build(SIDS, session_len=3)
     batch = batch_of([[7, 8, 9]], [[7, 8, 9, 10]])
     assert generator.session_logits(batch).items.tolist() == [7, 8, 9, 8, 9, 10, 9, 10, 10]
-    gaps = batch_of([[7, 8, 9]], [[PAD, 8, PAD, 10]])
-    assert generator.session_logits(gaps).items.tolist() == [8, 10], "context is no target, and a gap ends a session"
+
+
+def test_a_session_holds_valued_items_alone() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=3))
+    some = batch_of([[7, 8, 9], [5, 6, 9]], [[PAD, 8, PAD, 10], [5, 6, PAD, 7]])
+    sessions = generator.session_logits(some)
+    assert sessions.items.tolist() == [8, 10, 10, 5, 6, 7, 6, 7, 7], "none begins at what is context only, none holds it"
+    assert sessions.slots.tolist() == [0, 1, 0, 0, 1, 2, 0, 1, 0]
+    # What is no target says nothing about an item of the session in which it would have stood: [8, 10] is one of the history [7].
+    alone = generator.session_logits(batch_of([[7, 8]], [[PAD, 8, 10]]))
+    for level, logits in enumerate(alone.levels):
+        assert torch.allclose(logits[:2], sessions.levels[level][:2], atol=1e-5)
+
+
+def test_an_item_of_a_session_weighs_what_it_counts_as_a_target() -> None:
+    generator = scrambled(MOE.build(SIDS, session_len=2))
+    batch = batch_of([[7, 8]], [[7, PAD, 9]])
+    logits = generator.session_logits(batch)
+    path = TRIE.paths(logits.items)
+    losses = torch.stack(
+        [
+            torch.nn.functional.cross_entropy(of, TRIE.codes(path[:, level + 1]), reduction="none")
+            for level, of in enumerate(logits.levels)
+        ]
+    ).mean(0)
+    weights = torch.tensor([3.0, 0.5 * 0.2, 0.5])  # item 7, item 9 after it, item 9 as the first one
+    weighed = replace(batch, weights=torch.tensor([[3.0, 0.0, 0.5]]))
+    total = SessionCrossEntropy(trie=TRIE, codebook_share=1.0, later_weight=0.2).loss(generator, weighed).total
+    assert torch.allclose(total, (losses * weights).sum() / weights.sum(), atol=1e-5)
+    assert abs(total - SessionCrossEntropy(trie=TRIE, codebook_share=1.0).loss(generator, batch).total) > 1e-3
 
 
 def test_the_first_item_is_what_is_decoded() -> None:
