@@ -6,8 +6,8 @@
 
 The bundle's own items are removed, the other catalogue's are added, and nothing is trained (the claim of RecGPT, see
 docs/methods/recgpt.md). Each user's last event is the test target, the one before the validation target. Tables are parquet.
-What moves across: the encoder as it was fitted, the tokenizer with its codebooks, and the weights of the generator. An encoder that
-no bundle carries is named by ``--external encoder.model=FOLDER``. Encoding the items takes most of the time.
+What moves across: the encoder as it was fitted, the tokenizer with its codebooks, and the weights of the generator. An encoder
+that no bundle carries is named by ``--external encoder.model=FOLDER``.
 """
 
 from __future__ import annotations

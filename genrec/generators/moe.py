@@ -6,8 +6,9 @@ next ``session_len`` items, each given the history and the items of the session 
 sessions, every other strategy decodes the next item: the first of the session.
 
 Departures from the paper: the encoder is causal, so that one pass trains a session at every state, where the paper encodes each
-history anew; a session is the next items of the training sequence that were valued (``train.targets``; by default all of them), fewer
-at its end; experts are balanced by biases (see ``Experts``). Preference alignment is an objective of its own (``dpo``, ``ecpo``).
+history anew; a session is the next items of the training sequence that were valued (``train.targets``; by default all of
+them), fewer at its end; experts are balanced by biases (see ``Experts``). Preference alignment is an objective of its own
+(``dpo``, ``ecpo``).
 See docs/methods/onerec.md.
 """
 

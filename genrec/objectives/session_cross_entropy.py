@@ -15,8 +15,8 @@ class SessionCrossEntropy(SIDLoss):
     """L = mean over levels of -log p(code | history, the session so far), averaged over every item of every session.
 
     The first item has weight 1 in that average, those after it ``later_weight`` each, times what the item counts as a target
-    (``train.weight``). How long a session is, the generator says. Sessions are of valued items: with ``train.targets`` they begin
-    at those that count and hold no others. Budgets count the targets that sessions begin with.
+    (``train.weight``). How long a session is, the generator says. Sessions are of valued items: with ``train.targets`` they
+    begin at those that count and hold no others. Budgets count the targets that sessions begin with.
 
     Args:
         codebook_share: share of the codebook-wide term under trie normalization, in [0, 1] (see ``SIDCrossEntropy``).

@@ -32,8 +32,8 @@ class TrainSettings:
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it.
         init_from: generator artifact (folder) to start from; its content enters the fingerprint.
         seed: of the initial weights, the order of batches and every random draw.
-        targets: kinds of events (``event_type``) that are predicted, or the least number of a column with which an event is, such
-            as ``{rating: 4}``; all others are context only. None: all are predicted.
+        targets: kinds of events (``event_type``) that are predicted, or the least number of a column with which an event is,
+            such as ``{rating: 4}``; all others are context only. None: all are predicted.
         weight: how much an event counts as a target: the name of a column of numbers, or a mapping of its kind to a number
             (kinds that are not in it count 1); None: all alike. Weights are divided by their mean.
     """

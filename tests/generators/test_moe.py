@@ -43,7 +43,7 @@ def test_a_session_holds_valued_items_alone() -> None:
     sessions = generator.session_logits(some)
     assert sessions.items.tolist() == [8, 10, 10, 5, 6, 7, 6, 7, 7], "none begins at what is context only, none holds it"
     assert sessions.slots.tolist() == [0, 1, 0, 0, 1, 2, 0, 1, 0]
-    # What is no target says nothing about an item of the session in which it would have stood: [8, 10] is one of the history [7].
+    # What is no target says nothing about an item of the session in which it would have stood: [8, 10] is one of [7].
     alone = generator.session_logits(batch_of([[7, 8]], [[PAD, 8, 10]]))
     for level, logits in enumerate(alone.levels):
         assert torch.allclose(logits[:2], sessions.levels[level][:2], atol=1e-5)
