@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genrec.core.dataset import Sequences
-from genrec.core.event_schema import missing_value
+from genrec.core.event_schema import UNKNOWN, missing_value
 from genrec.types import PAD
 
 
@@ -111,21 +111,25 @@ class Batch:
         """Returns the batch as if nothing were asked for beside the history."""
         return replace(self, request={}, given=None, refused=None)
 
-    def streams(self) -> tuple[Int64[Tensor, "rows states"], Int64[Tensor, " targets"], Int64[Tensor, " targets"]]:
+    def streams(self) -> tuple[Batch, Int64[Tensor, " targets"], Int64[Tensor, " targets"]]:
         """Builds sequences in which every target is where it is predicted: each history followed by its last target.
 
         Returns:
-            The sequences, ``PAD`` after the end, and the row and the column of every target. A target that does not follow its
-            history directly is the end of a row of its own.
+            The sequences as a batch without targets (``history`` is [rows, states], ``PAD`` after the end), and the row and
+            the column of every target. A target that does not follow its history directly is the end of a row of its own. What
+            is known of events is that of the histories: nothing of a last target.
         """
         assert self.targets is not None
         row, state = (self.targets != PAD).nonzero(as_tuple=True)
         items, end = self.targets[row, state], self.lengths.unsqueeze(1)
         stream = F.pad(self.history, (0, 1), value=PAD).scatter(1, end, self.targets.gather(1, end))
+        rows = replace(self, targets=None, weights=None)
         if not torch.equal(stream[row, state], items):
-            stream = stream[row].scatter(1, state.unsqueeze(1), items.unsqueeze(1))
+            stream, rows = stream[row].scatter(1, state.unsqueeze(1), items.unsqueeze(1)), rows.rows(row)
             row = torch.arange(len(items), device=row.device)
-        return stream, row, state
+        columns = {name: F.pad(values, (0, 1), value=_missing(values)) for name, values in rows.columns.items()}
+        times = None if rows.times is None else F.pad(rows.times, (0, 1), value=PAD)
+        return replace(rows, history=stream, columns=columns, times=times), row, state
 
     @classmethod
     def of_rows(cls, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, times: np.ndarray | None = None) -> Batch:
@@ -169,6 +173,10 @@ class Batch:
             given=None if sequences.given is None else torch.from_numpy(sequences.given[users])[:, None],
             refused=None if sequences.refused is None else torch.from_numpy(sequences.refused[users])[:, None],
         )
+
+
+def _missing(values: Tensor) -> float:
+    return float("nan") if values.is_floating_point() else float(UNKNOWN)
 
 
 def padded_columns(columns: Mapping[str, np.ndarray], starts: np.ndarray, lengths: np.ndarray) -> dict[str, Tensor]:

@@ -6,6 +6,8 @@ costs T x levels positions, which ``encdec`` (one token an item) does not pay; w
 
 What differs from the usual GPT: distance biases over token positions instead of rotary ones, LayerNorm and GELU as everywhere
 here, no level embedding (a token is a code OF a level), and the first item is a target too, predicted from the start alone.
+Columns of an event are added to the LAST code of its item: what reads that code has the whole item behind it, while its earlier
+codes still predict the rest of the item and must not know.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.nn.attention import CodeCache, DistanceBias
 from genrec.nn.blocks import Dropout, HistoryBlock
+from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
 from genrec.types import Normalization
 
@@ -35,6 +39,7 @@ class StreamState:
         history: per block, keys and values [batch, heads, tokens, dim / heads].
         bias: [batch, heads, levels, tokens], distance bias from each code to come; -inf beyond each history.
         codes: per block, keys and values of the codes so far.
+        asked: [batch, 1, dim], what the request adds to the states of all levels.
         level: the level that the next step predicts.
     """
 
@@ -42,6 +47,7 @@ class StreamState:
     history: tuple[tuple[Tensor, Tensor], ...]
     bias: Tensor
     codes: tuple[CodeCache, ...]
+    asked: Tensor
     level: int = 0
 
 
@@ -74,6 +80,7 @@ class DecoderOnly(nn.Module):
         dropout: float = 0.2,
         normalization: Normalization = "trie",
         max_history_len: int = 20,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
@@ -91,6 +98,7 @@ class DecoderOnly(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sids.sizes)  # type: ignore[assignment]
         for head in self.heads:
             nn.init.zeros_(head.weight)  # every code starts equally likely
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -98,30 +106,32 @@ class DecoderOnly(nn.Module):
         """Teacher-forced logits of every target: one pass where the targets are what the histories go on with."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        stream, row, state = batch.streams()
-        items = stream[row, state]
-        hidden = self._hidden(stream)[row, state]  # [targets, levels, dim]
-        return TargetLogits(items, tuple(head(hidden[:, level]) for level, head in enumerate(self.heads)))
+        streams, row, state = batch.streams()
+        hidden = self.conditions.add_request(self._hidden(streams), streams)[row, state]  # [targets, levels, dim]
+        return TargetLogits(streams.history[row, state], tuple(head(hidden[:, level]) for level, head in enumerate(self.heads)))
 
-    def _hidden(self, items: Int64[Tensor, "rows states"]) -> Float[Tensor, "rows states levels dim"]:
-        """Returns the states that predict each code of ``items``."""
-        x = self._embed(items)[:, :-1]
+    def _hidden(self, streams: Batch) -> Float[Tensor, "rows states levels dim"]:
+        """Returns the states that predict each code of sequences."""
+        x = self._embed(streams)[:, :-1]
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
         for block in self.blocks:
             x = block(x, bias)
         return self.output_norm(x).unflatten(1, (-1, self.sids.num_levels))
 
-    def _embed(self, items: Int64[Tensor, "rows time"]) -> Float[Tensor, "rows tokens dim"]:
-        """The start and the codes of ``items``, as the first block reads them."""
-        codes = self.code_embedding(self.tokens[items.clamp(min=0)]).flatten(1, 2)
-        return self.input_dropout(self.input_norm(torch.cat([self.start.expand(len(items), 1, -1), codes], dim=1)))
+    def _embed(self, batch: Batch) -> Float[Tensor, "rows tokens dim"]:
+        """The start and the codes of histories, as the first block reads them."""
+        codes = self.code_embedding(self.tokens[batch.history.clamp(min=0)])
+        if self.conditions.schema.columns:
+            codes = torch.cat([codes[:, :, :-1], self.conditions.add_columns(codes[:, :, -1:], batch)], dim=2)
+        start = self.conditions.add_user(self.start, batch).unsqueeze(1)
+        return self.input_dropout(self.input_norm(torch.cat([start, codes.flatten(1, 2)], dim=1)))
 
     # --- decoding -----------------------------------------------------------------------------------------------------
 
     def prefill(self, batch: Batch) -> StreamState:
         """Reads each history once."""
-        x, history = self._embed(batch.history), []
+        x, history = self._embed(batch), []
         position = torch.arange(x.shape[1], device=x.device)
         bias = self.distance_bias(position, position)
         for block in self.blocks:
@@ -136,6 +146,7 @@ class DecoderOnly(nn.Module):
             history=tuple(history),
             bias=bias.masked_fill((distance < 0)[:, None, None], float("-inf")),
             codes=tuple(CodeCache() for _ in self.blocks),
+            asked=self.conditions.add_request(x.new_zeros(len(batch), 1, x.shape[-1]), batch),
         )
 
     def step(
@@ -156,7 +167,7 @@ class DecoderOnly(nn.Module):
             for number, (block, history) in enumerate(zip(self.blocks, state.history, strict=True)):
                 x, cache[number] = block.branch(x, history, past, cache[number], bias_within)
             hidden = self.output_norm(x)
-        return hidden, replace(state, codes=tuple(cache), level=level + 1)
+        return hidden + state.asked, replace(state, codes=tuple(cache), level=level + 1)
 
     def code_head(self, level: int) -> nn.Linear:
         """Returns the map to the logits of ``level``."""

@@ -10,6 +10,7 @@ events (none: zero); the gate is that of each state; full softmax. All of them: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.nn.attention import Attention, DistanceBias
 from genrec.nn.components import principal_axes
+from genrec.nn.conditions import Conditions
 from genrec.nn.history_encoder import HistoryEncoder
 from genrec.protocols import TargetLogits
 from genrec.types import PAD
@@ -61,6 +64,7 @@ class DualBranch(nn.Module):
         dropout: float = 0.4,
         cross_attention: bool = True,
         max_history_len: int = 50,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         self.sids, codes = sids, sids.content_codes
@@ -89,6 +93,7 @@ class DualBranch(nn.Module):
         self.history = HistoryEncoder(
             num_layers=num_layers, feedforward_mult=feedforward_mult, max_history_len=max_history_len, **shape
         )
+        self.conditions = Conditions(schema=schema, dim=2 * dim)  # a half for each branch
 
     # --- items ----------------------------------------------------------------------------------------------------------
 
@@ -113,10 +118,19 @@ class DualBranch(nn.Module):
             branches = [self._codes_that_read_ids(ids, levels), self._ids_that_read_codes(ids, levels.sum(-2))]
         else:
             branches = [ids, levels.sum(-2)]
-        return torch.cat(self._encode(torch.cat(branches)).chunk(2), dim=-1)
+        return self._encode(dict(enumerate(branches)), batch)
 
-    def _encode(self, items: Float[Tensor, "rows time dim"]) -> Float[Tensor, "rows states dim"]:
-        return self.history(items.unsqueeze(2)).squeeze(2)
+    def _encode(
+        self, branches: Mapping[int, Float[Tensor, "batch time dim"]], batch: Batch
+    ) -> Float[Tensor, "batch states any"]:
+        """States of one branch or of both, side by side; columns and users have a half for each."""
+        items, start = torch.cat([*branches.values()]), None
+        if self.conditions.schema:
+            columns = self.conditions.add_columns(items.new_zeros(*batch.history.shape, 2 * items.shape[-1]), batch)
+            starts = self.conditions.add_user(self.history.start.repeat(1, 2), batch)
+            items = items + torch.cat([columns.chunk(2, -1)[branch] for branch in branches])
+            start = torch.cat([starts.chunk(2, -1)[branch] for branch in branches])
+        return torch.cat(self.history(items.unsqueeze(2), start).squeeze(2).chunk(len(branches)), dim=-1)
 
     def _codes_that_read_ids(
         self, ids: Float[Tensor, "batch time dim"], levels: Float[Tensor, "batch time levels dim"]
@@ -141,6 +155,9 @@ class DualBranch(nn.Module):
         position = torch.arange(x.shape[1], device=x.device)
         return self.distance_bias(position, position)
 
+    def _asking_states(self, batch: Batch) -> Float[Tensor, "batch states width"]:
+        return self.conditions.add_request(self.history_states(batch), batch)
+
     # --- training and ranking -------------------------------------------------------------------------------------------
 
     def target_logits(self, batch: Batch) -> TargetLogits:
@@ -148,7 +165,7 @@ class DualBranch(nn.Module):
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
         has_target = batch.targets != PAD
-        return TargetLogits(batch.targets[has_target], item_queries=self.history_states(batch)[has_target])
+        return TargetLogits(batch.targets[has_target], item_queries=self._asking_states(batch)[has_target])
 
     def masked_queries(self, batch: Batch) -> Float[Tensor, "targets dim"] | None:
         """The states of the branch of codes where the levels that the gate weighs least, half of them, are hidden.
@@ -164,10 +181,12 @@ class DualBranch(nn.Module):
         least = self._level_weights(ids).topk(num_hidden, dim=-1, largest=False).indices
         hidden = torch.zeros(levels.shape[:-1], dtype=torch.bool, device=levels.device).scatter(-1, least, True)
         codes = torch.where(hidden.unsqueeze(-1), self.hidden_levels, levels).sum(-2)
-        return self._encode(self._ids_that_read_codes(ids, codes))[batch.targets != PAD]
+        states = self._encode({1: self._ids_that_read_codes(ids, codes)}, batch)
+        asked = self.conditions.add_request(torch.cat([torch.zeros_like(states), states], dim=-1), batch)
+        return asked.chunk(2, -1)[1][batch.targets != PAD]
 
     def score(self, batch: Batch) -> Float[Tensor, "batch items"]:
         """Scores of all items for the next position of each history."""
-        states = self.history_states(batch)
+        states = self._asking_states(batch)
         last = states[torch.arange(len(batch), device=states.device), batch.lengths]
         return last @ self.item_table().T

@@ -16,9 +16,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
+from genrec.core.event_schema import EventSchema
 from genrec.core.sids import SIDTable
 from genrec.nn.attention import CodeCache
 from genrec.nn.blocks import Dropout
+from genrec.nn.conditions import Conditions
 from genrec.protocols import TargetLogits
 from genrec.types import PAD, Normalization
 
@@ -31,12 +33,14 @@ class T5State:
         history: per decoder layer, keys and values [batch, heads, tokens, head_dim].
         mask: [batch, 1, 1, tokens], 0 at tokens and -inf at padding.
         codes: per decoder layer, keys and values of the codes so far.
+        asked: [batch, 1, dim], what the request adds to the decoder's states.
         level: the level that the next step predicts.
     """
 
     history: tuple[tuple[Tensor, Tensor], ...]
     mask: Tensor
     codes: tuple[CodeCache, ...]
+    asked: Tensor
     level: int = 0
 
 
@@ -71,6 +75,7 @@ class Tiger(nn.Module):
         dropout: float = 0.1,
         normalization: Normalization = "codebook",
         max_history_len: int = 20,
+        schema: EventSchema | None = None,
     ) -> None:
         super().__init__()
         from transformers import T5Config, T5Model  # slow to import: paid only by those who build a T5
@@ -98,6 +103,7 @@ class Tiger(nn.Module):
                     setattr(module, name, Dropout(dropout))  # T5's own dominates a training step on a CPU
         # One table, under one name: safetensors refuses tensors that share memory.
         self.t5.encoder.embed_tokens = self.t5.decoder.embed_tokens = None  # type: ignore[assignment]
+        self.conditions = Conditions(schema=schema, dim=dim)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -109,42 +115,48 @@ class Tiger(nn.Module):
         items = batch.targets[row, state]
         # Prefixes of all lengths stand in a batch: encoded in a few groups of similar length, half of the padding is saved.
         order = state.argsort(stable=True)
-        decoded = torch.cat([self._decoded(batch.history, row[part], state[part], items[part]) for part in order.chunk(4)])
+        decoded = torch.cat([self._decoded(batch.at_states(row[part], state[part]), items[part]) for part in order.chunk(4)])
         decoded = decoded[order.argsort()]
         return TargetLogits(items, tuple(self._logits(decoded[:, level], level) for level in range(self.sids.num_levels)))
 
-    def _decoded(
-        self,
-        history: Int64[Tensor, "batch time"],
-        row: Int64[Tensor, " examples"],
-        length: Int64[Tensor, " examples"],
-        items: Int64[Tensor, " examples"],
-    ) -> Float[Tensor, "examples levels dim"]:
-        """Teacher-forced decoder states of ``items``, each given the first ``length`` items of its row."""
-        encoded, mask = self._encode(history, row, length)
+    def _decoded(self, batch: Batch, items: Int64[Tensor, " examples"]) -> Float[Tensor, "examples levels dim"]:
+        """Teacher-forced decoder states of ``items``, each after the history of its row."""
+        encoded, mask = self._encode(batch)
         start = torch.full((len(items), 1), self.start_token, device=items.device)
         written = torch.cat([start, self.tokens[items][:, :-1]], dim=1)
-        return self.t5.decoder(
+        decoded = self.t5.decoder(
             inputs_embeds=self.t5.shared(written),
             encoder_hidden_states=encoded,
             encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
+        return self.conditions.add_request(decoded.unsqueeze(1), batch).squeeze(1)
 
-    def _encode(
-        self, history: Int64[Tensor, "batch time"], row: Int64[Tensor, " examples"], length: Int64[Tensor, " examples"]
-    ) -> tuple[Float[Tensor, "examples tokens dim"], Int64[Tensor, "examples tokens"]]:
-        """States of a start token and the codes of each row's last items before ``length``; and which tokens exist."""
-        used_length = length.clamp(max=self.max_history_len)
-        column = torch.arange(int(used_length.max()) if len(used_length) else 0, device=history.device)
+    def _encode(self, batch: Batch) -> tuple[Float[Tensor, "batch tokens dim"], Int64[Tensor, "batch tokens"]]:
+        """States of a start token and the codes of each history's last items; and which tokens exist."""
+        used_length = batch.lengths.clamp(max=self.max_history_len)
+        column = torch.arange(int(used_length.max()) if len(used_length) else 0, device=batch.history.device)
         inside = column < used_length.unsqueeze(1)
-        index = torch.where(inside, (length - used_length).unsqueeze(1) + column, 0)
-        items = history[row.unsqueeze(1), index] if history.shape[1] else index
+        index = torch.where(inside, (batch.lengths - used_length).unsqueeze(1) + column, 0)
+        items = batch.history.gather(1, index) if batch.history.shape[1] else index
         tokens = torch.where(inside.unsqueeze(-1), self.tokens[items.clamp(min=0)], self.pad_token).flatten(1)
-        start = torch.full((len(row), 1), self.start_token, device=history.device)
+        start = torch.full((len(batch), 1), self.start_token, device=batch.history.device)
         tokens = torch.cat([start, tokens], dim=1)
         mask = (tokens != self.pad_token).long()
-        return self.t5.encoder(inputs_embeds=self.t5.shared(tokens), attention_mask=mask).last_hidden_state, mask
+        embedded = self.t5.shared(tokens)
+        if self.conditions.schema:
+            embedded = self._add_known(embedded, batch, index)
+        return self.t5.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state, mask
+
+    def _add_known(
+        self, embedded: Float[Tensor, "batch tokens dim"], batch: Batch, index: Int64[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Adds the user to the start token, and the columns of the events at ``index`` to all codes of their items."""
+        events = replace(batch, columns={name: values.gather(1, index) for name, values in batch.columns.items()})
+        codes = embedded[:, 1:].unflatten(1, (index.shape[1], self.sids.num_levels))
+        codes = self.conditions.add_columns(codes, events).flatten(1, 2)
+        start = self.conditions.add_user(self.t5.shared.weight[self.start_token], batch)
+        return torch.cat([start.unsqueeze(1), codes], dim=1)
 
     def _logits(self, hidden: Float[Tensor, "*rows dim"], level: int) -> Float[Tensor, "*rows size"]:
         """Tied output embedding of the level's codes, scaled as T5 scales a tied head."""
@@ -156,8 +168,7 @@ class Tiger(nn.Module):
 
     def prefill(self, batch: Batch) -> T5State:
         """Encodes each history once, and projects it to every decoder layer's keys and values."""
-        row = torch.arange(len(batch), device=batch.history.device)
-        encoded, mask = self._encode(batch.history, row, batch.lengths)
+        encoded, mask = self._encode(batch)
         cross = [block.layer[1].EncDecAttention for block in self.t5.decoder.block]
         return T5State(
             history=tuple(
@@ -166,6 +177,7 @@ class Tiger(nn.Module):
             ),
             mask=encoded.new_zeros(mask.shape).masked_fill(mask == 0, float("-inf"))[:, None, None, :],
             codes=tuple(CodeCache() for _ in cross),
+            asked=self.conditions.add_request(encoded.new_zeros(len(batch), 1, encoded.shape[-1]), batch),
         )
 
     def step(
@@ -194,7 +206,8 @@ class Tiger(nn.Module):
             attended = nn.functional.scaled_dot_product_attention(query, *history, attn_mask=state.mask, scale=1.0)
             x = x + attention.o(attended.transpose(1, 2).flatten(2))
             x = feedforward(x)
-        return self._logits(decoder.final_layer_norm(x), state.level), replace(state, codes=tuple(cache), level=state.level + 1)
+        logits = self._logits(decoder.final_layer_norm(x) + state.asked, state.level)
+        return logits, replace(state, codes=tuple(cache), level=state.level + 1)
 
     def reorder(self, state: T5State, index: Int64[Tensor, "batch beams"]) -> T5State:
         """Beam ``j`` continues old beam ``index[:, j]``; the history is not copied."""

@@ -72,7 +72,8 @@ def test_the_levels_that_weigh_least_are_hidden() -> None:
         levels = generator._levels_of(batch.history)
         for at in range(3):
             levels[0, at, weights[0, at].argsort()[:2]] = 0.0
-        states = generator._encode(generator._ids_that_read_codes(generator._ids_of(batch.history), levels.sum(-2)))
+        read = generator._ids_that_read_codes(generator._ids_of(batch.history), levels.sum(-2))
+        states = generator._encode({1: read}, batch)
     assert torch.allclose(masked, states[0], atol=1e-5)
 
 

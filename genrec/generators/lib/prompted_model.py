@@ -73,7 +73,8 @@ class PromptedModel(PromptTasks):
         """Teacher-forced logits of every target: one pass where the targets are what the histories go on with."""
         if batch.targets is None:
             raise ValueError("target_logits needs a batch with targets")
-        stream, row, state = batch.streams()
+        streams, row, state = batch.streams()
+        stream = streams.history
         context = _context(batch, stream, row)
         items = stream[row, state]
         prompt = self._draw_prompt("seqrec_prompts").before
