@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, Num
 
 Kind = Literal["category", "number", "time"]
 
+USER_CODES = "codes"  # name in ``Batch.users`` of the users' codes, [batch, levels]
 UNKNOWN = 0  # code of a category that is missing, or not in the vocabulary
 HOUR, DAY = 3_600, 86_400  # seconds
 TIME_PARTS: Mapping[str, int] = {"gap": 64, "hour": 25, "weekday": 8}  # of a time -> numbers of codes, the unknown one included
@@ -74,7 +75,8 @@ class EventSchema:
         columns: of events.
         request: names of those that may be known of the item to be predicted: the kind of event that is wanted, the time.
         users: columns of users.
-        user_codes: numbers of codes of each level of the users' codes; empty where users have none.
+        user_codes: numbers of codes of each level of the users' codes, that of nobody (0) included; empty: users have none.
+        half_life: of the events that a user's codes are made of (see ``genrec.model.user_codes``).
         text_dim: dimensions of the vectors of texts that requests give; 0 where there are none.
     """
 
@@ -83,6 +85,7 @@ class EventSchema:
     users: tuple[Column, ...] = ()
     user_codes: tuple[int, ...] = ()
     text_dim: int = 0
+    half_life: float = 0.0
 
     def __bool__(self) -> bool:
         return bool(self.columns or self.users or self.user_codes or self.text_dim)
@@ -109,6 +112,10 @@ class EventSchema:
         """Returns the schema whose requests give texts as vectors of so many dimensions."""
         return replace(self, text_dim=dim)
 
+    def with_user_codes(self, sizes: Iterable[int], half_life: float) -> EventSchema:
+        """Returns the schema whose users have codes."""
+        return replace(self, user_codes=tuple(sizes), half_life=half_life)
+
     def to_json(self) -> dict[str, Any]:
         """Returns what ``from_json`` reads."""
         return asdict(self)
@@ -124,6 +131,7 @@ class EventSchema:
             request=tuple(fields["request"]),
             user_codes=tuple(fields["user_codes"]),
             text_dim=fields["text_dim"],
+            half_life=fields.get("half_life", 0.0),
         )
 
 

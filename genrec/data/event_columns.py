@@ -30,6 +30,8 @@ class EventColumns:
         text: column of the interactions with what was asked for before each event: a query, a prompt, a preference in words;
             or ``ItemWords``, which draws it from columns of the item.
         users: column of the users' table -> ``category`` or ``number``.
+        user_codes: give users codes: the item tokenizer applied to the mean vector of the items of their training part.
+        half_life: events after which an item counts half in this mean.
 
     Raises:
         ConfigError: for a request for something that is no column, and for columns that cannot be such.
@@ -39,6 +41,8 @@ class EventColumns:
     request: Sequence[str] = ()
     text: str | ItemWords | None = None
     users: Mapping[str, Literal["category", "number"]] = field(default_factory=dict)
+    user_codes: bool = False
+    half_life: float = 10.0
 
     def __post_init__(self) -> None:
         for name, kind in self.columns.items():
@@ -55,7 +59,7 @@ class EventColumns:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether nothing is asked for of the data; codes of users are made by a stage of their own."""
         return not (self.columns or self.text or self.users)
 
     @property

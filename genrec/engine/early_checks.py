@@ -67,6 +67,8 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
             rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
     if "conditions" in kinds:
         _check_texts(tree)
+    if "user_codes" in kinds:
+        _check_user_codes(tree)
     if "evaluation" in kinds and tree["recommendations"] is None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
     if "bundle" in kinds and (runtime := tree["export"].get("runtime")):
@@ -129,6 +131,22 @@ def _check_texts(tree: Mapping[str, Any]) -> None:
     if (asked := request.get("text", "target")) != "target":
         expected, fix = "target: the text of each event to be predicted", "ask for words of your own in Python or over HTTP"
         raise ConfigError("recommend.request.text", expected=expected, got=asked, fix=fix)
+
+
+def _check_user_codes(tree: Mapping[str, Any]) -> None:
+    """Refuses codes of users that no tokenizer can make, and those that no generator hears."""
+    generator = component_class(tree["generator"], "generator")
+    if "schema" not in parameters(generator):
+        fix = "choose generator=encdec, or leave events.user_codes out"
+        raise ConfigError("events.user_codes", expected="a generator that knows users", got=generator.__name__, fix=fix)
+    tokenizer = instantiate(tree["tokenizer"], "tokenizer")
+    reads_vectors = "embeddings" in tokenizer.needs and tree["tokenizer"].get("column") is None
+    if not (reads_vectors and tokenizer.traits.inductive):
+        expected, fix = (
+            "a tokenizer of vectors alone, also of new ones",
+            "choose tokenizer=rq_kmeans, or leave events.user_codes out",
+        )
+        raise ConfigError("events.user_codes", expected=expected, got=type(tokenizer).__name__, fix=fix)
 
 
 def _check_models(tree: Mapping[str, Any]) -> None:

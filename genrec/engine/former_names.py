@@ -377,7 +377,14 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.tokenizers.graph_rqvae.GraphRQVAE": {"graph_epochs": None, "residual": False},
     "genrec.evaluation.list_settings.RecommendSettings": {"request": {}},
     "genrec.training.settings.TrainSettings": {"targets": None, "weight": None},
-    "genrec.data.event_columns.EventColumns": {"columns": {}, "request": [], "text": None, "users": {}},
+    "genrec.data.event_columns.EventColumns": {
+        "columns": {},
+        "request": [],
+        "text": None,
+        "users": {},
+        "user_codes": False,
+        "half_life": 10.0,
+    },
     "genrec.data.tables.Tables": {"users": None, "users_key": None},
     "genrec.generators.lc_rec.LCRec": {  # read by tasks whose weights were not there, so 0
         "next_text_prompts": ["After {history} comes the item called", "History: {history} Title of the next item:"],

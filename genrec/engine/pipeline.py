@@ -3,7 +3,7 @@
     prepare -> embed -> tokenize -> assign -> train -> recommend -> diagnose -> evaluate        and, when asked for: export
 
 ``calibrate`` comes before ``recommend`` where the decoding strategy has something to fit, ``condition`` behind ``embed`` where
-events have texts.
+events have texts, ``user_tokenize`` behind ``tokenize`` where users get codes.
 
 Fingerprints follow from the configuration alone, so the whole plan is known before anything runs.
 """
@@ -39,6 +39,7 @@ STAGES = (
     "embed",
     "condition",
     "tokenize",
+    "user_tokenize",
     "assign",
     "train",
     "calibrate",

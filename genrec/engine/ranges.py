@@ -93,6 +93,7 @@ NAMES: dict[str, Range] = {
     "guidance": Range(0, 1_000),
     "strength": Range(0, 1_000),
     "gamma": Range(0, 1_000),
+    "half_life": Range(0, 1_000_000, low_open=True),
     "session_len": _count(10_000),
     "max_history_len": _count(100_000),
     "title_history_len": _count(100_000),

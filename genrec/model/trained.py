@@ -26,6 +26,7 @@ from genrec.engine.components import component_class, instantiate, parameters
 from genrec.errors import ArtifactError
 from genrec.model.event_texts import CONDITIONS
 from genrec.model.item_vectors import JOINT, read_vectors, text_of
+from genrec.model.user_codes import KIND as USER_CODES
 from genrec.protocols import DecodingStrategy, FittedStrategy, GrowsWithItems, ItemRows, NeedsArtifacts, SavesItself
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -236,11 +237,12 @@ class Model:
 
 
 def model_inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the kinds of artifacts that training needs: the dataset, its texts, and whatever the generator needs."""
+    """Returns the kinds of artifacts that training needs: data, texts, codes of users, and whatever the generator needs."""
     generator = component_class(config["generator"], "generator")
     needs = generator.needs if isinstance(generator, NeedsArtifacts) else frozenset()
-    texts = (CONDITIONS,) if (config.get("events") or {}).get("text") else ()
-    return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs), *texts)
+    events = config.get("events") or {}
+    known = [kind for kind, setting in ((CONDITIONS, "text"), (USER_CODES, "user_codes")) if events.get(setting)]
+    return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs), *known)
 
 
 def count_trained(facts: Mapping[str, Any]) -> int:

@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
-from genrec.core.event_schema import UNKNOWN, Column, EventSchema
+from genrec.core.event_schema import UNKNOWN, USER_CODES, Column, EventSchema
 
-USER_CODES = "codes"  # name in ``Batch.users`` of the users' codes, [batch, levels]
 LARGEST = 4.0  # standard deviations at which a number is cut off, so that outliers do not outweigh all else
 
 

@@ -43,6 +43,7 @@ from genrec.recommender.item_table import ItemTable
 from genrec.recommender.new_item_encoder import NewItemEncoder
 from genrec.recommender.requests import RecommendRequest
 from genrec.recommender.words import TextEncoder
+from genrec.recommender.user_coder import UserCoder
 from genrec.types import ITEM_ID
 
 MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: allowed in all, and for each byte of their file
@@ -104,6 +105,7 @@ def _build_catalogue(path: Path, bundle: Mapping[str, Any], components: BundleCo
         num_bundled=items.height,
         intake=NewItemEncoder(path, bundle, components, texts) if "tokenizer" in parts else None,
         texts=texts if "encoder" in parts else None,
+        user_coder=UserCoder(path, components) if model.schema.user_codes else None,
         samples=samples,
         sample_times=_sample_times(path / SAMPLE_TIMES_FILE, samples),
     )

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from genrec.core.dataset import Sequences
-from genrec.core.event_schema import EventSchema
+from genrec.core.event_schema import USER_CODES, EventSchema
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import recommend_users, widened
 from genrec.decoding.lib.guidance import with_strength
@@ -58,6 +58,12 @@ class ContentIntake(Protocol):
         ...
 
 
+class CodesUsers(Protocol):
+    """Gives users codes by their histories."""
+
+    def __call__(self, sequences: Sequences, vectors: Mapping[str, np.ndarray], half_life: float) -> np.ndarray: ...
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Catalogue:
     """The state that recommendations are made from at one moment. A request keeps the catalogue that it began with.
@@ -71,6 +77,7 @@ class Catalogue:
         num_bundled: items of the bundle, the first ones; None: all.
         intake: takes in new items; None: the catalogue takes none.
         texts: encodes what callers say in words; None: the package has no encoder.
+        user_coder: where the generator knows users by their codes; None: it knows none.
         samples: histories of item ids for trials.
         sample_times: the time of each item of each sample; empty where the generator does not look at times.
         source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
@@ -84,6 +91,7 @@ class Catalogue:
     num_bundled: int | None = None
     intake: Intake | None = None
     texts: TextEncoder | None = None
+    user_coder: CodesUsers | None = None
     samples: Sequence[Sequence[str]] = ()
     sample_times: Sequence[Sequence[float]] = ()
     source: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(("fingerprint", "created", "genrec"), ""))
@@ -292,6 +300,9 @@ class Catalogue:
         """
         read = self._looked_up(request)
         sequences = with_values(read.sequences, self.schema, events=read.values, request=request.request, user=request.user)
+        if self.user_coder is not None and self.schema.user_codes:
+            codes = self.user_coder(sequences, self.vectors, self.schema.half_life)
+            sequences = replace(sequences, users={**sequences.users, USER_CODES: codes})
         return replace(read, sequences=self._with_query(sequences, request.query))
 
     def _with_query(self, sequences: Sequences, query: str | Sequence[str | None] | None) -> Sequences:

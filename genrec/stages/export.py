@@ -44,6 +44,7 @@ from genrec.model.id_assignment import encoder_if_needed
 from genrec.model.item_vectors import read_vectors
 from genrec.model.trained import CONFIG_FILE, Model, count_trained, learn_reaches
 from genrec.protocols import EncodesTexts, JoinsSources
+from genrec.model.user_codes import KIND as USER_CODES
 from genrec.recommender.bundle_layout import (
     BUNDLE_FILE,
     CACHE,
@@ -115,9 +116,9 @@ class ExportSettings:
 
 
 def inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The generator with what it needs, and what gives new items their IDs."""
+    """The generator with what it needs, and what gives new items their IDs and users their codes."""
     needed = list_inputs(config)
-    more = ("tokenizer", *encoder_if_needed(config)) if "sids" in needed else ()
+    more = ("tokenizer", *encoder_if_needed(config)) if "sids" in needed or USER_CODES in needed else ()
     hears = bool((config.get("events") or {}).get("text")) or bool(config["export"].get("words"))
     return tuple(dict.fromkeys((*needed, *more, *(("encoder",) if hears else ()))))
 

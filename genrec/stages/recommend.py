@@ -23,6 +23,7 @@ from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.list_settings import MEMBERS, TABLE_FILE, RecommendSettings, list_inputs
 from genrec.model.event_texts import asking_histories, with_texts
 from genrec.model.trained import Model, learn_reaches, open_strategy
+from genrec.model.user_codes import with_user_codes
 from genrec.protocols import Decoded, HasBeams
 from genrec.types import ITEM_ID, SPLIT, USER_ID
 
@@ -31,7 +32,7 @@ def build(context: StageContext) -> dict[str, Any]:
     """Writes the tables: split, user_id, item_id, rank, score, tie_start, tie_size."""
     settings: RecommendSettings = instantiate(context.config["recommend"], "recommend")
     strategy = open_strategy(context.config["decoding"], context.parts.get("calibration"))
-    dataset = with_texts(Dataset.load(context.inputs["dataset"].path), context.parts)
+    dataset = with_user_codes(with_texts(Dataset.load(context.inputs["dataset"].path), context.parts), context.parts)
     k = min(settings.k, dataset.num_items)
     strategy.check(k)
     candidates = read_candidates(settings.candidates, dataset, settings.splits, context.log)

@@ -18,6 +18,7 @@ from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ArtifactError, ConfigError
 from genrec.model.event_texts import asking_histories, with_texts
 from genrec.model.trained import WEIGHTS_FILE, Model, count_trained, load_weights, model_inputs, save_with_later_items
+from genrec.model.user_codes import with_user_codes
 from genrec.protocols import FineTuningObjective, FittedObjective, HasNormalization
 
 HISTORY_FILE = "history.json"
@@ -33,7 +34,7 @@ def build(context: StageContext) -> dict[str, Any]:
 
     settings = instantiate(context.config["train"], "train")
     exclude_seen: bool = context.config[SEEN_RULE]
-    dataset = with_texts(Dataset.load(context.inputs["dataset"].path), context.parts)
+    dataset = with_user_codes(with_texts(Dataset.load(context.inputs["dataset"].path), context.parts), context.parts)
     torch.manual_seed(settings.seed)
     model = Model.new(context.config["generator"], context.parts, dataset)
     generator, sids = model.generator, model.sids
