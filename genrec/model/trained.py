@@ -241,8 +241,8 @@ def model_inputs(config: Mapping[str, Any]) -> tuple[str, ...]:
     generator = component_class(config["generator"], "generator")
     needs = generator.needs if isinstance(generator, NeedsArtifacts) else frozenset()
     events = config.get("events") or {}
-    known = [kind for kind, setting in ((CONDITIONS, "text"), (USER_CODES, "user_codes")) if events.get(setting)]
-    return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs), *known)
+    conditions = [kind for kind, setting in ((CONDITIONS, "text"), (USER_CODES, "user_codes")) if events.get(setting)]
+    return ("dataset", *(kind for kind in ("encoder", "sids") if kind in needs), *conditions)
 
 
 def count_trained(facts: Mapping[str, Any]) -> int:
