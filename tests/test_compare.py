@@ -12,17 +12,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_runs import finished, scores
+from small_world import ring
 
 import genrec
 from genrec.cli import main
 from genrec.commands.run import compare_runs, write_comparison
+from genrec.core.dataset import Dataset
+from genrec.core.event_schema import EventSchema, category
+from genrec.engine.artifacts import Store
 from genrec.engine.config import compose
-from genrec.engine.runs import Run
+from genrec.engine.runs import STORE, Run
 from genrec.errors import ConfigError
 from genrec.reports.comparison import conclusion
 from genrec.reports.evaluated_runs import differences, find_runs, group
 from genrec.reports.standings import standings
 from genrec.statistics.paired import compare, holm
+
+RING = ring(num_items=10, num_users=5)
 
 
 @pytest.fixture
@@ -295,6 +301,29 @@ def test_of_many_models_each_meets_the_best_on_validation(runs: Path) -> None:
     found = standings(find_runs(places), draws=50)
     assert found.baseline == "r4x"
     assert len(found.pairs) == 8
+
+
+def test_datasets_that_differ_in_columns_alone_are_compared(runs: Path) -> None:
+    places = [str(finished(runs, name, scores(0.2), dataset=name)) for name in ("plain", "columns", "longer")]
+    schema = EventSchema(columns=(category("event_type", ["buy", "view"]),))
+    of_events = {"event_type": np.ones(len(RING.events.item_idx), np.int32)}
+    made = {
+        "plain": RING,
+        "columns": replace(RING, schema=schema, events=replace(RING.events, columns=of_events)),
+        "longer": replace(RING, train_ends=RING.train_ends - 1),
+    }
+    for name, dataset in made.items():
+        events = {"columns": {"event_type": "category"} if dataset.schema else {}, "user_codes": False, "half_life": 10.0}
+
+        def build(folder: Path, work: Path, dataset: Dataset = dataset) -> dict[str, int]:
+            dataset.save(folder)
+            return {}
+
+        Store(runs / STORE).make("dataset", name, build, stage="prepare", config={"events": events}, inputs={})
+    models = group(find_runs(places[:2]), split="test", metric="ndcg@10")
+    assert differences(models) == {"events.columns.event_type": ["-", "category"]}
+    with pytest.raises(ConfigError, match="the same dataset"):
+        group(find_runs(places[1:]), split="test", metric="ndcg@10")
 
 
 def test_validation_only(runs: Path, tmp_path: Path) -> None:

@@ -56,6 +56,9 @@ def test_what_is_read_of_a_request() -> None:
     assert request.histories == [["i3", "gone", "i1"], []]
     assert request.times == [[MONDAY, MONDAY + 60, MONDAY + 3600], []]
     assert replace(request, k=3) == replace(request, k=3)
+    renamed = {"timestamp" if name == "time" else name: value for name, value in ASKED.items()}
+    again = CATALOGUE.read(replace(request, request=renamed)).sequences.request
+    assert {name: values.tolist() for name, values in again.items()} == asked
 
 
 @pytest.mark.filterwarnings("ignore:histories")

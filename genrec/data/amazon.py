@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,14 +113,18 @@ class Amazon:
     folder: str = "data/amazon"
 
     def load(self) -> RawData:
-        """Reads reviews and products.
+        """Reads reviews and products."""
+        return self.load_with(())
+
+    def load_with(self, columns: Sequence[str]) -> RawData:
+        """Reads reviews and products, and further fields of the reviews (``verified``, ``style``) where they are there.
 
         Raises:
             DataError: when a file is missing and cannot be downloaded, has changed since its first use, or cannot be read.
         """
         edition = EDITIONS[self.edition]
         reviews, meta = self._file(edition.reviews), self._file(edition.meta)
-        interactions = self._reviews(reviews, edition)
+        interactions = self._reviews(reviews, edition, columns)
         items = pl.DataFrame(list(_products(meta, edition)), schema=_SCHEMA, orient="row")
         notes = []
         first = items[ITEM_ID].is_first_distinct()
@@ -142,10 +146,11 @@ class Amazon:
         return verify_checksum(plain) if plain.exists() else public_file(target, url)
 
     @staticmethod
-    def _reviews(path: Path, edition: Edition) -> pl.DataFrame:
+    def _reviews(path: Path, edition: Edition, further: Sequence[str]) -> pl.DataFrame:
         fields = list(edition.columns.values())
-        table = read_table(path, columns=fields, required=fields)
-        table = table.select(pl.col(field).alias(name) for name, field in edition.columns.items())
+        names = dict(edition.columns) | {name: name for name in further if name not in edition.columns}
+        table = read_table(path, columns=list(names.values()), required=fields)
+        table = table.select(pl.col(field).alias(name) for name, field in names.items() if field in table.columns)
         if edition.ticks == 1:
             return table
         # A value that is no number stays as it is: a later check names its row.

@@ -186,14 +186,15 @@ def asked_for(dataset: Dataset, split: Any, request: Mapping[str, Any]) -> dict[
         dataset: prepared.
         split: whose targets follow.
         request: column -> a value that is asked for everybody; ``target``: what the data say of each user's next event, which
-            is right for what is known beforehand, such as the time, and a leak for anything else.
+            is right for what is known beforehand, such as the time (``timestamp`` or ``time``), and a leak for anything else.
 
     Raises:
         ConfigError: for a column that requests do not give, and for a value outside of its vocabulary.
     """
     asked: dict[str, np.ndarray] = {}
     for name, value in request.items():
-        columns = [dataset.schema[part] for part in dataset.schema.request if dataset.schema[part].origin == name]
+        origin = TIMESTAMP if name == TIME and name not in dataset.schema.request else name
+        columns = [dataset.schema[part] for part in dataset.schema.request if dataset.schema[part].origin == origin]
         if not columns:
             expected = "a column of events.request (" + (", ".join(dataset.schema.request) or "there are none") + ")"
             raise ConfigError("recommend.request", expected=expected, got=name, fix="add it to events.request")
@@ -222,3 +223,4 @@ def encoded_request(column: Column, value: Any, where: str) -> np.ndarray:
 
 
 TARGET = "target"
+TIME = "time"  # what a request calls the column ``timestamp``, too

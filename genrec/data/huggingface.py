@@ -64,7 +64,11 @@ class HuggingFace:
     items_key: str | None = None
 
     def load(self) -> RawData:
-        """Reads interactions and items.
+        """Reads interactions and items."""
+        return self.load_with(())
+
+    def load_with(self, columns: Sequence[str]) -> RawData:
+        """Reads interactions and items, and further columns of the interactions where they are there.
 
         Raises:
             DataError: when a data set cannot be reached or read, or a split or column is missing.
@@ -82,8 +86,9 @@ class HuggingFace:
         named = {USER_ID: self.user_id, ITEM_ID: self.item_id} | {key: name for key, name in optional.items() if name}
         tables = []
         for name in sorted(splits, key=lambda name: PARTS.index(name) if name in PARTS else 0):
-            columns = named | {key: key for key, column in optional.items() if column is None}
-            table = self._table(f"{self.dataset} ({name})", splits[name], columns, list(named))
+            names = named | {key: key for key, column in optional.items() if column is None}
+            names |= {column: column for column in columns if column not in names}
+            table = self._table(f"{self.dataset} ({name})", splits[name], names, list(named))
             tables.append(table.with_columns(pl.lit(name).alias(SPLIT)) if len(splits) > 1 else table)
         interactions = self._events(pl.concat(tables, how="diagonal_relaxed"))
         files = {"interactions": str(self.dataset)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,13 @@ class NestedEvents:
     items_key: str = ITEM_ID
 
     def load(self) -> RawData:
-        """Reads the file. Events without a time are ordered by their position in the list.
+        """Reads the file."""
+        return self.load_with(())
+
+    def load_with(self, columns: Sequence[str]) -> RawData:
+        """Reads the file, and further fields of the events where they are there.
+
+        Events without a time are ordered by their position in the list.
 
         Raises:
             DataError: when there is no such list, or a column or field is missing.
@@ -69,12 +76,13 @@ class NestedEvents:
             name = find_column(column, fields.columns, kind, file) if column else usual_column(fields.columns, kind)
             if name is not None and name not in chosen.values():
                 chosen[kind] = name
-        columns = [rows[USER_ID], *(fields[name].alias(kind) for kind, name in chosen.items())]
+        chosen |= {name: name for name in columns if name not in chosen and name in fields.columns}
+        series = [rows[USER_ID], *(fields[name].alias(kind) for kind, name in chosen.items())]
         if TIMESTAMP not in chosen:
-            columns.append(rows[POSITION])
+            series.append(rows[POSITION])
         notes = [("sessions without any event left out", empty)] if empty else []
         files = {"interactions": file}
         if self.items is None:
-            return RawData(interactions=pl.DataFrame(columns), items=None, files=files, notes=notes)
+            return RawData(interactions=pl.DataFrame(series), items=None, files=files, notes=notes)
         items = read_items(self.items, self.items_key)
-        return RawData(interactions=pl.DataFrame(columns), items=items, files=files | {"items": str(self.items)}, notes=notes)
+        return RawData(interactions=pl.DataFrame(series), items=items, files=files | {"items": str(self.items)}, notes=notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,11 @@ class SequenceFile:
     separator: str | None = None
 
     def load(self) -> RawData:
-        """Reads both files.
+        """Reads both files."""
+        return self.load_with(())
+
+    def load_with(self, columns: Sequence[str]) -> RawData:
+        """Reads both files, and further columns of a table where they are there: a list of values, one for each item.
 
         Raises:
             DataError: naming the line or row of a user without items, of a user's second line, or of what is no list of ids.
@@ -60,7 +65,7 @@ class SequenceFile:
             )
             table = self._explode(pl.DataFrame([pl.Series(USER_ID, list(histories), dtype=pl.String), lists]), notes)
         elif self._is_table():
-            table = self._explode(self._table(), notes)
+            table = self._explode(self._table(columns), notes)
         else:
             table = self._lines()
         items = None if self.items is None else read_items(self.items, self.items_key)
@@ -77,7 +82,7 @@ class SequenceFile:
             return self.user_id in head and self.item_id in head
         return False
 
-    def _table(self) -> pl.DataFrame:
+    def _table(self, further: Sequence[str]) -> pl.DataFrame:
         names = {USER_ID: self.user_id, ITEM_ID: self.item_id} | ({TIMESTAMP: self.timestamp} if self.timestamp else {})
         file = str(self.interactions)
         table = read_table(self.interactions, text=[self.user_id, *names.values()], missing=MISSING)
@@ -85,17 +90,27 @@ class SequenceFile:
         columns = [table[self.user_id].cast(pl.String).alias(USER_ID)]
         columns.append(lists_in(table[self.item_id], file, self.separator).alias(ITEM_ID))
         if self.timestamp:
-            times = table[self.timestamp]
-            nested = isinstance(times.dtype, pl.List)
-            times = times.fill_null([]) if nested else lists_in(times, file, self.separator)
-            lengths = times.list.len() != columns[1].list.len()
-            if lengths.any():
-                row = int(lengths.arg_max() or 0)
-                got = f"{len(times[row])} for {len(columns[1][row])} items"
-                where = f"{file}, row {row + 1}, column {self.timestamp}"
-                raise DataError(where, expected="a time for each item", got=got, fix="repair or remove the row")
-            columns.append(times.alias(TIMESTAMP))
+            columns.append(self._aligned(table[self.timestamp], columns[1], "a time").alias(TIMESTAMP))
+        for name in further:
+            if name in table.columns and name not in (USER_ID, ITEM_ID, TIMESTAMP):
+                columns.append(self._aligned(table[name], columns[1], "a value"))
         return pl.DataFrame(columns)
+
+    def _aligned(self, values: pl.Series, items: pl.Series, what: str) -> pl.Series:
+        """Returns lists that are as long as those of the items.
+
+        Raises:
+            DataError: naming the first row where one is not.
+        """
+        file = str(self.interactions)
+        values = values.fill_null([]) if isinstance(values.dtype, pl.List) else lists_in(values, file, self.separator)
+        differs = values.list.len() != items.list.len()
+        if differs.any():
+            row = int(differs.arg_max() or 0)
+            got = f"{len(values[row])} for {len(items[row])} items"
+            where = f"{file}, row {row + 1}, column {values.name}"
+            raise DataError(where, expected=f"{what} for each item", got=got, fix="repair or remove the row")
+        return values
 
     def _explode(self, table: pl.DataFrame, notes: list[tuple[str, int]]) -> pl.DataFrame:
         again = table[USER_ID].is_first_distinct().not_()
@@ -113,7 +128,7 @@ class SequenceFile:
             table = table.filter(pl.col(ITEM_ID).list.len() > 0)
         if table.height == 0:
             raise DataError(self.interactions, expected="users with items", got="none", fix="check the file")
-        lists = [name for name in (ITEM_ID, TIMESTAMP) if name in table.columns]
+        lists = [name for name in table.columns if name != USER_ID]
         places = pl.int_ranges(pl.col(ITEM_ID).list.len(), dtype=pl.Int64).alias(POSITION)
         return table.with_columns(places).explode(*lists, POSITION)
 

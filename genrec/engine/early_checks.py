@@ -60,15 +60,15 @@ def check_before(config: Config, stages: Sequence[Stage]) -> None:
     """
     tree, kinds = config.tree, {stage.kind for stage in stages}
     device = resolve_device(tree["device"])
+    if "conditions" in kinds:
+        _check_texts(tree)
+    if "user_codes" in kinds:
+        _check_user_codes(tree)
     if "generator" in kinds:
         resolve_precision(tree["train"].get("precision", tree["precision"]), device)
         _check_models(tree)
         if "objective" in tree:
             rehearse(tree, has_streams=issubclass(component_class(tree["tokenizer"], "tokenizer"), StreamTokenizer))
-    if "conditions" in kinds:
-        _check_texts(tree)
-    if "user_codes" in kinds:
-        _check_user_codes(tree)
     if "evaluation" in kinds and tree["recommendations"] is None:
         _check_ks(config, tree["recommend"]["k"], "recommend.k")
     if "bundle" in kinds and (runtime := tree["export"].get("runtime")):

@@ -42,8 +42,8 @@ from genrec.recommender.item_changes import shown_id
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.new_item_encoder import NewItemEncoder
 from genrec.recommender.requests import RecommendRequest
-from genrec.recommender.words import TextEncoder
 from genrec.recommender.user_coder import UserCoder
+from genrec.recommender.words import TextEncoder
 from genrec.types import ITEM_ID
 
 MUCH_TEXT, TEXT_PER_BYTE = 1 << 28, 256  # bytes of all texts of the items: allowed in all, and for each byte of their file

@@ -12,7 +12,7 @@ import numpy as np
 from genrec.core.dataset import Sequences
 from genrec.core.event_schema import Column, EventSchema, previous_times, time_codes
 from genrec.errors import DataError, did_you_mean
-from genrec.types import ITEM_ID
+from genrec.types import ITEM_ID, TIMESTAMP
 
 TIME = "time"  # key of a history's entries and of requests: when it is, on the clock of the training data
 _LATEST = 2.0**62  # of either sign: gaps between times are counted in 64 bits
@@ -119,7 +119,7 @@ def with_values(
         sequences: items and perhaps times.
         schema: of the package.
         events: column -> the value of each event.
-        request: column -> value, for all histories; or a list of such mappings, one for each.
+        request: column -> value, for all histories; or a list of such mappings, one for each. ``timestamp`` is ``time``.
         user: likewise.
 
     Raises:
@@ -137,9 +137,20 @@ def with_values(
     return replace(
         sequences,
         columns=columns,
-        request=_request(sequences, schema, _for_each("request", request, len(sequences))),
+        request=_request(sequences, schema, [_with_time(one) for one in _for_each("request", request, len(sequences))]),
         users=_users(schema, _for_each("user", user, len(sequences))),
     )
+
+
+def _with_time(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked for, with the time under the name that histories have for it; runs call it as the data do.
+
+    Raises:
+        DataError: for a time under both names.
+    """
+    if TIME in asked and TIMESTAMP in asked:
+        raise DataError("request", expected=f"{TIME} or {TIMESTAMP}", got="both", fix="leave one of them out")
+    return {TIME if name == TIMESTAMP else name: value for name, value in asked.items()}
 
 
 def _request(sequences: Sequences, schema: EventSchema, asked: list[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from genrec.core.dataset import Dataset
 from genrec.engine.artifacts import MANIFEST, Artifact, Store
 from genrec.engine.components import TARGET
 from genrec.engine.config import option_name
@@ -60,7 +61,7 @@ class Finished:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Every setting that was read from the dataset to the recommendations, ``tokenizer.num_levels`` -> 3; without seeds.
+        """Every setting after the dataset, and what that one has for models to hear: ``train.lr`` -> 0.1; without seeds.
 
         Empty when nothing is known: of lists that another program wrote, or of an evaluation without its store.
         """
@@ -73,6 +74,9 @@ class Finished:
             artifact = Artifact(store.folder(kind, fingerprint))
             values |= dict(flat_settings(artifact.config))
             waiting.extend(artifact.inputs.items())
+        dataset = store.folder("dataset", self.metrics["dataset"]["fingerprint"])
+        if values and (dataset / MANIFEST).exists():
+            values |= _event_settings(Artifact(dataset).config)
         return {key: value for key, value in values.items() if key.rpartition(".")[2] != SEED}
 
     def baseline_scores(self, split: Split, metric: str) -> dict[str, pl.DataFrame]:
@@ -215,7 +219,9 @@ def _evaluations_at(place: str, root: Path) -> list[Finished]:
 
 def _check_comparable(first: Finished, run: Finished, users: pl.DataFrame, others: pl.DataFrame, split: Split) -> None:
     where, one, other = f"{first.name} and {run.name}", first.metrics, run.metrics
-    apart: list[tuple[str, Any, Any]] = [("dataset", _dataset_text(one["dataset"]), _dataset_text(other["dataset"]))]
+    apart: list[tuple[str, Any, Any]] = []
+    if not _same_targets(first, run):
+        apart.append(("dataset", _dataset_text(one["dataset"]), _dataset_text(other["dataset"])))
     apart += [(rule, one["rules"].get(rule), other["rules"].get(rule)) for rule in RULES]
     apart += [(f"number of {split} users", users.height, others.height)]
     for what, here, there in apart:
@@ -225,6 +231,36 @@ def _check_comparable(first: Finished, run: Finished, users: pl.DataFrame, other
         odd = users.join(others, on=USER_ID, how="anti")[USER_ID][0]
         fix = "measure both on the same users"
         raise ConfigError(where, expected=f"the same {split} users", got=f"user {odd} in the first only", fix=fix)
+
+
+def _event_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataset has for models to hear, ``events.columns.rating`` -> number. One key is always there, to differ from."""
+    events = {key: value for key, value in (config.get("events") or {}).items() if key not in (TARGET, "half_life") and value}
+    return dict(flat_settings({"events": {"user_codes": False, **events}}))
+
+
+def _same_targets(first: Finished, run: Finished) -> bool:
+    """Whether two runs are measured on one dataset, or on two that differ in columns of events and users alone."""
+    fingerprints = [finished.metrics["dataset"]["fingerprint"] for finished in (first, run)]
+    if len(set(fingerprints)) == 1:
+        return True
+    folders = [
+        Store(finished.folder.resolve().parent.parent).folder("dataset", fingerprint)
+        for finished, fingerprint in zip((first, run), fingerprints, strict=True)
+    ]
+    if not all((folder / MANIFEST).exists() for folder in folders):
+        return False
+    one, other = (Dataset.load(folder) for folder in folders)
+    return (
+        one.item_ids.equals(other.item_ids)
+        and one.user_ids.equals(other.user_ids)
+        and all(np.array_equal(here, there) for here, there in zip(_parts(one), _parts(other), strict=True))
+    )
+
+
+def _parts(dataset: Dataset) -> tuple[np.ndarray, ...]:
+    events = dataset.events
+    return events.item_idx, events.offsets, dataset.train_ends, dataset.validation_ends
 
 
 def _dataset_text(dataset: Mapping[str, Any]) -> str:

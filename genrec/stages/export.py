@@ -43,8 +43,8 @@ from genrec.model.event_texts import CONDITIONS
 from genrec.model.id_assignment import encoder_if_needed
 from genrec.model.item_vectors import read_vectors
 from genrec.model.trained import CONFIG_FILE, Model, count_trained, learn_reaches
-from genrec.protocols import EncodesTexts, JoinsSources
 from genrec.model.user_codes import KIND as USER_CODES
+from genrec.protocols import EncodesTexts, JoinsSources
 from genrec.recommender.bundle_layout import (
     BUNDLE_FILE,
     CACHE,

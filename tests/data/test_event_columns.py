@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,8 +15,14 @@ import pytest
 from genrec.core.batch import Batch
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.event_schema import UNKNOWN, time_codes
+from genrec.data.amazon import Amazon
 from genrec.data.event_columns import EventColumns, asked_for
-from genrec.errors import ConfigError
+from genrec.data.huggingface import HuggingFace
+from genrec.data.nested import NestedEvents
+from genrec.data.sequences import SequenceFile
+from genrec.data.tables import Tables
+from genrec.errors import ConfigError, DataError
+from genrec.protocols import ReadsColumns
 from genrec.training.plan import BatchPlan
 from genrec.training.target_weights import target_weights
 
@@ -99,6 +108,56 @@ def test_requests_are_refused_for_what_is_not_asked() -> None:
     for request in ({"rating": 3.0}, {"event_type": "gift"}, {"timestamp": 5.0}):
         with pytest.raises(ConfigError, match=r"recommend\.request"):
             asked_for(dataset, "test", request)
+    by_time, by_column = (asked_for(dataset, "test", {name: "target"}) for name in ("time", "timestamp"))
+    assert by_time.keys() == by_column.keys() == {"timestamp.gap", "timestamp.hour", "timestamp.weekday"}
+
+
+def _nested(folder: Path) -> Any:
+    events = [{"aid": 7, "ts": 1, "type": "view", "device": "app"}, {"aid": 8, "ts": 2, "type": "buy", "device": "web"}]
+    pl.DataFrame({"session": [3], "events": [events]}).write_ndjson(folder / "sessions.jsonl")
+    return NestedEvents(interactions=folder / "sessions.jsonl", item_id="aid", user_id="session")
+
+
+def _sequences(folder: Path) -> Any:
+    table = pl.DataFrame({"user_id": ["a"], "item_id": [["7", "8"]], "device": [["app", "web"]]})
+    table.write_parquet(folder / "lists.parquet")
+    return SequenceFile(interactions=folder / "lists.parquet")
+
+
+def _huggingface(folder: Path) -> Any:
+    pl.DataFrame({"user_id": ["a", "a"], "item_id": ["7", "8"], "device": ["app", "web"]}).write_parquet(folder / "hf.parquet")
+    return HuggingFace(dataset=folder / "hf.parquet")
+
+
+def _recbole(folder: Path) -> Any:
+    lines = ["user_id:token\titem_id:token\ttimestamp:float\tdevice:token", "a\t7\t1\tapp", "a\t8\t2\tweb"]
+    (folder / "shop.inter").write_text("\n".join(lines), encoding="utf-8")
+    return Tables(interactions=folder / "shop.inter")
+
+
+def _amazon(folder: Path) -> Any:
+    fields = {"reviewerID": "a", "overall": 5.0, "unixReviewTime": 1}
+    lines = [json.dumps(fields | {"asin": item, "device": device}) for item, device in (("7", "app"), ("8", "web"))]
+    (folder / "reviews_Beauty_5.json").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "meta_Beauty.json").write_text(json.dumps({"asin": "7", "title": "soap"}), encoding="utf-8")
+    return Amazon(edition=2014, category="Beauty", folder=str(folder))
+
+
+@pytest.mark.parametrize("make", [_nested, _sequences, _huggingface, _recbole, _amazon])
+def test_every_source_whose_files_have_more_columns_reads_them(make: Callable[[Path], Any], tmp_path: Path) -> None:
+    source = make(tmp_path)
+    assert isinstance(source, ReadsColumns)
+    raw = source.load_with(["device", "colour"])
+    assert raw.interactions["device"].to_list() == ["app", "web"]
+    assert raw.interactions["item_id"].cast(pl.String).to_list() == ["7", "8"]
+    assert raw.interactions.drop("device").equals(source.load().interactions), "a column that is not there is left out"
+
+
+def test_a_list_of_values_is_as_long_as_that_of_the_items(tmp_path: Path) -> None:
+    table = pl.DataFrame({"user_id": ["a"], "item_id": [["7", "8"]], "device": [["app"]]})
+    table.write_parquet(tmp_path / "lists.parquet")
+    with pytest.raises(DataError, match="column device: expected a value for each item, got 1 for 2 items"):
+        SequenceFile(interactions=tmp_path / "lists.parquet").load_with(["device"])
 
 
 def test_a_training_batch_knows_of_each_target_what_may_be_asked_for() -> None:

@@ -35,6 +35,7 @@ CASES = [
     refused("a column of no user", "(age), got name", [[]], user={"name": "Ann"}),
     refused("a word for a request", "'buy'", [[]], request="buy"),
     refused("a word for the time of a request", "'noon'", [[]], request={"time": "noon"}),
+    refused("two times of a request", "got both", [[]], request={"time": 5, "timestamp": 5}),
     refused("requests of others", "got 2", [[]], request=[{}, {}]),
     refused("a column without a schema", "got event_type", [[ITEM | {"event_type": "buy"}]], trained=False),
     refused("a request without a schema", "got time", [[]], request={"time": 5}, trained=False),

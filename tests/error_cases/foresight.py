@@ -41,14 +41,19 @@ def without_onnx(scene: Scene) -> Any:
     return planned(scene, "export.runtime=onnx", "export")
 
 
+CODED = "events.user_codes=true"
+DEAF = "generator=lc_rec generator.model=tiny"
 WORDS = "events.text=query encoder=tfidf_svd"
 CASES = [
     Case("no texts", ConfigError, "got null", lambda scene: planned(scene, "generator=encdec", "condition")),
     Case(
         "no reader", ConfigError, "got Collaborative", lambda scene: planned(scene, "events.text=query encoder=collaborative")
     ),
-    Case("no hearer", ConfigError, "got Tiger", lambda scene: planned(scene, f"{WORDS} generator=tiger")),
+    Case("no hearer", ConfigError, "got LCRec", lambda scene: planned(scene, f"{WORDS} {DEAF}")),
     Case("words for all", ConfigError, "got shoes", lambda scene: planned(scene, f"{WORDS} recommend.request={{text:shoes}}")),
+    Case("codes without codes", ConfigError, "got false", lambda scene: planned(scene, "generator=encdec", "user_tokenize")),
+    Case("codes of no vectors", ConfigError, "got Sequential", lambda scene: planned(scene, f"{CODED} tokenizer=sequential")),
+    Case("codes unheard", ConfigError, "got LCRec", lambda scene: planned(scene, f"{CODED} {DEAF}")),
     Case("ks", ConfigError, "got 70", lambda scene: planned(scene, "evaluate.ks=[10,70]")),
     Case("no graph", ConfigError, "got Tiger", lambda scene: planned(scene, "generator=tiger export.runtime=onnx", "export")),
     Case("no pieces", ConfigError, "got SASRec", lambda scene: planned(scene, "generator=sasrec export.pieces=99", "export")),
