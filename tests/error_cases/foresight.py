@@ -13,10 +13,18 @@ from genrec.engine.config import compose
 from genrec.engine.early_checks import check_dataset
 from genrec.engine.pipeline import execute, needed_stages, plan
 from genrec.errors import ConfigError, DataError
+from genrec.generators.sasrec import SASRec
 
 RING = ring(num_items=60, num_users=9)
 ALL = {"train_ends": RING.events.offsets[1:], "validation_ends": RING.events.offsets[1:]}
 DATA = ["data=tables", "data.interactions=events.csv", "threads=1", "filters=none"]
+
+
+class Deaf(SASRec):
+    """A generator that reads item ids alone."""
+
+    def __init__(self, *, num_items: int, max_history_len: int) -> None:
+        super().__init__(num_items=num_items, max_history_len=max_history_len)
 
 
 def planned(scene: Scene, given: str, until: str = "evaluate") -> Any:
@@ -42,18 +50,18 @@ def without_onnx(scene: Scene) -> Any:
 
 
 CODED = "events.user_codes=true"
-DEAF = "generator=lc_rec generator.model=tiny"
+DEAF = "generator={_target_:error_cases.foresight.Deaf,max_history_len:9} objective=item_cross_entropy decoding=full_ranking"
 WORDS = "events.text=query encoder=tfidf_svd"
 CASES = [
     Case("no texts", ConfigError, "got null", lambda scene: planned(scene, "generator=encdec", "condition")),
     Case(
         "no reader", ConfigError, "got Collaborative", lambda scene: planned(scene, "events.text=query encoder=collaborative")
     ),
-    Case("no hearer", ConfigError, "got LCRec", lambda scene: planned(scene, f"{WORDS} {DEAF}")),
+    Case("no hearer", ConfigError, "got Deaf", lambda scene: planned(scene, f"{WORDS} {DEAF}")),
     Case("words for all", ConfigError, "got shoes", lambda scene: planned(scene, f"{WORDS} recommend.request={{text:shoes}}")),
     Case("codes without codes", ConfigError, "got false", lambda scene: planned(scene, "generator=encdec", "user_tokenize")),
     Case("codes of no vectors", ConfigError, "got Sequential", lambda scene: planned(scene, f"{CODED} tokenizer=sequential")),
-    Case("codes unheard", ConfigError, "got LCRec", lambda scene: planned(scene, f"{CODED} {DEAF}")),
+    Case("codes unheard", ConfigError, "got Deaf", lambda scene: planned(scene, f"{CODED} {DEAF}")),
     Case("ks", ConfigError, "got 70", lambda scene: planned(scene, "evaluate.ks=[10,70]")),
     Case("no graph", ConfigError, "got Tiger", lambda scene: planned(scene, "generator=tiger export.runtime=onnx", "export")),
     Case("no pieces", ConfigError, "got SASRec", lambda scene: planned(scene, "generator=sasrec export.pieces=99", "export")),
