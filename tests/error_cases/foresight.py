@@ -23,8 +23,19 @@ DATA = ["data=tables", "data.interactions=events.csv", "threads=1", "filters=non
 class Deaf(SASRec):
     """A generator that reads item ids alone."""
 
-    def __init__(self, *, num_items: int, max_history_len: int) -> None:
-        super().__init__(num_items=num_items, max_history_len=max_history_len)
+    def __init__(
+        self,
+        *,
+        num_items: int,
+        dim: int,
+        num_heads: int,
+        num_layers: int,
+        feedforward_mult: int,
+        dropout: float,
+        time_gaps: bool,
+        max_history_len: int,
+    ) -> None:
+        super().__init__(num_items=num_items)
 
 
 def planned(scene: Scene, given: str, until: str = "evaluate") -> Any:
@@ -50,7 +61,7 @@ def without_onnx(scene: Scene) -> Any:
 
 
 CODED = "events.user_codes=true"
-DEAF = "generator={_target_:error_cases.foresight.Deaf,max_history_len:9} objective=item_cross_entropy decoding=full_ranking"
+DEAF = "plugins=[error_cases] generator=sasrec generator._target_=error_cases.foresight.Deaf"
 WORDS = "events.text=query encoder=tfidf_svd"
 CASES = [
     Case("no texts", ConfigError, "got null", lambda scene: planned(scene, "generator=encdec", "condition")),
