@@ -67,6 +67,7 @@ def evaluated(
     more: Mapping[str, Callable[[Path], Any]] | None = None,
     log: Callable[[str], None] = lambda line: None,
     candidates: Path | None = None,
+    request: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Artifact:
     """Runs the stage in a store of its own.
@@ -76,6 +77,7 @@ def evaluated(
         file: evaluate this table instead of ``table``.
         more: kind -> writer of an input's folder.
         candidates: the table that ``recommend.candidates`` names.
+        request: ``recommend.request``.
         settings: of the evaluator.
     """
     store = Store(root)
@@ -98,6 +100,7 @@ def evaluated(
     node = {"_target_": "genrec.stages.evaluate.Evaluator", "ks": list(ks), "draws": 200, **settings}
     recommend: dict[str, Any] = {"_target_": "genrec.evaluation.list_settings.RecommendSettings", "exclude_seen": exclude_seen}
     recommend["candidates"] = candidates and str(candidates)
+    recommend |= {"request": request} if request else {}
     config = {"evaluate": node | {"baselines": BASELINES if baselines is None else baselines}, "recommend": recommend}
     config |= {"recommendations": str(file) if file else None}
 

@@ -101,7 +101,7 @@ class EventColumns:
         schema = EventSchema(columns=tuple(fitted), request=self._request(fitted), users=of_users)
         texts = None
         if isinstance(self.text, ItemWords):
-            texts = self.text.drawn(dataset.items, dataset.events.item_idx)
+            texts = self.text.drawn(dataset.items, dataset.events.item_idx, in_train)
         elif self.text:
             require_column(self.text, table, "events.text", "the interactions")
             texts = table[self.text]

@@ -385,6 +385,7 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
         "user_codes": False,
         "half_life": 10.0,
     },
+    "genrec.data.lib.item_words.ItemWords": {"held_out_share": 0.0},
     "genrec.data.tables.Tables": {"users": None, "users_key": None},
     "genrec.generators.lc_rec.LCRec": {  # read by tasks whose weights were not there, so 0
         "next_text_prompts": ["After {history} comes the item called", "History: {history} Title of the next item:"],

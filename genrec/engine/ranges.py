@@ -168,6 +168,8 @@ NAMES: dict[str, Range] = {
     "backward": NOT_NEGATIVE,
     "ridge": NOT_NEGATIVE,
     "shrinkage": NOT_NEGATIVE,
+    "k1": NOT_NEGATIVE,
+    "b": RATE,
     "weights": NOT_NEGATIVE,
     # decoding and lists
     "k": _count(1_000_000),

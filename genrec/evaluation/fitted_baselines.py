@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from genrec.baselines.lib.ranking import ranked_tables, scores_of
+from genrec.baselines.lib.ranking import Score, ranked_tables, scores_of
 from genrec.baselines.lib.setting_search import Choice, ValidationSample, choose, most_tries
 from genrec.core.dataset import Dataset
 from genrec.engine.logs import step_progress
@@ -16,9 +16,10 @@ from genrec.errors import ConfigError
 from genrec.evaluation.candidate_lists import CandidateLists
 from genrec.evaluation.evaluated_lists import EvaluatedLists
 from genrec.evaluation.list_settings import RecommendSettings
+from genrec.model.event_texts import asks_for_texts, texts_after
 from genrec.model.item_vectors import read_vectors, text_of
-from genrec.protocols import Baseline, HasObstacle
-from genrec.types import SPLIT, SPLITS, USER_ID
+from genrec.protocols import Baseline, HasObstacle, SearchesTexts
+from genrec.types import SPLIT, SPLITS, USER_ID, Split
 
 BEST = "best"  # of the baselines on validation
 
@@ -31,7 +32,14 @@ def text_vectors(context: StageContext) -> dict[str, Any]:
 
 
 def chosen_baselines(
-    context: StageContext, baselines: Mapping[str, Baseline], dataset: Dataset, *, exclude_seen: bool, num_users: int, seed: int
+    context: StageContext,
+    baselines: Mapping[str, Baseline],
+    dataset: Dataset,
+    *,
+    exclude_seen: bool,
+    num_users: int,
+    seed: int,
+    request: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Choice[Baseline]], dict[str, str]]:
     """Fits each baseline with the settings that ranked a sample of the validation targets best.
 
@@ -42,6 +50,7 @@ def chosen_baselines(
         exclude_seen: the table's rule for seen items, also while choosing.
         num_users: in the sample, at most; 0: open settings stay at the first value of their grid.
         seed: of the sample.
+        request: what the lists ask for.
 
     Returns:
         The baselines by name, and name -> why, of those that cannot be fitted here.
@@ -49,7 +58,10 @@ def chosen_baselines(
     sample = ValidationSample.draw(dataset, exclude_seen=exclude_seen, num_users=num_users, seed=seed)
     choices, left_out = {}, {}
     for name, baseline in baselines.items():
-        if why := baseline.obstacle(dataset) if isinstance(baseline, HasObstacle) else None:
+        why = baseline.obstacle(dataset) if isinstance(baseline, HasObstacle) else None
+        if isinstance(baseline, SearchesTexts) and not asks_for_texts(dataset, request or {}):
+            why = "the lists do not ask for a text"
+        if why:
             left_out[name] = why
             context.log(f"{name}: left out, {why}")
             continue
@@ -87,13 +99,12 @@ def baseline_lists(
             raise ConfigError("evaluate.baselines", expected="a baseline", got="none", fix="leave evaluate.baselines out")
         sample = ValidationSample.draw(dataset, exclude_seen=settings.exclude_seen, num_users=dataset.num_users, seed=0)
         name = max(choices, key=lambda each: sample.ndcg(choices[each].baseline))
-    score = scores_of(choices[name].baseline)
     tables = [
         table
         for split in SPLITS
         if split in settings.splits
         for table in ranked_tables(
-            score,
+            scores_after(choices[name].baseline, dataset, split, settings.request),
             dataset,
             split,
             k=settings.k,
@@ -103,6 +114,14 @@ def baseline_lists(
     ]
     table = pl.concat(tables) if tables else pl.DataFrame(schema={SPLIT: pl.String, USER_ID: pl.String})  # nothing held out
     return EvaluatedLists(table, settings.k, settings.exclude_seen, "baseline", baseline=name)
+
+
+def scores_after(baseline: Baseline, dataset: Dataset, split: Split, request: Mapping[str, Any]) -> Score:
+    """A baseline's scores of what comes next in a split: by the text before it, where lists ask for that and it searches."""
+    if not (isinstance(baseline, SearchesTexts) and asks_for_texts(dataset, request)):
+        return scores_of(baseline)
+    texts = texts_after(dataset, split)
+    return lambda histories, users: baseline.search([texts[user] for user in users])
 
 
 BASELINES_FILE = "per_user_baselines.parquet"  # of an evaluation

@@ -103,6 +103,21 @@ def asking_histories(dataset: Dataset, split: Split, request: Mapping[str, Any])
     return replace(histories, given=_text_after(dataset, split)) if asks else histories
 
 
+def asks_for_texts(dataset: Dataset, request: Mapping[str, Any]) -> bool:
+    """Whether lists ask for the text before each target, and there is one."""
+    return dataset.event_texts is not None and request.get(TEXT) is not None
+
+
+def texts_after(dataset: Dataset, split: Split) -> list[str]:
+    """Returns the text before each user's next event; "" where there is none."""
+    assert dataset.event_texts is not None
+    starts = np.asarray(dataset.train_ends if split == "validation" else dataset.validation_ends)
+    texts, users = [""] * dataset.num_users, np.flatnonzero(dataset.targets(split).lengths)
+    for user, text in zip(users.tolist(), dataset.event_texts.gather(starts[users]).cast(pl.String).to_list(), strict=True):
+        texts[user] = text or ""
+    return texts
+
+
 def _text_after(dataset: Dataset, split: Split) -> np.ndarray:
     """float32 [users, dim]: the vector of the text before each user's next event, zeros where there is none."""
     targets = dataset.targets(split)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         NeedsArtifacts,
         Resettable,
         SavableBaseline,
+        SearchesTexts,
         SparseScores,
     )
     from genrec.protocols.decoding import (
@@ -147,6 +148,7 @@ __all__ = [
     "SavableBaseline",
     "SavesItself",
     "ScheduledObjective",
+    "SearchesTexts",
     "SessionGenerator",
     "SessionLogits",
     "SparseScores",
@@ -182,6 +184,7 @@ _PLACES = {
         "NeedsArtifacts",
         "Resettable",
         "SavableBaseline",
+        "SearchesTexts",
         "SparseScores",
     ),
     "generators": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -23,6 +23,15 @@ class Baseline(Protocol):
 
     def score(self, histories: Sequences) -> Float[np.ndarray, "users items"]:
         """Scores of all items for each history (whole histories, oldest first); higher is better."""
+        ...
+
+
+@runtime_checkable
+class SearchesTexts(Baseline, Protocol):
+    """A baseline that answers requests in words: left out where lists do not ask for a text."""
+
+    def search(self, texts: Sequence[str]) -> Float[np.ndarray, "texts items"]:
+        """Scores of all items for each text, "" of a user who asks for nothing; higher is better."""
         ...
 
 

@@ -27,12 +27,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from genrec.baselines.lib.ranking import Score, ranked_tables, scores_of
+from genrec.baselines.lib.ranking import Score, ranked_tables
 from genrec.baselines.popularity import Popularity
 from genrec.core.dataset import Dataset
 from genrec.core.item_labels import AUTO
@@ -45,7 +46,14 @@ from genrec.errors import ConfigError, GenRecError, did_you_mean
 from genrec.evaluation.candidate_lists import read_candidates
 from genrec.evaluation.evaluated_lists import lists_of_run
 from genrec.evaluation.evaluation_spec import headline_k, held_out_targets, item_facts, usable_ks
-from genrec.evaluation.fitted_baselines import BASELINES_FILE, BEST, baseline_lists, chosen_baselines, text_vectors
+from genrec.evaluation.fitted_baselines import (
+    BASELINES_FILE,
+    BEST,
+    baseline_lists,
+    chosen_baselines,
+    scores_after,
+    text_vectors,
+)
 from genrec.evaluation.list_settings import TABLE_FILE, list_inputs
 from genrec.evaluation.measure import METRICS, Measured, Ruler, accuracy, by_key, intervals_of, lead_over_best, measure
 from genrec.evaluation.slices import measure_slices, slices
@@ -152,7 +160,13 @@ def build(context: StageContext) -> dict[str, Any]:
     lists = None if evaluator.model else lists_of_run(context, dataset, candidates)
     exclude_seen = lists.exclude_seen if lists else settings.exclude_seen
     choices, not_fitted = chosen_baselines(
-        context, evaluator.baselines, dataset, exclude_seen=exclude_seen, num_users=evaluator.search_users, seed=evaluator.seed
+        context,
+        evaluator.baselines,
+        dataset,
+        exclude_seen=exclude_seen,
+        num_users=evaluator.search_users,
+        seed=evaluator.seed,
+        request=settings.request,
     )
     lists = lists or baseline_lists(choices, evaluator.model or BEST, dataset, settings, candidates)
     ks = usable_ks(evaluator.ks, lists, context.log)
@@ -166,11 +180,18 @@ def build(context: StageContext) -> dict[str, Any]:
     for warning in warnings:
         context.log(f"WARNING: {warning}")
 
-    def ranked(score: Score, shown: int = 0) -> Lists:
+    def ranked(score_in: Callable[[Split], Score], shown: int = 0) -> Lists:
         def of(split: Split) -> pl.DataFrame:
             mask = candidates.mask(split) if candidates else None
             tables = ranked_tables(
-                score, dataset, split, k=max(ks), exclude_seen=lists.exclude_seen, hits_only=True, shown=shown, allowed=mask
+                score_in(split),
+                dataset,
+                split,
+                k=max(ks),
+                exclude_seen=lists.exclude_seen,
+                hits_only=True,
+                shown=shown,
+                allowed=mask,
             )
             return pl.concat(tables)
 
@@ -181,7 +202,12 @@ def build(context: StageContext) -> dict[str, Any]:
     for name in sorted(choices, key=lambda name: not isinstance(choices[name].baseline, Popularity)):
         start, baseline = time.perf_counter(), choices[name].baseline
         is_popularity = popularity is None and isinstance(baseline, Popularity)
-        baselines[name] = measure(ranked(scores_of(baseline), ruler.headline_k), ruler, popularity, is_popularity=is_popularity)
+        baselines[name] = measure(
+            ranked(partial(scores_after, baseline, dataset, request=settings.request), ruler.headline_k),
+            ruler,
+            popularity,
+            is_popularity=is_popularity,
+        )
         popularity = baselines[name] if is_popularity else popularity
         context.log(f"{name}: ranked in {time.perf_counter() - start:.1f} s")
     baselines = {name: baselines[name] for name in choices}
@@ -194,7 +220,7 @@ def build(context: StageContext) -> dict[str, Any]:
         context.log(f"no {figure}: {why}")
     bounds = {}
     for name, score in _exact_scores(dataset, repeats, evaluator, context.log).items():
-        of = ranked(score)
+        of = ranked(_in_each_split(score))
         figures = {
             split: accuracy(of(split), pairs, ks, ruler.of_hits).drop(USER_ID).mean() for split, pairs in targets.items()
         }
@@ -305,6 +331,10 @@ def _exact_scores(
         log("no bounds: the events of this world have no kinds")
         return {}
     return world.bounds(given=(EVENT_TYPE,) if of_kinds else ())  # what a target is worth says of which kind it is
+
+
+def _in_each_split(score: Score) -> Callable[[Split], Score]:
+    return lambda split: score
 
 
 def _slices(everybody: Mapping[str, Measured], ruler: Ruler, evaluator: Evaluator) -> dict[str, list[dict[str, Any]]]:

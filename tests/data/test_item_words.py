@@ -42,6 +42,20 @@ def test_a_share_of_the_events_has_no_text() -> None:
     assert abs(drawn.is_not_null().mean() - 0.25) < 0.05  # type: ignore[operator]
 
 
+def test_no_text_of_training_is_held_out() -> None:
+    title = " ".join(f"w{number}" for number in range(8))
+    items = pl.DataFrame({"item_id": ["i0", "i1", "i2"], "title": [title, title, None]})
+    words = ItemWords(columns=["title"], least_items=2, largest_share=1.0, asked_share=0.5, held_out_share=0.3)
+    events, in_train = np.tile(np.array([0, 1, 2], np.int32), 500), np.arange(1500) < 900
+    drawn = words.drawn(items, events, in_train)
+    of_training, of_targets = drawn.filter(pl.Series(in_train)), drawn.filter(pl.Series(~in_train))
+    assert not set(of_training.drop_nulls()) & set(of_targets.drop_nulls())
+    assert all(words.is_held_out(text) for text in of_targets.drop_nulls())
+    assert of_targets.null_count() == 200  # only of the item without words
+    assert abs(of_training.is_not_null().sum() / 600 - 0.5) < 0.07
+    assert set(of_targets.drop_nulls()) > {text for text in of_targets.drop_nulls() if len(text.split()) > 1}
+
+
 def test_a_dataset_keeps_the_words_as_texts_of_its_events() -> None:
     dataset = Dataset(
         items=ITEMS,

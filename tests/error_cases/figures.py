@@ -12,6 +12,7 @@ from error_cases import Case, Scene
 from genrec.baselines.ease import EASE
 from genrec.baselines.linear_text import LinearText
 from genrec.baselines.pair_counts import PairCounts
+from genrec.baselines.text_search import TextSearch
 from genrec.errors import ConfigError
 from genrec.stages.evaluate import Evaluator
 
@@ -35,6 +36,7 @@ CASES = [
     Case("no ridge", ConfigError, "ridge: expected more than 0, got 0", lambda scene: EASE(ridge=0)),
     Case("ease decay", ConfigError, "got 1.5", lambda scene: EASE(decay=1.5)),
     Case("ease of nothing", ConfigError, "max_items: expected 1 or more, got 0", lambda scene: EASE(max_items=0)),
+    Case("search in no column", ConfigError, "got cover", lambda scene: TextSearch(columns=["cover"]).fit(ring())),
     Case("text ridge", ConfigError, "got -3", lambda scene: LinearText(ridge=-3)),
     Case("text decay", ConfigError, "got 0", lambda scene: LinearText(decay=0)),
     Case("text of nothing", ConfigError, "last: expected 1 or more, got 0", lambda scene: LinearText(last=0)),
