@@ -168,7 +168,7 @@ NAMES: dict[str, Range] = {
     "backward": NOT_NEGATIVE,
     "ridge": NOT_NEGATIVE,
     "shrinkage": NOT_NEGATIVE,
-    "k1": NOT_NEGATIVE,
+    "k1": Range(0, 1_000),
     "b": RATE,
     "weights": NOT_NEGATIVE,
     # decoding and lists
