@@ -61,6 +61,22 @@ def test_what_is_read_of_a_request() -> None:
     assert {name: values.tolist() for name, values in again.items()} == asked
 
 
+def test_times_that_are_not_known() -> None:
+    """None for a time, in entries, beside them and in a table: unknown, and the last known one counts."""
+    entries = [{**HISTORY[0], "time": MONDAY}, {"item_id": "i2", "time": None}, HISTORY[2]]
+    request = RecommendRequest(histories=[entries, [{"item_id": "i1", "time": None}]], request=ASKED)
+    ids = [[entry["item_id"] for entry in entries], ["i1"]]
+    beside = RecommendRequest(histories=ids, times=[[MONDAY, None, MONDAY + 3600], [None]], request=ASKED)
+    rows = [("u", "i3", MONDAY, 0), ("u", "i2", None, 1), ("u", "i1", MONDAY + 3600, 2), ("v", "i1", None, 0)]
+    table = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp", "position"], orient="row")
+    for read in map(CATALOGUE.read, (request, beside, RecommendRequest(histories=table, request=ASKED))):
+        assert read.sequences.columns["timestamp.gap"].tolist() == [0, 0, 12, 0]
+        assert read.sequences.columns["timestamp.hour"].tolist() == [1, 0, 2, 0]
+        assert read.sequences.request["timestamp.gap"].tolist() == [12, 0]
+        assert read.sequences.request["timestamp.hour"].tolist() == [3, 3]
+    assert RecommendRequest(histories=[[{"item_id": "i1", "time": None}], [{"item_id": "i2"}]]).times is None
+
+
 @pytest.mark.filterwarnings("ignore:histories")
 def test_everything_that_is_said_changes_the_list(recommender: Recommender) -> None:
     ids = ["i3", "gone", "i1"]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float, Int64
 
 from genrec.audits.ranks import id_ranks, per_user, summary, target_hits
@@ -16,7 +15,6 @@ from genrec.baselines.popularity import Popularity
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset, Sequences
 from genrec.protocols import Baseline
-from genrec.types import TIMESTAMP
 
 UNITS = {"day": 86_400, "hour": 3_600, "minute": 60}
 MINUTE, DAY = 60.0, 86_400.0
@@ -24,17 +22,8 @@ SHUFFLES = 3
 
 
 def event_times(dataset: Dataset) -> Float[np.ndarray, " events"] | None:
-    """Reads times in seconds, in the order of the events; nan where missing.
-
-    A dataset with gaps keeps its times beside the histories.
-    """
-    if dataset.timestamps is not None:
-        return np.asarray(dataset.timestamps, dtype=np.float64)
-    file = dataset.folder / "interactions.parquet" if dataset.folder else None
-    if file is None or not file.exists() or TIMESTAMP not in pl.scan_parquet(file, glob=False).collect_schema():
-        return None
-    times = pl.read_parquet(file, columns=[TIMESTAMP], glob=False)[TIMESTAMP].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return None if np.isnan(times).all() else times
+    """Reads times in seconds, in the order of the events; nan where missing."""
+    return None if dataset.times is None else np.asarray(dataset.times, dtype=np.float64)
 
 
 def time_facts(dataset: Dataset, times: Float[np.ndarray, " events"]) -> dict[str, Any]:

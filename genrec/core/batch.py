@@ -16,6 +16,8 @@ from genrec.core.dataset import Sequences
 from genrec.core.event_schema import UNKNOWN, missing_value
 from genrec.types import PAD
 
+MISSING_TIME = -(2**63)  # in ``Batch.times``: when this event was is not known
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -29,8 +31,8 @@ class Batch:
         lengths: number of items of each history, [batch] (0 is legal: the start state alone predicts).
         targets: item_idx [batch, time + 1] or None; ``targets[b, t]`` is predicted from the first ``t`` items, ``PAD`` where
             there is nothing to predict.
-        times: when each item of the history was [batch, time], in whole units of the data's clock; None where that is not
-            known. It has no times of targets, because they are unknown when recommending.
+        times: when each item of the history was [batch, time], in whole units of the data's clock, ``MISSING_TIME`` where
+            that is not known; None where no time is. It has no times of targets, because they are unknown when recommending.
         columns: name -> [batch, time], of the events of the history (see ``EventSchema``).
         request: name -> [batch, time + 1], or [batch, 1] where it holds for all states: what is known of the event to be
             predicted, such as the wanted kind of event. Empty: nothing.
@@ -192,7 +194,7 @@ def padded_rows(
 ) -> np.ndarray:
     """[rows, width]: row ``i`` is ``flat[starts[i] : starts[i] + lengths[i]]``, then ``fill``.
 
-    Whole numbers become int64; with a ``fill`` that is no whole number, values are float32.
+    Whole numbers become int64, NaN among them ``MISSING_TIME``; with a ``fill`` that is no whole number, values are float32.
     """
     width = int(lengths.max(initial=0)) if width is None else width
     dtype = np.int64 if float(fill).is_integer() else np.float32
@@ -201,4 +203,7 @@ def padded_rows(
     index = np.where(inside, np.asarray(starts)[:, None] + column, 0)
     if len(flat) == 0:
         return np.full(inside.shape, fill, dtype=dtype)
-    return np.where(inside, flat[index], fill).astype(dtype)
+    values = np.where(inside, flat[index], fill)
+    if dtype == np.int64 and values.dtype.kind == "f":  # times
+        values[np.isnan(values)] = MISSING_TIME
+    return values.astype(dtype)

@@ -15,7 +15,7 @@ import polars as pl
 from genrec.core.event_schema import EventSchema, missing_value
 from genrec.errors import ArtifactError, DataError, missing_file
 from genrec.references import mask_secrets_in
-from genrec.types import ITEM_ID, USER_ID, Split
+from genrec.types import ITEM_ID, TIMESTAMP, USER_ID, Split
 
 INTERACTIONS_FILE = "interactions.parquet"  # of a dataset artifact: every event, with the column below
 PART = "part"  # train, validation or test
@@ -43,7 +43,7 @@ class Sequences:
     Args:
         item_idx: int32 [events], oldest first within a user.
         offsets: int64 [users + 1]; user ``u`` owns ``item_idx[offsets[u]:offsets[u + 1]]``.
-        times: float64 [events], when each event was; None where that is not known.
+        times: float64 [events], when each event was, NaN where that is missing; None where no event has a time.
         columns: name -> [events], encoded (see ``EventSchema``).
         texts: of events; None where there are none.
         users: name -> [users] or [users, any]: columns of the users, encoded.
@@ -125,7 +125,7 @@ class Dataset:
         events: all events of all users.
         train_ends: int64 [users].
         validation_ends: int64 [users].
-        timestamps: float64 [events] or None when the source has positions only.
+        timestamps: float64 [events]; None when some are missing, or all (see ``times``).
         facts: what prepare recorded: split rule, tie rule, what each filter removed.
         folder: where it was read from (a source may have left extra files there, e.g. the demo world).
         schema: what the columns of events and users are.
@@ -169,6 +169,19 @@ class Dataset:
         """int64 [items]: events of each item in the training part."""
         return np.bincount(self.train.item_idx, minlength=self.num_items)
 
+    @cached_property
+    def times(self) -> np.ndarray | None:
+        """float64 [events]: when each event was, NaN where that is missing; None where no event has a time.
+
+        Times with gaps stand beside the histories: whatever asks for ``timestamps`` needs all of them.
+        """
+        if self.timestamps is not None:
+            return self.timestamps
+        file = self.folder / INTERACTIONS_FILE if self.folder else None
+        if file is None or not file.exists() or TIMESTAMP not in pl.scan_parquet(file, glob=False).collect_schema():
+            return None
+        return partial_times(pl.read_parquet(file, columns=[TIMESTAMP], glob=False))
+
     def histories(self, split: Split) -> Sequences:
         """Returns the events known of each user when ``split``'s targets are predicted (nothing is cut to a maximum length)."""
         ends = self.train_ends if split == "validation" else self.validation_ends
@@ -194,7 +207,7 @@ class Dataset:
         return request
 
     def _slice(self, starts: np.ndarray, ends: np.ndarray) -> Sequences:
-        return replace(self.events, times=self.timestamps).slices(starts, np.asarray(ends) - np.asarray(starts))
+        return replace(self.events, times=self.times).slices(starts, np.asarray(ends) - np.asarray(starts))
 
     def save(self, folder: Path) -> None:
         """Writes items and users as parquet, the histories as npy (memory-mapped on load), the facts as json."""
@@ -253,6 +266,13 @@ class Dataset:
             raise ArtifactError(
                 folder, expected="a prepared dataset", got=f"no file {missing_file(error)}", fix="run `genrec prepare` again"
             ) from error
+
+
+def partial_times(table: pl.DataFrame) -> np.ndarray | None:
+    """Returns the times of a table of events, NaN where they are missing; None where all are."""
+    if TIMESTAMP not in table.columns or table[TIMESTAMP].null_count() == table.height:
+        return None
+    return table[TIMESTAMP].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def users_with_targets(dataset: Dataset, split: Split) -> np.ndarray:

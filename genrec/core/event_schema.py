@@ -141,6 +141,7 @@ def _column(fields: Mapping[str, Any]) -> Column:
 
 def time_columns(name: str, times: Float[np.ndarray, " events"]) -> tuple[Column, ...]:
     """Returns the columns that a time gives: its gap, and hour and weekday where the clock is that of a calendar."""
+    times = times[~np.isnan(times)]
     is_calendar = len(times) > 0 and _YEARS[0] <= float(times.min()) and float(times.max()) <= _YEARS[1]
     parts = TIME_PARTS if is_calendar else {"gap": TIME_PARTS["gap"]}
     return tuple(Column(name=f"{name}.{part}", kind="time", num_codes=size) for part, size in parts.items())
@@ -155,8 +156,8 @@ def time_codes(
 
     Args:
         part: ``gap``, ``hour`` or ``weekday`` (Monday is the first).
-        times: in whole units, seconds where there is an hour; NaN where not known.
-        previous: times of the events before; NaN before the first.
+        times: in whole units, seconds where there is an hour; NaN where missing.
+        previous: the last times before that are not missing (``previous_times``); NaN where there is none.
     """
     if part == "gap":
         gaps = np.maximum(np.floor(times) - np.floor(previous), 0)
@@ -171,11 +172,27 @@ def time_codes(
 def previous_times(
     times: Float[np.ndarray, " events"], offsets: Int[np.ndarray, " rows_and_1"]
 ) -> Float[np.ndarray, " events"]:
-    """Returns the time of the event before each event of flat histories; NaN for the first of a history."""
+    """Returns the last time before each event of flat histories that is not missing; NaN where there is none."""
+    return _last_times(times, offsets)[0]
+
+
+def final_times(times: Float[np.ndarray, " events"], offsets: Int[np.ndarray, " rows_and_1"]) -> Float[np.ndarray, " rows"]:
+    """Returns the last time of each of flat histories that is not missing; NaN where there is none."""
+    return _last_times(times, offsets)[1]
+
+
+def _last_times(times: Any, offsets: Any) -> tuple[np.ndarray, np.ndarray]:
     times, offsets = np.asarray(times, np.float64), np.asarray(offsets)
-    previous = np.concatenate([[np.nan], times[:-1]])[: len(times)]
-    previous[offsets[:-1][np.diff(offsets) > 0]] = np.nan
-    return previous
+    lengths = np.diff(offsets)
+    # Where the last time that is there stands, up to each event; -1: at none.
+    seen = np.maximum.accumulate(np.where(np.isnan(times), -1, np.arange(len(times)))) if len(times) else np.zeros(0, np.int64)
+    seen = np.concatenate([[-1], seen])  # [i]: among the first i events
+
+    def of(ends: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        found = seen[ends]
+        return np.where(found >= starts, times[found] if len(times) else np.nan, np.nan)
+
+    return of(np.arange(len(times)), np.repeat(offsets[:-1], lengths)), of(offsets[1:], offsets[:-1])
 
 
 def category(name: str, values: Iterable[str]) -> Column:

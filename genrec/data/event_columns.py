@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from genrec.core.dataset import Dataset
+from genrec.core.dataset import Dataset, partial_times
 from genrec.core.event_schema import Column, EventSchema, Kind, category, previous_times, time_codes, time_columns
 from genrec.data.lib.item_words import ItemWords
 from genrec.errors import ConfigError, DataError, excerpt
@@ -74,7 +74,7 @@ class EventColumns:
 
         Args:
             dataset: split already.
-            table: the events in the dataset's order.
+            table: the events in the dataset's order; missing times are unknown.
             users: table of users with ``user_id``; None: there is none.
             before: schema of the run that is extended, whose vocabularies and scales stay; None: they are fitted.
 
@@ -88,8 +88,10 @@ class EventColumns:
         values: dict[str, np.ndarray] = {}
         for name, kind in self.columns.items():
             if kind == "time":
-                columns = _earlier(before, name) or time_columns(name, self._times(dataset)[in_train])
-                values |= {column.name: self._time_part(dataset, column) for column in columns}
+                times = _times(dataset, table)
+                columns = _earlier(before, name) or time_columns(name, times[in_train])
+                previous = previous_times(times, dataset.events.offsets)
+                values |= {column.name: time_codes(column.part, times, previous) for column in columns}
             else:
                 require_column(name, table, "events.columns", "the interactions")
                 columns = _earlier(before, name) or (
@@ -110,16 +112,6 @@ class EventColumns:
 
     def _request(self, fitted: Sequence[Column]) -> tuple[str, ...]:
         return tuple(column.name for column in fitted if column.origin in self.request)
-
-    def _times(self, dataset: Dataset) -> np.ndarray:
-        if dataset.timestamps is None:
-            fix = "name the column in data.timestamp, and fill it for every event"
-            raise DataError("events.columns.timestamp", expected="the time of every event", got="none", fix=fix)
-        return dataset.timestamps
-
-    def _time_part(self, dataset: Dataset, column: Column) -> np.ndarray:
-        times = np.asarray(self._times(dataset), np.float64)
-        return time_codes(column.part, times, previous_times(times, dataset.events.offsets))
 
     def _users(
         self, dataset: Dataset, users: pl.DataFrame | None, before: EventSchema | None
@@ -152,6 +144,14 @@ def require_column(name: str, table: pl.DataFrame, where: str, of: str) -> None:
 def _earlier(before: EventSchema | None, name: str) -> tuple[Column, ...]:
     """The columns of an earlier schema that come from a column of the data."""
     return tuple(column for column in (before.columns if before else ()) if column.origin == name)
+
+
+def _times(dataset: Dataset, table: pl.DataFrame) -> np.ndarray:
+    times = dataset.timestamps if dataset.timestamps is not None else partial_times(table)
+    if times is None:
+        fix = "name the column of the time in data.timestamp"
+        raise DataError("events.columns.timestamp", expected="events with times", got="none", fix=fix)
+    return np.asarray(times, np.float64)
 
 
 def _fitted(name: str, kind: Kind, values: pl.Series, where: str) -> Column:

@@ -115,7 +115,7 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
     if prior != POPULARITY and prior not in (labels := item_labels(dataset.items)):
         expected = f"one of {', '.join((POPULARITY, *labels))}"
         raise ConfigError("generator.prior", expected=expected, got=prior, fix="choose what the catalogue has")
-    if "generator" in reads and tree["generator"].get("time_gaps") and dataset.timestamps is None:
+    if "generator" in reads and tree["generator"].get("time_gaps") and dataset.times is None:
         fix = "give data.timestamp=COLUMN, or generator.time_gaps=false"
         raise ConfigError("generator.time_gaps", expected="events with times", got="true, and the data has none", fix=fix)
 

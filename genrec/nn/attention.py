@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrec.core.batch import Batch
+from genrec.core.batch import MISSING_TIME, Batch
 from genrec.errors import ConfigError
 
 
@@ -34,11 +34,14 @@ class DistanceBias(nn.Module):
 class TimeGapBias(nn.Module):
     """A learned logit per head and gap in time, in buckets that double: 0, 1 to 2, 3 to 6, ... units of the data's clock.
 
-    A query's time is that of its OWN last item, never of the one to be predicted: nobody knows that when recommending.
+    A query's time is that of its OWN last item, never of the one to be predicted: nobody knows that when recommending. Where
+    that item's time is missing, it is the last one before that is not. The gap to an item whose time is missing is unknown, and
+    so are all gaps of a query before which no time is known.
     """
 
     NUM_BUCKETS = 63  # every int64 gap has one
-    BEFORE_ALL = -(2**62)  # when the start was: a bucket of its own
+    BEFORE_ALL = -(2**62)  # when the start was: the last bucket, which no gap between items reaches
+    UNKNOWN = 61  # nor this one: it begins at 73 years of nanoseconds
 
     def __init__(self, *, num_heads: int) -> None:
         super().__init__()
@@ -46,10 +49,19 @@ class TimeGapBias(nn.Module):
 
     def forward(self, times: Int[Tensor, "batch time"]) -> Float[Tensor, "batch heads states states"]:
         """Bias of every state (the start, then one per item) towards every state; of no meaning towards later ones."""
+        return F.embedding(self.buckets(times), self.weight).permute(0, 3, 1, 2)
+
+    def buckets(self, times: Int[Tensor, "batch time"]) -> Int64[Tensor, "batch states states"]:
+        """Returns the bucket of the gap from every state to every state."""
         times = F.pad(times, (1, 0), value=self.BEFORE_ALL)
-        gaps = (times.unsqueeze(2) - times.unsqueeze(1)).clamp(min=0)
+        state = torch.arange(times.shape[1], device=times.device)
+        missing = times == MISSING_TIME
+        last = torch.where(missing, 0, state).cummax(dim=1).values  # where the query's time stands; at the start: nowhere
+        now = times.gather(1, last)
+        gaps = (now.unsqueeze(2) - times.masked_fill(missing, 0).unsqueeze(1)).clamp(min=0)
         buckets = (gaps + 1).float().log2().long().clamp(max=self.NUM_BUCKETS - 1)
-        return F.embedding(buckets, self.weight).permute(0, 3, 1, 2)
+        untimed = (last == 0) & (state > 0)
+        return buckets.masked_fill(missing.unsqueeze(1) | untimed.unsqueeze(2), self.UNKNOWN)
 
 
 def required_times(batch: Batch) -> Int64[Tensor, "batch time"]:

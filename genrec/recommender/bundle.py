@@ -139,7 +139,7 @@ def _samples(file: Path) -> Sequence[Sequence[str]]:
     return tuple(histories)
 
 
-def _sample_times(file: Path, samples: Sequence[Sequence[str]]) -> Sequence[Sequence[float]]:
+def _sample_times(file: Path, samples: Sequence[Sequence[str]]) -> Sequence[Sequence[float | None]]:
     if not file.exists():
         return ()
     try:

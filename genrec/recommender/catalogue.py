@@ -79,7 +79,8 @@ class Catalogue:
         texts: encodes what callers say in words; None: the package has no encoder.
         user_coder: where the generator knows users by their codes; None: it knows none.
         samples: histories of item ids for trials.
-        sample_times: the time of each item of each sample; empty where the generator does not look at times.
+        sample_times: the time of each item of each sample, None where that is missing; empty where the generator looks at no
+            times.
         source: ``fingerprint`` of the bundle, when it was ``created``, and by which version of ``genrec``.
     """
 
@@ -93,7 +94,7 @@ class Catalogue:
     texts: TextEncoder | None = None
     user_coder: CodesUsers | None = None
     samples: Sequence[Sequence[str]] = ()
-    sample_times: Sequence[Sequence[float]] = ()
+    sample_times: Sequence[Sequence[float | None]] = ()
     source: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(("fingerprint", "created", "genrec"), ""))
 
     @property

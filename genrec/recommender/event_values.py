@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from genrec.core.dataset import Sequences
-from genrec.core.event_schema import Column, EventSchema, previous_times, time_codes
+from genrec.core.event_schema import Column, EventSchema, final_times, previous_times, time_codes
 from genrec.errors import DataError, did_you_mean
 from genrec.types import ITEM_ID, TIMESTAMP
 
@@ -46,7 +46,8 @@ def split_entries(entries: list[Any], where: str) -> tuple[list[Any], list[Any] 
         where: of errors.
 
     Returns:
-        The ids, which are ``Event`` where there are columns, and the time of each; None where mappings have no times.
+        The ids, which are ``Event`` where there are columns, and the time of each, None where it is not known; None where
+        mappings have no times.
 
     Raises:
         DataError: for a mapping without an id, values that are no words and no numbers, and times of some entries alone.
@@ -63,12 +64,12 @@ def split_entries(entries: list[Any], where: str) -> tuple[list[Any], list[Any] 
             raise DataError(where, expected=f"ids, or mappings with a text {ITEM_ID}", got=f"{entry!r:.100}", fix=fix)
         values = check_values(where, {name: value for name, value in entry.items() if name not in (ITEM_ID, TIME)})
         ids.append(Event(item_id, values) if values else item_id)
-        if entry.get(TIME) is not None:
+        if TIME in entry:
             times.append(entry[TIME])
-    if times and len(times) != len(entries):
-        fix = "give it for each, or for none"
+    if times and len(times) != len(entries) and any(time is not None for time in times):
+        fix = "give it for each (null where it is not known), or for none"
         raise DataError(where, expected=f"a {TIME} for each of {len(entries)} entries", got=len(times), fix=fix)
-    return ids, times or None
+    return ids, times if len(times) == len(entries) else None
 
 
 def check_values(where: str, values: Any) -> dict[str, Any]:
@@ -168,8 +169,7 @@ def _request(sequences: Sequences, schema: EventSchema, asked: list[dict[str, An
     times = _numbers([one.get(TIME) for one in asked], f"request, {TIME}")
     last = np.full(len(sequences), np.nan)
     if sequences.times is not None:
-        has_events = sequences.lengths > 0
-        last[has_events] = np.asarray(sequences.times)[np.asarray(sequences.offsets[1:])[has_events] - 1]
+        last = final_times(sequences.times, sequences.offsets)
     return values | {column.name: time_codes(column.part, times, last) for column in parts}
 
 

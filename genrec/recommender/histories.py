@@ -49,7 +49,8 @@ def read_histories(
     Args:
         histories: item ids, oldest first; ``Event`` where more is known.
         idx: item_id -> item_idx.
-        times: when each item was, on the clock of the training data (seconds, where those were dates); None: not known.
+        times: when each item was, on the clock of the training data (seconds, where those were dates), None where that is not
+            known; None: no time is.
 
     Raises:
         DataError: when something else than strings stands in a history, or ``times`` are not one number for each item.
@@ -71,11 +72,11 @@ def read_histories(
     return Histories(Sequences(np.array(rows, dtype=np.int32), offsets, clock), unknown, values=values)
 
 
-def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]]) -> list[list[float]]:
-    """Reads the times of each history.
+def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]]) -> list[list[float | None]]:
+    """Reads the times of each history; None stands for one that is not known.
 
     Raises:
-        DataError: when they are not one number for each item.
+        DataError: when they are not one number or None for each item.
     """
     time_lists = [as_list(clock_times, "times") for clock_times in as_list(times, "times")]
     if len(time_lists) != len(histories):
@@ -89,13 +90,13 @@ def read_times(times: Sequence[Iterable[Any]], histories: Sequence[Sequence[str]
             continue
         for time in clock_times:
             is_number = isinstance(time, int | float | np.number) and not isinstance(time, bool)
-            if not is_number or abs(time) >= _LATEST or math.isnan(time):
+            if time is not None and (not is_number or abs(time) >= _LATEST or math.isnan(time)):
                 fix = "give times as in the training data: seconds, where those were dates"
                 raise DataError(f"times of history {number}", expected="a number for each item", got=repr(time), fix=fix)
     return time_lists
 
 
-def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool, list[list[float]] | None]:
+def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], bool, list[list[float | None]] | None]:
     """Returns histories as a table or as lists of ids, whether one list was given, and the times of their entries.
 
     Args:
@@ -114,7 +115,7 @@ def check_histories(histories: Any) -> tuple[pl.DataFrame | list[list[str]], boo
         raise DataError(_WHERE, expected="a list of item ids, or of such lists", got="[]", fix=fix)
     is_one = all(isinstance(entry, str | Mapping) for entry in entries)
     ids, times = zip(*map(check_entries, [entries] if is_one else entries), strict=True)
-    if not any(times):
+    if all(time is None for clock in times for time in clock or ()):
         return [*ids], is_one, None
     for history, clock in zip(ids, times, strict=True):
         if history and clock is None:
@@ -128,7 +129,7 @@ def read_table(table: Any, item_ids: pl.Series, kinds: Mapping[str, str] | None 
 
     Users come in the order of their first rows. A user's events are taken in the order of ``position``, else of ``timestamp``,
     else of the rows; equal ones in the order of the rows. ``timestamp`` may be numbers, dates or ISO text; where one is missing
-    it cannot give the order, and histories have no times. A row without an item names a user whose history may be empty.
+    it cannot give the order, and is not known. A row without an item names a user whose history may be empty.
 
     Args:
         table: polars, pandas or arrow; other columns are passed over.
@@ -156,8 +157,8 @@ def read_table(table: Any, item_ids: pl.Series, kinds: Mapping[str, str] | None 
     events = _with_rows(events, item_ids, ITEM_IDX)
     known_events = events.filter(pl.col(ITEM_IDX).is_not_null())
     offsets = np.cumsum([0, *np.bincount(known_events[USER_IDX].to_numpy(), minlength=len(users))], dtype=np.int64)
-    has_times = TIMESTAMP in events.columns and events[TIMESTAMP].null_count() == 0
-    clock = known_events[TIMESTAMP].to_numpy() if has_times else None
+    has_times = TIMESTAMP in events.columns and events[TIMESTAMP].null_count() < max(events.height, 1)
+    clock = known_events[TIMESTAMP].fill_null(np.nan).to_numpy() if has_times else None
     unknown: list[list[str]] = [[] for _ in range(len(users))]
     for user, item_id in events.filter(pl.col(ITEM_IDX).is_null()).select(USER_IDX, ITEM_ID).iter_rows():
         unknown[user].append(item_id)

@@ -247,8 +247,8 @@ class HistoryRequest(Request):
     Args:
         history: item ids, oldest first; may be empty. Ids that the catalogue does not have are left out and named. An entry may
             be a mapping with ``item_id``, perhaps ``time``, and columns of the events that the package was trained with.
-        times: when each item of the history was, on the clock of the training data: seconds, where that had dates. Models that
-            look at times (``hstu`` with ``time_gaps``) need it.
+        times: when each item of the history was, on the clock of the training data: seconds, where that had dates; None where
+            that is not known. Models with ``time_gaps`` need it.
         request: what is known of the item that is wanted: columns, such as ``{"event_type": "purchase"}``, and ``time``, when
             it is. Words that the package does not know are unknown to it; it refuses columns that it does not have.
         user: what is known of the user: columns of the users' table that the package was trained with.
@@ -257,7 +257,7 @@ class HistoryRequest(Request):
     """
 
     history: Sequence[str | Mapping[str, Any]]
-    times: Sequence[float] | None = None
+    times: Sequence[float | None] | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     user: Mapping[str, Any] = field(default_factory=dict)
     query: str | None = None
@@ -267,7 +267,8 @@ class HistoryRequest(Request):
         self._set("query", words("query", self.query))
         ids, times = check_entries(self.history)
         self._set("history", ids)
-        self._set("times", one_source(self.times, times))
+        is_timed = any(time is not None for time in times or ())
+        self._set("times", one_source(self.times, times if is_timed else None))
         for name in _VALUES:
             self._set(name, check_values(name, getattr(self, name)))
         if self.times is not None:
@@ -284,8 +285,8 @@ class RecommendRequest(ListRequest):
             seen-item rule all of them. Ids that the catalogue does not have are left out and named. An entry may be a mapping
             with ``item_id``, perhaps ``time``, and columns of the events that the package was trained with; a table has these
             as its columns.
-        times: when each item of each history was, on the clock of the training data: seconds, where that had dates. Models that
-            look at times (``hstu`` with ``time_gaps``) need it. A table has them in its column ``timestamp``.
+        times: when each item of each history was, on the clock of the training data: seconds, where that had dates; None where
+            that is not known. Models with ``time_gaps`` need it. A table has them in its column ``timestamp``.
         request: what is known of the items that are wanted: columns, such as ``{"event_type": "purchase"}``, and ``time``, when
             it is. Words that the package does not know are unknown to it; it refuses columns that it does not have. From Python
             also a list, one mapping for each history.
@@ -299,7 +300,7 @@ class RecommendRequest(ListRequest):
     """
 
     histories: Sequence[Sequence[str | Mapping[str, Any]]] | pl.DataFrame
-    times: Sequence[Sequence[float]] | None = None
+    times: Sequence[Sequence[float | None]] | None = None
     request: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     user: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     query: str | Sequence[str | None] | None = None

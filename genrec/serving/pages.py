@@ -306,7 +306,9 @@ def _times(catalogue: Catalogue) -> dict[str, Any]:
     The first is as late as the latest event of the samples, and the gap is the median of theirs; without samples, as if the
     training data had dates: now, and a day.
     """
-    times = [np.array(clock_times) for clock_times in catalogue.sample_times]
+    # The page keeps numbers alone: a missing time becomes the one before, or the one after.
+    clocks = [pl.Series(clock_times, dtype=pl.Float64).forward_fill().backward_fill() for clock_times in catalogue.sample_times]
+    times = [clock.fill_null(0.0).to_numpy() for clock in clocks]
     gaps = np.concatenate([np.diff(clock_times) for clock_times in times]) if times else np.zeros(0)
     gaps = gaps[gaps > 0]
     return {

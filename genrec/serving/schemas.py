@@ -20,7 +20,7 @@ from genrec.serving.http_errors import UNKNOWN_KEY, short_repr
 _RECOMMEND, _SIMILAR, _EXPLAIN, _BEAMS = map(field_docs, (RecommendRequest, SimilarRequest, ExplainRequest, BeamRequest))
 Entry = Annotated[str | dict[str, Any], Field(union_mode="left_to_right")]  # what a mapping holds is checked by the request
 History = Annotated[list[Entry], Field(fail_fast=True)]  # lengths are held against the limits before (see ``bodies``)
-Times = Annotated[list[float], Field(fail_fast=True)]
+Times = Annotated[list[float | None], Field(fail_fast=True)]
 Values = dict[str, str | int | float | bool | None]
 Filter = Annotated[str, Field(max_length=10_000)]
 _EXAMPLE: dict[str, Any] = {"histories": [["item001", "item002"]], "k": 10}

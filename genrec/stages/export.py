@@ -206,10 +206,11 @@ def sample_histories(dataset: Dataset, users: int) -> list[list[str]]:
     return [dataset.item_ids.gather(dataset.events.item_idx[rows]).to_list() for rows in _sampled(dataset, users)]
 
 
-def sample_times(dataset: Dataset, users: int) -> list[list[float]]:
-    """When each item of each of ``sample_histories`` was, on the clock of the data, which must have times."""
-    assert dataset.timestamps is not None
-    return [np.asarray(dataset.timestamps[rows]).tolist() for rows in _sampled(dataset, users)]
+def sample_times(dataset: Dataset, users: int) -> list[list[float | None]]:
+    """When each item of each of ``sample_histories`` was, None where that is missing; the data must have times."""
+    assert dataset.times is not None
+    clocks = (np.asarray(dataset.times[rows]).tolist() for rows in _sampled(dataset, users))
+    return [[None if np.isnan(time) else time for time in clock] for clock in clocks]
 
 
 def _sampled(dataset: Dataset, users: int) -> list[slice]:

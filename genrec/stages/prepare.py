@@ -115,7 +115,10 @@ def _dataset(
     offsets = events.offsets
     timestamps = events.table[TIMESTAMP].cast(pl.Float64).to_numpy() if TIMESTAMP in events.table.columns else None
     if timestamps is not None and (missing := events.table[TIMESTAMP].null_count()):
-        context.log(f"times: {missing:,} of {events.table.height:,} are missing, so histories go without times")
+        context.log(
+            f"times: {missing:,} of {events.table.height:,} are missing: unknown to columns of kind time and to "
+            "generator.time_gaps; all else goes without times"
+        )
         timestamps = None
     if isinstance(splitter, ByColumn):
         train_ends, validation_ends, split = splitter.split_parts(offsets, events.table[SPLIT].to_numpy())

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.core.batch import Batch
+from genrec.core.batch import MISSING_TIME, Batch
 from genrec.core.dataset import Dataset, Sequences
-from genrec.core.event_schema import UNKNOWN, time_codes
+from genrec.core.event_schema import UNKNOWN, final_times, previous_times, time_codes
 from genrec.data.amazon import Amazon
 from genrec.data.event_columns import EventColumns, asked_for
 from genrec.data.huggingface import HuggingFace
@@ -76,6 +76,38 @@ def test_times_give_gap_hour_and_weekday() -> None:
     assert time_codes("hour", np.array([np.nan]), np.array([np.nan])).tolist() == [UNKNOWN]
     positions = replace(shop(), timestamps=np.arange(8.0))
     assert COLUMNS.added_to(positions, EVENTS, USERS).schema.time_parts == ("gap",)  # no calendar
+
+
+def test_times_that_are_missing_are_unknown_and_the_last_one_counts() -> None:
+    times = np.array([np.nan, 3.0, np.nan, 10.0, np.nan, np.nan, 4.0])
+    offsets = np.array([0, 4, 4, 6, 7])
+    np.testing.assert_array_equal(previous_times(times, offsets), [np.nan, np.nan, 3, 3, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(final_times(times, offsets), [10, np.nan, np.nan, 4])
+    clock = pl.Series("timestamp", [MONDAY, None, MONDAY + 3601, MONDAY + 90_000, None, MONDAY + 5, MONDAY + 8, None])
+    partial = replace(shop(), timestamps=None)
+    dataset = COLUMNS.added_to(partial, EVENTS.with_columns(clock), USERS)
+    columns = dataset.events.columns
+    # gaps: 3601 and 86399 seconds; then 3 after the first time that there is
+    assert columns["timestamp.gap"].tolist() == [0, 0, 12, 17, 0, 0, 3, 0]
+    assert columns["timestamp.hour"].tolist() == [1, 0, 2, 2, 0, 1, 1, 0]
+    assert columns["timestamp.weekday"].tolist() == [1, 0, 1, 2, 0, 1, 1, 0]
+    for table in (EVENTS, EVENTS.with_columns(timestamp=pl.lit(None, pl.Int64))):
+        with pytest.raises(DataError, match=r"events\.columns\.timestamp: expected events with times, got none"):
+            COLUMNS.added_to(partial, table, USERS)
+
+
+def test_a_saved_dataset_knows_the_times_that_there_are(tmp_path: Path) -> None:
+    partial = replace(shop(), timestamps=None)
+    partial.save(tmp_path)
+    assert Dataset.load(tmp_path).times is None
+    assert shop().times is not None
+    clock = pl.Series("timestamp", [1, None, 3, 4, None, None, 7, 8], pl.Int64)
+    pl.DataFrame({"timestamp": clock}).write_parquet(tmp_path / "interactions.parquet")
+    dataset = Dataset.load(tmp_path)
+    assert dataset.timestamps is None, "what needs all times finds none"
+    batch = Batch.of_histories(dataset.histories("test"), np.array([0, 1]), 5)
+    assert batch.times is not None
+    assert batch.times.tolist() == [[1, MISSING_TIME, 3], [MISSING_TIME, MISSING_TIME, 7]]
 
 
 def test_a_dataset_keeps_its_columns(tmp_path: Path) -> None:
