@@ -189,8 +189,8 @@ def _last_times(times: Any, offsets: Any) -> tuple[np.ndarray, np.ndarray]:
     seen = np.concatenate([[-1], seen])  # [i]: among the first i events
 
     def of(ends: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        found = seen[ends]
-        return np.where(found >= starts, times[found] if len(times) else np.nan, np.nan)
+        last = seen[ends]
+        return np.where(last >= starts, times[last] if len(times) else np.nan, np.nan)
 
     return of(np.arange(len(times)), np.repeat(offsets[:-1], lengths)), of(offsets[1:], offsets[:-1])
 
