@@ -80,6 +80,11 @@ SINGLE = [
 ]
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_plans_as_it_is(experiment: str, files: Path) -> None:
+    assert refusal(needed(files, experiment)) is None
+
+
 @pytest.mark.parametrize(("experiment", "group"), SINGLE)
 def test_every_experiment_takes_every_component(experiment: str, group: str, files: Path) -> None:
     lines = {}
