@@ -241,3 +241,11 @@ def test_a_mistyped_path_is_held_against_the_files_there(
         (tmp_path / name).write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigError, match=re.escape(told)):
         compose([typed])
+
+
+def test_an_empty_mapping_empties() -> None:
+    words = ["experiment=synergen", "data.interactions=a.csv", "evaluate.baselines={}", "recommend.request={}"]
+    tree = compose(words).tree
+    assert tree["recommend"]["request"] == {}
+    assert tree["evaluate"]["baselines"] == {}
+    assert compose([*words, "recommend.request.time=target"]).tree["recommend"]["request"] == {"time": "target"}

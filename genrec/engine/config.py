@@ -288,12 +288,14 @@ def _compose_tree(
     from yaml import YAMLError
 
     # `++` lets unknown keys through; they are held against the signatures later, all at once and with the nearest right name.
-    words = [
-        override.input_line
-        if override.key_or_group in options and not isinstance(override.value(), dict)
-        else f"++{override.input_line}"
-        for override in parse_overrides(overrides)
-    ]
+    words = []
+    for override in parse_overrides(overrides):
+        if override.key_or_group in options and not isinstance(override.value(), dict):
+            words.append(override.input_line)
+            continue
+        if override.value() == {} and override.key_or_group not in options:
+            words.append(f"++{override.key_or_group}=null")  # Hydra merges mappings, and an empty one would change nothing
+        words.append(f"++{override.input_line}")
     if more:
         words.append(setting("hydra.searchpath", [f"file://{path.absolute()}" for path in more]))
     try:
