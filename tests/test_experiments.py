@@ -285,7 +285,7 @@ def test_a_run_of_such_an_experiment_can_be_extended(files: Path, tmp_path: Path
 # --- the study -----------------------------------------------------------------------------------------------------------
 
 
-NOT_MEASURED = {"reg4rec"}  # that has no row at the study's budget yet
+NOT_MEASURED = {"reg4rec", "unimp"}  # that have no row at the study's budget yet
 
 
 def test_every_model_of_the_study_plans_and_none_is_missing(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
