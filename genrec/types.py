@@ -44,6 +44,7 @@ RUNTIME: Final = frozenset(
         "text_vectors",
         "train_sequences",
         "item_labels",
+        "event_counts",
         "catalog",
         "schema",
         "saved",

@@ -39,6 +39,8 @@ class Batch:
         given: [batch, time + 1, dim], or [batch, 1, dim]: vector of what is asked for at each state; zeros where nothing is.
         refused: likewise, of what is refused ("not ..."); only guidance reads it.
         users: name -> [batch] or [batch, any]: columns of the users.
+        target_columns: name -> [batch, time + 1]: what the data say of the targets' events, for losses alone: no state may
+            hear it. Empty outside of training.
         weights: [batch, time + 1], how much each target counts in training; None: all alike.
     """
 
@@ -52,6 +54,7 @@ class Batch:
     refused: Float[Tensor, "batch states dim"] | None = None
     users: Mapping[str, Tensor] = field(default_factory=dict)
     weights: Float[Tensor, "batch states"] | None = None
+    target_columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.history.shape[0]
@@ -107,6 +110,7 @@ class Batch:
             given=None if rows.given is None else asked(rows.given),
             refused=None if rows.refused is None else asked(rows.refused),
             weights=None,
+            target_columns={},
         )
 
     def without_request(self) -> Batch:

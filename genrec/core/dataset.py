@@ -182,6 +182,15 @@ class Dataset:
             return None
         return partial_times(pl.read_parquet(file, columns=[TIMESTAMP], glob=False))
 
+    @property
+    def code_counts(self) -> dict[str, np.ndarray]:
+        """Column of events -> int64 [codes]: events of each code in the training part; of columns that have codes."""
+        return {
+            column.name: np.bincount(self.train.columns[column.name], minlength=column.num_codes)
+            for column in self.schema.columns
+            if column.num_codes
+        }
+
     def histories(self, split: Split) -> Sequences:
         """Returns the events known of each user when ``split``'s targets are predicted (nothing is cut to a maximum length)."""
         ends = self.train_ends if split == "validation" else self.validation_ends

@@ -93,6 +93,16 @@ class EventSchema:
     def __getitem__(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 
+    def with_codes(self, name: str) -> Column | None:
+        """Returns the column of events of that name, ``timestamp.gap`` for ``timestamp``; None: there is none with codes."""
+        of_name = (column for column in self.columns if column.name in (name, f"{name}.gap") and column.num_codes)
+        return next(of_name, None)
+
+    @property
+    def coded(self) -> tuple[str, ...]:
+        """Names that ``with_codes`` knows: categories, and times by the name of their column."""
+        return tuple(column.origin for column in self.columns if column.kind == "category" or column.part == "gap")
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns of events."""

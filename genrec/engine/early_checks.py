@@ -112,9 +112,12 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
     for error in _column_errors(tree, reads, dataset):
         raise error
     prior = tree["generator"].get("prior", POPULARITY) if "generator" in reads else POPULARITY
-    if prior != POPULARITY and prior not in (labels := item_labels(dataset.items)):
-        expected = f"one of {', '.join((POPULARITY, *labels))}"
-        raise ConfigError("generator.prior", expected=expected, got=prior, fix="choose what the catalogue has")
+    if prior != POPULARITY and prior not in (priors := (*item_labels(dataset.items), *dataset.schema.coded)):
+        expected, fix = (
+            f"one of {', '.join((POPULARITY, *priors))}",
+            "choose what the catalogue has, or add it to events.columns",
+        )
+        raise ConfigError("generator.prior", expected=expected, got=prior, fix=fix)
     if "generator" in reads and tree["generator"].get("time_gaps") and dataset.times is None:
         fix = "give data.timestamp=COLUMN, or generator.time_gaps=false"
         raise ConfigError("generator.time_gaps", expected="events with times", got="true, and the data has none", fix=fix)
@@ -290,6 +293,7 @@ def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
         "item_vectors": np.ones((NUM_ITEMS, 4), dtype=np.float32),
         "text_vectors": np.ones((NUM_ITEMS, 4), dtype=np.float32),
         "item_labels": _Labels(),
+        "event_counts": None,
         "catalog": pl.DataFrame({ITEM_ID: [str(item) for item in range(NUM_ITEMS)]}),
     }
     with torch.random.fork_rng(devices=[]):

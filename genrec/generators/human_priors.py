@@ -1,6 +1,7 @@
-"""human_priors: a light head per group of items, and a gate that says which group comes next (arXiv 2511.10492).
+"""human_priors: a light head per group of items or events, and a gate that says which group comes next (arXiv 2511.10492).
 
-Something that people know of items, how popular they are or what they are for, sorts them into groups. The decoder's states
+Something that people know of items (how popular they are, what they are for) or of events (their kind, whether they follow soon
+or late) sorts targets into groups; that of an event is read from its columns, in training alone. The decoder's states
 pass through a small adapter per group before the codes are predicted, and a gate reads the group from the history. In training
 the target's group is given, as its codes are, so each head learns from targets of its own group and the gate from all;
 afterwards nobody knows the group, and the probability of an item is the mixture sum_g pi_g p_g(item).
@@ -15,7 +16,7 @@ docs/methods/human_priors.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrec.core.batch import Batch
-from genrec.core.event_schema import EventSchema
+from genrec.core.event_schema import Column, EventSchema
 from genrec.core.sids import SIDTable
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
@@ -62,8 +63,10 @@ class HumanPriors(nn.Module):
     """A mixture of heads over one backbone.
 
     Args:
-        prior: what sorts items into groups: "popularity" (equally many training events a group, the most popular items first),
-            or a label of the catalogue's items, "category" or "brand" (the most frequent ones; all others are the last group).
+        prior: what sorts targets into groups: "popularity" (equally many training events a group, the most popular items
+            first); a label of the catalogue's items, "category" or "brand", or a ``category`` column of ``events.columns`` (the
+            most frequent ones; all others are the last group); "timestamp", where that is such a column (by the gap since the
+            event before, equally many training events a group, the shortest first; unknown gaps are the last group).
         num_groups: heads, 2 or more.
         rank: width of an adapter.
         gate_weight: of the gate's cross-entropy, 0 or more.
@@ -84,7 +87,7 @@ class HumanPriors(nn.Module):
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
     item_rows: ClassVar[frozenset[str]] = frozenset({"item_embedding.identity.weight", "item_embedding.gate"})
-    groups: Tensor  # [items]; read in training only
+    groups: Tensor  # [items], or [codes] of the prior's column; read in training only
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class HumanPriors(nn.Module):
         trie: PrefixTrie,
         train_counts: np.ndarray | None = None,
         item_labels: Mapping[str, np.ndarray] | None = None,
+        event_counts: Mapping[str, np.ndarray] | None = None,
         prior: str = POPULARITY,
         num_groups: int = 4,
         rank: int = 32,
@@ -117,7 +121,12 @@ class HumanPriors(nn.Module):
         self.sids, self.normalization, self.max_history_len = sids, normalization, max_history_len
         self.num_groups, self.gate_weight, self.walk = num_groups, gate_weight, TrieWalk(trie)
         counts = np.zeros(sids.num_items) if train_counts is None else np.asarray(train_counts)
-        groups = groups_of(prior, num_groups, counts, item_labels)
+        column = None if prior == POPULARITY or prior in (item_labels or ()) else (schema or EventSchema()).with_codes(prior)
+        self.target_columns = () if column is None else (column.name,)
+        if column is None:
+            groups = groups_of(prior, num_groups, counts, item_labels, () if schema is None else schema.coded)
+        else:
+            groups = groups_of_codes(column, num_groups, None if event_counts is None else event_counts[column.name])
         self.register_buffer("groups", torch.from_numpy(groups), persistent=False)
         self.item_embedding = ItemEmbedding(
             sids=sids, dim=dim, identity=identity, identity_dropout=identity_dropout, train_counts=train_counts
@@ -145,15 +154,25 @@ class HumanPriors(nn.Module):
         items = batch.targets[has_target]
         written = self.item_embedding.tokens[batch.targets.clamp(min=0)][..., :-1]
         hidden = self.decoder(states, memory, written)[has_target]  # [targets, levels, dim]
-        gate, groups = self.gate(states[has_target]), self.groups[items]
-        if self.training:
+        gate, groups = self.gate(states[has_target]), self._target_groups(batch, has_target)
+        if self.training and groups is not None:
             chosen = F.one_hot(groups, self.num_groups).to(hidden.dtype)[:, None, :, None]
             hidden = hidden + torch.einsum("nlgr,grd->nld", chosen * self._narrow(hidden), self.widen)
             levels = tuple(head(hidden[:, level]) for level, head in enumerate(self.heads))
         else:
             levels = self._mix(hidden, gate.log_softmax(-1), items)
+        if groups is None:
+            return TargetLogits(items, levels)
         gate_loss = F.cross_entropy(gate.float(), groups)
         return TargetLogits(items, levels, auxiliary={"gate": self.gate_weight * gate_loss})
+
+    def _target_groups(self, batch: Batch, has_target: Tensor) -> Int64[Tensor, " targets"] | None:
+        """The group of each target; None where the batch does not say what kind of event it is."""
+        if not self.target_columns:
+            assert batch.targets is not None
+            return self.groups[batch.targets[has_target]]
+        (name,) = self.target_columns
+        return self.groups[batch.target_columns[name][has_target]] if name in batch.target_columns else None
 
     def _mix(
         self, hidden: Float[Tensor, "targets levels dim"], log_weights: Float[Tensor, "targets groups"], items: Tensor
@@ -221,7 +240,11 @@ class HumanPriors(nn.Module):
 
 
 def groups_of(
-    prior: str, num_groups: int, train_counts: np.ndarray, item_labels: Mapping[str, np.ndarray] | None
+    prior: str,
+    num_groups: int,
+    train_counts: np.ndarray,
+    item_labels: Mapping[str, np.ndarray] | None,
+    columns: Sequence[str] = (),
 ) -> np.ndarray:
     """int64 [items]: the group of each item.
 
@@ -231,6 +254,7 @@ def groups_of(
         train_counts: [items] training events.
         item_labels: label -> the number of each item's, the most frequent first, -1 for none; None when a trained generator is
             opened, which needs no groups any more.
+        columns: of events that are priors too; the error names them.
 
     Raises:
         ConfigError: when there is no such label.
@@ -244,10 +268,32 @@ def groups_of(
     if item_labels is None:
         return np.zeros(len(train_counts), dtype=np.int64)
     if prior not in item_labels:
-        options = ", ".join((POPULARITY, *item_labels))
-        raise ConfigError("generator.prior", expected=f"one of {options}", got=prior, fix="choose what the catalogue has")
+        options = ", ".join((POPULARITY, *item_labels, *columns))
+        fix = "choose what the catalogue has, or add it to events.columns"
+        raise ConfigError("generator.prior", expected=f"one of {options}", got=prior, fix=fix)
     labels = item_labels[prior]
     return np.where((labels >= 0) & (labels < num_groups - 1), labels, num_groups - 1).astype(np.int64)
+
+
+def groups_of_codes(column: Column, num_groups: int, counts: np.ndarray | None) -> np.ndarray:
+    """int64 [codes]: the group of each code of a column of events; code 0, what is unknown, is in the last group.
+
+    Args:
+        column: a category, whose most frequent words have a group each, or a time, whose gaps are in order.
+        num_groups: how many groups there are.
+        counts: [codes] training events; None when a trained generator is opened, which needs no groups any more.
+    """
+    groups = np.full(column.num_codes, num_groups - 1, dtype=np.int64)
+    if counts is None:
+        return groups
+    events = np.asarray(counts)[1:]
+    if column.kind == "time":
+        before = np.cumsum(events) - events
+        groups[1:] = before * (num_groups - 1) // max(events.sum(), 1)
+        groups[1:] = np.minimum(groups[1:], num_groups - 2)
+    else:
+        groups[1 + np.argsort(-events, kind="stable")[: num_groups - 1]] = np.arange(min(num_groups - 1, len(events)))
+    return groups
 
 
 def _mixture(log_weights: Float[Tensor, "*rows groups"], log_probs: Float[Tensor, "*rows groups size"]) -> Tensor:

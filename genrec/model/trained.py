@@ -109,6 +109,7 @@ class Model:
         runtime = {"num_items": dataset.num_items, "train_counts": dataset.train_counts, "catalog": dataset.items}
         if "item_labels" in parameters(component_class(node, "generator")):  # a catalogue's categories are slow to read
             runtime["item_labels"] = {name: number_labels(labels)[1] for name, labels in item_labels(dataset.items).items()}
+        runtime["event_counts"] = dataset.code_counts
         generator = _build(node, sids, trie, vectors, schema=dataset.schema, **runtime)
         return cls(
             generator=generator,

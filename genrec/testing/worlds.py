@@ -283,6 +283,7 @@ def runtime_of(sids: SIDTable, train_counts: np.ndarray | None = None) -> dict[s
         "item_vectors": vectors_of(sids.num_items),
         "text_vectors": vectors_of(sids.num_items),
         "item_labels": {"category": np.arange(sids.num_items) % 3},
+        "event_counts": {column.name: np.arange(column.num_codes)[::-1] for column in SCHEMA.columns if column.num_codes},
     }
 
 

@@ -93,6 +93,7 @@ def fit(
         crop_rate=settings.crop_rate,
         seed=settings.seed,
         request=dataset.schema.request,
+        target_columns=getattr(generator, "target_columns", ()),  # what a loss reads of the targets' own events
         weights=weights,
     )
     if not plan.num_batches:

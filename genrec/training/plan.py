@@ -68,6 +68,7 @@ class BatchPlan:
         crop_rate: share of sequences cut in two, in [0, 1].
         seed: seed.
         request: names of the columns that are known of a target before it is predicted.
+        target_columns: names of the columns of a target's own event that the generator's losses read.
         weights: float [events], how much each event counts as a target; 0: it is context only. None: all alike.
     """
 
@@ -82,9 +83,11 @@ class BatchPlan:
         crop_rate: float = 0.0,
         seed: int = 0,
         request: Sequence[str] = (),
+        target_columns: Sequence[str] = (),
         weights: np.ndarray | None = None,
     ) -> None:
         self.train, self.seed, self.request, self.weights = train, seed, request, weights
+        self.target_columns = target_columns
         self._vary = weights is not None and len(np.unique(weights[weights > 0])) > 1
         self._before = None if weights is None else np.concatenate([[0], np.cumsum(weights > 0)])  # targets before each event
         self.max_history_len, self.batch_states, self.crop_rate = max_history_len, batch_states, crop_rate
@@ -180,6 +183,9 @@ class BatchPlan:
         if self.request:
             columns = {name: self.train.columns[name] for name in self.request}
             changes["request"] = padded_columns(columns, starts, lengths)
+        if self.target_columns:
+            columns = {name: self.train.columns[name] for name in self.target_columns}
+            changes["target_columns"] = padded_columns(columns, starts, lengths)
         if self.train.texts is not None:
             rows = padded_rows(self.train.texts.rows, starts, lengths)
             vectors = np.where((rows != PAD)[..., None], self.train.texts.vectors[rows], 0).astype(np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from genrec.core.batch import MISSING_TIME, Batch
 from genrec.core.dataset import Dataset, Sequences
@@ -235,3 +236,13 @@ def test_rows_without_a_target_are_left_out() -> None:
     assert only.batch.targets is not None
     assert only.batch.targets.tolist() == [[-1, -1, 2]]
     assert only.batch.target_weights is None, "targets that are restricted need no weights"
+
+
+def test_a_training_batch_has_what_a_loss_reads_of_the_targets() -> None:
+    dataset = shop_with_columns()
+    plan = BatchPlan(dataset.train, max_history_len=5, batch_states=100, epochs=1, target_columns=("event_type",))
+    (only,) = plan.batches()
+    rows = only.batch.history[:, 0].argsort()
+    assert only.batch.target_columns["event_type"][rows].tolist() == [[2, 2, 1], [2, 1, 0]]
+    assert only.batch.at_states(torch.tensor([0]), torch.tensor([1])).target_columns == {}
+    assert dataset.code_counts["event_type"].tolist() == [1, 2, 3]

@@ -14,6 +14,7 @@ from genrec.engine.early_checks import check_dataset
 from genrec.engine.pipeline import execute, needed_stages, plan
 from genrec.errors import ConfigError, DataError
 from genrec.generators.sasrec import SASRec
+from genrec.testing.worlds import SCHEMA
 
 RING = ring(num_items=60, num_users=9)
 ALL = {"train_ends": RING.events.offsets[1:], "validation_ends": RING.events.offsets[1:]}
@@ -49,9 +50,9 @@ def run(scene: Scene, given: str) -> Any:
     return execute(compose([*DATA, *given.split()]), log=lambda line: None)
 
 
-def prepared(scene: Scene, **changes: Any) -> Any:
+def prepared(scene: Scene, given: str = "generator=sasrec", **changes: Any) -> Any:
     replace(RING, **changes).save(scene.path)
-    config = compose(["generator=sasrec"])
+    config = compose(given.split())
     check_dataset(config, needed_stages(config.tree, "evaluate"), SimpleNamespace(path=scene.path))  # type: ignore[arg-type]
 
 
@@ -87,6 +88,12 @@ CASES = [
     Case("no targets", DataError, "AllTraining", lambda scene: planned(scene, "split=all")),
     Case("no column", ConfigError, "got brand", lambda scene: run(scene, "evaluate.slice_columns=[brand] generator=sasrec")),
     Case("no label", ConfigError, "got brand", lambda scene: run(scene, "generator=human_priors generator.prior=brand")),
+    Case(
+        "no such column",
+        ConfigError,
+        "generator.prior: expected one of popularity, event_type, timestamp, got rating; choose what",
+        lambda scene: prepared(scene, "generator=human_priors generator.prior=rating", schema=SCHEMA),
+    ),
     Case("no times", ConfigError, "got true", lambda scene: run(scene, "generator=hstu generator.time_gaps=true")),
     Case("no training", DataError, "got 0", lambda scene: prepared(scene, train_ends=RING.events.offsets[:-1])),
     Case("none held out", DataError, "no validation or test targets among 9 users", lambda scene: prepared(scene, **ALL)),

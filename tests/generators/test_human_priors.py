@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from small_world import OPTIONS, all_targets, batch_of, random_histories, scrambled, sids_of
 from torch import Tensor
 
+from genrec.core.event_schema import Column, EventSchema, category
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.exhaustive import leaf_log_probs
-from genrec.generators.human_priors import HumanPriors, groups_of
+from genrec.generators.human_priors import HumanPriors, groups_of, groups_of_codes
+from genrec.testing.worlds import SCHEMA, conditioned
 
 OPTION = next(option for option in OPTIONS if option.id == "human_priors")
 SIDS = sids_of(40, (4, 5, 6))
@@ -83,3 +87,43 @@ def test_groups() -> None:
     assert groups_of("popularity", 4, np.zeros(3, np.int64), None).tolist() == [0, 0, 0]
     labels = {"category": np.array([0, 2, -1, 1, 0, 5])}
     assert groups_of("category", 3, counts, labels).tolist() == [0, 2, 2, 1, 0, 2]
+
+
+def test_groups_of_events() -> None:
+    kinds = category("event_type", ["buy", "cart", "like", "view"])
+    assert groups_of_codes(kinds, 3, np.array([7, 5, 1, 0, 9])).tolist() == [2, 1, 2, 2, 0]  # view, buy, all others
+    assert groups_of_codes(kinds, 6, np.array([7, 5, 1, 0, 9])).tolist() == [5, 1, 2, 3, 0]
+    gaps = Column(name="timestamp.gap", kind="time", num_codes=7)
+    assert groups_of_codes(gaps, 3, np.array([50, 4, 1, 0, 2, 2, 1])).tolist() == [2, 0, 0, 1, 1, 1, 1]  # short, long, unknown
+    assert groups_of_codes(gaps, 2, np.array([50, 4, 1, 0, 2, 2, 1])).tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert groups_of_codes(gaps, 3, None).tolist() == [2] * 7, "an opened generator needs none"
+    schema = EventSchema(columns=(kinds, Column(name="rating", kind="number"), gaps))
+    assert (schema.coded, schema.with_codes("timestamp"), schema.with_codes("rating")) == (
+        ("event_type", "timestamp"),
+        gaps,
+        None,
+    )
+
+
+@pytest.mark.parametrize("prior", ["event_type", "timestamp"])
+def test_the_kind_of_a_target_chooses_its_head_in_training_and_is_not_heard(prior: str) -> None:
+    generator: HumanPriors = scrambled(OPTION.build(SIDS, prior=prior, num_groups=3, schema=SCHEMA))
+    generator.conditions.hidden_share = 0.0
+    (name,) = generator.target_columns
+    assert name == {"event_type": "event_type", "timestamp": "timestamp.gap"}[prior]
+    batch = replace(conditioned(all_targets(HISTORIES, 40)), request={})
+    assert batch.targets is not None
+    codes = torch.ones_like(batch.targets)
+    of_first = replace(batch, target_columns={name: codes})
+    of_second = replace(batch, target_columns={name: codes.index_fill(1, torch.tensor([0]), 0)})  # unknown: the last group
+    assert generator.groups[[1, 0]].tolist() == [0, 2]
+    first = generator.target_logits(of_first)
+    assert all(map(torch.equal, generator.target_logits(of_second).levels, first.levels)), "the mixture does not hear of it"
+    assert "gate" not in generator.target_logits(batch).auxiliary
+    generator.train()
+    one, other = generator.target_logits(of_first), generator.target_logits(of_second)
+    moved = (one.levels[0] - other.levels[0]).abs().amax(1) > 1e-4
+    assert moved.tolist() == (torch.arange(batch.targets.shape[1]) == 0).expand_as(batch.targets)[batch.targets != -1].tolist()
+    asked = generator.conditions.add_request(generator._memory(batch).squeeze(2), batch)[batch.targets != -1]
+    expected = torch.nn.functional.cross_entropy(generator.gate(asked), torch.zeros(len(asked), dtype=torch.long))
+    assert torch.isclose(one.auxiliary["gate"], generator.gate_weight * expected, atol=1e-5)
