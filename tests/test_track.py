@@ -339,3 +339,28 @@ def test_settings_have_the_keys_of_the_command_line() -> None:
     numbers = [f"{key}={value}" for key, value in settings.items() if type(value) in (int, float)]
     assert len(numbers) > 30
     assert compose(["experiment=demo", "train.betas=[0.8,0.9]", "name=n", *numbers]).tree == config.tree
+
+
+@pytest.mark.slow
+def test_every_tracker_holds_the_log_of_steps(runs: Path) -> None:
+    held: dict[str, dict[Point, float]] = {}
+    folders: dict[str, Path] = {}
+    for logger in reversed(LOGGERS):  # W&B first: it writes its file in another process
+        settings = ("name=steps", "train.batch_states=100", f"paths.runs={runs / logger}")
+        made, said = run(runs, *settings, f"logger={logger}", "train.log_every_n_steps=3", until="train")
+        assert not [line for line in said if "WARNING: the tracker" in line]
+        again, _ = run(runs, *settings, "train.log_every_n_steps=7", "train.checkpoint_minutes=null", until="train")
+        assert again.links == made.links, "log and checkpoints enter no fingerprint"
+        folders[logger] = made.path / "logs"
+    for logger, folder in folders.items():
+        _, points = READ[logger](folder)
+        assert any(key == "train/loss" for key, _ in points), "rounds are there beside the steps"
+        if logger == "csv":
+            with (folder / "csv" / "steps.csv").open(newline="", encoding="utf-8") as stream:
+                rows = list(csv.DictReader(stream))
+            points |= {(key, int(row["step"])): float(row[key]) for row in rows for key in row if key.startswith("step/")}
+        held[logger] = {point: figure for point, figure in points.items() if point[0] in ("step/loss", "step/lr")}
+    assert len(held["csv"]) >= 4
+    assert all(step % 3 == 0 for _, step in held["csv"])
+    assert held["wandb"] == pytest.approx(held["csv"])
+    assert held["tensorboard"] == pytest.approx(held["csv"], rel=1e-6)

@@ -23,7 +23,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from genrec.engine.former_names import ADDED, ADDED_READINGS, CLASSES, MODULES, PARAMETERS
+from genrec.engine.former_names import ADDED, ADDED_READINGS, ANY_VALUE, CLASSES, MODULES, PARAMETERS
 
 TARGET = "_target_"  # the key under which a configuration names a class
 _PACKAGE = f"{__name__.partition('.')[0]}."
@@ -92,7 +92,7 @@ def _without_added(node: Any) -> Any:
         return {
             key: _without_added(value)
             for key, value in node.items()
-            if key not in added or (value, type(value)) != (added[key], type(added[key]))
+            if key not in added or (added[key] is not ANY_VALUE and (value, type(value)) != (added[key], type(added[key])))
         }
     if isinstance(node, list | tuple):
         return [_without_added(value) for value in node]

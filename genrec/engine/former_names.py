@@ -349,6 +349,7 @@ _REWARD: dict[str, Any] = {
     },
     "score_weight": 0.0,
 }
+ANY_VALUE = object()  # of a parameter that changes no result, whatever it is: it enters no fingerprint
 ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, each with the value that means what was before
     "genrec.stages.evaluate.Evaluator": {"metrics": None},
     "genrec.generators.cobra.Cobra": {
@@ -376,7 +377,13 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.tokenizers.dual_aligned.DualAligned": {"free_start": "random", "free_lr": None},
     "genrec.tokenizers.graph_rqvae.GraphRQVAE": {"graph_epochs": None, "residual": False},
     "genrec.evaluation.list_settings.RecommendSettings": {"request": {}},
-    "genrec.training.settings.TrainSettings": {"targets": None, "weight": None},
+    "genrec.training.settings.TrainSettings": {
+        "targets": None,
+        "weight": None,
+        "accumulate": 1,
+        "log_every_n_steps": ANY_VALUE,
+        "checkpoint_minutes": ANY_VALUE,
+    },
     "genrec.data.event_columns.EventColumns": {
         "columns": {},
         "request": [],

@@ -120,6 +120,9 @@ NAMES: dict[str, Range] = {
     "patience": _count(),
     "validation_users": _count(),
     "validation_beams": _count(100_000, 10),
+    "accumulate": _count(100_000),
+    "log_every_n_steps": _count(),
+    "checkpoint_minutes": Range(0, 1_000_000, low_open=True),
     "seed": SEED,
     # objectives
     "weight": NOT_NEGATIVE,

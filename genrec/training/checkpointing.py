@@ -110,6 +110,7 @@ class RoundKeeper(lightning.Callback):
     """Validates at the end of a round, keeps the weights that are the best so far, and writes the checkpoint.
 
     In that order, so that a kill between the two leaves a checkpoint that repeats the round and writes the same best weights.
+    Within a round it writes a checkpoint whenever the last one is too old: training goes on with the very next step.
 
     Args:
         validator: measures ``val/ndcg@10``.
@@ -117,6 +118,8 @@ class RoundKeeper(lightning.Callback):
         patience: rounds without a better score before training stops; None never stops early.
         log: prints a line.
         track: gets each round, also those before a kill.
+        checkpoint_minutes: the oldest that the last checkpoint may be within a round; None: there is none within a round.
+        clock: seconds.
     """
 
     def __init__(
@@ -126,11 +129,15 @@ class RoundKeeper(lightning.Callback):
         patience: int | None,
         log: Callable[[str], None],
         track: Callable[[Mapping[str, float]], None],
+        *,
+        checkpoint_minutes: float | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.validator, self.work, self.patience, self.log_line, self.track = validator, work, patience, log, track
         self.history: list[dict[str, float]] = []
+        self.checkpoint_minutes, self.clock = checkpoint_minutes, clock
         self._best_sha: str | None = None
-        self._started = self._round_started = time.perf_counter()
+        self._started = self._round_started = self._checkpoint_written = clock()
         self._rounds_here = self._targets_before = 0
 
     @property
@@ -159,20 +166,32 @@ class RoundKeeper(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         for row in self.history:
             self.track(row)
+        self._round_started = self._checkpoint_written = self.clock()
+        self._targets_before = pl_module.targets_seen  # type: ignore[assignment]
         if self._out_of_patience():  # killed between the checkpoint and the stop
             trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._round_started = time.perf_counter()
+        self._round_started = self.clock()
         self._targets_before = pl_module.targets_seen  # type: ignore[assignment]
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self.checkpoint_minutes is None or not batch_idx:  # the end of a round has just written one
+            return
+        if self.clock() - self._checkpoint_written >= 60 * self.checkpoint_minutes:
+            assert isinstance(pl_module, TrainingModule)
+            check_weights(pl_module.generator, trainer.global_step - 1, pl_module.plan)
+            self._write_checkpoint(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
-        seconds = time.perf_counter() - self._round_started
+        seconds = self.clock() - self._round_started
         position = trainer.global_step - 1, pl_module.plan
         check_weights(pl_module.generator, *position)
         row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
-        row |= {key: float(part) for key, part in trainer.callback_metrics.items() if key.startswith("train/")}
+        row |= {f"train/{key}": mean for key, mean in pl_module.round_means.take().items()}
         row |= self.validator.measure(pl_module.generator, lambda scores: check_scores(scores, *position))
         self.history.append(row)
         self.track(row)
@@ -181,12 +200,16 @@ class RoundKeeper(lightning.Callback):
             save_file(tensors, self.work / f"{BEST_FILE}.tmp")
             self._best_sha = sha256_file(self.work / f"{BEST_FILE}.tmp")
             os.replace(self.work / f"{BEST_FILE}.tmp", self.work / BEST_FILE)
-        trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
-        os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
+        self._write_checkpoint(trainer)
         self._log_round(row, seconds, pl_module)
         if self._out_of_patience():
             self.log_line(f"no better {METRIC} for {self.patience} rounds: stopping")
             trainer.should_stop = True
+
+    def _write_checkpoint(self, trainer: lightning.Trainer) -> None:
+        trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
+        os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
+        self._checkpoint_written = self.clock()
 
     def load_best(self, module: TrainingModule) -> None:
         """Puts the best weights into the generator.
@@ -211,7 +234,7 @@ class RoundKeeper(lightning.Callback):
 
     def _log_round(self, row: dict[str, float], seconds: float, module: TrainingModule) -> None:
         self._rounds_here += 1
-        remaining = (time.perf_counter() - self._started) / self._rounds_here * (module.num_rounds - len(self.history))
+        remaining = (self.clock() - self._started) / self._rounds_here * (module.num_rounds - len(self.history))
         speed = (module.targets_seen - self._targets_before) / max(seconds, 1e-9)
         score = f"{METRIC} {row[METRIC]:.4f}" if METRIC in row else "no validation targets"
         mark = " (best)" if self._first_best is row else ""

@@ -1,4 +1,4 @@
-"""Fits a generator: the whole of training behind one function, with its progress bar."""
+"""Fits a generator: the whole of training behind one function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.trie import PrefixTrie
@@ -34,6 +33,7 @@ from genrec.training.checkpointing import METRIC, RoundKeeper, Validator, whole_
 from genrec.training.module import Rollouts, TrainingModule, divergence
 from genrec.training.plan import BatchPlan
 from genrec.training.settings import TrainSettings
+from genrec.training.step_log import StepLog
 from genrec.training.target_weights import target_weights
 
 
@@ -71,9 +71,9 @@ def fit(
 ) -> Fitted:
     """Trains ``generator`` (a ``Generator``) in place, resuming from ``work`` if an earlier process left a checkpoint there.
 
-    ``track`` gets every round, those of the earlier process first. ``exclude_seen`` is the rule of the lists that the model
-    is for: rounds are compared by it, and by lists for ``histories``: those of the validation split with what is asked for;
-    None: nothing is asked for.
+    ``track`` gets every round and every entry of the log of steps, those of the earlier process first. ``exclude_seen`` is the
+    rule of the lists that the model is for: rounds are compared by it, and by lists for ``histories``: those of the validation
+    split with what is asked for; None: nothing is asked for.
 
     Raises:
         ConfigError: when there is nothing to train on, and when a loss or a weight is no number.
@@ -104,11 +104,10 @@ def fit(
         objective.start(generator)
     rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None
     module = TrainingModule(generator, objective, plan, settings, rollouts, log)
-    keeper = RoundKeeper(validator, work, settings.patience, log, track)
-    callbacks: list[lightning.Callback] = [keeper]
-    if progress:
-        callbacks.append(StepProgress(plan.num_batches))
+    keeper = RoundKeeper(validator, work, settings.patience, log, track, checkpoint_minutes=settings.checkpoint_minutes)
     precision = resolve_precision(settings.precision, device)
+    every, num_steps = settings.log_every_n_steps, plan.num_batches
+    steps = StepLog(every, num_steps, precision=precision, track=track, log=log, show_bar=progress)
     checkpoint = whole_checkpoint(work)
     log(
         f"  {plan.num_targets:,} targets an epoch, {plan.num_batches:,} batches in all, {precision}, "
@@ -123,7 +122,7 @@ def fit(
             reload_dataloaders_every_n_epochs=1,
             limit_val_batches=0,
             logger=False,
-            callbacks=callbacks,
+            callbacks=[steps, keeper],  # in this order: what the log waits for is no part of a round
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -172,33 +171,3 @@ class _quiet_lightning(warnings.catch_warnings):
         for logger, level in zip(self._loggers, self._levels, strict=True):
             logger.setLevel(level)
         super().__exit__(*exc_info)
-
-
-class StepProgress(lightning.Callback):
-    """Shows step, loss, time spent and time left; nothing when the output is not a terminal (rounds are printed anyway)."""
-
-    def __init__(self, num_steps: int) -> None:
-        self.num_steps = num_steps
-        self.bar = Progress(
-            TextColumn("  train"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            transient=True,
-        )
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.bar.console.is_terminal:
-            self.bar.start()
-        self.task = self.bar.add_task("train", total=self.num_steps, completed=trainer.global_step, loss=float("nan"))
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.bar.console.is_terminal:
-            self.bar.update(self.task, completed=trainer.global_step, loss=float(outputs["loss"]))
-
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        self.bar.stop()

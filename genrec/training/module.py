@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ import polars as pl
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
@@ -110,29 +112,32 @@ def _position(step: int, plan: BatchPlan) -> str:
     return f"at step {step} of {plan.num_batches} (epoch {plan.epoch_of(step)} of {plan.num_epochs})"
 
 
-def in_halves(loss: Callable[[Batch], LossTerms], batch: Batch, parameters: Iterable[nn.Parameter]) -> tuple[Tensor, LossTerms]:
-    """The loss of a batch, of which only half is ever in memory.
+def in_parts(
+    loss: Callable[[Batch], LossTerms], batch: Batch, parameters: Iterable[nn.Parameter], num_parts: int
+) -> tuple[Tensor, LossTerms]:
+    """The loss of a batch, of which only one part is ever in memory: gradient accumulation.
 
-    Each half counts by its share of the targets, so loss and gradient are those of the whole for every objective whose loss is
-    a mean over targets; one that contrasts the rows of a batch sees the rows of a half. Dropout draws anew.
+    Each part counts by its share of the targets, so loss and gradient are those of the whole for every objective whose loss is
+    a mean over targets; one that contrasts the rows of a batch sees the rows of a part. Dropout draws anew.
 
     Args:
         loss: mean per target.
-        batch: at least two rows.
+        batch: split by rows.
         parameters: to train.
+        num_parts: at most so many; a batch of fewer rows has as many parts as rows.
 
     Returns:
-        A scalar with the value of the loss whose gradient is the sum of the halves', and the terms for the log.
+        A scalar with the value of the loss whose gradient is the sum of the parts', and the terms for the log.
     """
     weights = [parameter for parameter in parameters if parameter.requires_grad]
     sums: list[Tensor | None] = [None] * len(weights)
     value, parts = torch.zeros(()), dict[str, Tensor]()
-    for half in batch.split(-(-len(batch) // 2)):
-        share = half.num_targets / max(batch.num_targets, 1)
+    for rows in batch.split(-(-len(batch) // num_parts)):
+        share = rows.num_targets / max(batch.num_targets, 1)
         if not share:
             continue
-        terms = loss(half)
-        gradients = torch.autograd.grad(terms.total * share, weights, allow_unused=True)  # the graph of this half ends here
+        terms = loss(rows)
+        gradients = torch.autograd.grad(terms.total * share, weights, allow_unused=True)  # the graph of this part ends here
         sums = [old if new is None else new if old is None else old + new for old, new in zip(sums, gradients, strict=True)]
         value = value.to(terms.total) + share * terms.total.detach()
         for name, part in terms.parts.items():
@@ -140,6 +145,34 @@ def in_halves(loss: Callable[[Batch], LossTerms], batch: Batch, parameters: Iter
     products = [(weight * fixed).sum() for weight, fixed in zip(weights, sums, strict=True) if fixed is not None]
     carrier = torch.stack(products).sum()  # weights times constants, which are its gradient
     return value + (carrier - carrier.detach()), LossTerms(value, parts)
+
+
+class Means:
+    """Running means per target of a loss and its parts, without a wait for the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, figures: Mapping[str, Tensor], num_targets: int) -> None:
+        """Adds the means of one batch."""
+        for key, figure in figures.items():
+            figure = figure.detach().to(torch.promote_types(figure.dtype, torch.float32))
+            self._sums[key] = self._sums.get(key, 0) + figure * num_targets
+            self._counts[key] = self._counts.get(key, 0) + num_targets
+
+    def take(self) -> dict[str, float]:
+        """Returns the means of all that was added since the last call, and begins anew."""
+        means = {key: float(total / max(self._counts[key], 1)) for key, total in self._sums.items()}
+        self.__init__()  # type: ignore[misc]
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        self._sums = {key: total.to(device) for key, total in state["sums"].items()}
+        self._counts = dict(state["counts"])
 
 
 class Rollouts:
@@ -172,16 +205,16 @@ class Rollouts:
 
 
 class Round:
-    """The batches between two validations; a Lightning "epoch"."""
+    """The batches between two validations; a Lightning "epoch". After a kill in the middle of one, iteration begins there."""
 
-    def __init__(self, plan: BatchPlan, first_step: int, last_step: int) -> None:
-        self.plan, self.first_step, self.last_step = plan, first_step, last_step
+    def __init__(self, plan: BatchPlan, first_step: int, last_step: int, begin: int) -> None:
+        self.plan, self.first_step, self.last_step, self.begin = plan, first_step, last_step, begin
 
     def __len__(self) -> int:
         return self.last_step - self.first_step
 
     def __iter__(self) -> Iterator[TrainingBatch]:
-        return self.plan.batches(self.first_step, self.last_step)
+        return self.plan.batches(self.begin, self.last_step)
 
 
 class TrainingModule(lightning.LightningModule):
@@ -190,7 +223,8 @@ class TrainingModule(lightning.LightningModule):
     Everything random in a step comes from (seed, step) and the learning rate from the step, so a run that was killed and
     resumed from a checkpoint is the run that was not.
 
-    A batch that memory has no room for is trained in two halves (see ``in_halves``), and so is every later one of its size.
+    A batch is trained in ``accumulate`` parts (see ``in_parts``). One that memory has no room for is trained in twice as many,
+    and so is every later one of its size.
     """
 
     def __init__(
@@ -207,6 +241,10 @@ class TrainingModule(lightning.LightningModule):
         self.objective, self.plan, self.settings, self.rollouts, self.log_line = objective, plan, settings, rollouts, log
         self.num_rounds = min(settings.num_validations, plan.num_batches)
         self.targets_seen = 0
+        self.round_means, self.step_means = Means(), Means()  # since the last validation, and since the last line of the log
+        self.count_flops = False  # whether the next step counts its operations
+        self.flops: int | None = None
+        self.gradient_norm: Tensor | None = None  # of the last step, before clipping
         self._room: int | None = None  # states of a batch that memory had no room for
 
     def round_bounds(self, number: int) -> tuple[int, int]:
@@ -215,7 +253,8 @@ class TrainingModule(lightning.LightningModule):
         return number * total // self.num_rounds, (number + 1) * total // self.num_rounds
 
     def train_dataloader(self) -> Round:
-        return Round(self.plan, *self.round_bounds(self.current_epoch))
+        first_step, last_step = self.round_bounds(self.current_epoch)
+        return Round(self.plan, first_step, last_step, begin=max(first_step, min(self.trainer.global_step, last_step)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.generator.parameters() if p.requires_grad]
@@ -242,18 +281,23 @@ class TrainingModule(lightning.LightningModule):
             group["lr"] = lr
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        if self._fits(batch.batch):
+        num_parts = self.settings.accumulate * (1 if self._fits(batch.batch) else 2)
+        if num_parts == 1:
             terms = self._loss(batch.batch)
             loss, self._terms = terms.total, replace(terms, total=terms.total.detach())  # no graph outlives its step
         else:
-            loss, self._terms = in_halves(self._loss, batch.batch, self.generator.parameters())
+            loss, self._terms = in_parts(self._loss, batch.batch, self.generator.parameters(), num_parts)
         check_loss(loss, batch.step, self.plan)
         return loss
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         whole, batch = self._fits(self._batch.batch), self._batch.batch
         try:
-            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            with FlopCounterMode(display=False) if self.count_flops else nullcontext() as counter:
+                super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            if counter is not None:
+                self.count_flops, self.flops = False, counter.get_total_flops()
+            self._count(batch)
             return
         except (RuntimeError, MemoryError) as error:
             if not whole or len(batch) < 2 or not is_out_of_memory(error):
@@ -263,6 +307,7 @@ class TrainingModule(lightning.LightningModule):
         step = self._batch.step
         self.log_line(f"  out of memory at step {step}: batches as long ({self._room:,} states) are trained in halves")
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self._count(batch)
 
     def configure_gradient_clipping(
         self,
@@ -271,15 +316,17 @@ class TrainingModule(lightning.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clips here, since Lightning's autocast clips for no fused optimizer: in fp16 that one scales gradients itself."""
-        torch.nn.utils.clip_grad_norm_(
+        self.gradient_norm = torch.nn.utils.clip_grad_norm_(
             [p for group in optimizer.param_groups for p in group["params"]], max_norm=self.settings.clip
         )
 
-    def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:
-        num_targets = batch.batch.num_targets
+    def _count(self, batch: Batch) -> None:
+        """Counts a step that is done."""
+        num_targets = batch.num_targets
         self.targets_seen += num_targets
-        figures = {"train/loss": self._terms.total} | {f"train/loss_{name}": part for name, part in self._terms.parts.items()}
-        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=num_targets)  # a round's mean per target
+        figures = {"loss": self._terms.total} | {f"loss_{name}": part for name, part in self._terms.parts.items()}
+        self.round_means.add(figures, num_targets)
+        self.step_means.add(figures, num_targets)
 
     def _fits(self, batch: Batch) -> bool:
         return self._room is None or batch.history.numel() < self._room
@@ -288,7 +335,11 @@ class TrainingModule(lightning.LightningModule):
         return self.objective.loss(self.generator, batch, self.rollouts)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["targets_seen"] = self.targets_seen
+        means = {"round": self.round_means.state_dict(), "step": self.step_means.state_dict()}
+        checkpoint |= {"targets_seen": self.targets_seen, "means": means}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.targets_seen = checkpoint["targets_seen"]
+        self.targets_seen, means = checkpoint["targets_seen"], checkpoint.get("means", {})
+        for key, running in (("round", self.round_means), ("step", self.step_means)):
+            if key in means:  # an older checkpoint has none, and stands between two rounds
+                running.load_state_dict(means[key], self.device)

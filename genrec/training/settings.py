@@ -14,6 +14,9 @@ from genrec.errors import ConfigError
 class TrainSettings:
     """Budgets are counted in targets and steps, never in minutes.
 
+    Validation, checkpoints and the log keep intervals of their own; those of checkpoints and log change no weight, so they
+    enter no fingerprint.
+
     Args:
         epochs: passes over all training targets.
         max_targets: stop the schedule after about this many targets, or None for all ``epochs``.
@@ -26,6 +29,10 @@ class TrainSettings:
         batch_states: history positions per batch, about.
         crop_rate: share of sequences cut in two at a random place, anew in each epoch.
         num_validations: how often the model is validated and a checkpoint written; the best one on ``val/ndcg@10`` is kept.
+        accumulate: parts of a batch that are computed one after the other and make one step: the memory of a part, the gradient
+            of the whole batch. ``batch_states`` counts the whole batch.
+        log_every_n_steps: steps between two entries of the log and the trackers: loss and its parts, learning rate, ...
+        checkpoint_minutes: minutes between two checkpoints within a round; None: there are only those of validations.
         patience: stop after so many validations without a better one; None never stops early.
         validation_users: size of the fixed sample of users for validation.
         validation_beams: beams of the decoder in validation, where it has any.
@@ -57,9 +64,13 @@ class TrainSettings:
     seed: int = 0
     targets: Sequence[str] | Mapping[str, float] | None = None
     weight: str | Mapping[str, float] | None = None
+    accumulate: int = 1
+    log_every_n_steps: int = 50
+    checkpoint_minutes: float | None = 10.0
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch_states", "num_validations", "validation_users", "max_targets", "patience"):
+        counts = ("epochs", "batch_states", "num_validations", "validation_users", "max_targets", "patience")
+        for key in (*counts, "accumulate", "log_every_n_steps"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ConfigError(f"train.{key}", expected="at least 1", got=value, fix="raise it")
@@ -67,6 +78,9 @@ class TrainSettings:
             raise ConfigError("train.lr", expected="0 or more", got=self.lr, fix="raise it")
         if self.clip <= 0:
             raise ConfigError("train.clip", expected="a number above 0", got=self.clip, fix="raise it")
+        if self.checkpoint_minutes is not None and not self.checkpoint_minutes > 0:
+            fix = "null writes one at each validation only"
+            raise ConfigError("train.checkpoint_minutes", expected="a number above 0", got=self.checkpoint_minutes, fix=fix)
         if self.validation_beams < 10:
             raise ConfigError(
                 "train.validation_beams",

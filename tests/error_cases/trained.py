@@ -124,6 +124,8 @@ CASES = [
             ("lr", -0.1, "0 or more, got -0.1; raise it"),
             ("clip", 0.0, "a number above 0, got 0.0; raise it"),
             ("validation_beams", 5, "at least 10 (ndcg@10 is measured), got 5; raise it"),
+            ("accumulate", 0, "at least 1, got 0; raise it"),
+            ("checkpoint_minutes", 0.0, "a number above 0, got 0.0; null writes one at each validation only"),
             ("crop_rate", 1.5, "a share in [0, 1], got 1.5; 0 cuts no sequence"),
         ]
     ),

@@ -26,7 +26,7 @@ from genrec.protocols import LossTerms
 from genrec.training import checkpointing as keeper_module
 from genrec.training.checkpointing import BEST_FILE, LAST_FILE, RoundKeeper
 from genrec.training.fit import Fitted, fit
-from genrec.training.module import in_halves
+from genrec.training.module import in_parts
 from genrec.training.plan import BatchPlan
 from genrec.training.settings import TrainSettings
 
@@ -122,19 +122,20 @@ def test_a_weight_that_is_no_number_is_not_saved(
     ledger.kept("the first round", trained(tmp_path)[1] == straight[1])
 
 
-def test_halves_leave_the_gradient_of_the_whole() -> None:
+@pytest.mark.parametrize("num_parts", [2, 3, 1000])
+def test_parts_leave_the_gradient_of_the_whole(num_parts: int) -> None:
     generator = PLAIN.build(SIDS, train_counts=WORLD.train_counts, dropout=0.0)
     objective = PLAIN.objective(TRIE, generator)
     plan = BatchPlan(WORLD.train, max_history_len=generator.max_history_len, batch_states=60, epochs=1)
     for batch in (training.batch for training in plan.batches()):
         gradients = []
         whole = objective.loss(generator, batch)
-        halved, terms = in_halves(lambda half: objective.loss(generator, half), batch, generator.parameters())
-        for loss in (whole.total, halved):
+        parted, terms = in_parts(lambda rows: objective.loss(generator, rows), batch, generator.parameters(), num_parts)
+        for loss in (whole.total, parted):
             generator.zero_grad()
             loss.backward()
             gradients.append({name: weight.grad for name, weight in generator.named_parameters() if weight.grad is not None})
-        assert halved.item() == pytest.approx(whole.total.item(), rel=1e-5)
+        assert parted.item() == pytest.approx(whole.total.item(), rel=1e-5)
         assert {name: float(part) for name, part in terms.parts.items()} == pytest.approx(
             {name: float(part) for name, part in whole.parts.items()}, rel=1e-5
         )

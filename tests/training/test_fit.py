@@ -19,9 +19,10 @@ from genrec.errors import ConfigError
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
 from genrec.training.checkpointing import RoundKeeper, Validator
 from genrec.training.fit import Fitted, fit
+from genrec.training.module import TrainingModule
 from genrec.training.settings import TrainSettings
 
-HYBRID = next(option for option in OPTIONS if option.id == "encdec-hybrid")
+HYBRID, PLAIN = (next(option for option in OPTIONS if option.id == name) for name in ("encdec-hybrid", "encdec"))
 WORLD, SIDS = ring(num_items=30, num_users=40, max_len=9), sids_of(30, (4, 5, 6))
 SETTINGS = TrainSettings(
     epochs=5, lr=5e-3, warmup_steps=3, batch_states=60, crop_rate=0.3, num_validations=5, validation_users=15
@@ -48,15 +49,21 @@ def die_at(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, number: int)
 
 
 def trained(
-    work: Path, settings: TrainSettings = SETTINGS, *, world: Dataset = WORLD, change: Callable[[Any], None] = lambda g: None
+    work: Path,
+    settings: TrainSettings = SETTINGS,
+    *,
+    world: Dataset = WORLD,
+    change: Callable[[Any], None] = lambda g: None,
+    dropout: float = 0.2,
+    option: Any = HYBRID,
 ) -> tuple[dict[str, torch.Tensor], Fitted]:
-    """Weights after training a hybrid encdec, dropout and all, in ``work``."""
+    """Weights after training an encdec, a hybrid one with dropout if nothing else is asked for, in ``work``."""
     trie = PrefixTrie.build(SIDS)
-    generator = HYBRID.build(SIDS, train_counts=world.train_counts, dropout=0.2)
+    generator = option.build(SIDS, train_counts=world.train_counts, dropout=dropout)
     change(generator)
     fitted = fit(
         generator,
-        HYBRID.objective(trie, generator),
+        option.objective(trie, generator),
         world,
         trie,
         settings,
@@ -109,6 +116,41 @@ def test_resumed_is_straight(
     assert fitted == straight[1]
     assert weights.keys() == straight[0].keys()
     assert [key for key, tensor in weights.items() if not torch.equal(tensor, straight[0][key])] == []
+
+
+@pytest.mark.parametrize("number", [2, 7, 12, 20], ids="killed at call {}".format)
+def test_resumed_in_the_middle_of_a_round_is_straight(
+    number: int, straight: tuple[dict[str, torch.Tensor], Fitted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often = replace(SETTINGS, checkpoint_minutes=1e-9, log_every_n_steps=2)  # at every step
+    with monkeypatch.context() as patch:
+        die_at(patch, SIDCrossEntropy, "loss", number)
+        with pytest.raises(Killed):
+            trained(tmp_path, often)
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        original = TrainingModule.training_step
+        patch.setattr(
+            TrainingModule, "training_step", lambda module, batch, i: steps.append(batch.step) or original(module, batch, i)
+        )
+        weights, fitted = trained(tmp_path, often)
+    assert steps == list(range(number - 1, straight[1].history[-1]["step"])), "not a step more than the one that was lost"
+    assert number - 1 not in [row["step"] for row in fitted.history], "it was the middle of a round"
+    assert fitted == straight[1]
+    assert [key for key, tensor in weights.items() if not torch.equal(tensor, straight[0][key])] == []
+
+
+def test_accumulated_batches_train_as_whole_ones(tmp_path: Path) -> None:
+    runs = {}
+    for parts in (1, 3):
+        (tmp_path / str(parts)).mkdir()
+        settings = replace(SETTINGS, epochs=2, accumulate=parts)
+        runs[parts] = trained(tmp_path / str(parts), settings, dropout=0.0, option=PLAIN)
+    whole, parted = runs[1], runs[3]
+    assert [row["step"] for row in parted[1].history] == [row["step"] for row in whole[1].history]
+    for before, after in zip(whole[1].history, parted[1].history, strict=True):
+        assert after["train/loss"] == pytest.approx(before["train/loss"], rel=1e-4)
+        assert after["targets"] == before["targets"]
 
 
 def test_patience_and_a_kill_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from genrec.engine.artifacts import Artifact
-from genrec.engine.tracking.tracker import Session
+from genrec.engine.tracking.tracker import STEPS, Session
 
 CONFIG = "config"  # first column of every file: the session's key
 
@@ -22,6 +22,7 @@ class CSVLog:
     """Files under ``<run>/logs/csv/``.
 
     - ``metrics.csv``: config, step, a column per curve;
+    - ``steps.csv``: the same of the log of steps;
     - ``final.csv``: config, figure, value;
     - ``settings.csv``: config, setting, value;
     - ``recommendations.csv``: a sample of users.
@@ -43,7 +44,8 @@ class CSVTracker:
         self._put("settings", ("setting",), [{"setting": k, "value": v} for k, v in session.settings.items()])
 
     def curve(self, step: int, figures: Mapping[str, float]) -> None:
-        self._put("metrics", ("step",), [{"step": step, **figures}])
+        name = "steps" if all(key.startswith(STEPS) for key in figures) else "metrics"
+        self._put(name, ("step",), [{"step": step, **figures}])
 
     def figures(self, figures: Mapping[str, float], step: int) -> None:
         self._put("final", ("figure",), [{"figure": key, "value": value} for key, value in figures.items()])

@@ -3,6 +3,7 @@
 All trackers get the same: curves during training and, after each stage, the figures of its artifact, whether new or stored:
 
     train/loss  val/ndcg@10  train/targets        by step, on the validation sample
+    step/loss  step/lr  step/targets_per_second   by step, while training: not kept in the artifact
     test/recall@10  val/ndcg@10 ...               as in metrics.json; after `genrec train` alone, val/ is the best round's
     baselines/<name>/...  members/<name>/...  bounds/<name>/...    the same keys of those
     intervals/test/recall@10/low, .../high
@@ -66,7 +67,8 @@ class Tracker(Protocol):
 
         Args:
             step: training steps done.
-            figures: ``train/loss``, ``val/ndcg@10``, ``train/targets`` (seen so far), ...
+            figures: ``train/loss``, ``val/ndcg@10``, ``train/targets`` (seen so far), ... of a round, or ``step/loss``,
+                ``step/lr``, ... of the steps since the last such call.
         """
 
     def figures(self, figures: Mapping[str, float], step: int) -> None:
@@ -87,6 +89,7 @@ class Tracker(Protocol):
         """Writes what is left."""
 
 
+STEPS = "step/"  # what the names of the log of steps begin with
 SAMPLED_USERS, SHOWN_ITEMS, SHOWN_HISTORY = 20, 10, 5  # of the table of recommendations
 UNTRACKED = ("name", "paths", "plugins", "logger")  # what a run is called and where it lies, not what it is
 MACHINE = ("device", "threads")  # a run that goes on elsewhere is still the same
@@ -144,7 +147,7 @@ class Tracking:
             self._give_up(error)
 
     def round(self, row: Mapping[str, float]) -> None:
-        """Sends the figures of a round of training."""
+        """Sends the figures of a round of training, or an entry of the log of its steps."""
         self._call_tracker(lambda tracker: _track_round(tracker, row))
 
     def stage(self, artifact: Artifact, is_new: bool) -> None:
@@ -237,7 +240,8 @@ def sample_recommendations(artifact: Artifact, dataset: Artifact) -> pl.DataFram
 
 def _track_round(tracker: Tracker, row: Mapping[str, float]) -> None:
     curves = {key: value for key, value in row.items() if "/" in key}
-    tracker.curve(int(row["step"]), {**curves, "train/targets": row["targets"]})
+    seen = {"train/targets": row["targets"]} if "targets" in row else {}
+    tracker.curve(int(row["step"]), curves | seen)
 
 
 def _track_artifact(tracker: Tracker, artifact: Artifact, is_new: bool, step: int, store: Store) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 
 from genrec.engine.artifacts import Artifact
-from genrec.engine.tracking.tracker import Session
+from genrec.engine.tracking.tracker import STEPS, Session
 
 STEP = "train/step"  # the x axis of every curve
 IDS_FILE = "ids.json"
@@ -75,15 +75,17 @@ class WandbTracker:
             reinit="create_new",  # a run that the caller has open stays open
             settings=wandb.Settings(silent=True, console="off"),
         )
-        for curves in ("train/*", "val/*"):
+        for curves in ("train/*", "val/*", f"{STEPS}*"):
             self._run.define_metric(curves, step_metric=STEP)
         self._offline, self._upload_bytes = mode == "offline", destination.upload_bytes
-        self._step = int(self._run.summary.get(STEP, -1)) if self._run.resumed else -1
+        last = int(self._run.summary.get(STEP, -1)) if self._run.resumed else -1
+        self._last = dict.fromkeys((True, False), last)  # step of the last point: of the log of steps, of the rounds
 
     def curve(self, step: int, figures: Mapping[str, float]) -> None:
-        if step > self._step:
+        of_steps = all(key.startswith(STEPS) for key in figures)
+        if step > self._last[of_steps]:
             self._run.log({STEP: step, **figures})
-            self._step = step
+            self._last[of_steps] = step
 
     def figures(self, figures: Mapping[str, float], step: int) -> None:
         self._run.summary.update(dict(figures))
