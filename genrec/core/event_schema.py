@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from genrec.errors import ConfigError
+
 Kind = Literal["category", "number", "time"]
 
 USER_CODES = "codes"  # name in ``Batch.users`` of the users' codes, [batch, levels]
@@ -97,6 +99,18 @@ class EventSchema:
         """Returns the column of events of that name, ``timestamp.gap`` for ``timestamp``; None: there is none with codes."""
         of_name = (column for column in self.columns if column.name in (name, f"{name}.gap") and column.num_codes)
         return next(of_name, None)
+
+    def action(self, name: str) -> Column:
+        """Returns the column of events that says what was done with the items: a category or a number.
+
+        Raises:
+            ConfigError: when there is none of that name.
+        """
+        columns = {column.name: column for column in self.columns if column.kind != "time"}
+        if name not in columns:
+            expected = f"a category or a number of events.columns ({', '.join(columns) or 'there are none'})"
+            raise ConfigError("generator.actions", expected=expected, got=name, fix=f"add it: events.columns.{name}=category")
+        return columns[name]
 
     @property
     def coded(self) -> tuple[str, ...]:

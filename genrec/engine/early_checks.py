@@ -118,6 +118,8 @@ def check_dataset(config: Config, stages: Sequence[Stage], artifact: Artifact) -
             "choose what the catalogue has, or add it to events.columns",
         )
         raise ConfigError("generator.prior", expected=expected, got=prior, fix=fix)
+    if "generator" in reads and (actions := tree["generator"].get("actions")):
+        dataset.schema.action(actions)
     if "generator" in reads and tree["generator"].get("time_gaps") and dataset.times is None:
         fix = "give data.timestamp=COLUMN, or generator.time_gaps=false"
         raise ConfigError("generator.time_gaps", expected="events with times", got="true, and the data has none", fix=fix)
@@ -281,6 +283,8 @@ def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
     small = {key: value for key, value in SMALL.items() if key in node}
     if "dim" in node:
         small["dim"] = 2 * heads
+    if "actions" in node:
+        small["actions"] = None  # a column of data that are not there yet
     codes = np.stack(np.unravel_index(np.arange(NUM_ITEMS), (2, 2, 2)), axis=1)
     sids = SIDTable(codes, (2, 2, 2))
     if has_streams:

@@ -359,6 +359,7 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
         "dense_negatives": "all",
     },
     "genrec.generators.encdec.EncDec": {"time_gaps": False},
+    "genrec.generators.hstu.HSTU": {"actions": None},
     "genrec.generators.sasrec.SASRec": {"time_gaps": False},
     "genrec.generators.human_priors.HumanPriors": {"identity": False, "identity_dropout": 0.1},
     "genrec.generators.hybrid_attention.HybridAttention": {"identity": False, "identity_dropout": 0.1},

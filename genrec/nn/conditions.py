@@ -67,14 +67,16 @@ class Conditions(nn.Module):
         schema: of the dataset; None: nothing is known.
         dim: width of the generator.
         hidden_share: share of the places where something known is hidden in training, in [0, 1).
+        apart: a column of events that the generator reads by itself: ``add_columns`` leaves it out.
     """
 
-    def __init__(self, *, schema: EventSchema | None, dim: int, hidden_share: float = 0.1) -> None:
+    def __init__(self, *, schema: EventSchema | None, dim: int, hidden_share: float = 0.1, apart: str | None = None) -> None:
         super().__init__()
         schema = schema or EventSchema()
         self.schema, self.hidden_share = schema, hidden_share
-        if schema.columns:
-            self.event_columns = ColumnEmbedding(schema.columns, dim=dim)
+        self.event_columns = None
+        if columns := [column for column in schema.columns if column.name != apart]:
+            self.event_columns = ColumnEmbedding(columns, dim=dim)
         if schema.request:
             self.request_columns = ColumnEmbedding([schema[name] for name in schema.request], dim=dim)
         if schema.users:
@@ -91,7 +93,7 @@ class Conditions(nn.Module):
         self, items: Float[Tensor, "batch time *tokens dim"], batch: Batch
     ) -> Float[Tensor, "batch time *tokens dim"]:
         """Adds to each event of the history its columns, alike to all its tokens."""
-        if not self.schema.columns:
+        if self.event_columns is None:
             return items
         return items + _aligned(self.event_columns(batch.columns, self._hidden(items, items.shape[0], 1)), items)
 

@@ -94,6 +94,12 @@ CASES = [
         "generator.prior: expected one of popularity, event_type, timestamp, got rating; choose what",
         lambda scene: prepared(scene, "generator=human_priors generator.prior=rating", schema=SCHEMA),
     ),
+    Case(
+        "no actions",
+        ConfigError,
+        "generator.actions: expected a category or a number of events.columns (event_type, rating), got timestamp.gap",
+        lambda scene: prepared(scene, "generator=hstu generator.actions=timestamp.gap", schema=SCHEMA),
+    ),
     Case("no times", ConfigError, "got true", lambda scene: run(scene, "generator=hstu generator.time_gaps=true")),
     Case("no training", DataError, "got 0", lambda scene: prepared(scene, train_ends=RING.events.offsets[:-1])),
     Case("none held out", DataError, "no validation or test targets among 9 users", lambda scene: prepared(scene, **ALL)),
