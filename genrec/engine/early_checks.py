@@ -280,7 +280,7 @@ def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
     if "model" in parameters(generator_class):  # a language model is slow to read, whatever its size
         return
     heads = node.get("num_heads", 1)
-    small = {key: value for key, value in SMALL.items() if key in node}
+    small: dict[str, Any] = {key: value for key, value in SMALL.items() if key in node}
     if "dim" in node:
         small["dim"] = 2 * heads
     if "actions" in node:
