@@ -36,6 +36,7 @@ TINY = {"codebook_size": 4, "num_levels": 2, "steps": 3, "graph_steps": 3, "leaf
 TINY |= {"latent_dim": 4, "graph_dim": 4, "dim": 8, "num_histories": 4, "group_size": 4, "num_rejected": 2, "num_beams": 8}
 WITH = {  # what an option needs beside it
     "decoding=full_ranking": ["generator=sasrec"],
+    "decoding=guided_ranking": ["generator=sasrec"],
     "decoding=masked_item": ["generator=masked_diffusion"],
     "decoding=masked_at_once": ["generator=masked_diffusion"],
     "decoding=consistent_item": ["generator=masked_diffusion"],

@@ -22,6 +22,7 @@ from genrec.core.batch import Batch
 from genrec.core.dataset import Dataset
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.candidates import best_items, bias_of, item_log_probs, rank_items, ranking_keys, union
+from genrec.decoding.lib.guidance import RequestGuidance, asks, guided
 from genrec.decoding.lib.plain_strategies import BeamSearch, ScoreRanking
 from genrec.decoding.lib.smoothed_baseline import Smoothed, precise
 from genrec.errors import ConfigError, did_you_mean
@@ -68,6 +69,8 @@ class Fusion:
         scorers: baselines (``SavableBaseline``) by name, fitted on the training part; those that ``members`` does not name are
             ignored.
         num_candidates: that each scorer proposes, at least; as many beams are searched.
+        guidance: member -> the strength of what is asked for, of the generator and its head (see ``Guided``): its logits are
+            ``u + strength * (c - u)`` before they are normalized. A member that is not named here hears the request as it is.
     """
 
     kind: ClassVar[Literal["any"]] = "any"
@@ -79,6 +82,7 @@ class Fusion:
         members: tuple[str, ...] = (GENERATOR, HEAD),
         scorers: Mapping[str, Any] | None = None,
         num_candidates: int = 50,
+        guidance: Mapping[str, float] | None = None,
     ) -> None:
         options = (GENERATOR, HEAD, *(scorers or {}))
         for name in members:
@@ -93,7 +97,14 @@ class Fusion:
                 raise ConfigError(where, expected="a baseline with save and restore", got=type(baseline).__name__, fix=fix)
         if num_candidates < 1:
             raise ConfigError("decoding.num_candidates", expected="at least 1", got=num_candidates, fix="raise it")
-        self.members, self.num_candidates = members, num_candidates
+        for name, strength in (guidance or {}).items():
+            if name not in {GENERATOR, HEAD} & set(members):
+                expected, fix = "generator or head, where it is a member", "leave it out, or add it to decoding.members"
+                raise ConfigError("decoding.guidance", expected=expected, got=name, fix=fix)
+            if not abs(strength) < float("inf"):
+                where, fix = f"decoding.guidance.{name}", "choose one from 0 to 4"
+                raise ConfigError(where, expected="a finite number", got=strength, fix=fix)
+        self.members, self.num_candidates, self.guidance = members, num_candidates, dict(guidance or {})
         self.scorers = {name: Smoothed(baseline) for name, baseline in (scorers or {}).items() if name in members}
         self.active: tuple[str, ...] = members
         self.weights: dict[str, float] = {}
@@ -168,7 +179,8 @@ class Fusion:
 
     def search(self, generator: Generator, k: int) -> DecodingStrategy:
         """Returns the strategy that finds the generator's own ``k`` candidates."""
-        return BeamSearch(num_beams=k) if isinstance(generator, AutoregressiveGenerator) else ScoreRanking()
+        alone = BeamSearch(num_beams=k) if isinstance(generator, AutoregressiveGenerator) else ScoreRanking()
+        return RequestGuidance(alone, self.guidance[GENERATOR]) if GENERATOR in self.guidance else alone
 
     @torch.inference_mode()
     def candidates(self, generator: Any, trie: PrefixTrie | None, request: DecodingRequest) -> Candidates:
@@ -183,7 +195,7 @@ class Fusion:
         scored = [
             tables[name].gather(1, items.clamp(min=0))
             if name in tables
-            else item_log_probs(generator, trie, request.batch, items)
+            else item_log_probs(self._member(name, generator, request.batch), trie, request.batch, items)
             for name in self.active
         ]
         columns = torch.stack([column.to(precise(items.device)) for column in scored], dim=-1)
@@ -212,9 +224,14 @@ class Fusion:
         """Returns a scorer's log-probabilities of all items; None for codes, which are scored candidate by candidate."""
         if name in self.scorers:
             return self.scorers[name].log_probs(batch)
+        generator = self._member(name, generator, batch)
         if name == HEAD:
             return generator.item_scores(batch).float().log_softmax(dim=1)
         return generator.score(batch).float().log_softmax(dim=1) if isinstance(generator, ItemScorer) else None
+
+    def _member(self, name: str, generator: Any, batch: Batch) -> Any:
+        """Returns the generator as a member hears what the batch asks for."""
+        return guided(generator, self.guidance[name]) if name in self.guidance and asks(batch) else generator
 
 
 def _settings_of(baseline: SavableBaseline) -> dict[str, Any]:

@@ -372,6 +372,7 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
     "genrec.generators.masked_diffusion.MaskedDiffusion": {"normalization": "codebook", "number_last": False},
     "genrec.stages.export.ExportSettings": {"pieces": None, "words": False},
     "genrec.losses.masked_cross_entropy.MaskedCrossEntropy": {"least_hidden_share": 0.5},
+    "genrec.decoding.fusion.Fusion": {"guidance": {}},
     "genrec.decoding.masked_item.MaskedItem": {"warm_up": None, "max_divergence": None},
     "genrec.tokenizers.collaborative_tree.CollaborativeTree": {"token_per_cluster": False},
     "genrec.tokenizers.hybrid_index.HybridIndex": {"token_per_cluster": False},

@@ -327,6 +327,8 @@ def check_decoding(config: Mapping[str, Any]) -> None:
     }
     offers = {kind: fits_class(generator, protocol) for kind, protocol in kinds.items()}
     kind = getattr(decoding, "kind", None)
+    if isinstance(kind, property):  # that of the strategy inside
+        kind = instantiate(config["decoding"], "decoding").kind
     if kind != "any" and kind not in offers:
         expected = f"a class attribute kind, one of {', '.join((*offers, 'any'))}"
         fix = f"add it to {decoding.__name__}"

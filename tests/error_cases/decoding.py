@@ -12,8 +12,9 @@ from genrec.core.trie import PrefixTrie
 from genrec.decoding.best_first import BestFirst
 from genrec.decoding.diverse_trie_beam import DiverseTrieBeam
 from genrec.decoding.exhaustive import Exhaustive
-from genrec.decoding.full_ranking import FullRanking
+from genrec.decoding.fusion import Fusion
 from genrec.decoding.guided import Guided
+from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.quota import Quota
 from genrec.decoding.trie_sampling import TrieSampling
 from genrec.errors import ConfigError
@@ -32,7 +33,19 @@ def search_once(scene: Scene) -> Any:
 
 
 CASES = [
-    Case("guided scores", ConfigError, "got FullRanking (item_scorer)", lambda scene: Guided(strategy=FullRanking())),
+    Case("guided masks", ConfigError, "got MaskedItem (masked)", lambda scene: Guided(strategy=MaskedItem())),
+    Case(
+        "a baseline guided",
+        ConfigError,
+        "decoding.guidance: expected generator or head, where it is a member, got transitions",
+        lambda scene: Fusion(members=("generator",), guidance={"transitions": 2.0}),
+    ),
+    Case(
+        "a member's strength",
+        ConfigError,
+        "decoding.guidance.generator: expected a finite number, got inf",
+        lambda scene: Fusion(members=("generator",), guidance={"generator": float("inf")}),
+    ),
     Case("no strength", ConfigError, "got nan", lambda scene: Guided(strategy=Exhaustive(), strength=float("nan"))),
     Case("no beams", ConfigError, "decoding.num_beams: expected at least 1, got 0", lambda scene: BestFirst(num_beams=0)),
     Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,6 +48,12 @@ class _Mixture:
     def __init__(self, generator: Any, strength: float) -> None:
         self.generator, self.strength, self.needs = generator, strength, generator.needs
         self.max_history_len = generator.max_history_len
+        self.is_named = True
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The weights of the generator."""
+        weights: Iterator[torch.nn.Parameter] = self.generator.parameters()
+        return weights
 
     def target_logits(self, batch: Batch) -> TargetLogits:
         """Teacher-forced logits of the mixture at every target of the batch."""
@@ -125,16 +132,26 @@ def asks(batch: Batch) -> bool:
     return bool(batch.request) or batch.given is not None or batch.refused is not None
 
 
-def guided(generator: Any, strength: float) -> GuidedGenerator | GuidedScorer:
+def guided(generator: Any, strength: float | None) -> GuidedGenerator | GuidedScorer:
     """Returns the generator with guidance.
+
+    Args:
+        generator: perhaps guided already: then the strength that somebody named around this one comes first.
+        strength: None: nobody named one, which counts as 1 until a strategy inside has its own.
 
     Raises:
         ConfigError: for one that neither writes IDs code by code nor scores items.
     """
+    if isinstance(generator, _Mixture):
+        return generator if generator.is_named or strength is None else guided(generator.generator, strength)
+    mixed: GuidedGenerator | GuidedScorer | None = None
     if isinstance(generator, AutoregressiveGenerator):
-        return GuidedGenerator(generator, strength)
-    if isinstance(generator, ItemScorer):
-        return GuidedScorer(generator, strength)
+        mixed = GuidedGenerator(generator, 1.0 if strength is None else strength)
+    elif isinstance(generator, ItemScorer):
+        mixed = GuidedScorer(generator, 1.0 if strength is None else strength)
+    if mixed is not None:
+        mixed.is_named = strength is not None
+        return mixed
     expected, fix = "a generator that writes IDs code by code, or scores items", "leave guidance and 'not ...' out"
     raise ConfigError("guidance", expected=expected, got=type(generator).__name__, fix=fix)
 
@@ -144,10 +161,10 @@ class RequestGuidance:
 
     Args:
         strategy: does the search.
-        strength: as in ``Guided``.
+        strength: as in ``guided``.
     """
 
-    def __init__(self, strategy: DecodingStrategy, strength: float) -> None:
+    def __init__(self, strategy: DecodingStrategy, strength: float | None) -> None:
         self.strategy, self.strength = strategy, strength
 
     @property
@@ -177,14 +194,26 @@ def with_strength(strategy: DecodingStrategy, strength: float | None) -> Decodin
 
     Args:
         strategy: perhaps with a strategy inside that guides (it has a ``strength``).
-        strength: None: of the one inside, or 1.
+        strength: None: of the one inside, or of a member that has its own, or 1.
     """
     inside: Any = strategy
     while isinstance(inside, WrapsStrategy) and not hasattr(inside, "strength"):
         inside = inside.strategy
     if not hasattr(inside, "strength"):
-        return RequestGuidance(strategy, 1.0 if strength is None else strength)
+        return RequestGuidance(strategy, strength)
     return strategy if strength is None else _replaced(strategy, strength)
+
+
+def mixture(generator: Any, strategy: DecodingStrategy) -> tuple[Any, DecodingStrategy]:
+    """Returns a strategy's search without its guidance, and the generator whose logits it sees; both as they are without one.
+
+    Args:
+        generator: to be decoded.
+        strategy: perhaps one that guides: it has a ``strength`` and a strategy inside.
+    """
+    if not (isinstance(strategy, WrapsStrategy) and hasattr(strategy, "strength")):
+        return generator, strategy
+    return guided(generator, strategy.strength), strategy.strategy
 
 
 def _replaced(strategy: Any, strength: float) -> Any:
