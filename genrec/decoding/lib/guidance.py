@@ -142,7 +142,7 @@ def guided(generator: Any, strength: float | None) -> GuidedGenerator | GuidedSc
     Raises:
         ConfigError: for one that neither writes IDs code by code nor scores items.
     """
-    if isinstance(generator, _Mixture):
+    if isinstance(generator, GuidedGenerator | GuidedScorer):
         return generator if generator.is_named or strength is None else guided(generator.generator, strength)
     mixed: GuidedGenerator | GuidedScorer | None = None
     if isinstance(generator, AutoregressiveGenerator):
