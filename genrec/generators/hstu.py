@@ -188,6 +188,10 @@ class HSTU(nn.Module):
         """The unit vectors of all items."""
         return F.normalize(self.items.weight, dim=-1)
 
+    def lookup(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Some rows of ``item_table``."""
+        return F.normalize(self.items(items), dim=-1)
+
     def score(self, batch: Batch) -> Float[Tensor, "batch items"]:
         """Scores of all items for the next position of each history."""
         states = self.conditions.add_request(self.history_states(batch), batch)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
@@ -175,6 +175,10 @@ class LatentReasoning(nn.Module):
     def item_table(self) -> Float[Tensor, "items dim"]:
         """The tied embedding table."""
         return self.items.weight
+
+    def lookup(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Some rows of ``item_table``."""
+        return self.items(items)
 
     def score(self, batch: Batch) -> Float[Tensor, "batch items"]:
         """Scores of all items for the next position of each history, by one chain a user."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from genrec.core.batch import Batch
@@ -93,6 +93,10 @@ class SASRec(nn.Module):
     def item_table(self) -> Float[Tensor, "items dim"]:
         """The tied embedding table."""
         return self.items.weight
+
+    def lookup(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Some rows of ``item_table``."""
+        return self.items(items)
 
     def score(self, batch: Batch) -> Float[Tensor, "batch items"]:
         """Scores of all items for the next position of each history."""

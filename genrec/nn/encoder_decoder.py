@@ -130,3 +130,7 @@ class EncoderDecoder(nn.Module):
     def item_table(self) -> Float[Tensor, "items dim"]:
         """Vectors of all items for the dense head: the input embedding, so that an unseen item has one too."""
         return self.item_embedding.table()
+
+    def lookup(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Some rows of ``item_table``."""
+        return self.item_embedding(items)

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol, runtime_checkable
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from genrec.protocols import LooksUpItems
 from genrec.types import PAD
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """The vectors of items by item_idx: a table, or what looks them up."""
+
+    def __getitem__(self, items: Any, /) -> Tensor: ...
+
+
+class LookedUp:
+    """The vectors of items that a generator makes when they are asked for.
+
+    Args:
+        generator: whose.
+    """
+
+    def __init__(self, generator: LooksUpItems) -> None:
+        self.generator = generator
+
+    def __getitem__(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        return self.generator.lookup(items)
+
+
+def rows_of(generator: Any) -> Rows:
+    """Returns the vectors of a generator's items: looked up where it can do that, else all of them."""
+    return LookedUp(generator) if isinstance(generator, LooksUpItems) else generator.item_table()
 
 
 def log_frequencies(train_counts: np.ndarray) -> Float[Tensor, " items"]:
@@ -31,7 +60,7 @@ def related_targets(targets: Int64[Tensor, "batch states"]) -> Bool[Tensor, "tar
 
 def in_batch_cross_entropy(
     queries: Float[Tensor, "targets dim"],
-    table: Float[Tensor, "items dim"],
+    table: Rows,
     targets: Int64[Tensor, "batch states"],
     log_frequency: Float[Tensor, " items"] | None,
 ) -> Float[Tensor, ""]:
@@ -53,7 +82,7 @@ def in_batch_cross_entropy(
 
 def corrected_cross_entropy(
     queries: Float[Tensor, "targets dim"],
-    table: Float[Tensor, "items dim"],
+    table: Rows,
     items: Int64[Tensor, " targets"],
     negatives: Int64[Tensor, " sample"],
     log_expected: Float[Tensor, "#targets sample"],

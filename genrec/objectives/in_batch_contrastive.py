@@ -6,7 +6,7 @@ import numpy as np
 
 from genrec.core.batch import Batch
 from genrec.errors import ConfigError
-from genrec.nn.in_batch import in_batch_cross_entropy, log_frequencies
+from genrec.nn.in_batch import in_batch_cross_entropy, log_frequencies, rows_of
 from genrec.objectives.lib.item_softmax import check_scores_items
 from genrec.protocols import Generator, ItemScorer, LossTerms, Sampler
 
@@ -43,5 +43,5 @@ class InBatchContrastive:
         if self.log_frequency.device != batch.targets.device:
             self.log_frequency = self.log_frequency.to(batch.targets.device)
         log_frequency = self.log_frequency if self.log_q else None
-        loss = in_batch_cross_entropy(logits.item_queries, generator.item_table(), batch.targets, log_frequency)
+        loss = in_batch_cross_entropy(logits.item_queries, rows_of(generator), batch.targets, log_frequency)
         return LossTerms(loss, {"item": loss.detach()})

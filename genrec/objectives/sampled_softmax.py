@@ -8,6 +8,7 @@ import numpy as np
 
 from genrec.core.batch import Batch
 from genrec.errors import ConfigError
+from genrec.nn.in_batch import rows_of
 from genrec.objectives.lib.item_softmax import Proposal, check_scores_items, sampled_softmax
 from genrec.protocols import Generator, ItemScorer, LossTerms, Sampler
 
@@ -45,7 +46,7 @@ class SampledSoftmax:
         assert logits.item_queries is not None  # check() refused the pair
         loss = sampled_softmax(
             logits.item_queries,
-            generator.item_table(),
+            rows_of(generator),
             logits.items,
             self.num_negatives,
             self.proposal,

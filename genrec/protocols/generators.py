@@ -323,6 +323,19 @@ class HasNormalization(Protocol):
 
 
 @runtime_checkable
+class LooksUpItems(Protocol):
+    """A generator that gives the vectors of some items without making those of all: what a sampled loss costs by it."""
+
+    def lookup(self, items: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Is ``item_table()[items]``, but for dropout, which draws anew."""
+        ...
+
+    def item_table(self) -> Float[Tensor, "items dim"]:
+        """Returns the vectors that queries are multiplied with."""
+        ...
+
+
+@runtime_checkable
 class HasItemTable(Protocol):
     """A generator with a vector for each item: "similar items" are those with near vectors where no encoder has any."""
 

@@ -24,7 +24,7 @@ from genrec.decoding.trie_beam import TrieBeam
 from genrec.engine.signatures import parameters
 from genrec.objectives.item_cross_entropy import ItemCrossEntropy
 from genrec.objectives.sid_cross_entropy import SIDCrossEntropy
-from genrec.protocols import AutoregressiveGenerator, Generator, HasCodeHeads, HasItemHead, ItemScorer, Objective
+from genrec.protocols import AutoregressiveGenerator, Generator, HasCodeHeads, HasItemHead, ItemScorer, LooksUpItems, Objective
 from genrec.testing.worlds import (
     SCHEMA,
     all_targets,
@@ -198,6 +198,13 @@ class GeneratorContract:
             again, _ = generator.step(after, codes) if level + 1 < SIDS.num_levels else (None, None)
             if again is not None:
                 assert torch.allclose(generator.step(state, codes)[0], again, atol=1e-6)
+
+    def test_looked_up_vectors_are_those_of_the_table(self, make: GeneratorMaker) -> None:
+        generator = scrambled(make.build(SIDS, train_counts=np.arange(NUM_ITEMS)))
+        if not isinstance(generator, LooksUpItems) or (isinstance(generator, HasItemHead) and not generator.has_item_head):
+            pytest.skip("looks no items up (LooksUpItems)")
+        items = torch.tensor([[3, 1], [3, 0]])
+        assert torch.allclose(generator.lookup(items), generator.item_table()[items], atol=1e-6)
 
     def test_later_items_do_not_change_earlier_targets(self, make: GeneratorMaker) -> None:
         generator = scrambled(make.build(SIDS))

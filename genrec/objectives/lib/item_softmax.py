@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genrec.errors import ConfigError
-from genrec.nn.in_batch import corrected_cross_entropy, weighted_mean
+from genrec.nn.in_batch import Rows, corrected_cross_entropy, weighted_mean
 from genrec.protocols import Generator, ItemScorer
 
 
@@ -79,7 +79,7 @@ class Proposal:
 
 def sampled_softmax(
     queries: Float[Tensor, "targets dim"],
-    table: Float[Tensor, "items dim"],
+    table: Rows,
     items: Int64[Tensor, " targets"],
     num_negatives: int,
     proposal: Proposal,

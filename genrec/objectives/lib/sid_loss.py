@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from genrec.core.batch import Batch
 from genrec.core.trie import PrefixTrie
 from genrec.errors import ConfigError
-from genrec.nn.in_batch import weighted_mean
+from genrec.nn.in_batch import rows_of, weighted_mean
 from genrec.objectives.lib.item_softmax import Proposal, item_cross_entropy, mean_log_normalizer, sampled_softmax
 from genrec.objectives.lib.policy import check_writes_codes
 from genrec.protocols import AutoregressiveGenerator, Generator, HasItemHead, LossTerms, Sampler, TargetLogits
@@ -126,8 +126,7 @@ class SIDLoss:
         if not self.item_weight:
             total, parts = self.code_loss(logits, generator.normalization, weights=weights)
         else:
-            table = cast(HasItemHead, generator).item_table()  # ``check`` has looked
-            item, soft_targets = self._item_loss(logits, table, weights)
+            item, soft_targets = self._item_loss(logits, generator, weights)
             total, parts = self.code_loss(logits, generator.normalization, soft_targets, weights)
             total = total + self.item_weight * item
             parts["item"] = item.detach()
@@ -164,13 +163,14 @@ class SIDLoss:
         return self.over_levels(levels), {f"level_{level}": loss for level, loss in enumerate(levels.detach())}
 
     def _item_loss(
-        self, logits: TargetLogits, table: Float[Tensor, "items dim"], weights: Float[Tensor, " targets"] | None
+        self, logits: TargetLogits, generator: Any, weights: Float[Tensor, " targets"] | None
     ) -> tuple[Float[Tensor, ""], list[Float[Tensor, "targets _"]] | None]:
         """The item head's cross-entropy, and the soft targets; one pass over its softmax gives both."""
         queries, items = logits.item_queries, logits.items
         assert queries is not None  # check() refused the pair
         if self.item_negatives is not None and self.proposal is not None:
-            return sampled_softmax(queries, table, items, self.item_negatives, self.proposal, weights), None
+            return sampled_softmax(queries, rows_of(generator), items, self.item_negatives, self.proposal, weights), None
+        table = generator.item_table()
         if not self.distillation_weight:
             return item_cross_entropy(queries, table, items, weights=weights), None
         shares = HeadDistillation(self.trie, self._paths(items))
