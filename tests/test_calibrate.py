@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from small_world import OPTIONS, ring, scrambled, sids_of
@@ -17,6 +18,9 @@ from small_world import OPTIONS, ring, scrambled, sids_of
 import genrec
 from genrec.baselines.transitions import Transitions
 from genrec.core.dataset import Dataset, Sequences
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.batch_decoding import request_of
+from genrec.decoding.lib.candidates import item_log_probs
 from genrec.engine.artifacts import Artifact
 from genrec.engine.components import instantiate
 from genrec.engine.config import compose
@@ -24,6 +28,7 @@ from genrec.engine.pipeline import needed_stages, plan
 from genrec.engine.runs import Run
 from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import ConfigError
+from genrec.model.event_texts import asking_histories, distinct_texts, with_texts, write_texts
 from genrec.stages.calibrate import STAGE
 
 WORLD, SIDS = ring(num_items=30, num_users=40), sids_of(30, (4, 5, 6))
@@ -35,6 +40,23 @@ TINY = [
 ]
 
 
+def with_conditions(root: Path, world: Dataset) -> Dataset:
+    """Writes vectors of the world's texts, where it has some, and reads them."""
+    if world.event_texts is None:
+        return world
+    (root / "conditions").mkdir(parents=True)
+    texts = distinct_texts(world)
+    vectors = np.random.default_rng(2).normal(size=(len(texts.words), 4)).astype(np.float32)
+    write_texts(root / "conditions", texts.rows, vectors)
+    return with_texts(world, {"conditions": root / "conditions"})
+
+
+def words_before_events(world: Dataset) -> Dataset:
+    """Most events of the world were asked for by the number of their item."""
+    texts = [f"item {item}" if row % 3 else None for row, item in enumerate(world.events.item_idx)]
+    return replace(world, event_texts=pl.Series(texts, dtype=pl.String))
+
+
 def calibrated(root: Path, world: Dataset, *overrides: str) -> tuple[dict[str, Any], list[str]]:
     """Runs the stage on a generator with scrambled initial weights; returns the facts and what was said."""
     for kind in ("dataset", "sids", "generator", "calibration", "encoder/vectors"):
@@ -42,8 +64,9 @@ def calibrated(root: Path, world: Dataset, *overrides: str) -> tuple[dict[str, A
     world.save(root / "dataset")
     SIDS.save(root / "sids", world.item_ids)
     option = next(option for option in OPTIONS if option.id == "encdec-hybrid")
-    generator = scrambled(option.build(SIDS))
-    told = {"generator": option.node(), "sids_layout": SIDS.layout, "num_items": SIDS.num_items}
+    schema = with_conditions(root, world).schema
+    generator = scrambled(option.build(SIDS, schema=schema))
+    told = {"generator": option.node(), "sids_layout": SIDS.layout, "num_items": SIDS.num_items, "schema": schema.to_json()}
     (root / "generator" / "config.json").write_text(json.dumps(told), encoding="utf-8")
     save_file(generator.state_dict(), root / "generator" / "model.safetensors")
     vectors = np.random.default_rng(0).normal(size=(world.num_items, 5)).astype(np.float32)
@@ -70,6 +93,27 @@ def test_the_scorer_that_knows_the_world_gets_the_weight(tmp_path: Path) -> None
     )
     assert any(line.startswith("transitions: weight ") for line in said)
     assert any(line.startswith("fused: recall@10 ") for line in said)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_weights_are_of_lists_that_ask_for_what_the_run_asks_for(asks: bool, tmp_path: Path) -> None:
+    world = words_before_events(WORLD)
+    request = {"text": "target"} if asks else {}
+    settings = ["events.text=query", "decoding.members=[generator]", "decoding.num_candidates=30"]
+    facts, _ = calibrated(tmp_path, world, *settings, *(["recommend.request={text: target}"] if asks else []))
+    read = with_texts(world, {"conditions": tmp_path / "conditions"})
+    generator = scrambled(next(option for option in OPTIONS if option.id == "encdec-hybrid").build(SIDS, schema=read.schema))
+    users, histories = np.arange(world.num_users), asking_histories(read, "validation", request)
+    batch = request_of(generator, histories, users, k=5, exclude_seen=True).batch
+    every = torch.arange(30).expand(len(users), -1)
+    log_probs = item_log_probs(generator, PrefixTrie.build(SIDS), batch, every)
+    gains = []
+    for user in users:
+        target, seen = int(world.targets("validation")[user][0]), set(world.histories("validation")[user].tolist())
+        rivals = [item for item in range(30) if item not in seen and log_probs[user, item] > log_probs[user, target]]
+        gains.append(0.0 if target in seen or len(rivals) >= 10 else 1 / np.log2(len(rivals) + 2))
+    assert facts["alone"]["generator"]["ndcg@10"] == pytest.approx(np.mean(gains), abs=1e-9)
+    assert 0 < np.mean(gains) < 1
 
 
 def test_settings_are_chosen_and_come_back(tmp_path: Path) -> None:

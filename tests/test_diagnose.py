@@ -11,15 +11,21 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from small_world import OPTIONS, Option, ring, scrambled, sids_of, stream_of, vectors_of
+from test_calibrate import with_conditions, words_before_events
 from test_pages import parsed
 
 from genrec.core.dataset import Dataset
 from genrec.core.sids import SIDTable
+from genrec.core.trie import PrefixTrie
+from genrec.decoding.lib.batch_decoding import request_of
+from genrec.decoding.lib.candidates import item_log_probs
+from genrec.decoding.lib.guidance import guided
 from genrec.engine.artifacts import Artifact
 from genrec.engine.config import compose
 from genrec.engine.pipeline import needed_stages
 from genrec.engine.stage import Runtime, StageContext
 from genrec.errors import DataError
+from genrec.model.event_texts import asking_histories, with_texts
 from genrec.reports.charts import reliability_chart
 from genrec.reports.diagnosis import diagnosis_sections
 from genrec.stages.diagnose import STAGE
@@ -52,8 +58,9 @@ def diagnosed(
     save_file({"vectors": vectors}, root / "encoder" / "vectors" / "item.safetensors")
     sids = sids.with_streams({"other": stream_of(sids.num_items)})
     sids.save(root / "sids", world.item_ids)
-    generator = scrambled(option.build(sids))
-    told = {"generator": option.node(), "sids_layout": sids.layout, "num_items": sids.num_items}
+    schema = with_conditions(root, world).schema
+    generator = scrambled(option.build(sids, schema=schema))
+    told = {"generator": option.node(), "sids_layout": sids.layout, "num_items": sids.num_items, "schema": schema.to_json()}
     (root / "generator" / "config.json").write_text(json.dumps(told), encoding="utf-8")
     save_file(generator.state_dict(), root / "generator" / "model.safetensors")
 
@@ -62,7 +69,8 @@ def diagnosed(
         "recommend": dict(option.tree["recommend"]) | {"k": 12, "batch_size": 16} | (recommend or {}),
         "diagnose": dict(option.tree["diagnose"]) | (settings or {}),
     }
-    inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs({"generator": option.node()})}
+    events = {"text": None if world.event_texts is None else "query"}
+    inputs = {kind: Artifact(root / kind) for kind in STAGE.inputs({"generator": option.node(), "events": events})}
     said: list[str] = []
     run = StageContext(config, inputs, root / "diagnosis", root, said.append, Runtime(device="cpu", progress=False))
     facts = STAGE.build(run)
@@ -99,6 +107,27 @@ def test_every_generator_is_diagnosed(made: tuple[Option, dict[str, Any]]) -> No
     assert calibration["hit_rate"] == pytest.approx(sum(e["observed"] * e["count"] for e in calibration["bins"]) / 40)
     low, high = calibration["hit_rate_interval"]
     assert low < calibration["hit_rate"] < high
+
+
+@pytest.mark.parametrize("strength", [None, 2.0])
+def test_it_asks_for_what_the_lists_ask_for(strength: float | None, tmp_path: Path) -> None:
+    """With guidance, of the mixture that the search sees."""
+    option, world, request = BY_ID["encdec"], words_before_events(WORLD), {"text": "target"}
+    decoding: Any = {"_target_": "genrec.decoding.trie_beam.TrieBeam", "num_beams": 50}
+    if strength is not None:
+        decoding = {"_target_": "genrec.decoding.guided.Guided", "strength": strength, "strategy": decoding}
+    diagnosis, _, _ = diagnosed(tmp_path, option, world=world, decoding=decoding, recommend={"request": request})
+    read = with_texts(world, {"conditions": tmp_path / "conditions"})
+    generator = scrambled(option.build(SIDS.with_streams({"other": stream_of(30)}), schema=read.schema))
+    histories, targets = asking_histories(read, "test", request), world.targets("test")
+    batch = request_of(generator, histories, np.arange(40), k=12, exclude_seen=True).batch
+    mixed: Any = generator if strength is None else guided(generator, strength)
+    items = torch.tensor([[int(targets[user][0])] for user in range(40)])
+    expected = item_log_probs(mixed, PrefixTrie.build(SIDS), batch, items).mean()
+    assert sum(level["log_prob"] for level in diagnosis["levels"]) == pytest.approx(float(expected), abs=1e-4)
+    assert all(entry["search_errors"] == 0 for entry in diagnosis["beams"]["lists"])
+    unasked = request_of(generator, world.histories("test"), np.arange(40), k=12, exclude_seen=True).batch
+    assert abs(float(item_log_probs(generator, PrefixTrie.build(SIDS), unasked, items).mean() - expected)) > 1e-3
 
 
 def test_users_are_told_as_they_are(made: tuple[Option, dict[str, Any]]) -> None:

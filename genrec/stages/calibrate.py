@@ -3,7 +3,8 @@
 Settings of scorers that are null are chosen on the same validation targets, each scorer by its own ranking.
 
 calibration.json holds weights, smoothings and the scorers' settings; beside it lies each scorer's fitted state. The facts are
-about a seeded sample of the users with a validation target, and each one's FIRST target (the very next item):
+about a seeded sample of the users with a validation target, and each one's FIRST target (the very next item), asked for as
+``recommend.request`` says:
 
     weights         scorer -> weight >= 0 of its log-probabilities
     settings        scorer -> what was chosen, on how many users, of how many combinations
@@ -34,8 +35,10 @@ from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
+from genrec.model.event_texts import asking_histories, with_texts
 from genrec.model.item_vectors import JOINT, read_vectors
 from genrec.model.trained import Model, model_inputs
+from genrec.model.user_codes import with_user_codes
 from genrec.protocols import FittedStrategy, NeedsArtifacts, SavableBaseline
 from genrec.statistics.ensemble_weights import fit_experts
 from genrec.types import PAD
@@ -80,7 +83,7 @@ def build(context: StageContext) -> dict[str, Any]:
     """Writes calibration.json and the scorers' fitted state."""
     settings: CalibrateSettings = instantiate(context.config["calibrate"], "calibrate")
     rule: RecommendSettings = instantiate(context.config["recommend"], "recommend")
-    dataset = Dataset.load(context.inputs["dataset"].path)
+    dataset = with_user_codes(with_texts(Dataset.load(context.inputs["dataset"].path), context.parts), context.parts)
     vectors = {"item_vectors": read_vectors(context.parts["encoder"])[JOINT]} if "encoder" in context.inputs else {}
     strategy: Fusion = instantiate(context.config["decoding"], "decoding", **vectors)
     model = Model.open(context.parts).to(resolve_device(context.runtime.device))
@@ -103,7 +106,7 @@ def build(context: StageContext) -> dict[str, Any]:
     users, targets, excluded = sample(dataset, settings, exclude_seen=rule.exclude_seen)
     chunks = np.split(np.arange(len(users)), range(rule.batch_size, len(users), rule.batch_size))
     k = min(rule.k, dataset.num_items)
-    histories = dataset.histories("validation")
+    histories = asking_histories(dataset, "validation", rule.request)
     requests = [request_of(generator, histories, users[chunk], k=k, exclude_seen=rule.exclude_seen) for chunk in chunks]
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     scores: dict[int, list[np.ndarray]] = {strategy.active.index(name): [] for name in strategy.scorers}

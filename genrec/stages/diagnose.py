@@ -1,6 +1,7 @@
 """diagnose: where a generator loses the next item, whether its probabilities are honest, what it looks at -> ``diagnosis``.
 
-Everything is about a seeded sample of the users with a target, decoded as ``recommend`` does. Figures are about the FIRST
+Everything is about a seeded sample of the users with a target, decoded as ``recommend`` does, with what ``recommend.request``
+asks for; of guided decoding it is the mixture that is diagnosed. Figures are about the FIRST
 target of each, the very next item, since that is what a generator predicts. diagnosis.json, with null for figures that are no
 finite numbers, as a diverged generator leaves them:
 
@@ -40,9 +41,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrec.core.dataset import Dataset, users_with_targets
+from genrec.core.dataset import Dataset, Sequences, users_with_targets
 from genrec.core.item_labels import item_titles
 from genrec.decoding.fusion import Fusion
+from genrec.decoding.lib.guidance import mixture
 from genrec.diagnosis.attribution import history_weights
 from genrec.diagnosis.beam_diagnostics import TOP, Decoder, Observed, beam_losses, level_accuracy, observe
 from genrec.engine.components import instantiate
@@ -51,7 +53,9 @@ from genrec.engine.machine import resolve_device
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.list_settings import RecommendSettings
+from genrec.model.event_texts import asking_histories, with_texts
 from genrec.model.trained import Model, model_inputs
+from genrec.model.user_codes import with_user_codes
 from genrec.protocols import DecodingStrategy, HasNormalization, device_of
 from genrec.statistics.numbers import written
 from genrec.statistics.reliability import reliability, wilson_interval
@@ -89,19 +93,21 @@ def build(context: StageContext) -> dict[str, Any]:
     settings: DiagnoseSettings = instantiate(context.config["diagnose"], "diagnose")
     rule: RecommendSettings = instantiate(context.config["recommend"], "recommend")
     strategy: DecodingStrategy = instantiate(context.config["decoding"], "decoding")
-    dataset = Dataset.load(context.inputs["dataset"].path)
+    dataset = with_user_codes(with_texts(Dataset.load(context.inputs["dataset"].path), context.parts), context.parts)
     k = min(rule.k, dataset.num_items)
     model = Model.open(context.parts).to(resolve_device(context.runtime.device))
     generator = model.generator
     if isinstance(strategy, Fusion):
         strategy = strategy.search(generator, max(strategy.num_candidates, k))  # the generator is what is diagnosed
+    if rule.request:
+        generator, strategy = mixture(generator, strategy)
     trie = model.trie if strategy.kind != "item_scorer" else None
     decoder = Decoder(generator, strategy, trie, k, rule.exclude_seen)
 
     split = sampled_split(dataset, rule)
     rng = np.random.default_rng(settings.seed)
     users = rng.permutation(users_with_targets(dataset, split))[: settings.num_users]
-    histories, targets = dataset.histories(split), dataset.targets(split)
+    histories, targets = asking_histories(dataset, split, rule.request), dataset.targets(split)
     users = users[np.argsort(histories.lengths[users], kind="stable")]  # so that little is padded
     parts = []
     with user_progress("users", len(users), context.runtime.progress) as advance:
@@ -122,7 +128,7 @@ def build(context: StageContext) -> dict[str, Any]:
         "levels": level_accuracy(seen),
         "beams": beam_losses(seen, decoder.k),
         "calibration": _calibration(seen, min(TOP, decoder.k), settings.bins),
-        "because_of": _because_of(decoder, dataset, split, seen, settings.because_of, rng),
+        "because_of": _because_of(decoder, dataset, split, histories, seen, settings.because_of, rng),
     }
     diagnosis = without_infinities(diagnosis)
     (context.folder / DIAGNOSIS_FILE).write_text(
@@ -185,10 +191,16 @@ def _calibration(seen: Observed, k: int, bins: int) -> dict[str, Any]:
 
 
 def _because_of(
-    decoder: Decoder, dataset: Dataset, split: Split, seen: Observed, number: int, rng: np.random.Generator
+    decoder: Decoder,
+    dataset: Dataset,
+    split: Split,
+    histories: Sequences,
+    seen: Observed,
+    number: int,
+    rng: np.random.Generator,
 ) -> list[dict[str, Any]]:
     """Half of the users at random, half (or as many as there are) among those with a hit in the first ten."""
-    targets, histories, titles = dataset.targets(split), dataset.histories(split), item_titles(dataset)
+    targets, titles = dataset.targets(split), item_titles(dataset)
     ranked = [[int(item) for item in row if item != PAD] for row in seen["items"]]
     hits = [not set(row[:TOP]).isdisjoint(targets[user].tolist()) for user, row in zip(seen["users"], ranked, strict=True)]
     anyone = rng.permutation(np.flatnonzero([bool(row) for row in ranked]))[: (number + 1) // 2]
