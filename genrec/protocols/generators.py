@@ -45,6 +45,13 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class ReadsTargetColumns(Protocol):
+    """Its losses read columns of the targets' own events, in training alone: they stand in ``Batch.target_columns``."""
+
+    target_columns: tuple[str, ...]
+
+
+@runtime_checkable
 class AutoregressiveGenerator(Generator, Protocol):
     """Generates codes level by level. The state is opaque; ``step`` number ``l`` gives the logits of level ``l``."""
 

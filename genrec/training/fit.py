@@ -27,6 +27,7 @@ from genrec.protocols import (
     FineTuningObjective,
     Objective,
     ParallelGenerator,
+    ReadsTargetColumns,
     WeighsTargets,
 )
 from genrec.training.checkpointing import METRIC, RoundKeeper, Validator, whole_checkpoint
@@ -93,7 +94,7 @@ def fit(
         crop_rate=settings.crop_rate,
         seed=settings.seed,
         request=dataset.schema.request,
-        target_columns=getattr(generator, "target_columns", ()),  # what a loss reads of the targets' own events
+        target_columns=generator.target_columns if isinstance(generator, ReadsTargetColumns) else (),
         weights=weights,
     )
     if not plan.num_batches:
