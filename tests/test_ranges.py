@@ -21,7 +21,7 @@ from genrec.types import RUNTIME
 HUGE = 10**16
 ODD = [0, -1, 0.5, 1, math.nan, math.inf, -math.inf, HUGE, 1e300]
 # What may be below zero, and what may be as large as one likes: factors, which are judged by their effect; points in time.
-BELOW_ZERO = {"key_offset", "min_rating", "prefix_sharpness", "test_from", "validation_from"}
+BELOW_ZERO = {"key_offset", "min_rating", "prefix_sharpness", "targets", "test_from", "validation_from"}
 UNBOUNDED = {
     *BELOW_ZERO,
     *(

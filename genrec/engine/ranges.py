@@ -115,6 +115,7 @@ NAMES: dict[str, Range] = {
     "early_clip": NOT_NEGATIVE,
     "warmup_steps": Range(0, 10**9),
     "max_targets": _count(10**15),
+    "TrainSettings.targets": ANY,  # in the units of a column
     "batch_states": _count(),
     "num_validations": _count(),
     "patience": _count(),
