@@ -72,10 +72,17 @@ def heard(scene: Scene) -> Any:
     written(scene, built(schema=STARS))
 
 
+def asked_about_items(scene: Scene) -> Any:
+    """A generator with prompts, as of a plug-in, that has none of P5's."""
+    scene.monkeypatch.setattr(LCRec, "yes_no_logits", None)
+    AlignedCrossEntropy(trie=TRIE, yes_no_weight=0.1).check(built())
+
+
 STARS = EventSchema(columns=(Column(name="stars", kind="number", mean=3.0, std=1.0),))
 CASES = [
     Case("columns for a folder", ConfigError, "one that hears them", heard),
     Case("no column of ratings", ConfigError, "got stars", lambda scene: built(rating_column="stars")),
+    Case("items that it is not asked about", ConfigError, "of which the generator knows nothing, got LCRec", asked_about_items),
     Case(
         "ratings without a column",
         ConfigError,
