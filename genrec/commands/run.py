@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from genrec.engine.config import Config, groups
 from genrec.engine.overrides import setting
 from genrec.engine.pipeline import LAST, Force, Step, plan, run_of, unused_overrides
+from genrec.engine.processes import processes
 from genrec.engine.registry import NAMED
 from genrec.engine.runs import Run
 from genrec.engine.sweep import Job, config_of, expand, run_jobs
-from genrec.errors import GenRecError
+from genrec.errors import ConfigError, GenRecError
 from genrec.types import Split
 
 if TYPE_CHECKING:  # comparing is slow to import
@@ -54,7 +55,13 @@ def run_and_compare(
     jobs: Sequence[Job], *, until: str = LAST, log: Callable[[str], None] = print, force: Sequence[str] = ()
 ) -> int:
     """Runs jobs, prints their evaluations side by side and the errors of those that failed; returns the exit code."""
+    here = processes()
+    if here.world > 1 and len(jobs) > 1:
+        expected, fix = f"one run for {here.world} processes", "leave -m out, or start each job with a torchrun of its own"
+        raise ConfigError("-m", expected=expected, got=f"{len(jobs)} jobs", fix=fix)
     outcome = run_jobs(jobs, until=until, log=log, force=force, report=_report)
+    if not here.leads:
+        return outcome.exit_code
     if until == LAST and outcome.runs:
         _print_results(outcome.runs, log)
     for name, failure in outcome.failures:

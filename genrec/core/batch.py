@@ -85,6 +85,13 @@ class Batch:
         return Batch(**changed)
 
     @property
+    def sum_of_weights(self) -> float:
+        """How much all targets count together: their number where they count alike."""
+        if self.weights is None or self.targets is None:
+            return float(self.num_targets)
+        return float(self.weights[self.targets != PAD].sum())
+
+    @property
     def target_weights(self) -> Float[Tensor, " targets"] | None:
         """How much each target counts, with a mean of 1, in the order of ``targets[targets != PAD]``; None: all alike."""
         if self.weights is None or self.targets is None:

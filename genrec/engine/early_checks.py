@@ -28,6 +28,7 @@ from genrec.engine.artifacts import Artifact
 from genrec.engine.components import TARGET, component_class, instantiate, is_component, parameters
 from genrec.engine.config import Config
 from genrec.engine.machine import resolve_device, resolve_precision
+from genrec.engine.processes import check_shared_batches, processes
 from genrec.engine.stage import Stage
 from genrec.errors import ConfigError, DataError, GenRecError, did_you_mean
 from genrec.protocols import HasRuntimes, HoldsOut, StreamTokenizer, text_part
@@ -278,6 +279,7 @@ def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
     node = config["generator"]
     generator_class = component_class(node, "generator")
     if "model" in parameters(generator_class):  # a language model is slow to read, whatever its size
+        check_shared_batches(generator_class, component_class(config["objective"], "objective"), processes())
         return
     heads = node.get("num_heads", 1)
     small: dict[str, Any] = {key: value for key, value in SMALL.items() if key in node}
@@ -304,3 +306,4 @@ def rehearse(config: Mapping[str, Any], *, has_streams: bool) -> None:
         generator = instantiate({**node, **small, TARGET: node[TARGET]}, "generator", **runtime)
         objective = instantiate(config["objective"], "objective", **runtime)
         objective.check(generator)
+    check_shared_batches(generator, objective, processes())

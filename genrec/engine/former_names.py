@@ -385,6 +385,8 @@ ADDED: dict[str, dict[str, Any]] = {  # class -> parameters that came later, eac
         "accumulate": 1,
         "log_every_n_steps": ANY_VALUE,
         "checkpoint_minutes": ANY_VALUE,
+        "devices": ANY_VALUE,
+        "num_nodes": ANY_VALUE,
     },
     "genrec.data.event_columns.EventColumns": {
         "columns": {},

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from genrec.engine.fingerprints import digest
 from genrec.engine.machine import keep_freed_memory, wrap_os_errors
 from genrec.engine.outside_content import SOURCE, content_of, files_of, refuse_changes
 from genrec.engine.overrides import flat_settings
+from genrec.engine.processes import Processes, check_processes, processes
 from genrec.engine.registry import fits_class
 from genrec.engine.runs import Run, check_name, extended_artifact, parent_of
 from genrec.engine.stage import Runtime, Stage, StageContext
@@ -162,6 +164,8 @@ def plan(config: Config, *, until: str = LAST, force: Force | None = None) -> li
         if anew:
             follows = ", ".join(kind for kind in inputs if kind in renewed)
             action, reason = "run", "forced" if stage.name in force.stages else f"{follows} is made anew"
+        if stage.shared and action != "skip" and extends is None:
+            check_processes(subtree[stage.name], processes())
         steps.append(Step(stage, subtree, external, inputs, fingerprint, action, reason, extends, files, anew))
         if action == "skip" and (artifact := run.store.find(stage.kind, fingerprint)):
             _check_new_artifact(config, stages, artifact)
@@ -190,14 +194,50 @@ def execute(
         GenRecError: as ``plan`` does, and whatever a stage finds wrong.
     """
     force, run, log = force or Force(), run_of(config), without_secrets(log)
+    here = processes()
+    here.connect()
+    if not here.leads:
+        _follow(config, run, here)
+        return run
     unused = unused_overrides(config, plan(config, until=until, force=force))  # errors are reported before waiting for the lock
     for note in (*config.notes, *unused):
         log(note)
     with run.lock(log):
         steps = plan(config, until=until, force=force)  # once more: files may have changed while we waited
         _make_all(config, steps, run, log, report)
+    here.from_first(None)
     force.done.update((step.stage.kind, step.fingerprint) for step in steps if step.anew)
     return run
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What rank 0 asks the other processes to take part in.
+
+    Args:
+        stage: its name.
+        config: see ``Step``.
+        inputs: see ``Step``.
+        work: the folder of checkpoints.
+    """
+
+    stage: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    work: Path
+
+
+def _follow(config: Config, run: Run, here: Processes) -> None:
+    """Takes part in what rank 0 shares, until it has made the run; the artifacts are those that rank 0 has in the store."""
+    keep_freed_memory()
+    with _threads(config.tree["threads"]):
+        while (shared := here.from_first(None)) is not None:
+            inputs = {kind: run.store.open(kind, name, wanted_by=run.name) for kind, name in shared.inputs.items()}
+            runtime = Runtime(config.tree["device"], config.tree["threads"], progress=False, name=run.name)
+            with tempfile.TemporaryDirectory() as folder:
+                load_stage(shared.stage).build(
+                    StageContext(shared.config, inputs, Path(folder), shared.work, lambda line: None, runtime)
+                )
 
 
 def make_artifact(config: Config, *, until: str, log: Callable[[str], None] = print) -> Artifact:
@@ -242,6 +282,8 @@ def _perform(step: Step, run: Run, store: Store, runtime: Runtime, log: Callable
     start = time.perf_counter()
 
     def build(folder: Path, work: Path) -> dict[str, Any]:
+        if stage.shared and step.extends is None:
+            processes().from_first(Shared(stage.name, step.config, step.inputs, work))
         inputs = {kind: store.open(kind, fingerprint, wanted_by=run.name) for kind, fingerprint in step.inputs.items()}
         context = StageContext(step.config, inputs, folder, work, lambda line: log(f"  {line}"), runtime, step.extends)
         refuse_changes(stage.name, step.files, step.external, store)  # hours may lie between the plan and a late stage

@@ -119,6 +119,8 @@ NAMES: dict[str, Range] = {
     "batch_states": _count(),
     "num_validations": _count(),
     "patience": _count(),
+    "devices": _count(100_000),
+    "num_nodes": _count(100_000),
     "validation_users": _count(),
     "validation_beams": _count(100_000, 10),
     "accumulate": _count(100_000),

@@ -12,6 +12,7 @@ from typing import Any
 from genrec.engine.artifacts import Artifact
 from genrec.engine.components import complete_settings
 from genrec.engine.machine import resolve_device
+from genrec.engine.processes import processes
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class Runtime:
         torch = sys.modules.get("torch")
         if torch is None:
             return {"device": "cpu", "threads": self.threads or os.cpu_count()}
-        device = resolve_device(self.device)
+        device = processes().device(resolve_device(self.device))
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        return {"device": name, "threads": torch.get_num_threads()}
+        world = processes().world
+        return {"device": name, "threads": torch.get_num_threads()} | ({"processes": world} if world > 1 else {})
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Stage:
         extend: builds the artifact of a run that extends another, from ``StageContext.extends``: it keeps what was fitted and
             adds the items that came later. None: ``build`` makes it from what other stages extended.
         stands_for: configuration key -> which file or folder below the path given there counts as its content.
+        shared: every process of a run started by ``torchrun`` takes part in its build; rank 0 alone writes what is kept.
         beside: a kind: the whole pipeline makes this stage's artifact whenever it makes that one, though no stage reads it.
     """
 
@@ -96,6 +99,7 @@ class Stage:
     build: Callable[[StageContext], dict[str, Any]]
     extend: Callable[[StageContext], dict[str, Any]] | None = None
     beside: str | None = None
+    shared: bool = False
     stands_for: Mapping[str, Callable[[Path], Path]] = field(default_factory=dict)
 
     def settings(self, tree: Mapping[str, Any]) -> dict[str, Any]:

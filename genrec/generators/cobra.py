@@ -81,6 +81,7 @@ class Cobra(nn.Module):
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids", "encoder"})
     item_rows: ClassVar[frozenset[str]] = frozenset({"id_embedding.identity.weight", "id_embedding.gate"})
+    couples_rows: ClassVar[bool] = True  # the loss on vectors contrasts the targets of a batch
     log_frequency: Tensor  # [items]; read in training only
     item_vectors: Tensor  # [items, width]
 

@@ -73,6 +73,7 @@ class MoE(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"sids"})
+    couples_rows: ClassVar[bool] = True  # experts are balanced by their loads in a batch
     codes: Tensor  # [items, levels]
     item_rows: ClassVar[frozenset[str]] = frozenset(f"encdec.{name}" for name in EncoderDecoder.item_rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +28,8 @@ class EnsembleReasoning:
     Raises:
         ConfigError: for a negative weight.
     """
+
+    shares_batches: ClassVar[bool] = True
 
     def __init__(self, *, diversity_weight: float = 0.05) -> None:
         if diversity_weight < 0:

@@ -17,6 +17,7 @@ class ItemCrossEntropy:
     """
 
     weighs_targets: ClassVar[bool] = True
+    shares_batches: ClassVar[bool] = True
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing

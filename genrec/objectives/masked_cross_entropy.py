@@ -66,6 +66,11 @@ class MaskedCrossEntropy:
         self.progress = 0.0  # of training; set before every step
         self._index: CodeIndex | None = None
 
+    @property
+    def shares_batches(self) -> bool:
+        """Whether rows do not depend on each other; rising masks hide more of the hardest third of a batch."""
+        return self.mask != "rising"
+
     def check(self, generator: Generator) -> None:
         """Raises ConfigError when the objective and the generator do not fit."""
         if not isinstance(generator, DenoisingGenerator):

@@ -30,6 +30,7 @@ class SampledSoftmax:
     """
 
     weighs_targets: ClassVar[bool] = True
+    shares_batches: ClassVar[bool] = True
 
     def __init__(self, *, train_counts: np.ndarray, num_negatives: int = 1024, popular_share: float = 0.5) -> None:
         if num_negatives < 1:

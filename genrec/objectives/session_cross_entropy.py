@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from genrec.core.batch import Batch
@@ -25,6 +27,8 @@ class SessionCrossEntropy(SIDLoss):
     Raises:
         ConfigError: for a negative weight.
     """
+
+    shares_batches: ClassVar[bool] = False  # sessions are of several lengths: a mean over items, not over targets
 
     def __init__(self, *, trie: PrefixTrie, codebook_share: float = 0.1, later_weight: float = 0.2) -> None:
         super().__init__(trie=trie, codebook_share=codebook_share)

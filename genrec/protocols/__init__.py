@@ -75,7 +75,15 @@ if TYPE_CHECKING:
         device_of,
     )
     from genrec.protocols.metrics import HitMetric, ListMetric, Logger, MetricInputs
-    from genrec.protocols.objectives import FineTuningObjective, FittedObjective, LossTerms, Objective, Sampler, WeighsTargets
+    from genrec.protocols.objectives import (
+        FineTuningObjective,
+        FittedObjective,
+        LossTerms,
+        Objective,
+        Sampler,
+        SharesBatches,
+        WeighsTargets,
+    )
     from genrec.protocols.tokenizers import (
         CollisionContext,
         CollisionPolicy,
@@ -155,6 +163,7 @@ __all__ = [
     "SearchesTexts",
     "SessionGenerator",
     "SessionLogits",
+    "SharesBatches",
     "SparseScores",
     "Splitter",
     "StreamTokenizer",
@@ -229,6 +238,7 @@ _PLACES = {
         "Objective",
         "Sampler",
         "ScheduledObjective",
+        "SharesBatches",
         "WeighsTargets",
     ),
     "tokenizers": (

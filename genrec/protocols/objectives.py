@@ -54,6 +54,16 @@ class WeighsTargets(Objective, Protocol):
 
 
 @runtime_checkable
+class SharesBatches(Objective, Protocol):
+    """Processes may share the rows of a batch if ``shares_batches`` is True: the loss is a mean over targets (weighted, with
+    weights), and what a row adds to it does not depend on the other rows. Others are refused by more than one process.
+    """
+
+    @property
+    def shares_batches(self) -> bool: ...
+
+
+@runtime_checkable
 class FittedObjective(Objective, Protocol):
     """Has something to fit before training begins, such as scorers whose opinion is a reward."""
 

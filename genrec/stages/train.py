@@ -14,6 +14,7 @@ from genrec.core.dataset import Dataset
 from genrec.engine.artifacts import MANIFEST, Artifact
 from genrec.engine.components import component_class, instantiate
 from genrec.engine.machine import resolve_device
+from genrec.engine.processes import processes
 from genrec.engine.stage import Stage, StageContext
 from genrec.errors import ArtifactError, ConfigError
 from genrec.model.event_texts import asking_histories, with_texts
@@ -58,13 +59,15 @@ def build(context: StageContext) -> dict[str, Any]:
         model.trie,
         settings,
         work=context.work,
-        device=resolve_device(context.runtime.device),
+        device=processes().device(resolve_device(context.runtime.device)),
         track=context.runtime.track,
         progress=context.runtime.progress,
         log=context.log,
         exclude_seen=exclude_seen,
         histories=asking_histories(dataset, "validation", request),
     )
+    if not processes().leads:
+        return {}
     facts = {
         "normalization": generator.normalization if isinstance(generator, HasNormalization) else None,
         "sids_layout": sids.layout if sids else None,
@@ -135,5 +138,6 @@ STAGE = Stage(
     inputs=model_inputs,
     build=build,
     extend=extend,
+    shared=True,
     stands_for={"train.init_from": weights_file},
 )

@@ -21,6 +21,7 @@ from genrec.core.dataset import Dataset, Sequences, check_unseen_targets, users_
 from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import recommend_users, with_ids
 from genrec.engine.fingerprints import sha256_file
+from genrec.engine.processes import Processes
 from genrec.errors import ArtifactError
 from genrec.metrics.lib.tables import find_hits, targets_of
 from genrec.metrics.ndcg import NDCG
@@ -28,7 +29,7 @@ from genrec.metrics.recall import Recall
 from genrec.nn.blocks import without_dropout
 from genrec.protocols import DecodingStrategy
 from genrec.training.module import TrainingModule, check_scores, check_weights
-from genrec.types import SCORE, USER_ID
+from genrec.types import RANK, SCORE, USER_ID, USER_IDX
 
 SAMPLE_SEED = 0  # the same users whatever the run's seed, so that runs can be compared
 TOP = 10
@@ -74,13 +75,20 @@ class Validator:
         seen = "excluded" if self.exclude_seen else "kept"
         return f"validation on {len(self.users):,} users, seen items {seen}"
 
-    def measure(self, generator: torch.nn.Module, check: Callable[[pl.Series], None] = lambda scores: None) -> dict[str, float]:
+    def measure(
+        self,
+        generator: torch.nn.Module,
+        check: Callable[[pl.Series], None] = lambda scores: None,
+        here: Processes | None = None,
+    ) -> dict[str, float]:
         """``val/recall@10`` and ``val/ndcg@10`` by the rule on seen items; empty when nobody has a validation target.
 
-        ``check`` is shown the scores of all that was listed.
+        ``check`` is shown the scores of all that was listed. Several processes share the users, and all get the figures.
         """
         if not len(self.users):
             return {}
+        here = here or Processes()
+        users = here.share(self.users) if len(self.users) >= here.world else self.users[:1]
         device = next(generator.parameters()).device
         if self.trie is not None and self.trie.device != device:
             self.trie = self.trie.to(device)
@@ -90,11 +98,13 @@ class Validator:
                 self.strategy,
                 self.trie,
                 self.histories,
-                self.users,
+                users,
                 k=TOP,
                 exclude_seen=self.exclude_seen,
                 batch_size=self.batch_size,
             )
+        if here.world > 1:
+            table = pl.concat(here.gather(table)).sort(USER_IDX, RANK)
         check(table[SCORE])
         hits = find_hits(with_ids(table, self.dataset), self.targets)
         recall, ndcg = (float(metric.from_hits(hits, TOP).mean()) for metric in (Recall(), NDCG()))
@@ -120,6 +130,7 @@ class RoundKeeper(lightning.Callback):
         track: gets each round, also those before a kill.
         checkpoint_minutes: the oldest that the last checkpoint may be within a round; None: there is none within a round.
         clock: seconds.
+        here: the processes that train together; rank 0 writes.
     """
 
     def __init__(
@@ -132,7 +143,9 @@ class RoundKeeper(lightning.Callback):
         *,
         checkpoint_minutes: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        here: Processes | None = None,
     ) -> None:
+        self.here = here or Processes()
         self.validator, self.work, self.patience, self.log_line, self.track = validator, work, patience, log, track
         self.history: list[dict[str, float]] = []
         self.checkpoint_minutes, self.clock = checkpoint_minutes, clock
@@ -192,10 +205,10 @@ class RoundKeeper(lightning.Callback):
         check_weights(pl_module.generator, *position)
         row: dict[str, float] = {"round": trainer.current_epoch, "step": trainer.global_step, "targets": pl_module.targets_seen}
         row |= {f"train/{key}": mean for key, mean in pl_module.round_means.take().items()}
-        row |= self.validator.measure(pl_module.generator, lambda scores: check_scores(scores, *position))
+        row |= self.validator.measure(pl_module.generator, lambda scores: check_scores(scores, *position), self.here)
         self.history.append(row)
         self.track(row)
-        if self.best is row:
+        if self.best is row and self.here.leads:
             tensors = {name: tensor.contiguous() for name, tensor in pl_module.generator.state_dict().items()}
             save_file(tensors, self.work / f"{BEST_FILE}.tmp")
             self._best_sha = sha256_file(self.work / f"{BEST_FILE}.tmp")
@@ -207,8 +220,9 @@ class RoundKeeper(lightning.Callback):
             trainer.should_stop = True
 
     def _write_checkpoint(self, trainer: lightning.Trainer) -> None:
-        trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
-        os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
+        if self.here.leads:
+            trainer.save_checkpoint(self.work / f"{LAST_FILE}.tmp")
+            os.replace(self.work / f"{LAST_FILE}.tmp", self.work / LAST_FILE)
         self._checkpoint_written = self.clock()
 
     def load_best(self, module: TrainingModule) -> None:

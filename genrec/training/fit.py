@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.trie import PrefixTrie
@@ -19,6 +20,7 @@ from genrec.decoding.full_ranking import FullRanking
 from genrec.decoding.masked_item import MaskedItem
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.engine.machine import resolve_precision
+from genrec.engine.processes import check_shared_batches, processes
 from genrec.errors import ConfigError
 from genrec.protocols import (
     AutoregressiveGenerator,
@@ -81,6 +83,9 @@ def fit(
         DataError: when the rule on seen items forbids every validation target.
         ArtifactError: when the checkpoint is damaged.
     """
+    here = processes()
+    check_shared_batches(generator, objective, here)
+    here.connect()
     weights = target_weights(dataset, settings.targets, settings.weight)
     if settings.weight is not None and not (isinstance(objective, WeighsTargets) and objective.weighs_targets):
         expected, fix = "null: this objective takes all targets alike", "use objective=sid_cross_entropy or item_cross_entropy"
@@ -104,15 +109,18 @@ def fit(
     if isinstance(objective, FineTuningObjective):
         objective.start(generator)
     rollouts = Rollouts(trie) if isinstance(generator, AutoregressiveGenerator) and trie is not None else None
-    module = TrainingModule(generator, objective, plan, settings, rollouts, log)
-    keeper = RoundKeeper(validator, work, settings.patience, log, track, checkpoint_minutes=settings.checkpoint_minutes)
+    module = TrainingModule(generator, objective, plan, settings, rollouts, log, here)
+    minutes = settings.checkpoint_minutes
+    keeper = RoundKeeper(validator, work, settings.patience, log, track, checkpoint_minutes=minutes, here=here)
     precision = resolve_precision(settings.precision, device)
     every, num_steps = settings.log_every_n_steps, plan.num_batches
     steps = StepLog(every, num_steps, precision=precision, track=track, log=log, show_bar=progress)
-    checkpoint = whole_checkpoint(work)
+    checkpoint = here.from_first(whole_checkpoint(work) if here.leads else None)
     log(
         f"  {plan.num_targets:,} targets an epoch, {plan.num_batches:,} batches in all, {precision}, "
-        f"{sum(p.numel() for p in generator.parameters()):,} weights, {validator}" + (", resuming" if checkpoint else "")
+        f"{sum(p.numel() for p in generator.parameters()):,} weights, {validator}"
+        + (f", {here.world} processes" if here.world > 1 else "")
+        + (", resuming" if checkpoint else "")
     )
     with _quiet_lightning():
         trainer = lightning.Trainer(
@@ -127,12 +135,14 @@ def fit(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            plugins=[LightningEnvironment()],  # several processes are ours to bring together, whoever started them
             default_root_dir=work,
         )
         generator.train()
         trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
     generator.to(device)
-    keeper.load_best(module)
+    if here.leads:  # the others need them no more
+        keeper.load_best(module)
     generator.eval()
     assert keeper.best is not None
     if keeper.is_undecided:

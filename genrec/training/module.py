@@ -23,6 +23,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.decoding.trie_beam import TrieBeam
 from genrec.decoding.trie_sampling import TrieSampling
 from genrec.engine.machine import is_out_of_memory
+from genrec.engine.processes import Processes
 from genrec.errors import ConfigError
 from genrec.nn.blocks import without_dropout
 from genrec.protocols import (
@@ -133,7 +134,7 @@ def in_parts(
     sums: list[Tensor | None] = [None] * len(weights)
     value, parts = torch.zeros(()), dict[str, Tensor]()
     for rows in batch.split(-(-len(batch) // num_parts)):
-        share = rows.num_targets / max(batch.num_targets, 1)
+        share = rows.sum_of_weights / max(batch.sum_of_weights, 1e-12)
         if not share:
             continue
         terms = loss(rows)
@@ -173,6 +174,29 @@ class Means:
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         self._sums = {key: total.to(device) for key, total in state["sums"].items()}
         self._counts = dict(state["counts"])
+
+
+def sum_over(here: Processes, parameters: Iterable[nn.Parameter], terms: LossTerms, share: float) -> LossTerms:
+    """Puts the gradient of a whole batch into the parameters, and returns the terms of its loss.
+
+    A parameter that no process used has no gradient after it, as in one process.
+
+    Args:
+        here: the processes, each with the gradient of its rows' loss times their share.
+        parameters: to train.
+        terms: of this process's rows, without the share.
+        share: of this process.
+    """
+    weights = [parameter for parameter in parameters if parameter.requires_grad]
+    figures = torch.stack([terms.total, *terms.parts.values()]).detach().float() * share
+    used = torch.tensor([parameter.grad is not None for parameter in weights], dtype=torch.float32, device=figures.device)
+    here.sum([figures, used])
+    trained = [parameter for parameter, count in zip(weights, used.tolist(), strict=True) if count]
+    for parameter in trained:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    here.sum([parameter.grad for parameter in trained if parameter.grad is not None])
+    return LossTerms(figures[0], dict(zip(terms.parts, figures[1:], strict=True)))
 
 
 class Rollouts:
@@ -225,6 +249,9 @@ class TrainingModule(lightning.LightningModule):
 
     A batch is trained in ``accumulate`` parts (see ``in_parts``). One that memory has no room for is trained in twice as many,
     and so is every later one of its size.
+
+    Several processes share the rows of each batch. They meet once a step, where the gradients are added up, so that one of
+    them may go on in smaller parts alone.
     """
 
     def __init__(
@@ -235,8 +262,10 @@ class TrainingModule(lightning.LightningModule):
         settings: TrainSettings,
         rollouts: Rollouts | None = None,
         log: Callable[[str], None] = print,
+        here: Processes | None = None,
     ) -> None:
         super().__init__()
+        self.here = here or Processes()
         self.generator = generator
         self.objective, self.plan, self.settings, self.rollouts, self.log_line = objective, plan, settings, rollouts, log
         self.num_rounds = min(settings.num_validations, plan.num_batches)
@@ -266,11 +295,12 @@ class TrainingModule(lightning.LightningModule):
         return torch.optim.AdamW(groups, lr=self.settings.lr, betas=self.settings.betas, fused=True)
 
     def transfer_batch_to_device(self, batch: TrainingBatch, device: torch.device, dataloader_idx: int) -> TrainingBatch:
-        return TrainingBatch(batch.batch.to(device), batch.step, batch.progress)
+        batch = batch if self.here.world == 1 else batch.part(self.here)
+        return replace(batch, batch=batch.batch.to(device))
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         self._batch = batch
-        seed = self.settings.seed * 1_000_003 + batch.step
+        seed = self.settings.seed * 1_000_003 + batch.step + (self.here.rank << 44)  # each process draws its own dropout
         torch.manual_seed(seed)
         if self.rollouts is not None:
             self.rollouts.seed = seed
@@ -288,7 +318,7 @@ class TrainingModule(lightning.LightningModule):
         else:
             loss, self._terms = in_parts(self._loss, batch.batch, self.generator.parameters(), num_parts)
         check_loss(loss, batch.step, self.plan)
-        return loss
+        return loss if self.here.world == 1 else loss * batch.share
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         whole, batch = self._fits(self._batch.batch), self._batch.batch
@@ -297,7 +327,7 @@ class TrainingModule(lightning.LightningModule):
                 super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
             if counter is not None:
                 self.count_flops, self.flops = False, counter.get_total_flops()
-            self._count(batch)
+            self._count(self._batch.num_targets)
             return
         except (RuntimeError, MemoryError) as error:
             if not whole or len(batch) < 2 or not is_out_of_memory(error):
@@ -307,7 +337,7 @@ class TrainingModule(lightning.LightningModule):
         step = self._batch.step
         self.log_line(f"  out of memory at step {step}: batches as long ({self._room:,} states) are trained in halves")
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        self._count(batch)
+        self._count(self._batch.num_targets)
 
     def configure_gradient_clipping(
         self,
@@ -315,14 +345,18 @@ class TrainingModule(lightning.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips here, since Lightning's autocast clips for no fused optimizer: in fp16 that one scales gradients itself."""
+        """Clips here, since Lightning's autocast clips for no fused optimizer: in fp16 that one scales gradients itself.
+
+        Several processes add up their gradients before.
+        """
+        if self.here.world > 1:
+            self._terms = sum_over(self.here, self.generator.parameters(), self._terms, self._batch.share)
         self.gradient_norm = torch.nn.utils.clip_grad_norm_(
             [p for group in optimizer.param_groups for p in group["params"]], max_norm=self.settings.clip
         )
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, num_targets: int) -> None:
         """Counts a step that is done."""
-        num_targets = batch.num_targets
         self.targets_seen += num_targets
         figures = {"loss": self._terms.total} | {f"loss_{name}": part for name, part in self._terms.parts.items()}
         self.round_means.add(figures, num_targets)

@@ -17,6 +17,7 @@ import torch
 
 from genrec.core.batch import Batch, padded_columns, padded_rows
 from genrec.core.dataset import Sequences
+from genrec.engine.processes import Processes
 from genrec.types import PAD
 
 
@@ -49,11 +50,24 @@ class TrainingBatch:
         batch: histories and targets.
         step: number of the batch, from 0.
         progress: share of all batches done before this one, in [0, 1).
+        num_targets: of the batch, also where ``batch`` has only the rows that one of several processes trains.
+        share: what these rows count of the batch's loss.
     """
 
     batch: Batch
     step: int
     progress: float
+    num_targets: int
+    share: float = 1.0
+
+    def part(self, here: Processes) -> TrainingBatch:
+        """Returns the rows of one of several processes; the losses of all, each times its share, sum to that of the batch.
+
+        A process for which there is no row repeats the first, which counts nothing, since all have to take part in a step.
+        """
+        index, whole = here.share(torch.arange(len(self.batch))), self.batch.sum_of_weights
+        rows = self.batch.rows(index if len(index) else torch.zeros(1, dtype=torch.long))
+        return replace(self, batch=rows, share=rows.sum_of_weights / max(whole, 1e-12) if len(index) else 0.0)
 
 
 class BatchPlan:
@@ -132,7 +146,8 @@ class BatchPlan:
                     return
                 if step >= first_step:
                     rows = order[bounds[index] : bounds[index + 1]]
-                    yield TrainingBatch(self._batch(windows, rows), step, step / self.num_batches)
+                    batch = self._batch(windows, rows)
+                    yield TrainingBatch(batch, step, step / self.num_batches, batch.num_targets)
                 step += 1
 
     def _windows(self, epoch: int) -> tuple[Windows, np.random.Generator]:

@@ -43,6 +43,9 @@ class TrainSettings:
             such as ``{rating: 4}``; all others are context only. None: all are predicted.
         weight: how much an event counts as a target: the name of a column of numbers, or a mapping of its kind to a number
             (kinds that are not in it count 1); None: all alike. Weights are divided by their mean.
+        devices: processes on each machine, as ``torchrun`` starts them; None: as many as it started. It changes no result
+            but by rounding and dropout, so it stays out of the fingerprint.
+        num_nodes: machines; None: as many as there are.
     """
 
     epochs: int = 30
@@ -67,10 +70,12 @@ class TrainSettings:
     accumulate: int = 1
     log_every_n_steps: int = 50
     checkpoint_minutes: float | None = 10.0
+    devices: int | None = None
+    num_nodes: int | None = None
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_states", "num_validations", "validation_users", "max_targets", "patience")
-        for key in (*counts, "accumulate", "log_every_n_steps"):
+        for key in (*counts, "accumulate", "log_every_n_steps", "devices", "num_nodes"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ConfigError(f"train.{key}", expected="at least 1", got=value, fix="raise it")

@@ -64,6 +64,7 @@ class SIDLoss:
     """The loss on codes and on items; ``SIDCrossEntropy`` says what the parameters mean."""
 
     weighs_targets: ClassVar[bool] = True
+    shares_batches: ClassVar[bool] = True
 
     def __init__(
         self,
