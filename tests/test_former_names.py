@@ -111,7 +111,6 @@ WORLD = ["data=demo", "data.num_users=60", "data.num_items=72", "data.events_per
 SETTINGS = {  # what was typed before -> what is typed now
     "evaluate.floors.pair_counts.window=5": "evaluate.baselines.pair_counts.window=5",
     "evaluate.floors.ease.max_items=9": "evaluate.baselines.ease.max_items=9",
-    "evaluate.floors={}": "evaluate.baselines={}",
     "evaluate.floors.other={_target_:genrec.baselines.popularity.Popularity}": (
         "evaluate.baselines.other={_target_:genrec.baselines.popularity.Popularity}"
     ),
