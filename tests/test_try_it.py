@@ -27,7 +27,7 @@ from html_pages import parsed
 from hypothesis import given
 from hypothesis import strategies as st
 from small_evaluation import walks
-from small_shop import shop, shop_by_times, shop_with_words, with_model
+from small_shop import shop, shop_by_times, shop_with_columns, shop_with_words, with_model
 from starlette.testclient import TestClient
 from test_models_with_times import shop_of_ids_by_times
 
@@ -349,6 +349,12 @@ def test_the_page_has_boxes_for_the_words_that_a_package_hears() -> None:
     assert words == [[], ["query", "wish"], ["wish"]]
 
 
+def test_the_page_has_fields_for_what_a_request_may_say() -> None:
+    fields = page_data(shop_with_columns(20), Limits())["request"]
+    assert fields == [{"name": "event_type", "words": ["buy", "view"]}, {"name": "time", "words": None}]
+    assert page_data(boutique(), Limits())["request"] == []
+
+
 def test_the_page_follows_the_catalogue() -> None:
     app = app_of(boutique())
     with TestClient(app) as client:
@@ -459,6 +465,30 @@ def test_a_person_can_ask_in_words(tmp_path: Path) -> None:
             ids = Recommender(catalogue).recommend([[]], 10, **settings)["item_id"].to_list()
             page.until(f"JSON.stringify({LISTED}) === {json.dumps(json.dumps(ids, separators=(',', ':')))} && {QUIET}")
         assert '"query":"red soap, not blue"' in page.value("document.querySelector('#call').textContent")
+        page.click('#list [data-key^="why"]')
+        page.until("document.querySelector('.why .note')")
+        assert page.complaints() == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_person_can_say_what_kind_of_event_is_wanted(tmp_path: Path) -> None:
+    catalogue = shop_with_columns(30)
+    with listening(catalogue) as url, Browser(tmp_path / "profile", width=1400) as page:
+        page.open(url)
+        page.until(QUIET)
+        page.value("(document.querySelector('#preferences').open = true, 0)")
+        for name, value, request in (
+            ("event_type", "buy", {"event_type": "buy"}),
+            ("time", "1735516800", {"event_type": "buy", "time": 1735516800}),
+        ):
+            field = f"document.querySelector('#asked [name={name}]')"
+            event = "change" if name == "event_type" else "input"
+            page.value(f"{field}.value = '{value}'")
+            page.value(f"{field}.dispatchEvent(new Event('{event}'))")
+            ids = Recommender(catalogue).recommend([[]], 10, request=request)["item_id"].to_list()
+            page.until(f"JSON.stringify({LISTED}) === {json.dumps(json.dumps(ids, separators=(',', ':')))} && {QUIET}")
+        assert '"request":{"event_type":"buy","time":1735516800}' in page.value("document.querySelector('#call').textContent")
         page.click('#list [data-key^="why"]')
         page.until("document.querySelector('.why .note')")
         assert page.complaints() == []

@@ -120,10 +120,27 @@ const wanted = () => ({
   ...(at("filter").value.trim() && { filter: at("filter").value.trim() }),
   ...(at("seen").checked !== data.excludeSeen && { exclude_seen: at("seen").checked }),
   ...(at("wish").value.trim() && { wish: at("wish").value.trim() }),
-  ...query(),
+  ...words(),
 });
 
-const query = () => at("query").value.trim() && { query: at("query").value.trim() };
+// What is known of the item that is wanted: its words, and the columns of the request that have a value.
+function words() {
+  const fields = [...at("asked").querySelectorAll("select, input")].filter((field) => field.value !== "");
+  const request = fields.map((field) => [field.name, field.type === "number" ? field.valueAsNumber : field.value]);
+  return {
+    ...(at("query").value.trim() && { query: at("query").value.trim() }),
+    ...(request.length && { request: Object.fromEntries(request) }),
+  };
+}
+
+function drawRequest() {
+  for (const { name, words: options } of data.request) {
+    const field = options
+      ? element("select", { name, change: soon }, element("option", { value: "" }, "any"), ...options.map((word) => element("option", { value: word }, word)))
+      : element("input", { name, type: "number", step: "any", input: () => { clearTimeout(timer); timer = setTimeout(update, 4 * WAIT); } });
+    at("asked").append(element("label", { class: "line" }, `Wanted: ${name} `, field));
+  }
+}
 
 async function update() {
   const mine = ++turn, steer = Object.fromEntries(knobs), isSteered = knobs.size > 0;
@@ -233,7 +250,7 @@ function open(id) {
 async function explain(id) {
   const box = at("list").querySelector(".why"), mine = turn;
   try {
-    const why = await asked("explain", { history: state.history, ...(data.times && { times: state.times }), ...query(), item_id: id });
+    const why = await asked("explain", { history: state.history, ...(data.times && { times: state.times }), ...words(), item_id: id });
     await lookUp(why.because.map((one) => one.item_id));
     if (mine !== turn || state.open !== id) return;
     const strength = ({ weight }) => Math.abs(weight), least = why.because.map(strength).sort((a, b) => b - a)[REASONS - 1] ?? 0;
@@ -378,6 +395,7 @@ for (const name of ["query", "wish"]) at(name).closest("label").hidden = !data.w
 for (const name of ["filter", "query", "wish"])
   at(name).addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(update, 4 * WAIT); });
 drawKnobs();
+drawRequest();
 const ofLink = () => {
   const link = new URLSearchParams(location.hash.slice(1)), times = link.getAll("time").map(Number);
   return setHistory(link.getAll("item"), null, times.every(Number.isFinite) ? times : []);

@@ -20,9 +20,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import polars as pl
 
+from genrec.core.event_schema import EventSchema
 from genrec.core.item_labels import AUTO, BRAND, PART, category_column, category_parts
 from genrec.recommender.bundle_layout import POPULARITY
 from genrec.recommender.catalogue import Catalogue
+from genrec.recommender.event_values import TIME
 from genrec.recommender.item_table import ItemTable
 from genrec.recommender.requests import LONGEST_TEXT
 from genrec.reports.page import Markup, embedded, join, render, section, tag
@@ -226,6 +228,7 @@ def _preferences() -> Markup:
             "details",
             tag("summary", tag("h2", "What it should be like")),
             tag("div", id="knobs"),
+            tag("div", id="asked"),
             tag("label", "Asked for ", _words("query", "shampoo, not perfume"), class_="line", hidden=""),
             tag("label", "Rather ", _words("wish", "for dry hair, not blue"), class_="line", hidden=""),
             tag("label", "Filter ", box, class_="line"),
@@ -291,6 +294,7 @@ def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
         "words": [name for name, hears in (("query", catalogue.schema.text_dim), ("wish", catalogue.vectors)) if hears]
         if catalogue.texts is not None
         else [],
+        "request": _request_fields(catalogue.schema),
         "times": _times(catalogue) if catalogue.needs_times else None,
         "excludeSeen": catalogue.exclude_seen,
         "k": min(10, limits.k, len(table)),
@@ -298,6 +302,14 @@ def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
         "historyLen": limits.history_len,
         "lookUp": min(50, limits.items),
     }
+
+
+def _request_fields(schema: EventSchema) -> list[dict[str, Any]]:
+    """Returns what a request may say of the item that is wanted: names, and the words of a category; a time is a number."""
+    columns = [schema[name] for name in schema.request]
+    fields = [{"name": column.name, "words": list(column.vocabulary)} for column in columns if column.kind == "category"]
+    fields += [{"name": column.name, "words": None} for column in columns if column.kind == "number"]
+    return fields + ([{"name": TIME, "words": None}] if any(column.kind == "time" for column in columns) else [])
 
 
 def _times(catalogue: Catalogue) -> dict[str, Any]:
