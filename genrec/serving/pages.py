@@ -307,7 +307,9 @@ def page_data(catalogue: Catalogue, limits: Limits) -> dict[str, Any]:
 def _request_fields(schema: EventSchema) -> list[dict[str, Any]]:
     """Returns what a request may say of the item that is wanted: names, and the words of a category; a time is a number."""
     columns = [schema[name] for name in schema.request]
-    fields = [{"name": column.name, "words": list(column.vocabulary)} for column in columns if column.kind == "category"]
+    fields: list[dict[str, Any]] = [
+        {"name": column.name, "words": list(column.vocabulary)} for column in columns if column.kind == "category"
+    ]
     fields += [{"name": column.name, "words": None} for column in columns if column.kind == "number"]
     return fields + ([{"name": TIME, "words": None}] if any(column.kind == "time" for column in columns) else [])
 
