@@ -5,6 +5,8 @@ Sources and departures: docs/methods/apao.md.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -35,6 +37,8 @@ class PrefixAware(SIDLoss):
     Raises:
         ConfigError: for a negative weight.
     """
+
+    shares_batches: ClassVar[bool] = False  # how much a prefix counts is decided by the losses of the whole batch
 
     def __init__(
         self,
