@@ -97,7 +97,6 @@ REFUSED: dict[str, tuple[Call, str, str]] = {
     "a quota of 1.5": (lambda r, h: r.recommend(h, quota={"item_id": 1.5}), "quota", "1.5"),
     "a flag of text": (lambda r, h: r.recommend(h, exclude_seen="no"), "exclude_seen", "'no'"),
     "times of text": (lambda r, h: r.recommend(h, times="abc"), "times", "'abc'"),
-    "times of None": (lambda r, h: r.recommend(h, times=[None] * 3), "times", "None"),
     "similar, k=-1": (lambda r, h: r.similar(h[0], k=-1), "k", "-1"),
     "similar to None": (lambda r, h: r.similar(None), "", "None"),
     "similar to a list": (lambda r, h: r.similar([h[0]]), "", "item"),

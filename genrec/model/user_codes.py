@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
 
 from genrec.core.dataset import Dataset, Sequences
 from genrec.core.event_schema import USER_CODES
@@ -35,6 +34,8 @@ def recency_means(
         vectors: of the items.
         half_life: events after which an item counts half: the last one has weight 1, the one ``half_life`` before it .5.
     """
+    from scipy.sparse import csr_array  # not where a package without codes of users is opened
+
     age = np.repeat(np.asarray(sequences.offsets[1:]), sequences.lengths) - 1 - np.arange(len(sequences.item_idx))
     weights = csr_array(
         (0.5 ** (age / half_life), np.asarray(sequences.item_idx), np.asarray(sequences.offsets)),

@@ -6,7 +6,6 @@ terminal shows the latest one beside a bar, and where there is no terminal a lin
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -156,9 +155,13 @@ def words_of(entry: Mapping[str, float]) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes at most in use so far: of the device's memory, or of the process where it computes on the CPU."""
+    """Bytes at most in use so far: of the device's memory, or of the process on the CPU; 0 where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
