@@ -26,7 +26,7 @@ def too_few(scene: Scene) -> None:
 
 
 CASES = [
-    Case("one device for two", ConfigError, "got cuda:0", lambda scene: TWO.device(torch.device("cuda", 0))),
+    Case("one device for two", ConfigError, "one for each of 2 processes", lambda scene: TWO.device(torch.device("cuda", 0))),
     Case("too few devices", ConfigError, "got 1; lower --nproc-per-node", too_few),
     Case(
         "rows that need each other",
