@@ -207,6 +207,16 @@ class MachineError(GenRecError):
     """A resource that the machine lacks or refuses."""
 
 
+def peak_process_memory() -> int:
+    """Returns the most bytes of this process in memory so far, or 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out; smaller batches may fit.
 

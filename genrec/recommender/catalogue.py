@@ -6,7 +6,6 @@ A catalogue never changes; it is replaced as a whole.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -25,6 +24,7 @@ from genrec.core.trie import PrefixTrie
 from genrec.decoding.lib.batch_decoding import recommend_users, widened
 from genrec.decoding.lib.guidance import with_strength
 from genrec.decoding.quota import Quota
+from genrec.engine.machine import peak_process_memory
 from genrec.errors import ConfigError, DataError, did_you_mean
 from genrec.model.trained import Model
 from genrec.protocols import DecodingStrategy
@@ -391,13 +391,4 @@ def process_memory() -> int:
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, AttributeError):
-        return _peak()
-
-
-def _peak() -> int:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        return peak_process_memory()

@@ -6,7 +6,6 @@ terminal shows the latest one beside a bar, and where there is no terminal a lin
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ import lightning
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from genrec.engine.machine import peak_process_memory
 from genrec.training.module import TrainingBatch, TrainingModule
 
 LINE_SECONDS = 60.0
@@ -158,12 +158,7 @@ def peak_memory(device: torch.device) -> int:
     """Bytes at most in use so far: of the device's memory, or of the process on the CPU; 0 where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_process_memory()
 
 
 def known_peak(name: str, precision: str) -> float | None:
